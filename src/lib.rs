@@ -1,0 +1,2 @@
+//! Countersign: a just-in-time privileged access broker.
+pub mod domain;
