@@ -55,6 +55,12 @@ macro_rules! text_type {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether the text would parse; builds nothing.
+            #[must_use]
+            pub fn accepts(text: &str) -> bool {
+                $valid(text)
+            }
         }
         impl FromStr for $name {
             type Err = InvalidId;

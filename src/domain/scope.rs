@@ -22,17 +22,33 @@ const PATTERN: &str = "a resource pattern: segments as in a resource or `*`, and
 const REQUESTED: &str = "a requested resource: a concrete one, or a subtree that ends in `/**`; `*` is not allowed, and \
      after `tenants/` the tenant is named";
 
-fn is_segment(text: &str) -> bool {
+/// One segment of a resource, as bytes: the check index asks too, of bytes that were never parsed.
+pub(crate) fn is_segment(text: &[u8]) -> bool {
     (1..=128).contains(&text.len())
-        && text != "."
-        && text != ".."
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b':' | b'+' | b'=' | b'-'))
+        && text != b"."
+        && text != b".."
+        && text.iter().all(|byte| SEGMENT_BYTES.get(usize::from(*byte)) == Some(&true))
 }
 
+/// A table, because the check path looks at each byte of each resource.
+#[expect(clippy::as_conversions, reason = "a byte to an index; `From` cannot be called here")]
+static SEGMENT_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let allowed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:+=-";
+    let mut rest: &[u8] = allowed;
+    while let Some((byte, more)) = rest.split_first() {
+        if let Some((_, from)) = table.split_at_mut_checked(*byte as usize)
+            && let Some(entry) = from.first_mut()
+        {
+            *entry = true;
+        }
+        rest = more;
+    }
+    table
+};
+
 fn is_resource(text: &str) -> bool {
-    text != TENANTS && text.split('/').count() <= MAX_SEGMENTS && text.split('/').all(is_segment)
+    text != TENANTS && text.split('/').count() <= MAX_SEGMENTS && text.split('/').all(|s| is_segment(s.as_bytes()))
 }
 
 fn is_action(text: &str) -> bool {
@@ -174,12 +190,14 @@ impl Pattern {
     /// If the text is anything else.
     pub fn parse_requested(text: &str) -> Result<Self, InvalidId> {
         let pattern: Self = text.parse().map_err(|_| InvalidId::new(text, REQUESTED))?;
-        let all_literal = !pattern.segments.contains(&PatternSegment::Any) && !pattern.segments.is_empty();
-        if all_literal && (!pattern.reaches_tenants() || pattern.tenant().is_some()) {
-            Ok(pattern)
-        } else {
-            Err(InvalidId::new(text, REQUESTED))
-        }
+        if pattern.may_be_requested() { Ok(pattern) } else { Err(InvalidId::new(text, REQUESTED)) }
+    }
+
+    /// Whether a request may name it: a concrete resource or a subtree of one. No `*`; a tenant is named.
+    #[must_use]
+    pub fn may_be_requested(&self) -> bool {
+        let all_literal = !self.segments.contains(&PatternSegment::Any) && !self.segments.is_empty();
+        all_literal && (!self.reaches_tenants() || self.tenant().is_some())
     }
 }
 
@@ -203,7 +221,7 @@ impl FromStr for Pattern {
         for segment in prefix.split('/') {
             segments.push(match segment {
                 "*" => PatternSegment::Any,
-                literal if is_segment(literal) => PatternSegment::Literal(literal.into()),
+                literal if is_segment(literal.as_bytes()) => PatternSegment::Literal(literal.into()),
                 _ => return Err(InvalidId::new(text, if text.contains('*') { PATTERN } else { RESOURCE })),
             });
         }

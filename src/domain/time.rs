@@ -118,6 +118,7 @@ impl Span {
 
     /// Whole seconds, at most 100 years.
     #[must_use]
+    #[allow(clippy::as_conversions, reason = "it widens, and `i64::from` is not const")]
     pub const fn seconds(seconds: u32) -> Self {
         // A u32 of seconds is 136 years of milliseconds: far from the range of an i64.
         let millis = (seconds as i64).saturating_mul(1_000);
