@@ -11,6 +11,9 @@
     )
 )]
 
+pub mod directory;
+pub mod directory_file;
 pub mod ids;
+pub mod policy;
 pub mod scope;
 pub mod time;

@@ -1,0 +1,172 @@
+//! What must hold between the parts of a directory: everybody named exists, managers lead somewhere, no identity means
+//! two (THREATS D8), and a tenant's trust domain is that tenant's alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Draft, Holder};
+use crate::domain::directory::{AccountKind, Directory};
+use crate::domain::ids::{Identity, PersonId, TenantName};
+use crate::domain::policy::reader::{Reader, Table};
+
+pub(super) fn check(reader: &mut Reader<'_>, root: &Table<'_>, draft: &mut Draft) {
+    persons_exist(reader, draft);
+    tenants(reader, root, draft);
+    managers(reader, draft);
+    identities(reader, draft);
+    trust_domains(reader, draft);
+    audiences(reader, draft);
+}
+
+fn persons_exist(reader: &mut Reader<'_>, draft: &Draft) {
+    let people = &draft.directory.people;
+    for (person, at, path) in draft.persons_named.iter().filter(|(person, _, _)| !people.contains_key(person)) {
+        if !reader.may_have_said(person.as_str()) {
+            let suggestion = reader.suggest(person.as_str(), people.keys().map(PersonId::as_str));
+            let wanted = format!("{suggestion}a person that is defined in `[people.…]`");
+            reader.mistake(*at, path, format!("`{person}`, who is not in the directory"), wanted);
+        }
+    }
+}
+
+fn tenants(reader: &mut Reader<'_>, root: &Table<'_>, draft: &Draft) {
+    let tenants = &draft.directory.tenants;
+    for (tenant, at, path) in draft.tenants_named.iter().filter(|(tenant, _, _)| !tenants.contains_key(tenant)) {
+        if !reader.may_have_said(tenant.as_str()) {
+            let suggestion = reader.suggest(tenant.as_str(), tenants.keys().map(TenantName::as_str));
+            let wanted = format!("{suggestion}a tenant that is defined in `[tenants.…]`");
+            reader.mistake(*at, path, format!("`{tenant}`, which is no tenant"), wanted);
+        }
+    }
+    let mut owners: BTreeMap<&str, &TenantName> = BTreeMap::new();
+    for (name, tenant) in tenants {
+        if let Some(other) = owners.insert(tenant.trust_domain.as_str(), name) {
+            let node = root.key("tenants").and_then(|tenants| tenants.get(name.as_str())?.get("trust_domain"));
+            let (at, path) = node.map(|node| (node.at, node.path)).unwrap_or_default();
+            let found = format!("`{}`, which is the trust domain of `{other}` too", tenant.trust_domain);
+            reader.mistake(at, &path, found, "a trust domain of its own for each tenant");
+        }
+    }
+}
+
+/// Nobody is above themselves, over however many steps; each circle is reported once, at its first person's manager.
+fn managers(reader: &mut Reader<'_>, draft: &Draft) {
+    let people = &draft.directory.people;
+    let mut walked: BTreeSet<&PersonId> = BTreeSet::new();
+    for start in people.keys() {
+        let mut way: Vec<&PersonId> = Vec::new();
+        let mut on_way: BTreeSet<&PersonId> = BTreeSet::new();
+        let mut next = Some(start);
+        while let Some(person) = next.filter(|person| !walked.contains(person)) {
+            if !on_way.insert(person) {
+                let circle: Vec<&PersonId> = way.iter().copied().skip_while(|id| *id != person).collect();
+                report_circle(reader, draft, &circle);
+                break;
+            }
+            way.push(person);
+            next = people.get(person).and_then(|person| person.manager.as_ref());
+        }
+        walked.extend(way);
+    }
+}
+
+fn report_circle(reader: &mut Reader<'_>, draft: &Draft, circle: &[&PersonId]) {
+    let Some(first) = circle.iter().min() else { return };
+    let Some((at, path)) = draft.managers.get(*first) else { return };
+    let shown: Vec<String> = circle.iter().take(8).map(|id| format!("`{id}`")).collect();
+    let more = if circle.len() > 8 { " and others" } else { "" };
+    let found = match circle {
+        [one] => format!("`{one}`, their own manager"),
+        _ => format!("{}{more}, each below the other", shown.join(", ")),
+    };
+    reader.mistake(*at, path, found, "another manager, or none: nobody is above themselves");
+}
+
+/// An identity means one account, or one person without one. What a person logs in with and their own account has
+/// as well has moved to the account: it is no login any more.
+fn identities(reader: &mut Reader<'_>, draft: &mut Draft) {
+    let mut holders: BTreeMap<&Identity, &Holder> = BTreeMap::new();
+    let mut moved: Vec<(PersonId, Identity)> = Vec::new();
+    // Accounts first, so that a login is compared with them.
+    let (accounts, logins): (Vec<_>, Vec<_>) =
+        draft.identities.iter().partition(|named| matches!(named.holder, Holder::Account(_)));
+    for named in accounts.into_iter().chain(logins) {
+        let Some(other) = holders.get(&named.identity).copied() else {
+            holders.insert(&named.identity, &named.holder);
+            continue;
+        };
+        match (&named.holder, other) {
+            (Holder::Login(person), Holder::Account(account)) if is_account_of(&draft.directory, account, person) => {
+                moved.push((person.clone(), named.identity.clone()));
+            }
+            _ => {
+                let found = format!("`{}`, which is in `{other}` as well", named.identity);
+                reader.mistake(named.at, &named.path, found, "each identity in one place");
+            }
+        }
+    }
+    for (person, identity) in moved {
+        if let Some(person) = draft.directory.people.get_mut(&person) {
+            person.login.remove(&identity);
+        }
+    }
+}
+
+fn is_account_of(directory: &Directory, account: &crate::domain::ids::AccountId, person: &PersonId) -> bool {
+    directory.accounts.get(account).is_some_and(|account| !account.is_machine() && account.person() == person)
+}
+
+/// A tenant's people speak from its trust domain, and nobody else does.
+fn trust_domains(reader: &mut Reader<'_>, draft: &Draft) {
+    let tenants = &draft.directory.tenants;
+    let domains: BTreeMap<&str, &TenantName> =
+        tenants.iter().map(|(name, tenant)| (tenant.trust_domain.as_str(), name)).collect();
+    let mut tenants_of: BTreeMap<&PersonId, BTreeSet<Option<&TenantName>>> = BTreeMap::new();
+    for account in draft.directory.accounts.values() {
+        tenants_of.entry(account.person()).or_default().insert(tenant_of(&account.kind));
+    }
+    for named in &draft.identities {
+        let domain = named.identity.trust_domain();
+        let domain_of = domains.get(domain).copied();
+        let fits = match &named.holder {
+            Holder::Account(id) => {
+                let Some(account) = draft.directory.accounts.get(id) else { continue };
+                if tenant_of(&account.kind).is_some_and(|tenant| !tenants.contains_key(tenant)) {
+                    continue;
+                }
+                tenant_of(&account.kind) == domain_of
+            }
+            // Who has no account yet may become a customer of that tenant.
+            Holder::Login(person) => domain_of.is_none_or(|tenant| {
+                tenants_of.get(person).is_none_or(|theirs| theirs.iter().all(|of| *of == Some(tenant)))
+            }),
+        };
+        if !fits {
+            let found = format!("`{}`", named.identity);
+            let wanted = match domain_of {
+                Some(tenant) => format!("another trust domain: `{domain}` is that of tenant `{tenant}` alone"),
+                None => "an identity of the tenant's own trust domain".to_owned(),
+            };
+            reader.mistake(named.at, &named.path, found, wanted);
+        }
+    }
+}
+
+fn tenant_of(kind: &AccountKind) -> Option<&TenantName> {
+    match kind {
+        AccountKind::Customer { tenant, .. } => Some(tenant),
+        AccountKind::ServiceTeam { .. } | AccountKind::Service { .. } => None,
+    }
+}
+
+/// A customer checks within its own tenant's space.
+fn audiences(reader: &mut Reader<'_>, draft: &Draft) {
+    for (id, pattern, at) in &draft.audiences {
+        let Some(tenant) = draft.directory.accounts.get(id).and_then(|account| tenant_of(&account.kind)) else {
+            continue;
+        };
+        if pattern.tenant() != Some(tenant.as_str()) {
+            let wanted = format!("a pattern in `tenants/{tenant}/`: a customer sees no other space");
+            reader.mistake(*at, &format!("accounts.{id}.audience"), format!("`{pattern}`"), wanted);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `[entitlements.<name>]`: reads what is offered, and checks the first separation rule on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::reader::{Node, Reader, Table};
+use super::separation::separation_rule_1;
+use super::stage_file::{Names, ReviewOf, Stages};
+use super::{Emergency, Entitlement, Terms, TicketPattern};
+use crate::domain::ids::RoleName;
+use crate::domain::scope::{Action, Pattern, Scope};
+use crate::domain::time::Span;
+
+const KEYS: [&str; 15] = [
+    "title",
+    "description",
+    "actions",
+    "resources",
+    "requestable_by",
+    "default_duration",
+    "max_duration",
+    "max_continuous",
+    "review_within",
+    "start_within",
+    "justification",
+    "ticket",
+    "approval",
+    "emergency",
+    "tenant_approval",
+];
+
+/// Durations asked for where a request says none, unless the longest is shorter.
+pub(super) const DEFAULT_DURATION: Span = Span::seconds(15 * 60);
+/// How long a request waits for its decisions, unless policy says.
+pub(super) const DEFAULT_REVIEW_WITHIN: Span = Span::seconds(3_600);
+/// When the ordinary approvers must have looked at an emergency, unless policy says.
+pub(super) const DEFAULT_FOLLOW_UP_WITHIN: Span = Span::seconds(72 * 3_600);
+const MONTH: Span = Span::seconds(30 * 86_400);
+const YEAR: Span = Span::seconds(365 * 86_400);
+
+/// One entitlement; none if it cannot even be built, which is always a reported mistake.
+pub(super) fn entitlement(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names) -> Option<Entitlement> {
+    let table = reader.table(node, &KEYS)?;
+    let title = reader.required(&table, "title", "a line for people that says what this is for");
+    let title = title.and_then(|title| reader.prose(&title, 120, false));
+    let description = table.key("description").map(|node| reader.prose(&node, 2_000, true).unwrap_or_default());
+    let scope = scope(reader, &table);
+    let requestable_by = requestable_by(reader, &table, names);
+    let durations = durations(reader, &table);
+    let review_within = table.key("review_within").and_then(|node| reader.span(&node, Span::SECOND..=MONTH));
+    let start_within = table.key("start_within").and_then(|node| reader.span(&node, Span::SECOND..=YEAR));
+    let justification = table.key("justification").and_then(|node| justification(reader, &node));
+    let ticket = table.key("ticket").and_then(|node| ticket(reader, &node));
+    let approval = reader.required(&table, "approval", "who must approve: `[{ by = [\"a-role\"], count = 1 }]`");
+    let approval = approval.map(|node| names.stages(reader, &node, ReviewOf::Elevation)).unwrap_or_default();
+    let emergency = table.key("emergency").and_then(|node| emergency(reader, &node, names, durations.max));
+    let emergency_stages = emergency.as_ref().map(|(_, stages)| stages);
+    check_rule_1(reader, node, &requestable_by, &approval, emergency_stages);
+    let tenant_approval = tenant_approval(reader, &table, scope.as_ref(), &approval, emergency_stages);
+    let terms = Terms {
+        scope: scope?,
+        requestable_by: requestable_by.into_keys().collect(),
+        default_duration: durations.default,
+        max_duration: durations.max,
+        max_continuous: durations.max_continuous,
+        review_within: review_within.unwrap_or(DEFAULT_REVIEW_WITHIN),
+        start_within,
+        justification_min_length: justification,
+        ticket,
+        approval: approval.stages,
+        emergency: emergency.map(|(emergency, _)| emergency),
+        tenant_approval,
+    };
+    let terms_digest = terms.digest();
+    Some(Entitlement { title: title?, description: description.unwrap_or_default(), terms, terms_digest })
+}
+
+/// Actions on resource patterns, at least one of each.
+pub(super) fn scope(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Scope> {
+    let wanted = "a list of at least one action, as in `[\"db.read\"]`";
+    let actions = reader.required(table, "actions", wanted);
+    let actions = actions.map(|node| reader.filled_set::<Action>(&node, wanted)).unwrap_or_default();
+    let wanted = "a list of at least one resource pattern, as in `[\"prod/*/db/orders/**\"]`";
+    let resources = reader.required(table, "resources", wanted);
+    let resources = resources.map(|node| reader.filled_set::<Pattern>(&node, wanted)).unwrap_or_default();
+    Scope::new(actions.into_keys().collect(), resources.into_keys().collect())
+}
+
+fn requestable_by(reader: &mut Reader<'_>, table: &Table<'_>, names: &Names) -> BTreeMap<RoleName, usize> {
+    let wanted = "a list of at least one role that may ask, as in `[\"db-engineer\"]`";
+    let Some(node) = reader.required(table, "requestable_by", wanted) else { return BTreeMap::new() };
+    let roles = reader.filled_set::<RoleName>(&node, wanted);
+    names.check_roles(reader, &node.path, &roles);
+    roles
+}
+
+struct Durations {
+    default: Span,
+    max: Span,
+    max_continuous: Option<Span>,
+}
+
+fn durations(reader: &mut Reader<'_>, table: &Table<'_>) -> Durations {
+    let node = reader.required(table, "max_duration", "the longest duration, from `1s` to `24h`");
+    let given = node.and_then(|node| reader.span(&node, Span::SECOND..=Span::DAY));
+    let max = given.unwrap_or(Span::DAY);
+    let default = table.key("default_duration").and_then(|node| {
+        let span = reader.span(&node, Span::SECOND..=Span::DAY)?;
+        if span > max {
+            reader.mistake(
+                node.at,
+                &node.path,
+                format!("`{span}`"),
+                format!("at most `max_duration`, which is `{max}`"),
+            );
+        }
+        Some(span)
+    });
+    let max_continuous = table.key("max_continuous").and_then(|node| {
+        let span = reader.span(&node, Span::SECOND..=YEAR)?;
+        if given.is_some_and(|max| span < max) {
+            let wanted = format!("at least `max_duration`, which is `{max}`");
+            reader.mistake(node.at, &node.path, format!("`{span}`"), wanted);
+        }
+        Some(span)
+    });
+    Durations { default: default.unwrap_or(DEFAULT_DURATION.min(max)), max, max_continuous }
+}
+
+fn justification(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<u32> {
+    let table = reader.table(node, &["min_length"])?;
+    let min_length = reader.required(&table, "min_length", "the least number of characters, from 1 to 500")?;
+    reader.number(&min_length, 1..=500)
+}
+
+fn ticket(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<TicketPattern> {
+    let wanted = "a regular expression that a whole ticket matches, as in `\"INC-[0-9]+\"`";
+    let text = reader.text(node, wanted)?;
+    let pattern = TicketPattern::new(text);
+    // One that matches nothing at all would accept the lack of a ticket as a ticket.
+    let fault = match &pattern {
+        Err(error) => error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        Ok(pattern) if pattern.matches("") => "it matches the empty text".to_owned(),
+        Ok(_) => return pattern.ok(),
+    };
+    let found = format!("`{}` ({})", crate::domain::ids::excerpt(text), crate::domain::ids::excerpt(&fault));
+    reader.mistake(node.at, &node.path, found, wanted);
+    None
+}
+
+fn emergency(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names, longest: Span) -> Option<(Emergency, Stages)> {
+    let table = reader.table(node, &["max_duration", "approval", "follow_up_within"])?;
+    let max = reader.required(&table, "max_duration", "the longest duration in an emergency").and_then(|node| {
+        let span = reader.span(&node, Span::SECOND..=Span::DAY)?;
+        if span > longest {
+            let wanted = format!("at most the entitlement's own `max_duration`, which is `{longest}`");
+            reader.mistake(node.at, &node.path, format!("`{span}`"), wanted);
+        }
+        Some(span)
+    });
+    let approval = reader.required(&table, "approval", "who must approve in an emergency");
+    let stages = approval.map(|node| names.stages(reader, &node, ReviewOf::Elevation)).unwrap_or_default();
+    let follow_up = table.key("follow_up_within").and_then(|node| reader.span(&node, Span::SECOND..=MONTH));
+    reader.warn(node.at, &node.path, "an emergency way", "it is kept, and has no effect in this version");
+    let emergency = Emergency {
+        max_duration: max.unwrap_or(longest),
+        approval: stages.stages.clone(),
+        follow_up_within: follow_up.unwrap_or(DEFAULT_FOLLOW_UP_WITHIN),
+    };
+    Some((emergency, stages))
+}
+
+/// Rule 1 on what was read, whatever else is wrong with it.
+fn check_rule_1(
+    reader: &mut Reader<'_>,
+    node: &Node<'_>,
+    requestable_by: &BTreeMap<RoleName, usize>,
+    approval: &Stages,
+    emergency: Option<&Stages>,
+) {
+    let requesting: BTreeSet<RoleName> = requestable_by.keys().cloned().collect();
+    let mut approving = emergency.map(|stages| stages.roles.clone()).unwrap_or_default();
+    approving.extend(approval.roles.clone());
+    for role in separation_rule_1(&requesting, &approving.keys().cloned().collect()) {
+        let (at, path) = approving.get(&role).cloned().unwrap_or((node.at, node.path.clone()));
+        let wanted = "an approving role that is not in `requestable_by`: nobody approves in the role that asks";
+        reader.mistake(at, &path, format!("`{role}`, which may also ask for this"), wanted);
+    }
+}
+
+/// What reaches a tenant's space says whether the tenant approves: a stage with `@tenant`, or `"none"`.
+fn tenant_approval(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    scope: Option<&Scope>,
+    approval: &Stages,
+    emergency: Option<&Stages>,
+) -> bool {
+    let none = table.key("tenant_approval").is_some_and(|node| {
+        let none = node.as_text() == Some("none");
+        if !none {
+            let found = node
+                .as_text()
+                .map_or(node.kind().to_owned(), |text| format!("`{}`", crate::domain::ids::excerpt(text)));
+            reader.mistake(node.at, &node.path, found, "`\"none\"`, or a stage with `@tenant` and no such key");
+        }
+        none
+    });
+    let Some(scope) = scope else { return !none };
+    let reaches = scope.resources().iter().any(Pattern::reaches_tenants);
+    let asks = approval.asks_tenant();
+    let tenant_at = approval.tenant_at.as_ref().or(emergency.and_then(|stages| stages.tenant_at.as_ref()));
+    match (reaches, none, tenant_at) {
+        (true, true, Some((at, path))) => {
+            reader.mistake(*at, path, "`@tenant` beside `tenant_approval = \"none\"`", "one of the two");
+        }
+        (true, false, _) if !asks => {
+            let wanted = "a stage `{ by = [\"@tenant\"], count = 1 }` in `approval`, or `tenant_approval = \"none\"`";
+            reader.mistake(table.at, &table.path, "resources in `tenants/` that no tenant approves", wanted);
+        }
+        (false, _, Some((at, path))) => {
+            let wanted = "no `@tenant`: this has no resource in `tenants/`, which no wildcard reaches";
+            reader.mistake(*at, path, "`@tenant`", wanted);
+        }
+        (false, true, _) => {
+            let meaning = "it has no effect: this has no resource in `tenants/`, which no wildcard reaches";
+            reader.warn(table.at, &table.path_of("tenant_approval"), "`tenant_approval`", meaning);
+        }
+        _ => {}
+    }
+    reaches && !none
+}

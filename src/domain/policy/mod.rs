@@ -1,0 +1,405 @@
+//! What policy says, parsed: requirements, roles, entitlements and their terms, limits (DESIGN 7).
+//!
+//! A [`Policy`] in hand is consistent: the first separation rule holds in it, every name it uses exists, and every stage
+//! asks for somebody. [`parse_policy`] makes it, or reports every mistake.
+
+pub(crate) mod document;
+mod entitlement_file;
+mod file;
+mod mistake;
+pub(crate) mod reader;
+mod role_file;
+mod separation;
+mod stage_file;
+mod together;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::{Account, AccountKind};
+use super::ids::{Digest, EntitlementName, PersonId, RequirementName, RoleName};
+use super::scope::{Action, Pattern, Resource, Scope};
+use super::time::{Span, Timestamp};
+
+pub use file::{LONGEST_POLICY_BYTES, ParsedPolicy, parse_policy};
+pub use mistake::{Mistake, Places, SourceFile, Warning};
+pub use separation::{Conflict, fits, may_approve, separation_rule_1, separation_rule_2};
+pub use together::check_together;
+
+/// A whole policy file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// SHA-256 of the file's bytes: what a later load must say that it replaces.
+    pub digest: Option<Digest>,
+    /// What every account of the service team needs, and may do.
+    pub baseline: Baseline,
+    /// What a person can be asked to have proved.
+    pub requirements: BTreeMap<RequirementName, Requirement>,
+    /// Caps.
+    pub limits: Limits,
+    /// Job functions.
+    pub roles: BTreeMap<RoleName, Role>,
+    /// What is offered.
+    pub entitlements: BTreeMap<EntitlementName, Entitlement>,
+}
+
+/// `[baseline]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Baseline {
+    /// Every person with an account needs these, whatever the role.
+    pub requires: BTreeSet<RequirementName>,
+    /// What an account may do without a grant: metadata only.
+    pub allows: Vec<Scope>,
+    /// Who approves that a person gets an account.
+    pub approval: Vec<Stage>,
+    /// Who approves in place of a manager, where there is none; empty: refused.
+    pub manager_missing: BTreeSet<RoleName>,
+    /// How long memberships outlast a transfer.
+    pub transfer_grace: Span,
+}
+
+/// `[requirements.<name>]`: how long an attestation of it is valid; `None`: it never lapses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requirement {
+    /// From the attestation to its lapse.
+    pub valid_for: Option<Span>,
+}
+
+impl Requirement {
+    /// When an attestation made at `attested` lapses: never, if there is no limit.
+    #[must_use]
+    pub fn lapses_at(&self, attested: Timestamp) -> Timestamp {
+        self.valid_for.map_or(Timestamp::MAX, |valid_for| attested.plus(valid_for))
+    }
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pending elevations one person may have, over all accounts (THREATS A16).
+    pub pending_per_person: u32,
+    /// Live and scheduled grants one person may have, over all accounts.
+    pub live_grants_per_person: u32,
+    /// A feed silent for this long stops new grants; counts from a feed's first event.
+    pub hr_silence: Span,
+    /// People that one import, or any 24 hours, may disable or enable.
+    pub hr_brake_people: u32,
+    /// The same as a share of all people, in percent.
+    pub hr_brake_percent: u32,
+    /// How long the author of a load waits before using what it widened.
+    pub author_waits: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending_per_person: 5,
+            live_grants_per_person: 10,
+            hr_silence: Span::seconds(26 * 3_600),
+            hr_brake_people: 50,
+            hr_brake_percent: 2,
+            author_waits: Span::DAY,
+        }
+    }
+}
+
+/// Whom a role is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberKind {
+    /// Accounts of the service team.
+    People,
+    /// Service accounts.
+    Machines,
+    /// Accounts of a tenant's people.
+    Customers,
+}
+
+impl MemberKind {
+    /// The kind of roles that an account may be a member of.
+    #[must_use]
+    pub fn of(account: &Account) -> Self {
+        match account.kind {
+            AccountKind::ServiceTeam { .. } => Self::People,
+            AccountKind::Service { .. } => Self::Machines,
+            AccountKind::Customer { .. } => Self::Customers,
+        }
+    }
+
+    /// The text that policy uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::People => "people",
+            Self::Machines => "machines",
+            Self::Customers => "customers",
+        }
+    }
+}
+
+/// `[roles.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// What its members need beyond the baseline.
+    pub requires: BTreeSet<RequirementName>,
+    /// Who answers for it.
+    pub owner: Option<PersonId>,
+    /// How long a membership may last.
+    pub longest_membership: Option<Span>,
+    /// Whom it is for.
+    pub member_kind: MemberKind,
+    /// Standing power over the broker itself.
+    pub capabilities: Vec<Capability>,
+}
+
+/// What a capability lets its holder do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CapabilityName {
+    /// Check grants within one's audience.
+    #[serde(rename = "access.check")]
+    AccessCheck,
+    /// Record attestations.
+    #[serde(rename = "attestation.record")]
+    AttestationRecord,
+    /// Read every event.
+    #[serde(rename = "audit.read")]
+    AuditRead,
+    /// Load the directory.
+    #[serde(rename = "directory.load")]
+    DirectoryLoad,
+    /// Release the brake of the HR feed.
+    #[serde(rename = "feed.release")]
+    FeedRelease,
+    /// Revoke any grant.
+    #[serde(rename = "grant.revoke")]
+    GrantRevoke,
+    /// Send HR events.
+    #[serde(rename = "hr.feed")]
+    HrFeed,
+    /// Lock and unlock.
+    #[serde(rename = "lock.manage")]
+    LockManage,
+    /// Load the policy.
+    #[serde(rename = "policy.load")]
+    PolicyLoad,
+}
+
+impl CapabilityName {
+    /// All of them, with the text that policy uses.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("access.check", Self::AccessCheck),
+        ("attestation.record", Self::AttestationRecord),
+        ("audit.read", Self::AuditRead),
+        ("directory.load", Self::DirectoryLoad),
+        ("feed.release", Self::FeedRelease),
+        ("grant.revoke", Self::GrantRevoke),
+        ("hr.feed", Self::HrFeed),
+        ("lock.manage", Self::LockManage),
+        ("policy.load", Self::PolicyLoad),
+    ];
+
+    /// The text that policy uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, name)| *name == self).map_or("", |(text, _)| text)
+    }
+}
+
+/// A capability as a role carries it; narrowed where the sets are not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// Which.
+    pub name: CapabilityName,
+    /// Narrowed to these requirements.
+    pub requirements: BTreeSet<RequirementName>,
+    /// Narrowed to these resources.
+    pub resources: BTreeSet<Pattern>,
+}
+
+/// Who may approve in a stage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Approver {
+    /// The members of a role.
+    Role(RoleName),
+    /// `@manager`: the requester's manager of record.
+    Manager,
+    /// `@role-owner`: the owner of the role that is asked for (enrolments alone).
+    RoleOwner,
+    /// `@tenant`: the approvers of the tenant that is touched.
+    Tenant,
+}
+
+/// One step of a review.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Who may approve: never empty.
+    pub by: BTreeSet<Approver>,
+    /// How many distinct persons must: at least 1.
+    pub count: u32,
+}
+
+/// `[entitlements.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entitlement {
+    /// One line for people; not part of the terms.
+    pub title: String,
+    /// More for people; not part of the terms.
+    pub description: String,
+    /// All that has a legal effect.
+    pub terms: Terms,
+    /// SHA-256 of the terms: what an approval was given under.
+    pub terms_digest: Digest,
+}
+
+/// The terms of an entitlement: all of it but title and description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Terms {
+    /// What may be asked for.
+    pub scope: Scope,
+    /// Who may ask: never empty.
+    pub requestable_by: BTreeSet<RoleName>,
+    /// Where a request says none.
+    pub default_duration: Span,
+    /// The longest that may be asked for: 1 s to 24 h.
+    pub max_duration: Span,
+    /// How long one person may hold it without a break.
+    pub max_continuous: Option<Span>,
+    /// How long a request waits for its decisions.
+    pub review_within: Span,
+    /// How far ahead a start may be asked for; none: no start may.
+    pub start_within: Option<Span>,
+    /// The least length of a justification in characters; none: no justification is needed.
+    pub justification_min_length: Option<u32>,
+    /// What a ticket must match, whole; none: no ticket is needed.
+    pub ticket: Option<TicketPattern>,
+    /// Who must approve: never empty.
+    pub approval: Vec<Stage>,
+    /// The emergency way, if there is one.
+    pub emergency: Option<Emergency>,
+    /// Whether what it reaches in a tenant's space needs that tenant's approval.
+    pub tenant_approval: bool,
+}
+
+/// `emergency = {…}`: its own shorter duration and its own approvers, who count as approvers in rules 1 and 2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Emergency {
+    /// The longest that may be asked for.
+    pub max_duration: Span,
+    /// Who must approve.
+    pub approval: Vec<Stage>,
+    /// When the ordinary approvers must have looked at it.
+    pub follow_up_within: Span,
+}
+
+impl Terms {
+    /// SHA-256 over the JSON of the terms; fields in declared order, sets in their own.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Every role that may approve, in whatever stage, the emergency way included (rules 1 and 2 count them alike).
+    pub fn approving_roles(&self) -> impl Iterator<Item = &RoleName> {
+        let emergency = self.emergency.iter().flat_map(|emergency| &emergency.approval);
+        self.approval.iter().chain(emergency).flat_map(|stage| &stage.by).filter_map(|approver| match approver {
+            Approver::Role(role) => Some(role),
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant => None,
+        })
+    }
+}
+
+/// An anchored, bounded regular expression for ticket ids; compared by its text.
+#[derive(Debug, Clone)]
+pub struct TicketPattern {
+    text: String,
+    regex: regex::Regex,
+}
+
+impl TicketPattern {
+    /// # Errors
+    /// What is wrong with the expression, or that it is too large (256 bytes of text, 64 KiB compiled).
+    pub fn new(text: &str) -> Result<Self, String> {
+        if text.len() > 256 {
+            return Err("a ticket pattern has at most 256 bytes".into());
+        }
+        // Checked by itself first, so that an unbalanced group cannot escape the anchors put around it.
+        let build = |text: &str| {
+            regex::RegexBuilder::new(text).unicode(false).size_limit(65_536).dfa_size_limit(65_536).build()
+        };
+        build(text).map_err(|error| error.to_string())?;
+        let regex = build(&format!("^(?:{text})$")).map_err(|error| error.to_string())?;
+        Ok(Self { text: text.to_owned(), regex })
+    }
+
+    /// The expression as policy wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the whole ticket matches.
+    #[must_use]
+    pub fn matches(&self, ticket: &str) -> bool {
+        ticket.len() <= 128 && !ticket.contains(['\n', '\r']) && self.regex.is_match(ticket)
+    }
+}
+
+impl PartialEq for TicketPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+impl Eq for TicketPattern {}
+impl Serialize for TicketPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl Serialize for Approver {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for Approver {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+impl std::fmt::Display for Approver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Role(role) => f.write_str(role.as_str()),
+            Self::Manager => f.write_str("@manager"),
+            Self::RoleOwner => f.write_str("@role-owner"),
+            Self::Tenant => f.write_str("@tenant"),
+        }
+    }
+}
+impl std::str::FromStr for Approver {
+    type Err = super::ids::InvalidId;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "@manager" => Ok(Self::Manager),
+            "@role-owner" => Ok(Self::RoleOwner),
+            "@tenant" => Ok(Self::Tenant),
+            role => role
+                .parse()
+                .map(Self::Role)
+                .map_err(|_| super::ids::InvalidId::new(text, "a role, `@manager`, `@role-owner` or `@tenant`")),
+        }
+    }
+}
+
+impl Policy {
+    /// Whether `action` on `resource` is offered by any entitlement, or allowed by the baseline: for `check --explain`.
+    #[must_use]
+    pub fn offers(&self, action: &Action, resource: &Resource) -> Vec<&EntitlementName> {
+        let covering =
+            self.entitlements.iter().filter(|(_, entitlement)| entitlement.terms.scope.covers(action, resource));
+        covering.map(|(name, _)| name).collect()
+    }
+}
