@@ -11,9 +11,28 @@
     )
 )]
 
+pub mod apply;
+pub mod cascade;
+pub mod command;
+pub mod decide;
 pub mod directory;
 pub mod directory_file;
+pub mod elevation;
+pub mod event;
+pub mod grant;
 pub mod ids;
+pub mod index;
+pub mod issue;
+pub mod obstacles;
+pub mod organisation;
 pub mod policy;
+pub mod record;
+pub mod refusal;
+pub mod refused;
+pub mod review;
+pub mod reviewers;
 pub mod scope;
+pub mod state;
+pub mod tick;
 pub mod time;
+pub mod visibility;

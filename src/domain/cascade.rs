@@ -1,0 +1,157 @@
+//! The one cascade: what a change of people, accounts, policy or time does to all that is open. Commands and ticks call
+//! it; a dry run is its output. What takes away is never held up by what is missing.
+
+use std::collections::BTreeSet;
+
+use super::elevation::{Cancellation, Elevation};
+use super::event::{ApprovalStruck, ElevationCancelled, Fact, GrantRevoked, GrantShortened};
+use super::grant::{Grant, GrantPhase, Revocation};
+use super::ids::{ElevationId, GrantId, PersonId};
+use super::organisation::Organisation;
+use super::refusal::Reason;
+use super::review::StruckOut;
+use super::reviewers::{first, void_approvals};
+use super::state::State;
+use super::time::Now;
+
+/// Whose standing may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    /// That of these persons.
+    Persons(BTreeSet<PersonId>),
+    /// Everybody's: the policy changed.
+    All,
+}
+
+/// What follows for all that is open, once the organisation is `after`.
+#[must_use]
+pub fn consequences(after: &Organisation, state: &State, touched: &Touched, now: Now) -> Vec<Fact> {
+    let (elevations, grants) = reached(after, state, touched);
+    let mut facts = Vec::new();
+    for elevation in elevations.iter().filter_map(|id| state.elevations.get(id)) {
+        if elevation.phase.is_pending() && !elevation.review.deadline.is_over(now.latest) {
+            for_elevation(after, elevation, now, &mut facts);
+        }
+    }
+    for grant in grants.iter().filter_map(|id| state.grants.get(id)) {
+        // What is over is over: its end is recorded as an end.
+        if grant.is_open() && !grant.end.is_over(now.latest) {
+            facts.extend(for_grant(after, state, grant, now));
+        }
+    }
+    facts
+}
+
+fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<ElevationId>, BTreeSet<GrantId>) {
+    match touched {
+        Touched::All => {
+            let open = state.grants.values().filter(|grant| grant.is_open()).map(|grant| grant.id);
+            (state.pending.clone(), open.collect())
+        }
+        Touched::Persons(persons) => {
+            let mut elevations = BTreeSet::new();
+            let mut grants = BTreeSet::new();
+            for person in persons {
+                elevations.extend(state.pending_of.of(person).copied());
+                grants.extend(state.open_grants_of.of(person).copied());
+                // All that their accounts and machines asked for and hold, whoever is behind it: machines change hands.
+                let accounts = after.accounts_of(person).chain(state.organisation.accounts_of(person));
+                for (account, _) in accounts {
+                    elevations.extend(state.pending_by.of(account).copied());
+                    grants.extend(state.open_grants_by.of(account).copied());
+                }
+                for id in state.approved_by.of(person) {
+                    elevations.insert(*id);
+                    if let Some(super::elevation::Phase::Approved { grant, .. }) =
+                        state.elevations.get(id).map(|e| &e.phase)
+                    {
+                        grants.insert(*grant);
+                    }
+                }
+            }
+            (elevations, grants)
+        }
+    }
+}
+
+fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &mut Vec<Fact>) {
+    let cancelled = |because| Fact::ElevationCancelled(ElevationCancelled { elevation: elevation.id, because });
+    let entitlement = after.policy().entitlements.get(&elevation.entitlement);
+    let Some(entitlement) = entitlement.filter(|entitlement| entitlement.terms_digest == elevation.terms) else {
+        facts.push(cancelled(Cancellation::TermsChanged));
+        return;
+    };
+    let rests = after.holder_rests(elevation.held_by(), &entitlement.terms, now.latest);
+    if let Err(obstacles) = rests {
+        facts.push(cancelled(Cancellation::RequesterNotEligible { reason: first(obstacles).reason }));
+        return;
+    }
+    facts.extend(struck_approvals(after, elevation, now));
+}
+
+/// The approvals of a pending elevation that no longer count, as facts.
+#[must_use]
+pub fn struck_approvals(after: &Organisation, elevation: &Elevation, now: Now) -> Vec<Fact> {
+    let void = void_approvals(after, elevation, now.latest).into_iter();
+    void.map(|(person, refusal)| {
+        let because = StruckOut { at: now.stamp, reason: refusal.reason };
+        Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
+    })
+    .collect()
+}
+
+fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Option<Fact> {
+    let revoked =
+        |because| Some(Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }));
+    match grant_stands(after, state, grant, now) {
+        Err(because) => revoked(because),
+        Ok(rest) if rest.until < grant.end => Some(Fact::GrantShortened(GrantShortened {
+            grant: grant.id,
+            holder: grant.holder.clone(),
+            end: rest.until,
+            because: rest.because,
+        })),
+        Ok(_) => None,
+    }
+}
+
+/// Until when an open grant can go on under an organisation; separation rule 4 for one that has not started yet.
+///
+/// # Errors
+/// Why it must be revoked.
+pub fn grant_stands(
+    after: &Organisation,
+    state: &State,
+    grant: &Grant,
+    now: Now,
+) -> Result<super::organisation::Rest, Revocation> {
+    let Some(entitlement) = after.policy().entitlements.get(&grant.entitlement) else {
+        return Err(Revocation::TermsChanged);
+    };
+    let unstarted = grant.phase == GrantPhase::Scheduled;
+    let same_terms = entitlement.terms_digest == grant.terms;
+    // A started grant outlasts a change of terms that still covers it; an unstarted one was approved under other terms.
+    if (unstarted && !same_terms) || !entitlement.terms.scope.contains(&grant.scope) {
+        return Err(Revocation::TermsChanged);
+    }
+    let rests = after.holder_rests(grant.held_by(), &entitlement.terms, now.latest);
+    let rest = match rests {
+        Ok(rest) => rest,
+        Err(obstacles) => return Err(Revocation::NotEligible { reason: first(obstacles).reason }),
+    };
+    if unstarted {
+        separation_rule_4_approvers(after, state, grant, now)?;
+    }
+    Ok(rest)
+}
+
+/// Separation of duties, rule 4, for a scheduled grant: every counted approval must still hold (THREATS A10, A11, C11).
+fn separation_rule_4_approvers(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Result<(), Revocation> {
+    let Some(elevation) = state.elevations.get(&grant.elevation) else {
+        return Err(Revocation::NotEligible { reason: Reason::NotFound });
+    };
+    match void_approvals(after, elevation, now.latest).into_iter().next() {
+        Some((person, refusal)) => Err(Revocation::ApprovalVoid { person, reason: refusal.reason }),
+        None => Ok(()),
+    }
+}

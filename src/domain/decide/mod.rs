@@ -1,0 +1,106 @@
+//! `decide`: from a state and a command to what happens, or to why not. Reads its arguments and nothing else.
+
+mod grants;
+mod loads;
+mod requests;
+mod reviews;
+
+use super::command::{Command, Envelope};
+use super::directory::AccountState;
+use super::event::{Actor, Event, Fact, RequestMark};
+use super::ids::{AccountId, Principal};
+use super::refusal::{Reason, Refusal};
+use super::state::State;
+use super::time::{Now, Timestamp};
+use super::visibility::{Viewer, viewer};
+
+pub use loads::{Files, initialise};
+
+/// What a command leads to: its events in order; none if the same command took effect before under its `request_id`.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal> {
+    let viewer = viewer(&state.organisation, &envelope.caller)?;
+    let account = usable_account(state, &viewer, envelope.now)?.clone();
+    let digest = envelope.command.digest();
+    if let Some(bound) = state.bound(&viewer.principal, envelope.request_id) {
+        return if bound.command == digest {
+            Ok(Vec::new())
+        } else {
+            Err(Refusal::new(Reason::RequestIdReused, format!("`{}`", envelope.request_id)))
+        };
+    }
+    if envelope.now.suspect && !envelope.command.takes_away() {
+        return Err(Refusal::new(Reason::ClockSuspect, ""));
+    }
+    let caller = Caller { viewer: &viewer, account: &account };
+    let facts = match &envelope.command {
+        Command::RequestElevation(request) => requests::request(state, &caller, request, envelope),
+        Command::ApproveElevation { elevation, digest, comment } => {
+            reviews::approve(state, &caller, *elevation, (*digest, comment), envelope)
+        }
+        Command::DenyElevation { elevation, reason } => reviews::deny(state, &caller, *elevation, reason, envelope.now),
+        Command::WithdrawElevation { elevation, reason } => {
+            reviews::withdraw(state, &caller, *elevation, reason, envelope.now)
+        }
+        Command::RelinquishGrant { grant, reason } => grants::relinquish(state, &caller, *grant, reason, envelope.now),
+        Command::RevokeGrant { grant, reason } => grants::revoke(state, &caller, *grant, reason, envelope.now),
+        Command::LoadPolicy { replaces, text } => loads::load_policy(state, &caller, *replaces, text, envelope.now),
+        Command::LoadDirectory { replaces, text } => {
+            loads::load_directory(state, &caller, *replaces, text, envelope.now)
+        }
+    }?;
+    let mark = RequestMark { id: envelope.request_id, command: digest };
+    Ok(events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts))
+}
+
+/// Who calls, once that is known.
+struct Caller<'a> {
+    viewer: &'a Viewer,
+    account: &'a AccountId,
+}
+
+/// Numbers and stamps facts as the next events of a state.
+pub(super) fn events(
+    state: &State,
+    at: Timestamp,
+    actor: &Actor,
+    mut mark: Option<RequestMark>,
+    facts: Vec<Fact>,
+) -> Vec<Event> {
+    let numbered = (state.sequence.saturating_add(1)..).zip(facts);
+    numbered.map(|(sequence, fact)| Event { sequence, at, actor: actor.clone(), request: mark.take(), fact }).collect()
+}
+
+/// The caller's account, if it can be used at all. What it lacks beyond that is for each command to judge: what takes
+/// access away is never held up by what is missing.
+fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<&'a AccountId, Refusal> {
+    let id = viewer.account()?;
+    let Some(account) = state.organisation.accounts.get(id) else {
+        return Err(Refusal::new(Reason::NoAccount, format!("`{id}`")));
+    };
+    let disabled = |why: String| Err(Refusal::new(Reason::AccountDisabled, why).with("account", id));
+    match &account.state {
+        AccountState::Active if account.ends_at().is_over(now.latest) => {
+            disabled(format!("`{id}` ended at {}", account.ends_at()))
+        }
+        AccountState::Active => Ok(id),
+        AccountState::Disabled { reason } => disabled(format!("`{id}` is disabled: {reason}")),
+        AccountState::Closed => disabled(format!("`{id}` is closed")),
+    }
+}
+
+/// The ids that a command makes: UUIDv7 of the stamp, with the envelope's entropy. The last of the 16 bytes of entropy
+/// keeps several ids of one command apart.
+fn make_id(envelope: &Envelope, which: u8) -> uuid::Uuid {
+    let [a, b, c, d, e, f, g, h, i, ..] = envelope.nonce;
+    let random = [a, b, c, d, e, f, g, h, i, which];
+    let millis = u64::try_from(envelope.now.stamp.millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// The caller as events name it.
+fn principal(caller: &Caller<'_>) -> Principal {
+    caller.viewer.principal.clone()
+}

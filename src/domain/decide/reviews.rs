@@ -1,0 +1,159 @@
+//! Deciding on what was asked: approve, deny, withdraw.
+
+use super::super::cascade::struck_approvals;
+use super::super::command::Envelope;
+use super::super::elevation::Elevation;
+use super::super::event::{DecisionRecorded, ElevationApproved, ElevationClosed, Fact};
+use super::super::ids::{Digest, ElevationId, PersonId};
+use super::super::issue::issue;
+use super::super::refusal::{Reason, Refusal};
+use super::super::review::{Decision, Verdict};
+use super::super::reviewers::{reviewer_in, reviewer_in_any, separation_rule_3};
+use super::super::state::State;
+use super::super::time::Now;
+use super::super::visibility::{Thing, may_see};
+use super::{Caller, make_id, principal};
+
+/// An approval of exactly this text. The last one that is needed issues the grant, in the same batch.
+pub(super) fn approve(
+    state: &State,
+    caller: &Caller<'_>,
+    id: ElevationId,
+    (digest, comment): (Digest, &str),
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    let mut elevation = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
+    let person = person(caller)?;
+    separation_rule_3(&state.organisation, &elevation, person)?;
+    if elevation.review.has_decided(person) {
+        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
+    }
+    // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
+    let mut facts = struck_approvals(&state.organisation, &elevation, now);
+    for fact in &facts {
+        if let Fact::ApprovalStruck(struck) = fact {
+            for decision in elevation.review.decisions.iter_mut().filter(|d| d.person == struck.person) {
+                decision.struck = Some(struck.because.clone());
+            }
+        }
+    }
+    let decision = decision_in_open_stage(state, caller, &elevation, comment, now)?;
+    if elevation.review.digest() != digest {
+        return Err(Refusal::new(
+            Reason::DigestMismatch,
+            format!("`{digest}` is not the digest of the text of `{id}`"),
+        ));
+    }
+    elevation.review.decisions.push(decision.clone());
+    facts.push(Fact::ApprovalRecorded(DecisionRecorded { elevation: id, decision }));
+    if elevation.review.open_stage().is_none() {
+        let grant = issue(state, &elevation, make_id(envelope, 1).into(), now)?;
+        facts.push(Fact::ElevationApproved(ElevationApproved { elevation: id, grant: grant.id }));
+        facts.push(Fact::GrantIssued(Box::new(grant)));
+    }
+    Ok(facts)
+}
+
+fn decision_in_open_stage(
+    state: &State,
+    caller: &Caller<'_>,
+    elevation: &Elevation,
+    comment: &str,
+    now: Now,
+) -> Result<Decision, Refusal> {
+    let organisation = &state.organisation;
+    let Some((index, stage)) = elevation.review.open_stage() else {
+        return Err(Refusal::new(Reason::NotPending, "all stages are complete"));
+    };
+    let through =
+        reviewer_in(organisation, elevation, stage, caller.account, now.latest).map_err(
+            |refusal| match reviewer_in_any(organisation, elevation, caller.account, now.latest) {
+                Ok((_, approver)) => Refusal::new(Reason::StageNotOpen, format!("`{approver}` is for another stage")),
+                Err(_) => refusal,
+            },
+        )?;
+    Ok(Decision {
+        person: person(caller)?.clone(),
+        account: caller.account.clone(),
+        through,
+        stage: index,
+        at: now.stamp,
+        verdict: Verdict::Approved,
+        comment: comment.to_owned(),
+        struck: None,
+    })
+}
+
+/// One denial ends it: by anyone who may review any stage, also by one who had approved.
+pub(super) fn deny(
+    state: &State,
+    caller: &Caller<'_>,
+    id: ElevationId,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let elevation = pending(state, caller, id, now, Reason::NotAnApprover)?;
+    let person = person(caller)?;
+    let (stage, through) = reviewer_in_any(&state.organisation, elevation, caller.account, now.latest)?;
+    let decision = Decision {
+        person: person.clone(),
+        account: caller.account.clone(),
+        through,
+        stage,
+        at: now.stamp,
+        verdict: Verdict::Denied,
+        comment: reason.to_owned(),
+        struck: None,
+    };
+    Ok(vec![Fact::ElevationDenied(DecisionRecorded { elevation: id, decision })])
+}
+
+/// Whoever is behind a request may take it back.
+pub(super) fn withdraw(
+    state: &State,
+    caller: &Caller<'_>,
+    id: ElevationId,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let elevation = pending(state, caller, id, now, Reason::NotHolder)?;
+    let behind = caller.viewer.person.as_ref().is_some_and(|person| elevation.behind.contains(person));
+    if elevation.requester != *caller.account && !behind {
+        return Err(Refusal::new(Reason::NotHolder, "only those behind a request withdraw it; a reviewer denies it"));
+    }
+    Ok(vec![Fact::ElevationWithdrawn(ElevationClosed {
+        elevation: id,
+        by: principal(caller),
+        reason: reason.to_owned(),
+    })])
+}
+
+/// The elevation, if the caller may see it and it is still pending: by comparison with its deadline, whatever the timer
+/// has recorded.
+/// `if_hidden` is what the journal has of a caller who may not see it (THREATS A14, H9).
+fn pending<'a>(
+    state: &'a State,
+    caller: &Caller<'_>,
+    id: ElevationId,
+    now: Now,
+    if_hidden: Reason,
+) -> Result<&'a Elevation, Refusal> {
+    let elevation = state.elevations.get(&id).ok_or_else(|| Refusal::not_found("elevation", id))?;
+    if !may_see(state, caller.viewer, Thing::Elevation(elevation), now) {
+        return Err(Refusal::hidden("elevation", id, if_hidden));
+    }
+    // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
+    let over = elevation.review.deadline.is_over(now.latest) && !now.suspect;
+    let phase = if elevation.phase.is_pending() && over { "EXPIRED" } else { elevation.phase.name() };
+    if elevation.phase.is_pending() && !over {
+        Ok(elevation)
+    } else {
+        Err(Refusal::new(Reason::NotPending, format!("`{id}` is {phase}")).with("state", phase))
+    }
+}
+
+fn person<'a>(caller: &'a Caller<'_>) -> Result<&'a PersonId, Refusal> {
+    let machine = || Refusal::new(Reason::NotAnApprover, "machines never approve");
+    caller.viewer.person.as_ref().ok_or_else(machine)
+}

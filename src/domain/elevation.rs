@@ -1,0 +1,177 @@
+//! The elevation: a request and what became of it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::HeldBy;
+use super::ids::{AccountId, Digest, ElevationId, EntitlementName, GrantId, PersonId, Principal};
+use super::refusal::Reason;
+use super::review::{Review, line};
+use super::scope::Scope;
+use super::time::{Span, Timestamp};
+
+/// The request for an entitlement on named resources for a duration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elevation {
+    /// Its id.
+    pub id: ElevationId,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// The account that asked, and that would hold the grant.
+    pub requester: AccountId,
+    /// The person whom caps and continuity count: the requester, or the one on whose behalf a machine asks, or its owner.
+    pub person: PersonId,
+    /// Every person behind the request, as they were when it was made: none of them may review it.
+    pub behind: BTreeSet<PersonId>,
+    /// For whom a machine asks.
+    pub on_behalf_of: Option<PersonId>,
+    /// What is asked for.
+    pub entitlement: EntitlementName,
+    /// Under which terms.
+    pub terms: Digest,
+    /// On what.
+    pub scope: Scope,
+    /// For how long.
+    pub duration: Span,
+    /// From when; none: from the last approval.
+    pub start: Option<Timestamp>,
+    /// Why, in the requester's own words.
+    pub justification: String,
+    /// The ticket.
+    pub ticket: Option<String>,
+    /// The grant that it is to follow.
+    pub extends: Option<GrantId>,
+    /// Who decides, and what they decided.
+    pub review: Review,
+    /// What became of it.
+    #[serde(default, skip_serializing_if = "Phase::is_pending")]
+    pub phase: Phase,
+}
+
+/// What became of an elevation. Requests expire; grants end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Phase {
+    /// It waits for decisions.
+    #[default]
+    Pending,
+    /// All stages are complete, and it led to this grant. Final.
+    Approved {
+        /// When.
+        at: Timestamp,
+        /// The one grant that it led to.
+        grant: GrantId,
+    },
+    /// A reviewer said no. Final.
+    Denied {
+        /// When.
+        at: Timestamp,
+    },
+    /// The requester took it back. Final.
+    Withdrawn {
+        /// When.
+        at: Timestamp,
+        /// Who: the requester, or somebody behind the request.
+        by: Principal,
+        /// In their words.
+        reason: String,
+    },
+    /// Its deadline passed. Final.
+    Expired {
+        /// When that was recorded.
+        at: Timestamp,
+    },
+    /// A change made it void. Final.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        because: Cancellation,
+    },
+}
+
+/// Why a pending elevation was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Cancellation {
+    /// A load changed the entitlement's terms, or took it away.
+    TermsChanged,
+    /// Somebody behind it may no longer ask.
+    RequesterNotEligible {
+        /// The first obstacle.
+        reason: Reason,
+    },
+}
+
+impl Phase {
+    /// Whether it waits for decisions.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        *self == Self::Pending
+    }
+
+    /// When it closed; none while it is pending.
+    #[must_use]
+    pub fn closed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Pending => None,
+            Self::Approved { at, .. }
+            | Self::Denied { at }
+            | Self::Withdrawn { at, .. }
+            | Self::Expired { at }
+            | Self::Cancelled { at, .. } => Some(*at),
+        }
+    }
+
+    /// In one word, as lists show it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Approved { .. } => "APPROVED",
+            Self::Denied { .. } => "DENIED",
+            Self::Withdrawn { .. } => "WITHDRAWN",
+            Self::Expired { .. } => "EXPIRED",
+            Self::Cancelled { .. } => "CANCELLED",
+        }
+    }
+}
+
+impl Elevation {
+    /// Who would hold what it leads to.
+    #[must_use]
+    pub fn held_by(&self) -> HeldBy<'_> {
+        HeldBy { account: &self.requester, person: &self.person, on_behalf_of: self.on_behalf_of.as_ref() }
+    }
+
+    /// What is approved, as a text: every value that matters, in fixed order, one line each.
+    #[must_use]
+    pub fn approval_text(&self) -> String {
+        let joined = |items: Vec<String>| items.join(" ");
+        let optional = |value: Option<String>| value.unwrap_or_default();
+        let mut text = String::new();
+        line(&mut text, "id", &self.id.to_string());
+        line(&mut text, "who", self.requester.as_str());
+        line(&mut text, "person", self.person.as_str());
+        line(&mut text, "on_behalf_of", &optional(self.on_behalf_of.as_ref().map(ToString::to_string)));
+        line(&mut text, "entitlement", self.entitlement.as_str());
+        line(&mut text, "terms", &self.terms.to_string());
+        line(&mut text, "actions", &joined(self.scope.actions().iter().map(ToString::to_string).collect()));
+        line(&mut text, "resources", &joined(self.scope.resources().iter().map(ToString::to_string).collect()));
+        line(&mut text, "duration", &self.duration.to_string());
+        line(&mut text, "start", &self.start.map_or_else(|| "at approval".to_owned(), |at| at.to_string()));
+        line(&mut text, "justification", &self.justification);
+        line(&mut text, "ticket", &optional(self.ticket.clone()));
+        line(&mut text, "extends", &optional(self.extends.map(|id| id.to_string())));
+        line(&mut text, "emergency", "no");
+        text
+    }
+
+    /// The last instant at which an approval could still lead to a grant.
+    #[must_use]
+    pub fn window_end(&self) -> Timestamp {
+        self.start.map_or(Timestamp::MAX, |start| start.plus(self.duration))
+    }
+}

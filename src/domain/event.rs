@@ -1,0 +1,306 @@
+//! What happened, as facts in the past tense: the journal's rows. The state is derived from these and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::{Account, Person, Tenant};
+use super::elevation::{Cancellation, Elevation};
+use super::grant::{EndBecause, Grant, Revocation};
+use super::ids::{
+    AccountId, Digest, ElevationId, GrantId, PersonId, Principal, RequestId, RequirementName, RoleName, TenantName,
+};
+use super::refusal::Reason;
+use super::review::{Decision, StruckOut};
+use super::time::Timestamp;
+
+/// One row of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the journal; the first is 1.
+    pub sequence: u64,
+    /// Its stamp; never earlier than the one before.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// On the first event of a command that carried a `request_id`.
+    pub request: Option<RequestMark>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Actor {
+    /// Somebody who called.
+    Caller(Principal),
+    /// The broker itself: time passed, or it started.
+    Broker,
+    /// Whoever runs the binary on the broker's own machine: `init`.
+    Operator,
+}
+
+/// Binds a `request_id` to the command that took effect under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestMark {
+    /// The caller's id of the call.
+    pub id: RequestId,
+    /// SHA-256 of the parsed command.
+    pub command: Digest,
+}
+
+/// What an event is about; events are listed and seen by it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// An elevation.
+    Elevation(ElevationId),
+    /// A grant.
+    Grant(GrantId),
+    /// A person.
+    Person(PersonId),
+    /// An account.
+    Account(AccountId),
+    /// The policy.
+    Policy,
+    /// The directory as a whole.
+    Directory,
+    /// The broker.
+    Broker,
+}
+
+/// Readings of both clocks at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockPair {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// CLOCK_BOOTTIME in milliseconds.
+    pub boot_millis: i64,
+    /// Which boot that counts from; empty where the system does not tell.
+    pub boot_id: String,
+}
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $variant:ident($body:ty) $kind:literal;)*) => {
+        /// What happened.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Fact {
+            $($(#[$doc])* $variant($body),)*
+        }
+        impl Fact {
+            /// Its kind with the version of its form.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $kind,)* }
+            }
+            /// Every kind there is.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            pub(super) fn write(&self) -> Result<Box<serde_json::value::RawValue>, serde_json::Error> {
+                match self { $(Self::$variant(body) => serde_json::value::to_raw_value(body),)* }
+            }
+            pub(super) fn read(kind: &str, body: &str) -> Result<Option<Self>, serde_json::Error> {
+                match kind {
+                    $($kind => serde_json::from_str::<$body>(body).map(|body| Some(Self::$variant(body))),)*
+                    _ => Ok(None),
+                }
+            }
+        }
+    };
+}
+
+facts! {
+    /// A policy came into force.
+    PolicyLoaded(FileLoaded) "policy-loaded/1";
+    /// A directory came into force; the records that it changed, and what follows from them, are in the same batch.
+    DirectoryLoaded(FileDigest) "directory-loaded/1";
+    /// A tenant is on record as this.
+    TenantRecorded(TenantRecorded) "tenant-recorded/1";
+    /// A person is on record as this.
+    PersonRecorded(PersonRecorded) "person-recorded/1";
+    /// An account is on record as this.
+    AccountRecorded(AccountRecorded) "account-recorded/1";
+    /// A requirement of a person lapsed.
+    RequirementLapsed(RequirementLapsed) "requirement-lapsed/1";
+    /// A membership came to its end.
+    MembershipEnded(MembershipEnded) "membership-ended/1";
+    /// An account came to its own end.
+    AccountEnded(AccountEnded) "account-ended/1";
+    /// An elevation was asked for.
+    ElevationRequested(Box<Elevation>) "elevation-requested/1";
+    /// An approver approved.
+    ApprovalRecorded(DecisionRecorded) "approval-recorded/1";
+    /// An approval no longer counts.
+    ApprovalStruck(ApprovalStruck) "approval-struck/1";
+    /// All stages are complete.
+    ElevationApproved(ElevationApproved) "elevation-approved/1";
+    /// A reviewer said no.
+    ElevationDenied(DecisionRecorded) "elevation-denied/1";
+    /// The requester took it back.
+    ElevationWithdrawn(ElevationClosed) "elevation-withdrawn/1";
+    /// Its deadline passed.
+    ElevationExpired(ElevationExpired) "elevation-expired/1";
+    /// A change made it void.
+    ElevationCancelled(ElevationCancelled) "elevation-cancelled/1";
+    /// A grant came to be.
+    GrantIssued(Box<Grant>) "grant-issued/1";
+    /// A scheduled grant started.
+    GrantStarted(GrantStarted) "grant-started/1";
+    /// A grant's end moved forward in time; it never moves back.
+    GrantShortened(GrantShortened) "grant-shortened/1";
+    /// A grant's time came.
+    GrantEnded(GrantNamed) "grant-ended/1";
+    /// The holder gave it up.
+    GrantRelinquished(GrantClosed) "grant-relinquished/1";
+    /// An act or event ended it before its time.
+    GrantRevoked(GrantRevoked) "grant-revoked/1";
+    /// A command was refused.
+    CommandRefused(CommandRefused) "command-refused/1";
+    /// More commands of a caller were refused than are told one by one.
+    RefusalsCounted(RefusalsCounted) "refusals-counted/1";
+    /// What closed long ago left memory.
+    Pruned(Pruned) "pruned/1";
+    /// The broker started.
+    BrokerStarted(BrokerStarted) "broker-started/1";
+    /// Both clocks, while anything is live.
+    ClockRead(ClockPair) "clock-read/1";
+    /// An operator accepted the wall clock as it is.
+    ClockAccepted(ClockPair) "clock-accepted/1";
+    /// Rows without an end of their batch have no effect.
+    RowsAbandoned(RowsAbandoned) "rows-abandoned/1";
+}
+
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type),* })*
+    };
+}
+
+bodies! {
+    /// A file as a whole.
+    FileLoaded { digest: Digest, replaces: Option<Digest>, text: String }
+    /// A file by its digest.
+    FileDigest { digest: Digest, replaces: Option<Digest> }
+    /// A tenant's record.
+    TenantRecorded { id: TenantName, tenant: Tenant }
+    /// A person's record.
+    PersonRecorded { id: PersonId, person: Person }
+    /// An account's record.
+    AccountRecorded { id: AccountId, account: Account }
+    /// What lapsed.
+    RequirementLapsed { person: PersonId, requirement: RequirementName }
+    /// What ended.
+    MembershipEnded { account: AccountId, role: RoleName }
+    /// What ended.
+    AccountEnded { account: AccountId }
+    /// A decision of a reviewer.
+    DecisionRecorded { elevation: ElevationId, decision: Decision }
+    /// An approval that no longer counts, and why.
+    ApprovalStruck { elevation: ElevationId, person: PersonId, because: StruckOut }
+    /// The grant that it led to.
+    ElevationApproved { elevation: ElevationId, grant: GrantId }
+    /// Closed by the requester.
+    ElevationClosed { elevation: ElevationId, by: Principal, reason: String }
+    /// Its deadline.
+    ElevationExpired { elevation: ElevationId }
+    /// Why.
+    ElevationCancelled { elevation: ElevationId, because: Cancellation }
+    /// A grant, by its id.
+    GrantNamed { grant: GrantId, holder: AccountId }
+    /// Since when its person holds the entitlement without a break.
+    GrantStarted { grant: GrantId, holder: AccountId, continuous_since: Timestamp }
+    /// Its new end.
+    GrantShortened { grant: GrantId, holder: AccountId, end: Timestamp, because: EndBecause }
+    /// Closed by the holder.
+    GrantClosed { grant: GrantId, holder: AccountId, by: Principal, reason: String }
+    /// Why.
+    GrantRevoked { grant: GrantId, holder: AccountId, because: Revocation }
+    /// The true reason, and what the caller was told if that was less.
+    CommandRefused { command: String, reason: Reason, told: Option<Reason>, detail: String, facts: BTreeMap<String, String>, about: Option<String> }
+    /// How many within the minute that begins at `minute`.
+    RefusalsCounted { caller: Principal, minute: Timestamp, count: u32 }
+    /// What left.
+    Pruned { elevations: BTreeSet<ElevationId>, grants: BTreeSet<GrantId>, requests_before: Timestamp }
+    /// With which version and clocks.
+    BrokerStarted { version: String, clock: ClockPair }
+    /// Which rows.
+    RowsAbandoned { first: u64, last: u64 }
+}
+
+impl Fact {
+    /// What it is about.
+    #[must_use]
+    pub fn about(&self) -> Vec<Subject> {
+        use Subject as S;
+        match self {
+            Self::PolicyLoaded(_) => vec![S::Policy],
+            Self::DirectoryLoaded(_) | Self::TenantRecorded(_) => vec![S::Directory],
+            Self::PersonRecorded(fact) => vec![S::Person(fact.id.clone())],
+            Self::AccountRecorded(fact) => {
+                vec![S::Account(fact.id.clone()), S::Person(fact.account.person().clone())]
+            }
+            Self::RequirementLapsed(fact) => vec![S::Person(fact.person.clone())],
+            Self::MembershipEnded(fact) => vec![S::Account(fact.account.clone())],
+            Self::AccountEnded(fact) => vec![S::Account(fact.account.clone())],
+            Self::ElevationRequested(elevation) => {
+                let mut about = vec![S::Elevation(elevation.id), S::Account(elevation.requester.clone())];
+                about.extend(elevation.behind.iter().cloned().map(S::Person));
+                about
+            }
+            Self::ApprovalRecorded(fact) | Self::ElevationDenied(fact) => {
+                vec![S::Elevation(fact.elevation), S::Person(fact.decision.person.clone())]
+            }
+            Self::ApprovalStruck(fact) => vec![S::Elevation(fact.elevation), S::Person(fact.person.clone())],
+            Self::ElevationApproved(fact) => vec![S::Elevation(fact.elevation), S::Grant(fact.grant)],
+            Self::ElevationWithdrawn(fact) => vec![S::Elevation(fact.elevation)],
+            Self::ElevationExpired(fact) => vec![S::Elevation(fact.elevation)],
+            Self::ElevationCancelled(fact) => vec![S::Elevation(fact.elevation)],
+            Self::GrantIssued(grant) => {
+                let mut about =
+                    vec![S::Grant(grant.id), S::Elevation(grant.elevation), S::Account(grant.holder.clone())];
+                about.extend(grant.behind.iter().cloned().map(S::Person));
+                about
+            }
+            Self::GrantStarted(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
+            Self::GrantShortened(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
+            Self::GrantEnded(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
+            Self::GrantRelinquished(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
+            Self::GrantRevoked(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
+            Self::CommandRefused(_)
+            | Self::RefusalsCounted(_)
+            | Self::Pruned(_)
+            | Self::BrokerStarted(_)
+            | Self::ClockRead(_)
+            | Self::ClockAccepted(_)
+            | Self::RowsAbandoned(_) => vec![S::Broker],
+        }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Elevation(id) => write!(f, "elevation:{id}"),
+            Self::Grant(id) => write!(f, "grant:{id}"),
+            Self::Person(id) => write!(f, "person:{id}"),
+            Self::Account(id) => write!(f, "account:{id}"),
+            Self::Policy => f.write_str("policy"),
+            Self::Directory => f.write_str("directory"),
+            Self::Broker => f.write_str("broker"),
+        }
+    }
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Caller(principal) => write!(f, "{principal}"),
+            Self::Broker => f.write_str("broker"),
+            Self::Operator => f.write_str("operator"),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! All that stands in the way of a request, as data: one function for the catalogue, for `validate_only`, for `explain`,
+//! and for the request itself, which is refused with the first.
+
+use std::collections::BTreeSet;
+
+use super::command::RequestElevation;
+use super::directory::{Account, AccountKind, ActsFor};
+use super::elevation::{Elevation, Phase};
+use super::ids::{AccountId, ElevationId, PersonId};
+use super::issue::{has_approvers, has_room};
+use super::organisation::Obstacles;
+use super::policy::{Entitlement, Terms};
+use super::refusal::{Reason, Refusal};
+use super::review::Review;
+use super::scope::{Pattern, Scope};
+use super::state::State;
+use super::time::{Now, Span};
+
+/// The shortest and the longest that may be asked for, whatever policy says.
+pub const SHORTEST_DURATION: Span = Span::SECOND;
+
+/// The elevation that a request makes, and all that stands in its way. There is no elevation where the entitlement is
+/// not to be seen, or where actions or resources are empty.
+#[must_use]
+pub fn draft(
+    state: &State,
+    account: &AccountId,
+    request: &RequestElevation,
+    id: ElevationId,
+    now: Now,
+) -> (Option<Elevation>, Obstacles) {
+    let organisation = &state.organisation;
+    let visible = super::visibility::sees_entitlement(organisation, account, &request.entitlement);
+    let Some(entitlement) = organisation.policy().entitlements.get(&request.entitlement).filter(|_| visible) else {
+        return (None, vec![Refusal::not_found("entitlement", &request.entitlement)]);
+    };
+    let mut obstacles = who(state, account, request.on_behalf_of.as_ref(), &entitlement.terms, now);
+    let Some(own_person) = organisation.accounts().get(account).map(Account::person) else {
+        return (None, obstacles);
+    };
+    let Some(scope) = Scope::new(request.actions.clone(), request.resources.clone()) else {
+        obstacles.push(Refusal::new(Reason::OutOfScope, "at least one action and one resource are named"));
+        return (None, obstacles);
+    };
+    obstacles.extend(what(&entitlement.terms, &scope));
+    let elevation = compose(state, (account, own_person), request, entitlement, scope, id, now);
+    obstacles.extend(when(state, &elevation, &entitlement.terms, now));
+    obstacles.extend(why(&entitlement.terms, request));
+    if obstacles.is_empty() {
+        // Who could approve is told only to whoever could otherwise ask.
+        obstacles.extend(has_approvers(state, &elevation, now).err());
+    }
+    obstacles.extend(room(state, &elevation, now));
+    obstacles.sort_by_key(|refusal| refusal.reason);
+    (Some(elevation), obstacles)
+}
+
+/// What stands in the way of an account that would ask for an entitlement, whatever the scope: for the catalogue.
+#[must_use]
+pub fn standing_obstacles(
+    state: &State,
+    account: &AccountId,
+    on_behalf_of: Option<&PersonId>,
+    terms: &Terms,
+    now: Now,
+) -> Obstacles {
+    let mut obstacles = who(state, account, on_behalf_of, terms, now);
+    obstacles.sort_by_key(|refusal| refusal.reason);
+    obstacles
+}
+
+fn who(state: &State, account_id: &AccountId, on_behalf_of: Option<&PersonId>, terms: &Terms, now: Now) -> Obstacles {
+    let mut obstacles = Vec::new();
+    if now.suspect {
+        obstacles.push(Refusal::new(Reason::ClockSuspect, ""));
+    }
+    let kind = state.organisation.accounts().get(account_id).map(|account| &account.kind);
+    let named = match (kind, on_behalf_of) {
+        (Some(AccountKind::Service { acts_for: ActsFor::People, .. }), None) => {
+            obstacles.push(Refusal::new(Reason::OnBehalfRequired, ""));
+            None
+        }
+        (Some(AccountKind::Service { acts_for: ActsFor::People, .. }), Some(person)) => Some(person),
+        (_, Some(person)) => {
+            obstacles.push(Refusal::new(Reason::OnBehalfForbidden, format!("`{person}` is named")));
+            None
+        }
+        (_, None) => None,
+    };
+    obstacles
+        .extend(state.organisation.requester_rests(account_id, named, terms, now.latest).err().unwrap_or_default());
+    obstacles
+}
+
+fn what(terms: &Terms, scope: &Scope) -> Obstacles {
+    let mut obstacles = Vec::new();
+    let beyond = |what: &str| Refusal::new(Reason::OutOfScope, format!("`{what}` is not offered")).with("beyond", what);
+    obstacles.extend(scope.actions().difference(terms.scope.actions()).map(|action| beyond(action.as_str())));
+    // No message parses into a wildcard; the core refuses it all the same (THREATS D5).
+    let offered = |pattern: &&Pattern| {
+        pattern.may_be_requested() && terms.scope.resources().iter().any(|ours| ours.contains(pattern))
+    };
+    obstacles.extend(scope.resources().iter().filter(|p| !offered(p)).map(|pattern| beyond(&pattern.to_string())));
+    let tenants: BTreeSet<Option<&str>> = scope.resources().iter().map(Pattern::tenant).collect();
+    if tenants.len() > 1 && tenants.iter().any(Option::is_some) {
+        obstacles.push(Refusal::new(Reason::TenantsMixed, "resources of one tenant, or of none"));
+    }
+    obstacles
+}
+
+fn when(state: &State, elevation: &Elevation, terms: &Terms, now: Now) -> Obstacles {
+    let mut obstacles = Vec::new();
+    if elevation.duration > terms.max_duration || elevation.duration < SHORTEST_DURATION {
+        let detail = format!("{} was asked for, of at most {}", elevation.duration, terms.max_duration);
+        obstacles.push(Refusal::new(Reason::DurationTooLong, detail).with("max_duration", terms.max_duration));
+    }
+    if let Some(start) = elevation.start {
+        let latest = terms.start_within.map(|within| now.stamp.plus(within));
+        let detail = match latest {
+            None => Some("it offers no start of one's own choice".to_owned()),
+            Some(latest) if start > latest => Some(format!("{start} is later than {latest}")),
+            Some(_) if elevation.window_end().is_over(now.latest) => Some(format!("{start} and the duration are past")),
+            Some(_) => None,
+        };
+        obstacles.extend(detail.map(|detail| Refusal::new(Reason::StartNotAllowed, detail)));
+    }
+    let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
+    let since = state.continuous_since(&elevation.person, &elevation.entitlement, start, None);
+    if let Some(longest) = terms.max_continuous.filter(|longest| since.plus(*longest) <= start) {
+        let detail = format!("held since {since}, at most {longest} without a break");
+        obstacles.push(Refusal::new(Reason::ContinuousTooLong, detail).with("max_continuous", longest));
+    }
+    if let Some(id) = elevation.extends {
+        let extended = state.grants.get(&id).filter(|grant| {
+            grant.is_live(now.latest)
+                && grant.holder == elevation.requester
+                && grant.person == elevation.person
+                && grant.entitlement == elevation.entitlement
+        });
+        if extended.is_none() {
+            obstacles.push(Refusal::new(Reason::ExtensionInvalid, format!("`{id}`")).with("extends", id));
+        }
+    }
+    obstacles
+}
+
+fn why(terms: &Terms, request: &RequestElevation) -> Obstacles {
+    let mut obstacles = Vec::new();
+    if let Some(least) = terms.justification_min_length {
+        let given = request.justification.trim().chars().count();
+        if u32::try_from(given).unwrap_or(u32::MAX) < least {
+            let detail = format!("{given} characters, of at least {least}");
+            obstacles.push(Refusal::new(Reason::JustificationRequired, detail).with("min_length", least));
+        }
+    }
+    if let Some(pattern) = &terms.ticket {
+        let fits = request.ticket.as_ref().is_some_and(|ticket| pattern.matches(ticket));
+        if !fits {
+            let detail = format!("it must match `{}`", pattern.as_str());
+            obstacles.push(Refusal::new(Reason::TicketRequired, detail).with("pattern", pattern.as_str()));
+        }
+    }
+    obstacles
+}
+
+fn room(state: &State, elevation: &Elevation, now: Now) -> Obstacles {
+    let mut obstacles = Vec::new();
+    // By comparison, whatever the timer has recorded.
+    let waits = |other: &&Elevation| other.person == elevation.person && !other.review.deadline.is_over(now.latest);
+    let own = || state.pending_of(&elevation.person).filter(waits);
+    let same = own().find(|other| other.entitlement == elevation.entitlement && other.scope == elevation.scope);
+    if let Some(same) = same {
+        let detail = format!("`{}`", same.id);
+        obstacles.push(Refusal::new(Reason::AlreadyPending, detail).with("elevation", same.id));
+    }
+    let limit = state.organisation.policy().limits.pending_per_person;
+    let pending = own().count();
+    if u32::try_from(pending).unwrap_or(u32::MAX) >= limit {
+        let detail = format!("`{}` has {pending} of at most {limit}", elevation.person);
+        obstacles.push(Refusal::new(Reason::TooManyPending, detail).with("limit", limit));
+    }
+    obstacles.extend(has_room(state, elevation, now).err());
+    obstacles
+}
+
+fn compose(
+    state: &State,
+    (account, own_person): (&AccountId, &PersonId),
+    request: &RequestElevation,
+    entitlement: &Entitlement,
+    scope: Scope,
+    id: ElevationId,
+    now: Now,
+) -> Elevation {
+    let terms = &entitlement.terms;
+    let mut elevation = Elevation {
+        id,
+        requested_at: now.stamp,
+        requester: account.clone(),
+        person: request.on_behalf_of.clone().unwrap_or_else(|| own_person.clone()),
+        behind: state.organisation.persons_behind(account, request.on_behalf_of.as_ref()),
+        on_behalf_of: request.on_behalf_of.clone(),
+        entitlement: request.entitlement.clone(),
+        terms: entitlement.terms_digest,
+        scope,
+        duration: request.duration.unwrap_or(terms.default_duration),
+        start: request.start,
+        justification: request.justification.clone(),
+        ticket: request.ticket.clone(),
+        extends: request.extends,
+        review: Review {
+            stages: terms.approval.clone(),
+            text: String::new(),
+            deadline: now.stamp.plus(terms.review_within),
+            decisions: Vec::new(),
+        },
+        phase: Phase::Pending,
+    };
+    elevation.review.deadline = elevation.review.deadline.min(elevation.window_end());
+    elevation.review.text = elevation.approval_text();
+    elevation
+}

@@ -1,0 +1,258 @@
+//! Why the core says no. One table: reason, gRPC code, exit code, meaning, remedy. docs/errors.md is printed from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Span;
+
+/// A gRPC status code, by name: the core knows no transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The message itself is malformed.
+    InvalidArgument,
+    /// Nobody is known by this certificate.
+    Unauthenticated,
+    /// Who asks may not.
+    PermissionDenied,
+    /// It is not there, or the caller may not know that it is.
+    NotFound,
+    /// The state forbids it.
+    FailedPrecondition,
+    /// Another call under the same id said something else.
+    AlreadyExists,
+    /// A cap is reached.
+    ResourceExhausted,
+    /// It cannot be decided now; a retry helps.
+    Unavailable,
+    /// What was asked for is gone from here; begin anew.
+    OutOfRange,
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $reason:ident $name:literal $code:ident $exit:literal, $text:literal, $remedy:literal;)*) => {
+        /// Why something was refused. The order is that of the catalogue: of several obstacles the first is told.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason {
+            $($(#[$doc])* #[doc = $text] #[serde(rename = $name)] $reason,)*
+        }
+        /// Every reason with its codes and texts, in order.
+        pub const CATALOGUE: &[Entry] = &[
+            $(Entry { reason: Reason::$reason, name: $name, code: Code::$code, exit: $exit, text: $text, remedy: $remedy },)*
+        ];
+        impl Reason {
+            /// Its row in the catalogue.
+            #[must_use]
+            pub fn entry(self) -> &'static Entry {
+                match self {
+                    $(Self::$reason => const {
+                        &Entry { reason: Reason::$reason, name: $name, code: Code::$code, exit: $exit, text: $text, remedy: $remedy }
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The reason.
+    pub reason: Reason,
+    /// What `ErrorInfo.reason` says.
+    pub name: &'static str,
+    /// The gRPC code.
+    pub code: Code,
+    /// The exit code of the command line: 1 failed, 2 usage, 3 denied, 4 not found, 5 conflict, 6 waiting or expired,
+    /// 7 not authenticated, 8 unreachable.
+    pub exit: u8,
+    /// What it means.
+    pub text: &'static str,
+    /// What to do next.
+    pub remedy: &'static str,
+}
+
+catalogue! {
+    ClockSuspect "CLOCK_SUSPECT" Unavailable 8, "the broker's clocks disagree, so nothing that gives access is decided",
+        "wait until they agree, or have an operator restart it with --accept-clock";
+    NoAccount "NO_ACCOUNT" PermissionDenied 3, "the certificate's identity belongs to no account",
+        "ask the owner of the directory for an account with this identity";
+    AccountDisabled "ACCOUNT_DISABLED" PermissionDenied 3, "the account cannot be used",
+        "see `countersign whoami` for the reason, and have the directory corrected";
+    NotEligible "NOT_ELIGIBLE" PermissionDenied 3, "something that eligibility rests on is missing",
+        "have what is named recorded, then ask again";
+    RequirementLapsed "REQUIREMENT_LAPSED" PermissionDenied 3, "an attestation has lapsed",
+        "renew what is named, then ask again";
+    NotFound "NOT_FOUND" NotFound 4, "there is no such thing, or it is not yours to see",
+        "check the id; lists show what you may see";
+    NotInRole "NOT_IN_ROLE" PermissionDenied 3, "no role of the account may request this entitlement",
+        "ask for membership of one of the requesting roles";
+    RoleConflict "ROLE_CONFLICT" FailedPrecondition 5, "one person would hold a requesting and an approving role of one entitlement",
+        "give one of the two roles to somebody else";
+    OnBehalfRequired "ON_BEHALF_REQUIRED" FailedPrecondition 2, "this machine asks for people, so each request names the person",
+        "name an eligible person on whose behalf it asks";
+    OnBehalfForbidden "ON_BEHALF_FORBIDDEN" PermissionDenied 3, "this account asks for itself alone",
+        "leave out the person on whose behalf it asks";
+    OutOfScope "OUT_OF_SCOPE" PermissionDenied 3, "the request reaches beyond the entitlement",
+        "ask for actions and resources within what the entitlement offers";
+    TenantsMixed "TENANTS_MIXED" FailedPrecondition 2, "one request reaches into several tenants",
+        "make one request for each tenant";
+    DurationTooLong "DURATION_TOO_LONG" FailedPrecondition 2, "the duration is longer than the entitlement allows",
+        "ask for no more than its longest duration";
+    StartNotAllowed "START_NOT_ALLOWED" FailedPrecondition 2, "the start asked for lies outside what the entitlement allows",
+        "leave out the start, or choose one within the window";
+    ContinuousTooLong "CONTINUOUS_TOO_LONG" FailedPrecondition 3, "the person has held this entitlement for as long as it may be held without a break",
+        "let the present grant end first, or ask somebody else to take over";
+    ExtensionInvalid "EXTENSION_INVALID" FailedPrecondition 2, "the grant named is not a live one of the same holder and entitlement",
+        "make a request of its own instead of an extension";
+    JustificationRequired "JUSTIFICATION_REQUIRED" FailedPrecondition 2, "the justification is missing or too short",
+        "say why, for those who must approve";
+    TicketRequired "TICKET_REQUIRED" FailedPrecondition 2, "the ticket is missing or not of the form asked for",
+        "name the ticket that this work belongs to";
+    NoApprover "NO_APPROVER" FailedPrecondition 3, "no assignment of distinct eligible persons fills every stage of the approval",
+        "tell the owner of the policy that the approving roles need eligible members";
+    AlreadyPending "ALREADY_PENDING" FailedPrecondition 5, "the person already has a pending elevation for the same entitlement and scope",
+        "wait for that one, or withdraw it";
+    TooManyPending "TOO_MANY_PENDING" ResourceExhausted 5, "the person has as many pending elevations as one may have",
+        "wait for one to be decided, or withdraw one";
+    TooManyGrants "TOO_MANY_GRANTS" ResourceExhausted 5, "the person has as many live grants as one may have",
+        "relinquish one that is no longer needed";
+    SelfApproval "SELF_APPROVAL" PermissionDenied 3, "a person behind the request cannot review it",
+        "ask somebody in an approving role; nobody approves for himself, from whatever account";
+    NotAnApprover "NOT_AN_APPROVER" PermissionDenied 3, "the caller is in no role that may review this",
+        "see the stages of the review for who may";
+    AlreadyReviewed "ALREADY_REVIEWED" FailedPrecondition 5, "this person has decided on this before, and counts once",
+        "leave the rest to another approver; a denial is still possible";
+    StageNotOpen "STAGE_NOT_OPEN" FailedPrecondition 6, "the caller's stage of the review is not open yet",
+        "wait until the stages before it are complete";
+    NotPending "NOT_PENDING" FailedPrecondition 5, "the elevation is no longer pending",
+        "see how it ended; a new request is needed for more";
+    DigestMismatch "DIGEST_MISMATCH" FailedPrecondition 5, "what was approved is not what is on record",
+        "read the text again and send the digest of that text";
+    NotLive "NOT_LIVE" FailedPrecondition 5, "the grant is over",
+        "nothing is left to end";
+    NotHolder "NOT_HOLDER" PermissionDenied 3, "the caller does not hold this",
+        "use `revoke` if you may review its entitlement; only the holder relinquishes";
+    NotRevoker "NOT_REVOKER" PermissionDenied 3, "the caller may not revoke this grant",
+        "ask one of its approvers, or somebody with the capability `grant.revoke`";
+    CapabilityMissing "CAPABILITY_MISSING" PermissionDenied 3, "no role of the caller carries the capability that this needs",
+        "ask somebody who holds the capability that is named";
+    RequestIdReused "REQUEST_ID_REUSED" AlreadyExists 5, "this request_id was used within 24 h for another command",
+        "use a new UUID for each new command";
+    LoadStale "LOAD_STALE" FailedPrecondition 5, "the file to be replaced is not the one in force",
+        "fetch the present file, compare, and name its digest";
+    PolicyInvalid "POLICY_INVALID" InvalidArgument 1, "the policy has mistakes, and none of it was loaded",
+        "mend the lines that are named, and check with `countersign policy check`";
+    DirectoryInvalid "DIRECTORY_INVALID" InvalidArgument 1, "the directory has mistakes, and none of it was loaded",
+        "mend the lines that are named, and check with `countersign policy check`";
+    NobodyCouldLoad "NOBODY_COULD_LOAD" FailedPrecondition 5, "after this nobody could load policy or directory again",
+        "leave an eligible person in a role with each of the two capabilities";
+    InvalidMessage "INVALID_MESSAGE" InvalidArgument 2, "the message is malformed",
+        "correct the fields that are named";
+    PageTokenInvalid "PAGE_TOKEN_INVALID" InvalidArgument 2, "the page token was not given to this caller for this list",
+        "begin again without a page token";
+    CertificateExpired "CERTIFICATE_EXPIRED" Unauthenticated 7, "the client certificate is no longer valid",
+        "renew it and connect again";
+    CertificateUntrusted "CERTIFICATE_UNTRUSTED" Unauthenticated 7, "the client certificate's authority is no longer trusted",
+        "get a certificate from an authority that the broker trusts";
+    NotAuthenticated "NOT_AUTHENTICATED" Unauthenticated 7, "the connection has no verified identity",
+        "connect with a client certificate with exactly one SPIFFE ID from a trusted authority";
+    Overloaded "OVERLOADED" ResourceExhausted 8, "the broker has as much work queued as it takes",
+        "wait a little and send the same request_id again";
+    StorageUnavailable "STORAGE_UNAVAILABLE" Unavailable 8, "the journal took nothing, so nothing has happened",
+        "send the same request_id again; if it goes on, an operator must look at the journal's disk";
+    Halted "HALTED" Unavailable 8, "the broker has stopped writing, because it cannot know what its journal holds",
+        "it restarts and recovers; then send the same request_id again";
+    Resync "RESYNC" OutOfRange 1, "the place to resume from is not held any more",
+        "list anew, then watch from the sequence of that list";
+    BehindSequence "BEHIND_SEQUENCE" Unavailable 8, "the broker has not reached the sequence asked for",
+        "ask again in a moment";
+}
+
+/// The core said no. Neither a malformed message nor a fault: those are types of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// What exactly, for a person: lower case, no full stop, user input in backticks.
+    pub detail: String,
+    /// The same for programs.
+    pub facts: BTreeMap<String, String>,
+    /// When a retry may help.
+    pub retry_after: Option<Span>,
+    /// The true reason, for the journal alone, where telling it would tell that the thing exists.
+    pub true_reason: Option<Reason>,
+}
+
+impl Refusal {
+    /// A refusal with what exactly was wrong.
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), facts: BTreeMap::new(), retry_after: None, true_reason: None }
+    }
+
+    /// The same with a fact for programs.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.facts.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Nothing of that kind is there, or may be known: one text for both (THREATS A14).
+    #[must_use]
+    pub fn not_found(kind: &str, id: impl std::fmt::Display) -> Self {
+        Self::new(Reason::NotFound, format!("there is no {kind} `{id}` that you may see"))
+    }
+
+    /// The thing is there and the caller may not know: in every word as if it were not, and the journal has the reason.
+    #[must_use]
+    pub fn hidden(kind: &str, id: impl std::fmt::Display, true_reason: Reason) -> Self {
+        Self { true_reason: Some(true_reason), ..Self::not_found(kind, id) }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    /// What, then what to do next.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entry = self.reason.entry();
+        if self.detail.is_empty() {
+            write!(f, "{}; {}", entry.text, entry.remedy)
+        } else {
+            write!(f, "{}: {}; {}", entry.text, self.detail, entry.remedy)
+        }
+    }
+}
+
+/// docs/errors.md, as it must stand.
+#[must_use]
+pub fn catalogue_markdown() -> String {
+    let mut page = String::from(
+        "# Errors\n\nPrinted from the catalogue in `src/domain/refusal.rs`; a test compares. Every error is a \
+         `google.rpc.Status` with one `ErrorInfo` (domain `countersign`).\n\n\
+         | reason | gRPC code | exit | what it means | what to do |\n|---|---|---|---|---|\n",
+    );
+    for entry in CATALOGUE {
+        page.push_str(&format!(
+            "| `{}` | {:?} | {} | {} | {} |\n",
+            entry.name, entry.code, entry.exit, entry.text, entry.remedy
+        ));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_one_row_and_its_text_follows_the_house_style() {
+        for (index, entry) in CATALOGUE.iter().enumerate() {
+            assert_eq!(entry.reason.entry(), entry);
+            assert_eq!(serde_json::to_string(&entry.reason).unwrap(), format!("\"{}\"", entry.name));
+            assert!(CATALOGUE.iter().skip(index + 1).all(|other| other.name != entry.name));
+            for text in [entry.text, entry.remedy] {
+                assert!(!text.ends_with('.') && !text.starts_with(char::is_uppercase) && !text.is_empty(), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the journal keeps of refusals: the true reason, at most 60 a minute and caller, then a count.
+
+use super::command::Envelope;
+use super::event::{Actor, CommandRefused, Event, Fact, RefusalsCounted};
+use super::refusal::Refusal;
+use super::state::State;
+use super::time::{Span, Timestamp};
+
+/// Refusals of one caller that are told one by one within a minute.
+pub const TOLD_PER_MINUTE: u32 = 60;
+
+/// The first instant of the minute that an instant lies in.
+#[must_use]
+pub fn minute_of(at: Timestamp) -> Timestamp {
+    let past = at.millis().checked_rem(60_000).unwrap_or_default();
+    at.minus(Span::from_millis(past).unwrap_or_default())
+}
+
+/// The event of a refusal; none for a caller whom nobody knows, and none past the cap: those the engine counts.
+#[must_use]
+pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<Event> {
+    let principal = state.organisation.principal(&envelope.caller)?;
+    let window = state.refusals.get(principal).filter(|window| window.minute == minute_of(envelope.now.stamp));
+    if window.is_some_and(|window| window.told >= TOLD_PER_MINUTE) {
+        return None;
+    }
+    let about = match &envelope.command {
+        super::command::Command::RequestElevation(request) => Some(format!("entitlement:{}", request.entitlement)),
+        super::command::Command::ApproveElevation { elevation, .. }
+        | super::command::Command::DenyElevation { elevation, .. }
+        | super::command::Command::WithdrawElevation { elevation, .. } => Some(format!("elevation:{elevation}")),
+        super::command::Command::RelinquishGrant { grant, .. } | super::command::Command::RevokeGrant { grant, .. } => {
+            Some(format!("grant:{grant}"))
+        }
+        super::command::Command::LoadPolicy { .. } | super::command::Command::LoadDirectory { .. } => None,
+    };
+    let fact = CommandRefused {
+        command: envelope.command.name().to_owned(),
+        reason: refusal.true_reason.unwrap_or(refusal.reason),
+        told: refusal.true_reason.map(|_| refusal.reason),
+        detail: cut(&refusal.detail),
+        facts: refusal.facts.iter().take(8).map(|(key, value)| (key.clone(), cut(value))).collect(),
+        about,
+    };
+    Some(Event {
+        sequence: state.sequence.saturating_add(1),
+        at: envelope.now.stamp,
+        actor: Actor::Caller(principal.clone()),
+        request: None,
+        fact: Fact::CommandRefused(fact),
+    })
+}
+
+/// The event that tells how many refusals of a minute went untold.
+#[must_use]
+pub fn counted(state: &State, caller: super::ids::Principal, minute: Timestamp, count: u32, at: Timestamp) -> Event {
+    Event {
+        sequence: state.sequence.saturating_add(1),
+        at,
+        actor: Actor::Broker,
+        request: None,
+        fact: Fact::RefusalsCounted(RefusalsCounted { caller, minute, count }),
+    }
+}
+
+/// At most 400 characters of a text.
+fn cut(text: &str) -> String {
+    text.chars().take(400).collect()
+}

@@ -1,0 +1,179 @@
+//! Who may review what: the third separation rule, and the candidates that could fill a stage.
+
+use std::collections::BTreeSet;
+
+use super::elevation::Elevation;
+use super::ids::{AccountId, PersonId};
+use super::organisation::Organisation;
+use super::policy::{Approver, Stage};
+use super::refusal::{Reason, Refusal};
+use super::review::can_be_filled;
+use super::time::Timestamp;
+
+/// Separation of duties, rule 3: no person behind the request reviews it, from whatever account; behind it as it was
+/// made, *and* as things are now (THREATS A2, A3). Persons are compared, never accounts.
+///
+/// # Errors
+/// `SELF_APPROVAL`.
+pub fn separation_rule_3(
+    organisation: &Organisation,
+    elevation: &Elevation,
+    reviewer: &PersonId,
+) -> Result<(), Refusal> {
+    let now = organisation.persons_behind(&elevation.requester, elevation.on_behalf_of.as_ref());
+    if elevation.behind.contains(reviewer) || now.contains(reviewer) {
+        let detail = format!("`{reviewer}` is behind this request");
+        return Err(Refusal::new(Reason::SelfApproval, detail).with("person", reviewer));
+    }
+    Ok(())
+}
+
+/// In which capacity an account may review a stage now.
+///
+/// # Errors
+/// Why it may not: a machine, a person behind the request, not eligible, or in no capacity that the stage names.
+pub fn reviewer_in(
+    organisation: &Organisation,
+    elevation: &Elevation,
+    stage: &Stage,
+    account_id: &AccountId,
+    at: Timestamp,
+) -> Result<Approver, Refusal> {
+    let no_approver = |why: String| Refusal::new(Reason::NotAnApprover, why).with("account", account_id);
+    let Some(account) = organisation.accounts().get(account_id) else {
+        return Err(no_approver(format!("there is no account `{account_id}`")));
+    };
+    if account.is_machine() {
+        return Err(no_approver("machines never approve".into()));
+    }
+    separation_rule_3(organisation, elevation, account.person())?;
+    organisation.account_rests(account_id, at).map_err(first)?;
+    let mut lapsed = None;
+    for approver in &stage.by {
+        let fits = match approver {
+            Approver::Role(role) => match organisation.eligible_in(account_id, role, at) {
+                Ok(_) => true,
+                Err(obstacles) => {
+                    let refusal = first(obstacles);
+                    if refusal.reason != Reason::NotInRole {
+                        lapsed = Some(refusal);
+                    }
+                    false
+                }
+            },
+            Approver::Manager => is_independent_manager(organisation, elevation, account.person()),
+            // Enrolments alone name a role's owner; a tenant's approvers come with its accounts.
+            Approver::RoleOwner | Approver::Tenant => false,
+        };
+        if fits {
+            return Ok(approver.clone());
+        }
+    }
+    let named: Vec<String> = stage.by.iter().map(ToString::to_string).collect();
+    Err(lapsed.unwrap_or_else(|| no_approver(format!("this stage is for {}", named.join(", ")))))
+}
+
+/// The manager of record, unless in a requesting role: peers do not approve each other (THREATS A4).
+fn is_independent_manager(organisation: &Organisation, elevation: &Elevation, person: &PersonId) -> bool {
+    let manages = organisation.people().get(&elevation.person).and_then(|p| p.manager.as_ref()) == Some(person);
+    let entitlement = organisation.policy().entitlements.get(&elevation.entitlement);
+    let requesting = entitlement.map(|entitlement| &entitlement.terms.requestable_by);
+    let is_peer = organisation
+        .accounts_of(person)
+        .any(|(_, account)| requesting.is_some_and(|roles| roles.iter().any(|role| account.roles.contains_key(role))));
+    manages && !is_peer
+}
+
+/// In which capacity an account may review any stage: enough to say no, and to see.
+///
+/// # Errors
+/// Why it may review none: the refusal of the first stage.
+pub fn reviewer_in_any(
+    organisation: &Organisation,
+    elevation: &Elevation,
+    account: &AccountId,
+    at: Timestamp,
+) -> Result<(u32, Approver), Refusal> {
+    let mut refused = None;
+    for (index, stage) in elevation.review.numbered_stages() {
+        match reviewer_in(organisation, elevation, stage, account, at) {
+            Ok(approver) => return Ok((index, approver)),
+            Err(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Refusal::new(Reason::NotAnApprover, "")))
+}
+
+/// The persons who could still decide in a stage: eligible, not behind the request, and without a decision here.
+#[must_use]
+pub fn candidates(
+    organisation: &Organisation,
+    elevation: &Elevation,
+    stage: &Stage,
+    at: Timestamp,
+) -> BTreeSet<PersonId> {
+    let accounts = stage.by.iter().flat_map(|approver| -> Vec<&AccountId> {
+        match approver {
+            Approver::Role(role) => organisation.members(role).collect(),
+            Approver::Manager => {
+                let manager = organisation.people().get(&elevation.person).and_then(|person| person.manager.as_ref());
+                manager.into_iter().flat_map(|manager| organisation.accounts_of(manager)).map(|(id, _)| id).collect()
+            }
+            Approver::RoleOwner | Approver::Tenant => Vec::new(),
+        }
+    });
+    let persons = accounts.filter_map(|id| {
+        let person = organisation.accounts().get(id)?.person();
+        let could =
+            !elevation.review.has_decided(person) && reviewer_in(organisation, elevation, stage, id, at).is_ok();
+        could.then(|| person.clone())
+    });
+    // As many as there are slots in all are enough for the matching.
+    let slots = elevation
+        .review
+        .stages
+        .iter()
+        .fold(0_usize, |sum, stage| sum.saturating_add(usize::try_from(stage.count).unwrap_or(usize::MAX)));
+    let mut few = BTreeSet::new();
+    for person in persons {
+        few.insert(person);
+        if few.len() >= slots {
+            break;
+        }
+    }
+    few
+}
+
+/// Whether distinct eligible persons could complete every stage from here.
+#[must_use]
+pub fn can_be_completed(organisation: &Organisation, elevation: &Elevation, at: Timestamp) -> bool {
+    let open = elevation.review.numbered_stages().map(|(index, stage)| {
+        (elevation.review.missing_in(index, stage), candidates(organisation, elevation, stage, at))
+    });
+    can_be_filled(&open.collect::<Vec<_>>())
+}
+
+/// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision.
+#[must_use]
+pub fn void_approvals(organisation: &Organisation, elevation: &Elevation, at: Timestamp) -> Vec<(PersonId, Refusal)> {
+    let void = elevation.review.approvals().filter_map(|decision| {
+        let index = usize::try_from(decision.stage).ok()?;
+        let stage = elevation.review.stages.get(index)?;
+        let account = organisation.accounts().get(&decision.account);
+        let refusal = if account.is_some_and(|account| *account.person() != decision.person) {
+            // Who has the account now did not approve (THREATS B5).
+            Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
+        } else {
+            reviewer_in(organisation, elevation, stage, &decision.account, at).err()?
+        };
+        Some((decision.person.clone(), refusal))
+    });
+    void.collect()
+}
+
+/// Of several obstacles the first in the catalogue's order.
+#[must_use]
+pub fn first(mut obstacles: Vec<Refusal>) -> Refusal {
+    obstacles.sort_by_key(|refusal| refusal.reason);
+    obstacles.into_iter().next().unwrap_or_else(|| Refusal::new(Reason::NotEligible, ""))
+}

@@ -1,0 +1,195 @@
+//! `decide_tick`: what the passing of time brings. Time is an input like a command; no message parses into it.
+//!
+//! No access hangs on it: ends, deadlines and lapses are comparisons wherever access is decided. Only starts wait for it,
+//! which is the safe side.
+
+use std::collections::BTreeSet;
+
+use super::cascade::{Touched, consequences, grant_stands};
+use super::decide::events;
+use super::event::{
+    AccountEnded, Actor, BrokerStarted, ClockPair, ElevationExpired, Event, Fact, GrantNamed, GrantRevoked,
+    GrantShortened, GrantStarted, MembershipEnded, Pruned, RequirementLapsed, RowsAbandoned,
+};
+use super::grant::{EndBecause, Grant, Revocation};
+use super::ids::PersonId;
+use super::state::{Closed, Due, State};
+use super::time::{Now, Span, Timestamp};
+
+/// Events of one tick at most; what is left is due in the next.
+pub const AT_ONCE: usize = 1_000;
+/// What closed is forgotten together with all that closes in the next minute.
+const PRUNE_EVERY: Span = Span::seconds(60);
+
+/// What is due now, one kind at a time; call it until nothing is.
+#[must_use]
+pub fn decide_tick(state: &State, now: Now, keep_closed: Span) -> Vec<Event> {
+    if now.suspect {
+        return Vec::new();
+    }
+    let mut facts = over(state, now);
+    if facts.is_empty() {
+        facts = lapses(state, now);
+    }
+    if facts.is_empty() {
+        facts = starts(state, now);
+    }
+    if facts.is_empty() {
+        facts = prune(state, now, keep_closed);
+    }
+    events(state, now.stamp, &Actor::Broker, None, facts)
+}
+
+/// When something is due next: a tick before then finds nothing.
+#[must_use]
+pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
+    let forget = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY);
+    let due = state.due.first().map(|(at, _)| *at);
+    let starts = state.starts.first().map(|(at, _)| *at);
+    let closed = state.closed.first().map(|(at, _)| forget(*at, keep_closed));
+    let requests = state.requests_by_age.first().map(|(at, ..)| forget(*at, super::apply::REQUESTS_KEPT));
+    [due, starts, closed, requests].into_iter().flatten().min()
+}
+
+/// What a start of the broker brings. `revoke`: every open grant goes, because the broker is configured so or because the
+/// wall clock stands before the last event, so that no end could be trusted (THREATS C1, H8).
+#[must_use]
+pub fn decide_start(state: &State, now: Now, started: BrokerStarted, revoke: Option<&Revocation>) -> Vec<Event> {
+    let mut facts = vec![Fact::BrokerStarted(started)];
+    if let Some(because) = revoke {
+        let open = state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest));
+        facts.extend(open.map(|grant| revoked(grant, because.clone())));
+    }
+    events(state, now.stamp, &Actor::Broker, None, facts)
+}
+
+/// The rows of a batch without an end are struck out.
+#[must_use]
+pub fn abandon_rows(state: &State, now: Now, rows: RowsAbandoned) -> Vec<Event> {
+    let last = rows.last;
+    let mut events = events(state, now.stamp, &Actor::Broker, None, vec![Fact::RowsAbandoned(rows)]);
+    // They keep their numbers, although they have no effect.
+    for event in &mut events {
+        event.sequence = last.saturating_add(1);
+    }
+    events
+}
+
+/// The readings of both clocks, for a later start to anchor on.
+#[must_use]
+pub fn clock_read(state: &State, now: Now, pair: ClockPair, accepted: bool) -> Vec<Event> {
+    let fact = if accepted { Fact::ClockAccepted(pair) } else { Fact::ClockRead(pair) };
+    events(state, now.stamp, &Actor::Broker, None, vec![fact])
+}
+
+fn due_until(state: &State, latest: Timestamp) -> impl Iterator<Item = &Due> {
+    state.due.iter().take_while(move |(at, _)| at.is_over(latest)).map(|(_, due)| due)
+}
+
+fn over(state: &State, now: Now) -> Vec<Fact> {
+    let facts = due_until(state, now.latest).filter_map(|due| match due {
+        Due::ReviewDeadline(id) => Some(Fact::ElevationExpired(ElevationExpired { elevation: *id })),
+        Due::GrantEnd(id) => {
+            let holder = state.grants.get(id)?.holder.clone();
+            Some(Fact::GrantEnded(GrantNamed { grant: *id, holder }))
+        }
+        Due::RequirementLapse(..) | Due::MembershipEnd(..) | Due::AccountEnd(_) => None,
+    });
+    facts.take(AT_ONCE).collect()
+}
+
+fn lapses(state: &State, now: Now) -> Vec<Fact> {
+    let mut touched: BTreeSet<PersonId> = BTreeSet::new();
+    let person_of = |account| state.organisation.accounts().get(account).map(|account| account.person().clone());
+    let mut facts = Vec::new();
+    for due in due_until(state, now.latest).take(AT_ONCE) {
+        match due {
+            Due::RequirementLapse(person, requirement) => {
+                touched.insert(person.clone());
+                let fact = RequirementLapsed { person: person.clone(), requirement: requirement.clone() };
+                facts.push(Fact::RequirementLapsed(fact));
+            }
+            Due::MembershipEnd(account, role) => {
+                touched.extend(person_of(account));
+                facts.push(Fact::MembershipEnded(MembershipEnded { account: account.clone(), role: role.clone() }));
+            }
+            Due::AccountEnd(account) => {
+                touched.extend(person_of(account));
+                facts.push(Fact::AccountEnded(AccountEnded { account: account.clone() }));
+            }
+            Due::ReviewDeadline(_) | Due::GrantEnd(_) => {}
+        }
+    }
+    if !touched.is_empty() {
+        facts.extend(consequences(&state.organisation, state, &Touched::Persons(touched), now));
+    }
+    facts
+}
+
+/// Grants start by `earliest`: no doubt about the time starts one too soon. Separation rule 4 is applied again.
+fn starts(state: &State, now: Now) -> Vec<Fact> {
+    let due = state.starts.iter().take_while(|(at, _)| at.is_over(now.earliest)).take(AT_ONCE);
+    let grants = due.filter_map(|(_, id)| state.grants.get(id));
+    grants.flat_map(|grant| start(state, grant, now)).collect()
+}
+
+fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
+    let rest = match grant_stands(&state.organisation, state, grant, now) {
+        Ok(rest) => rest,
+        Err(because) => return vec![revoked(grant, because)],
+    };
+    let since = state.continuous_since(&grant.person, &grant.entitlement, grant.start, Some(grant.id));
+    let terms = state.organisation.policy().entitlements.get(&grant.entitlement).map(|entitlement| &entitlement.terms);
+    let longest = terms.and_then(|terms| terms.max_continuous);
+    let continuous_end = longest.map_or(Timestamp::MAX, |longest| since.plus(longest));
+    if continuous_end.is_over(now.latest) || continuous_end <= grant.start {
+        return vec![revoked(grant, Revocation::ContinuousTooLong)];
+    }
+    let started = GrantStarted { grant: grant.id, holder: grant.holder.clone(), continuous_since: since };
+    let mut facts = vec![Fact::GrantStarted(started)];
+    let (end, because) = if continuous_end < rest.until {
+        (continuous_end, EndBecause::LongestContinuous)
+    } else {
+        (rest.until, rest.because)
+    };
+    if end < grant.end {
+        facts.push(Fact::GrantShortened(GrantShortened {
+            grant: grant.id,
+            holder: grant.holder.clone(),
+            end,
+            because,
+        }));
+    }
+    facts
+}
+
+fn revoked(grant: &Grant, because: Revocation) -> Fact {
+    Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because })
+}
+
+fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
+    let is_due = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY).is_over(now.latest);
+    let closed_due = state.closed.first().is_some_and(|(at, _)| is_due(*at, keep_closed));
+    let requests_due = state.requests_by_age.first().is_some_and(|(at, ..)| is_due(*at, super::apply::REQUESTS_KEPT));
+    if !closed_due && !requests_due {
+        return Vec::new();
+    }
+    let mut pruned = Pruned {
+        elevations: BTreeSet::new(),
+        grants: BTreeSet::new(),
+        requests_before: now.stamp.minus(super::apply::REQUESTS_KEPT),
+    };
+    let old = state.closed.iter().take_while(|(at, _)| at.plus(keep_closed).is_over(now.latest)).take(AT_ONCE);
+    for (_, closed) in old {
+        match closed {
+            Closed::Elevation(id) => {
+                pruned.elevations.insert(*id);
+            }
+            Closed::Grant(id) => {
+                pruned.elevations.extend(state.grants.get(id).map(|grant| grant.elevation));
+                pruned.grants.insert(*id);
+            }
+        }
+    }
+    vec![Fact::Pruned(pruned)]
+}

@@ -1,0 +1,194 @@
+//! Who sees what: one function for Get, List, Watch and id endings alike. What it does not show is not there.
+
+use super::directory::{Account, AccountKind};
+use super::elevation::Elevation;
+use super::event::{Event, Fact, Subject};
+use super::grant::Grant;
+use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal};
+use super::organisation::Organisation;
+use super::policy::{Approver, CapabilityName};
+use super::refusal::{Reason, Refusal};
+use super::reviewers::reviewer_in_any;
+use super::scope::Pattern;
+use super::state::State;
+use super::time::Now;
+
+/// Whoever looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// As whom.
+    pub principal: Principal,
+    /// Which person that is; of a machine, none: it sees what it holds itself.
+    pub person: Option<PersonId>,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+pub enum Thing<'a> {
+    /// An entitlement of the catalogue.
+    Entitlement(&'a EntitlementName),
+    /// An elevation with its review.
+    Elevation(&'a Elevation),
+    /// A grant.
+    Grant(&'a Grant),
+    /// An account.
+    Account(&'a AccountId),
+    /// A person.
+    Person(&'a PersonId),
+    /// The text of the policy.
+    PolicyText,
+    /// An event.
+    Event(&'a Event),
+}
+
+/// The viewer behind an identity.
+///
+/// # Errors
+/// `NO_ACCOUNT`.
+pub fn viewer(organisation: &Organisation, identity: &Identity) -> Result<Viewer, Refusal> {
+    let Some(principal) = organisation.principal(identity) else {
+        return Err(Refusal::new(Reason::NoAccount, format!("`{identity}`")));
+    };
+    let person = match principal {
+        Principal::Person(person) => Some(person.clone()),
+        Principal::Account(id) => {
+            let account = organisation.accounts().get(id).filter(|account| !account.is_machine());
+            account.map(|account| account.person().clone())
+        }
+    };
+    Ok(Viewer { principal: principal.clone(), person })
+}
+
+impl Viewer {
+    /// The account that looks.
+    ///
+    /// # Errors
+    /// `NO_ACCOUNT` for a person without one.
+    pub fn account(&self) -> Result<&AccountId, Refusal> {
+        match &self.principal {
+            Principal::Account(id) => Ok(id),
+            Principal::Person(id) => Err(Refusal::new(Reason::NoAccount, format!("`{id}` has no account yet"))),
+        }
+    }
+
+    fn has(&self, organisation: &Organisation, capability: CapabilityName, now: Now) -> bool {
+        self.account().is_ok_and(|id| organisation.capability(id, capability, now.latest).is_some())
+    }
+}
+
+/// Whether the viewer may see the thing.
+#[must_use]
+pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bool {
+    let organisation = &state.organisation;
+    if is_shut_out(organisation, viewer, now) {
+        return false;
+    }
+    let audits = || viewer.has(organisation, CapabilityName::AuditRead, now);
+    match thing {
+        Thing::Entitlement(name) => viewer.account().is_ok_and(|id| sees_entitlement(organisation, id, name)),
+        Thing::Elevation(elevation) => sees_elevation(organisation, viewer, elevation, now) || audits(),
+        Thing::Grant(grant) => {
+            let elevation = state.elevations.get(&grant.elevation);
+            is_own(viewer, &grant.holder, grant.behind.iter())
+                || manages(organisation, viewer, &grant.person)
+                || elevation.is_some_and(|elevation| sees_elevation(organisation, viewer, elevation, now))
+                || audits()
+        }
+        Thing::Account(id) => sees_account(organisation, viewer, id) || audits(),
+        Thing::Person(id) => viewer.person.as_ref() == Some(id) || manages(organisation, viewer, id) || audits(),
+        Thing::PolicyText => viewer.has(organisation, CapabilityName::PolicyLoad, now) || audits(),
+        Thing::Event(event) => is_about(state, viewer, event) || audits(),
+    }
+}
+
+/// Whether an account sees an entitlement: of the own organisation all without a tenant pattern; everybody what their own
+/// roles may ask for or approve.
+#[must_use]
+pub fn sees_entitlement(organisation: &Organisation, id: &AccountId, name: &EntitlementName) -> bool {
+    let Some((account, entitlement)) =
+        organisation.accounts().get(id).zip(organisation.policy().entitlements.get(name))
+    else {
+        return false;
+    };
+    let own_organisation = !matches!(account.kind, AccountKind::Customer { .. });
+    let tenants = entitlement.terms.scope.resources().iter().any(Pattern::reaches_tenants);
+    let holds = |role: &super::ids::RoleName| account.roles.contains_key(role);
+    (own_organisation && !tenants)
+        || entitlement.terms.requestable_by.iter().any(holds)
+        || entitlement.terms.approving_roles().any(holds)
+}
+
+fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elevation, now: Now) -> bool {
+    is_own(viewer, &elevation.requester, elevation.behind.iter())
+        || viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person))
+        || manages(organisation, viewer, &elevation.person)
+        || viewer.account().is_ok_and(|id| could_review(organisation, id, elevation, now))
+}
+
+/// Whether an account may review, or could if its requirements were met: who has lapsed still sees what waits.
+fn could_review(organisation: &Organisation, id: &AccountId, elevation: &Elevation, now: Now) -> bool {
+    let in_role = || {
+        let roles = organisation.accounts().get(id).map(|account| &account.roles);
+        let by = elevation.review.stages.iter().flat_map(|stage| &stage.by);
+        by.into_iter().any(|approver| match approver {
+            Approver::Role(role) => roles.and_then(|r| r.get(role)).is_some_and(|m| !m.ends_at().is_over(now.latest)),
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant => false,
+        })
+    };
+    in_role() || reviewer_in_any(organisation, elevation, id, now.latest).is_ok()
+}
+
+fn is_own<'a>(viewer: &Viewer, holder: &AccountId, mut behind: impl Iterator<Item = &'a PersonId>) -> bool {
+    viewer.account().is_ok_and(|id| id == holder)
+        || viewer.person.as_ref().is_some_and(|person| behind.any(|other| other == person))
+}
+
+fn manages(organisation: &Organisation, viewer: &Viewer, person: &PersonId) -> bool {
+    let manager = organisation.people().get(person).and_then(|person| person.manager.as_ref());
+    manager.is_some() && manager == viewer.person.as_ref()
+}
+
+fn sees_account(organisation: &Organisation, viewer: &Viewer, id: &AccountId) -> bool {
+    let Some(account) = organisation.accounts().get(id) else { return false };
+    let own = |account: &Account| viewer.person.as_ref() == Some(account.person());
+    let owns_role = || {
+        let roles = account.roles.keys().filter_map(|role| organisation.policy().roles.get(role));
+        viewer.person.is_some() && roles.map(|role| role.owner.as_ref()).any(|owner| owner == viewer.person.as_ref())
+    };
+    viewer.account().is_ok_and(|own| own == id)
+        || own(account)
+        || manages(organisation, viewer, account.person())
+        || owns_role()
+}
+
+/// A refusal of what is not there and one of what may not be known look alike to the caller: neither is told again.
+fn tells_what_is_hidden(fact: &Fact) -> bool {
+    matches!(fact, Fact::CommandRefused(refused) if refused.told.is_some() || refused.reason == Reason::NotFound)
+}
+
+/// Whether an event is about the viewer: done by, named in, or of what the viewer stands behind.
+fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
+    let acted = match &event.actor {
+        super::event::Actor::Caller(principal) => *principal == viewer.principal,
+        super::event::Actor::Broker | super::event::Actor::Operator => false,
+    };
+    (acted && !tells_what_is_hidden(&event.fact))
+        || event.fact.about().iter().any(|subject| match subject {
+            Subject::Person(id) => viewer.person.as_ref() == Some(id),
+            Subject::Account(id) => viewer.account().is_ok_and(|own| own == id),
+            Subject::Elevation(id) => {
+                let elevation = state.elevations.get(id);
+                elevation.is_some_and(|it| is_own(viewer, &it.requester, it.behind.iter()))
+            }
+            Subject::Grant(id) => {
+                state.grants.get(id).is_some_and(|grant| is_own(viewer, &grant.holder, grant.behind.iter()))
+            }
+            Subject::Policy | Subject::Directory | Subject::Broker => false,
+        })
+}
+
+/// A disabled or closed account, or one at its own end, sees nothing but itself (`whoami` says why).
+fn is_shut_out(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
+    let account = viewer.account().ok().and_then(|id| organisation.accounts().get(id));
+    account.is_some_and(|it| it.state != super::directory::AccountState::Active || it.ends_at().is_over(now.latest))
+}
