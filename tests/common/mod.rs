@@ -1,0 +1,2 @@
+//! What the end-to-end tests share.
+pub mod certificates;

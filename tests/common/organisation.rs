@@ -1,0 +1,239 @@
+//! The example organisation of the tests of the core: who works there, as values that a test changes, and as the
+//! directory file that they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// When everything begins, in RFC 3339.
+pub const NOON: &str = "2026-11-22T12:00:00Z";
+
+/// A directory before it is written as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organisation {
+    pub people: BTreeMap<String, Person>,
+    pub accounts: BTreeMap<String, Account>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    pub manager: Option<String>,
+    pub login: BTreeSet<String>,
+    /// From the requirement to the instant of its attestation.
+    pub attestations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Account {
+    pub person: Option<String>,
+    pub owner: Option<String>,
+    pub acts_for_people: bool,
+    pub identities: BTreeSet<String>,
+    /// From the role to the membership's end, if it has one.
+    pub roles: BTreeMap<String, Option<String>>,
+    pub until: Option<String>,
+    pub disabled: Option<String>,
+}
+
+/// The certificate identity of an account of this name.
+pub fn identity(name: &str) -> String {
+    format!("spiffe://northwind.example/{name}")
+}
+
+impl Organisation {
+    /// Two engineers, two commanders, two on security duty, their manager, two administrators, an auditor, a revoker,
+    /// a machine that asks for itself and one that asks for people.
+    pub fn example() -> Self {
+        let mut all = Self { people: BTreeMap::new(), accounts: BTreeMap::new() };
+        for (name, manager, roles) in [
+            ("ana", Some("ines"), vec!["engineer"]),
+            ("dan", Some("ines"), vec!["engineer"]),
+            ("ben", Some("ines"), vec!["commander"]),
+            ("cleo", Some("ines"), vec!["commander"]),
+            ("sam", Some("omar"), vec!["security"]),
+            ("eve", Some("omar"), vec!["security"]),
+            ("ines", Some("omar"), vec![]),
+            ("odo", Some("omar"), vec![]),
+            ("omar", None, vec!["admin"]),
+            ("olga", None, vec!["admin"]),
+            ("aud", Some("omar"), vec!["auditor"]),
+            ("rex", Some("omar"), vec!["revoker"]),
+        ] {
+            all.person(name, manager);
+            all.account(name, name).roles = roles.into_iter().map(|role| (role.to_owned(), None)).collect();
+        }
+        all.account("ana-lab", "ana");
+        all.person("pia", Some("ines")).login.insert(identity("pia"));
+        for (name, acts_for_people) in [("bot", false), ("pipe", true)] {
+            let machine = Account {
+                owner: Some("odo".to_owned()),
+                acts_for_people,
+                identities: [identity(name)].into(),
+                roles: [("robot".to_owned(), None)].into(),
+                ..Account::default()
+            };
+            all.accounts.insert(name.to_owned(), machine);
+        }
+        all
+    }
+
+    /// Adds somebody with every attestation, made at the beginning.
+    pub fn person(&mut self, name: &str, manager: Option<&str>) -> &mut Person {
+        let attestations = ["screening", "training", "dba"].map(|name| (name.to_owned(), NOON.to_owned()));
+        let person =
+            Person { manager: manager.map(str::to_owned), login: BTreeSet::new(), attestations: attestations.into() };
+        self.people.entry(name.to_owned()).insert_entry(person).into_mut()
+    }
+
+    /// Adds an account of a person.
+    pub fn account(&mut self, name: &str, person: &str) -> &mut Account {
+        let account =
+            Account { person: Some(person.to_owned()), identities: [identity(name)].into(), ..Account::default() };
+        self.accounts.entry(name.to_owned()).insert_entry(account).into_mut()
+    }
+
+    /// Puts an account into a role for good.
+    pub fn join(&mut self, account: &str, role: &str) {
+        self.accounts.get_mut(account).unwrap().roles.insert(role.to_owned(), None);
+    }
+
+    /// Takes an account out of a role.
+    pub fn leave(&mut self, account: &str, role: &str) {
+        self.accounts.get_mut(account).unwrap().roles.remove(role).unwrap();
+    }
+
+    /// Takes a person and all that is of this person out of the directory.
+    pub fn remove_person(&mut self, name: &str) {
+        self.people.remove(name).unwrap();
+        self.accounts.retain(|_, account| account.person.as_deref() != Some(name));
+        for person in self.people.values_mut().filter(|person| person.manager.as_deref() == Some(name)) {
+            person.manager = None;
+        }
+    }
+
+    /// The file.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from(
+            "[tenants.acme]\ntrust_domain = \"acme.example\"\n[tenants.zeta]\ntrust_domain = \"zeta.example\"\n",
+        );
+        for (name, person) in &self.people {
+            writeln!(text, "[people.{name}]\nlogin = {:?}", person.login.iter().collect::<Vec<_>>()).unwrap();
+            if let Some(manager) = &person.manager {
+                writeln!(text, "manager = {manager:?}").unwrap();
+            }
+            let attested = person.attestations.iter().map(|(name, at)| format!("{name} = {at}"));
+            writeln!(text, "attestations = {{ {} }}", attested.collect::<Vec<_>>().join(", ")).unwrap();
+        }
+        for (name, account) in &self.accounts {
+            writeln!(text, "[accounts.{name}]").unwrap();
+            for (key, person) in [("person", &account.person), ("owner", &account.owner)] {
+                if let Some(person) = person {
+                    writeln!(text, "{key} = {person:?}").unwrap();
+                }
+            }
+            if account.acts_for_people {
+                writeln!(text, "acts_for = \"people\"").unwrap();
+            }
+            let roles = account.roles.iter().map(|(role, until)| match until {
+                None => format!("{role:?}"),
+                Some(until) => format!("{{ role = {role:?}, until = {until} }}"),
+            });
+            writeln!(text, "roles = [{}]", roles.collect::<Vec<_>>().join(", ")).unwrap();
+            writeln!(text, "identities = {:?}", account.identities.iter().collect::<Vec<_>>()).unwrap();
+            if let Some(until) = &account.until {
+                writeln!(text, "until = {until}").unwrap();
+            }
+            if let Some(reason) = &account.disabled {
+                writeln!(text, "disabled = {reason:?}").unwrap();
+            }
+        }
+        text
+    }
+}
+
+/// The policy that goes with it.
+pub const POLICY: &str = r#"
+[baseline]
+requires = ["screening"]
+allows = [{ actions = ["metadata.read"], resources = ["status/**"] }]
+[requirements.screening]
+valid_for = "never"
+[requirements.training]
+valid_for = "365d"
+[requirements.dba]
+valid_for = "180d"
+[limits]
+pending_per_person = 3
+live_grants_per_person = 3
+
+[roles.engineer]
+requires = ["dba"]
+[roles.commander]
+owner = "ines"
+[roles.security]
+requires = ["training"]
+[roles.admin]
+capabilities = ["policy.load", "directory.load"]
+[roles.auditor]
+capabilities = ["audit.read"]
+[roles.revoker]
+capabilities = ["grant.revoke"]
+[roles.robot]
+for = "machines"
+
+[entitlements.repair]
+title = "Repair the orders database"
+actions = ["db.read", "db.write"]
+resources = ["prod/*/db/orders/**"]
+requestable_by = ["engineer"]
+default_duration = "15m"
+max_duration = "1h"
+max_continuous = "2h"
+review_within = "30m"
+justification = { min_length = 5 }
+ticket = "INC-[0-9]+"
+approval = [{ by = ["commander"], count = 1 }]
+
+[entitlements.critical]
+title = "Whatever it takes"
+actions = ["db.read", "db.write", "db.admin"]
+resources = ["prod/**"]
+requestable_by = ["engineer"]
+max_duration = "30m"
+approval = [{ by = ["commander", "security"], count = 2 }, { by = ["security"], count = 1 }]
+
+[entitlements.maintenance]
+title = "Planned work"
+actions = ["db.read", "db.schema"]
+resources = ["prod/*/db/**"]
+requestable_by = ["engineer"]
+max_duration = "2h"
+review_within = "3d"
+start_within = "7d"
+approval = [{ by = ["commander"], count = 1 }]
+
+[entitlements.managed]
+title = "What a manager answers for"
+actions = ["report.read"]
+resources = ["reports/**"]
+requestable_by = ["engineer", "robot"]
+max_duration = "1h"
+start_within = "7d"
+approval = [{ by = ["@manager"], count = 1 }]
+
+[entitlements.deploy]
+title = "Deploy"
+actions = ["deploy.run"]
+resources = ["prod/*/apps/*"]
+requestable_by = ["robot", "engineer"]
+max_duration = "30m"
+approval = [{ by = ["commander"], count = 1 }]
+
+[entitlements.support]
+title = "Look at a tenant's data"
+actions = ["db.read"]
+resources = ["tenants/acme/db/**", "tenants/zeta/db/**"]
+requestable_by = ["engineer"]
+max_duration = "1h"
+tenant_approval = "none"
+approval = [{ by = ["security"], count = 1 }]
+"#;

@@ -1,0 +1,359 @@
+//! A world for tests of the core: a state, its journal, a clock, and people who call. Every event goes through its
+//! stored form before it is applied, and when a world ends its journal is replayed and the whole state compared.
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
+
+use std::collections::BTreeSet;
+
+use countersign::domain::apply::apply;
+use countersign::domain::command::{Command, Envelope, RequestElevation};
+use countersign::domain::decide::{Files, decide, initialise};
+use countersign::domain::elevation::Elevation;
+use countersign::domain::event::{BrokerStarted, ClockPair, Event, Fact};
+use countersign::domain::grant::{Grant, Revocation};
+use countersign::domain::ids::{Digest, ElevationId, GrantId, RequestId};
+use countersign::domain::record::{decode, encode};
+use countersign::domain::refusal::{Reason, Refusal};
+use countersign::domain::refused::refused;
+use countersign::domain::scope::Pattern;
+use countersign::domain::state::State;
+use countersign::domain::tick::{decide_start, decide_tick};
+use countersign::domain::time::{Now, Span, Timestamp};
+
+pub mod organisation;
+pub use organisation::{NOON, Organisation, POLICY, identity};
+
+/// How long what closed is kept.
+pub const KEEP: Span = Span::DAY;
+
+#[derive(Clone)]
+pub struct World {
+    pub state: State,
+    /// What the journal would hold.
+    pub rows: Vec<String>,
+    pub events: Vec<Event>,
+    /// What the projected clock says, whatever was journaled.
+    pub at: Timestamp,
+    /// How far the wall clock is off, in milliseconds.
+    pub wall_off_by: i64,
+    pub organisation: Organisation,
+    pub policy: String,
+    ids_made: u64,
+}
+
+pub fn at(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(text).unwrap()
+}
+
+pub fn span(text: &str) -> Span {
+    Span::parse(text).unwrap()
+}
+
+impl World {
+    /// The example organisation, at noon.
+    pub fn new() -> Self {
+        Self::of(POLICY, Organisation::example()).unwrap()
+    }
+
+    pub fn of(policy: &str, organisation: Organisation) -> Result<Self, Refusal> {
+        let at = at(NOON);
+        let directory = organisation.to_toml();
+        let events = initialise(Files { policy, directory: &directory }, Now::exactly(at))?;
+        let mut world = Self {
+            state: State::default(),
+            rows: Vec::new(),
+            events: Vec::new(),
+            at,
+            wall_off_by: 0,
+            organisation,
+            policy: policy.to_owned(),
+            ids_made: 0,
+        };
+        world.commit(events);
+        Ok(world)
+    }
+
+    pub fn now(&self) -> Now {
+        let wall = Timestamp::from_millis(self.at.millis() + self.wall_off_by).unwrap();
+        Now::new(wall, self.at, self.state.last_at())
+    }
+
+    /// Applies events as replay would: from their stored form.
+    pub fn commit(&mut self, events: Vec<Event>) {
+        let count = events.len();
+        for (index, event) in events.into_iter().enumerate() {
+            assert_eq!(event.sequence, self.state.sequence() + 1, "events are numbered without gaps");
+            assert!(event.at >= self.state.last_at(), "stamps never run backwards");
+            let row = encode(&event, index + 1 == count).unwrap();
+            let (decoded, last) = decode(&row).unwrap();
+            assert_eq!((&decoded, last), (&event, index + 1 == count), "{row}");
+            apply(&mut self.state, &decoded);
+            self.rows.push(row);
+            self.events.push(decoded);
+        }
+    }
+
+    pub fn envelope(&mut self, who: &str, command: Command) -> Envelope {
+        self.ids_made += 1;
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.ids_made.to_be_bytes());
+        Envelope {
+            caller: identity(who).parse().unwrap(),
+            request_id: RequestId::from(uuid::Uuid::from_u128(u128::from(self.ids_made))),
+            now: self.now(),
+            nonce,
+            command,
+        }
+    }
+
+    /// Decides and applies; a refusal is journaled like the engine does.
+    pub fn execute(&mut self, envelope: &Envelope) -> Result<Vec<Event>, Refusal> {
+        match decide(&self.state, envelope) {
+            Ok(events) => {
+                self.commit(events.clone());
+                Ok(events)
+            }
+            Err(refusal) => {
+                let told = refused(&self.state, envelope, &refusal);
+                self.commit(told.into_iter().collect());
+                Err(refusal)
+            }
+        }
+    }
+
+    pub fn send(&mut self, who: &str, command: Command) -> Result<Vec<Event>, Refusal> {
+        let envelope = self.envelope(who, command);
+        self.execute(&envelope)
+    }
+
+    pub fn approve(&mut self, who: &str, elevation: ElevationId) -> Result<Vec<Event>, Refusal> {
+        let digest = self.state.elevations().get(&elevation).map_or(Digest::of(b""), |it| it.review.digest());
+        self.send(who, Command::ApproveElevation { elevation, digest, comment: "looks right".into() })
+    }
+
+    pub fn deny(&mut self, who: &str, elevation: ElevationId) -> Result<Vec<Event>, Refusal> {
+        self.send(who, Command::DenyElevation { elevation, reason: "not now".into() })
+    }
+
+    pub fn withdraw(&mut self, who: &str, elevation: ElevationId) -> Result<Vec<Event>, Refusal> {
+        self.send(who, Command::WithdrawElevation { elevation, reason: "no need".into() })
+    }
+
+    pub fn relinquish(&mut self, who: &str, grant: GrantId) -> Result<Vec<Event>, Refusal> {
+        self.send(who, Command::RelinquishGrant { grant, reason: "done".into() })
+    }
+
+    pub fn revoke(&mut self, who: &str, grant: GrantId) -> Result<Vec<Event>, Refusal> {
+        self.send(who, Command::RevokeGrant { grant, reason: "enough".into() })
+    }
+
+    /// Loads the directory as changed; by `omar`, who may.
+    pub fn load(&mut self, change: impl FnOnce(&mut Organisation)) -> Result<Vec<Event>, Refusal> {
+        let mut changed = self.organisation.clone();
+        change(&mut changed);
+        let replaces = self.state.organisation().directory_digest().unwrap();
+        let loaded = self.send("omar", Command::LoadDirectory { replaces, text: changed.to_toml() })?;
+        self.organisation = changed;
+        Ok(loaded)
+    }
+
+    /// Loads the policy with one part of its text replaced.
+    pub fn load_policy(&mut self, from: &str, to: &str) -> Result<Vec<Event>, Refusal> {
+        assert!(self.policy.contains(from), "the policy has no `{from}`");
+        let text = self.policy.replace(from, to);
+        let replaces = Digest::of(self.policy.as_bytes());
+        let loaded = self.send("omar", Command::LoadPolicy { replaces, text: text.clone() })?;
+        self.policy = text;
+        Ok(loaded)
+    }
+
+    /// Time passes; no timer runs.
+    pub fn pass(&mut self, text: &str) {
+        self.at = self.at.plus(span(text));
+    }
+
+    /// The timer runs until nothing is due. What it recorded.
+    pub fn tick(&mut self) -> Vec<Event> {
+        let mut all = Vec::new();
+        for _ in 0..1_000 {
+            let events = decide_tick(&self.state, self.now(), KEEP);
+            if events.is_empty() {
+                return all;
+            }
+            self.commit(events.clone());
+            all.extend(events);
+        }
+        panic!("the tick never comes to an end: {:?}", all.last());
+    }
+
+    pub fn pass_and_tick(&mut self, text: &str) -> Vec<Event> {
+        self.pass(text);
+        self.tick()
+    }
+
+    /// The broker stops and starts again; `revoke` as the engine finds it.
+    pub fn restart(&mut self, revoke: Option<&Revocation>) -> Vec<Event> {
+        self.state = replay(&self.rows);
+        let now = self.now();
+        let wall = Timestamp::from_millis(self.at.millis() + self.wall_off_by).unwrap();
+        let clock = ClockPair { wall, boot_millis: 1, boot_id: "b".into() };
+        let events = decide_start(&self.state, now, BrokerStarted { version: "0".into(), clock }, revoke);
+        self.commit(events.clone());
+        events
+    }
+
+    pub fn elevation(&self, id: ElevationId) -> &Elevation {
+        &self.state.elevations()[&id]
+    }
+
+    pub fn phase(&self, id: ElevationId) -> &'static str {
+        self.elevation(id).phase.name()
+    }
+
+    /// The grant that an elevation led to.
+    pub fn grant_of(&self, id: ElevationId) -> Option<&Grant> {
+        self.state.grants().values().find(|grant| grant.elevation == id)
+    }
+
+    pub fn grant_phase(&self, id: ElevationId) -> &'static str {
+        self.grant_of(id).unwrap().phase.name()
+    }
+
+    /// What a check asks: whether some live grant of the account covers it.
+    pub fn may(&self, who: &str, action: &str, resource: &str) -> bool {
+        may_in(&self.state, self.now().latest, who, action, resource)
+    }
+
+    /// `repair` on the orders database, asked by ana and approved by ben.
+    pub fn granted(&mut self) -> (ElevationId, GrantId) {
+        let id = Ask::repair().by("ana", self).unwrap();
+        self.approve("ben", id).unwrap();
+        (id, self.grant_of(id).unwrap().id)
+    }
+
+    /// Every event comes back from its row, and all of them to the same state (invariant 9).
+    pub fn assert_replays(&self) {
+        assert!(replay(&self.rows) == self.state, "replay makes another state");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_replays();
+        }
+    }
+}
+
+/// What a check asks of any state at any time.
+pub fn may_in(state: &State, latest: Timestamp, who: &str, action: &str, resource: &str) -> bool {
+    let (action, resource) = (action.parse().unwrap(), resource.parse().unwrap());
+    let mut held = state.grants().values().filter(|grant| grant.holder.as_str() == who);
+    held.any(|grant| grant.is_live(latest) && grant.scope.covers(&action, &resource))
+}
+
+pub fn replay<'a>(rows: impl IntoIterator<Item = &'a String>) -> State {
+    let mut state = State::default();
+    for row in rows {
+        apply(&mut state, &decode(row).unwrap().0);
+    }
+    state
+}
+
+/// A request, with what most tests do not care about filled in.
+#[derive(Debug, Clone)]
+pub struct Ask(pub RequestElevation);
+
+impl Ask {
+    pub fn of(entitlement: &str, actions: &[&str], resources: &[&str]) -> Self {
+        Self(RequestElevation {
+            entitlement: entitlement.parse().unwrap(),
+            actions: actions.iter().map(|action| action.parse().unwrap()).collect(),
+            resources: resources.iter().map(|pattern| pattern.parse::<Pattern>().unwrap()).collect(),
+            duration: None,
+            start: None,
+            justification: "orders are stuck".into(),
+            ticket: Some("INC-7".into()),
+            on_behalf_of: None,
+            extends: None,
+        })
+    }
+
+    pub fn repair() -> Self {
+        Self::of("repair", &["db.read", "db.write"], &["prod/eu/db/orders/**"])
+    }
+
+    pub fn critical() -> Self {
+        Self::of("critical", &["db.admin"], &["prod/eu/db/**"])
+    }
+
+    pub fn maintenance() -> Self {
+        Self::of("maintenance", &["db.schema"], &["prod/eu/db/orders"])
+    }
+
+    pub fn managed() -> Self {
+        Self::of("managed", &["report.read"], &["reports/2026"])
+    }
+
+    pub fn deploy() -> Self {
+        Self::of("deploy", &["deploy.run"], &["prod/eu/apps/orders"])
+    }
+
+    pub fn lasting(mut self, text: &str) -> Self {
+        self.0.duration = Some(span(text));
+        self
+    }
+
+    pub fn starting(mut self, start: Timestamp) -> Self {
+        self.0.start = Some(start);
+        self
+    }
+
+    pub fn on(mut self, resources: &[&str]) -> Self {
+        self.0.resources = resources.iter().map(|pattern| pattern.parse::<Pattern>().unwrap()).collect();
+        self
+    }
+
+    pub fn on_behalf_of(mut self, person: &str) -> Self {
+        self.0.on_behalf_of = Some(person.parse().unwrap());
+        self
+    }
+
+    pub fn extending(mut self, grant: GrantId) -> Self {
+        self.0.extends = Some(grant);
+        self
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut RequestElevation)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    pub fn command(self) -> Command {
+        Command::RequestElevation(self.0)
+    }
+
+    pub fn by(self, who: &str, world: &mut World) -> Result<ElevationId, Refusal> {
+        let events = world.send(who, self.command())?;
+        match &events[0].fact {
+            Fact::ElevationRequested(elevation) => Ok(elevation.id),
+            other => panic!("a request led to {other:?}"),
+        }
+    }
+}
+
+/// The kinds of some events, without their versions.
+pub fn kinds(events: &[Event]) -> Vec<&'static str> {
+    events.iter().map(|event| event.fact.kind().trim_end_matches("/1")).collect()
+}
+
+/// Asserts that something was refused, and why.
+#[track_caller]
+pub fn assert_refused<T: std::fmt::Debug>(result: Result<T, Refusal>, reason: Reason) -> Refusal {
+    let refusal = result.expect_err("it was not refused");
+    assert_eq!(refusal.reason, reason, "{refusal}");
+    refusal
+}
+
+pub fn names<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> BTreeSet<String> {
+    items.into_iter().map(|item| item.as_ref().to_owned()).collect()
+}
