@@ -1,2 +1,3 @@
 //! Countersign: a just-in-time privileged access broker.
+pub mod clock;
 pub mod domain;
