@@ -1,3 +1,4 @@
 //! Countersign: a just-in-time privileged access broker.
+pub mod check;
 pub mod clock;
 pub mod domain;

@@ -1,0 +1,271 @@
+//! The block: all that a check needs to know of one holder, in one allocation.
+//!
+//! ```text
+//! head      flags 1, names 2, grants 4, where the audience begins 4, end of the baseline 8
+//! grants    of each: end and started 8, where its body begins 4; the one that ends last first, then the lowest id
+//! names     the account's id, then its identities: length 2, text
+//! bodies    of each: id 16, scope
+//! audience  patterns to the end
+//! ```
+//! Sorted so, the first live grant that covers is the answer, and the first that is over ends the search. Everything
+//! is found from the head alone, so that the misses of a cold block overlap.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::bytes::{Cursor, put_counted_u16};
+use super::compiled::{put_pattern, put_scope, scope_bytes, scope_covers};
+use super::{AccountEntry, GrantEntry, Query};
+use crate::domain::ids::GrantId;
+use crate::domain::time::Timestamp;
+
+const HEAD_BYTES: usize = 19;
+const GRANT_BYTES: usize = 12;
+/// The account is there and may be used.
+const ACTIVE: u8 = 1;
+/// The account may check within its audience.
+const MAY_CHECK: u8 = 1 << 1;
+/// The account is there. Without it the block only keeps grants whose account has not come, or has gone.
+const KNOWN: u8 = 1 << 2;
+
+/// A block, read in place.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    bytes: &'a [u8],
+    flags: u8,
+    names: u16,
+    grants: &'a [[u8; GRANT_BYTES]],
+    audience_at: u32,
+    baseline_until: Timestamp,
+}
+
+/// What the block alone says to a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Granted {
+        grant: GrantId,
+        end: Timestamp,
+    },
+    /// A grant covers it, is not over and has not started.
+    NotStarted {
+        baseline_until: Option<Timestamp>,
+    },
+    /// No grant covers it.
+    Nothing {
+        baseline_until: Option<Timestamp>,
+    },
+}
+
+impl<'a> Block<'a> {
+    /// None if the bytes are no block; nothing that this module wrote is that.
+    #[inline]
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+        let [flags, n0, n1, g0, g1, g2, g3, a0, a1, a2, a3, b0, b1, b2, b3, b4, b5, b6, b7] = *head;
+        let grants = usize::try_from(u32::from_le_bytes([g0, g1, g2, g3])).ok()?;
+        let until = i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+        Some(Self {
+            bytes,
+            flags,
+            names: u16::from_le_bytes([n0, n1]),
+            grants: rest.as_chunks::<GRANT_BYTES>().0.get(..grants)?,
+            audience_at: u32::from_le_bytes([a0, a1, a2, a3]),
+            baseline_until: Timestamp::from_millis(until).ok()?,
+        })
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.flags & ACTIVE != 0
+    }
+
+    pub(super) fn may_check(&self) -> bool {
+        self.is_active() && self.flags & MAY_CHECK != 0
+    }
+
+    pub(super) fn grants(&self) -> usize {
+        self.grants.len()
+    }
+
+    pub(super) fn length_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The account's id, then its identities.
+    #[inline]
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let begin = self.grants.len().saturating_mul(GRANT_BYTES).saturating_add(HEAD_BYTES);
+        let mut cursor = Cursor(self.bytes.get(begin..).unwrap_or_default());
+        (0..self.names).map_while(move |_| cursor.counted_u16())
+    }
+
+    /// The account's id.
+    pub(super) fn holder(&self) -> &'a [u8] {
+        self.names().next().unwrap_or_default()
+    }
+
+    /// Whether the text, whole, is the account's id or one of its identities.
+    #[inline]
+    pub(super) fn is_named(&self, name: &[u8]) -> bool {
+        self.names().any(|own| own == name)
+    }
+
+    /// The compiled patterns of the audience.
+    pub(super) fn audience(&self) -> &'a [u8] {
+        let begin = usize::try_from(self.audience_at).unwrap_or(usize::MAX);
+        self.bytes.get(begin..).unwrap_or_default()
+    }
+
+    /// What the grants say. The baseline is the caller's to ask, where this says until when it holds.
+    #[inline]
+    pub(super) fn answer(&self, query: &Query<'_>, now: Timestamp) -> Answer {
+        if !self.is_active() {
+            return Answer::Nothing { baseline_until: None };
+        }
+        let mut waiting = false;
+        for word in self.grants {
+            let Some((end, started, body_at)) = read_grant(word) else { continue };
+            if end.is_over(now) {
+                break;
+            }
+            if !started && waiting {
+                continue;
+            }
+            let Some((grant, scope)) = self.body(body_at) else { continue };
+            if scope_covers(scope, query.action.as_bytes(), query.resource.as_bytes()) {
+                if started {
+                    return Answer::Granted { grant: GrantId::from(Uuid::from_bytes(grant)), end };
+                }
+                waiting = true;
+            }
+        }
+        let baseline_until = (!self.baseline_until.is_over(now)).then_some(self.baseline_until);
+        if waiting { Answer::NotStarted { baseline_until } } else { Answer::Nothing { baseline_until } }
+    }
+
+    #[inline]
+    fn body(&self, at: u32) -> Option<([u8; 16], Cursor<'a>)> {
+        let mut cursor = Cursor(self.bytes.get(usize::try_from(at).ok()?..)?);
+        Some((cursor.array()?, cursor))
+    }
+}
+
+#[inline]
+fn read_grant(word: &[u8; GRANT_BYTES]) -> Option<(Timestamp, bool, u32)> {
+    let [e0, e1, e2, e3, e4, e5, e6, e7, b0, b1, b2, b3] = *word;
+    let end_and_started = i64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]);
+    let end = Timestamp::from_millis(end_and_started >> 1).ok()?;
+    Some((end, end_and_started & 1 == 1, u32::from_le_bytes([b0, b1, b2, b3])))
+}
+
+/// A block being changed: what stays is copied as the bytes it was, never parsed and compiled again.
+pub(super) struct Draft<'a> {
+    flags: u8,
+    baseline_until: Timestamp,
+    names: Vec<&'a [u8]>,
+    grants: BTreeMap<[u8; 16], GrantDraft<'a>>,
+    audience: Cow<'a, [u8]>,
+}
+
+struct GrantDraft<'a> {
+    end: Timestamp,
+    started: bool,
+    scope: Cow<'a, [u8]>,
+}
+
+impl<'a> Draft<'a> {
+    /// Of the block that there is, or of none yet.
+    pub(super) fn of(holder: &'a [u8], old: Option<Block<'a>>) -> Self {
+        let Some(old) = old else {
+            return Self {
+                flags: 0,
+                baseline_until: Timestamp::MIN,
+                names: vec![holder],
+                grants: BTreeMap::new(),
+                audience: Cow::Borrowed(&[]),
+            };
+        };
+        let grant = |word: &[u8; GRANT_BYTES]| {
+            let (end, started, body_at) = read_grant(word)?;
+            let (id, mut cursor) = old.body(body_at)?;
+            Some((id, GrantDraft { end, started, scope: Cow::Borrowed(scope_bytes(&mut cursor)?) }))
+        };
+        Self {
+            flags: old.flags,
+            baseline_until: old.baseline_until,
+            names: old.names().collect(),
+            grants: old.grants.iter().filter_map(grant).collect(),
+            audience: Cow::Borrowed(old.audience()),
+        }
+    }
+
+    pub(super) fn set_account(&mut self, account: &'a AccountEntry) {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        self.flags = KNOWN | flag(account.active, ACTIVE) | flag(account.may_check, MAY_CHECK);
+        self.baseline_until = account.baseline_until;
+        self.names.truncate(1);
+        self.names.extend(account.identities.iter().map(|identity| identity.as_str().as_bytes()));
+        self.names.truncate(usize::from(u16::MAX));
+        let mut audience = Vec::new();
+        account.audience.iter().for_each(|pattern| put_pattern(&mut audience, pattern));
+        self.audience = Cow::Owned(audience);
+    }
+
+    pub(super) fn clear_account(&mut self) {
+        self.flags = 0;
+        self.baseline_until = Timestamp::MIN;
+        self.names.truncate(1);
+        self.audience = Cow::Borrowed(&[]);
+    }
+
+    pub(super) fn set_grant(&mut self, grant: &GrantEntry) {
+        let mut scope = Vec::new();
+        put_scope(&mut scope, &grant.scope);
+        let draft = GrantDraft { end: grant.end, started: grant.started, scope: Cow::Owned(scope) };
+        self.grants.insert(*grant.id.uuid().as_bytes(), draft);
+    }
+
+    pub(super) fn clear_grant(&mut self, id: GrantId) {
+        self.grants.remove(id.uuid().as_bytes());
+    }
+
+    pub(super) fn names(&self) -> &[&'a [u8]] {
+        &self.names
+    }
+
+    /// The new block; none if nothing is left to know of this holder.
+    pub(super) fn encode(&self) -> Option<Arc<[u8]>> {
+        if self.flags & KNOWN == 0 && self.grants.is_empty() {
+            return None;
+        }
+        let mut sorted: Vec<_> = self.grants.iter().collect();
+        sorted.sort_by_key(|(_, grant)| std::cmp::Reverse(grant.end));
+        // What does not fit in the counts is left out, and so allows nothing.
+        let offset = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut names = Vec::new();
+        self.names.iter().for_each(|name| put_counted_u16(&mut names, name));
+        let bodies_at = sorted.len().saturating_mul(GRANT_BYTES).saturating_add(HEAD_BYTES).saturating_add(names.len());
+        let mut words = Vec::new();
+        let mut bodies = Vec::new();
+        for (id, grant) in &sorted {
+            let end_and_started = grant.end.millis().wrapping_shl(1) | i64::from(grant.started);
+            words.extend_from_slice(&end_and_started.to_le_bytes());
+            words.extend_from_slice(&offset(bodies_at.saturating_add(bodies.len())).to_le_bytes());
+            bodies.extend_from_slice(id.as_slice());
+            bodies.extend_from_slice(&grant.scope);
+        }
+        let audience_at = bodies_at.saturating_add(bodies.len());
+        let mut block = Vec::with_capacity(audience_at.saturating_add(self.audience.len()));
+        block.push(self.flags);
+        block.extend_from_slice(&u16::try_from(self.names.len()).unwrap_or(u16::MAX).to_le_bytes());
+        block.extend_from_slice(&offset(sorted.len()).to_le_bytes());
+        block.extend_from_slice(&offset(audience_at).to_le_bytes());
+        block.extend_from_slice(&self.baseline_until.millis().to_le_bytes());
+        for part in [words.as_slice(), &names, &bodies, &self.audience] {
+            block.extend_from_slice(part);
+        }
+        Some(block.into())
+    }
+}

@@ -1,0 +1,189 @@
+//! The check path: the index of live grants and the verdict, which the broker and its replicas share (DESIGN 9).
+//!
+//! A check is one look-up and a few comparisons: it allocates nothing, reads no clock and waits for no writer's work.
+//! It compares ends with the `now` that it is given, so that no timer and no removal changes an answer (THREATS C9,
+//! invariant 1). Its result is a value, never a bool, and whatever is unknown, malformed or empty is no allow
+//! (invariant 7). There is one path for all who ask (THREATS F1), and a batch is that path repeated (THREATS F10).
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::ids::{AccountId, GrantId, Identity};
+use crate::domain::scope::{Pattern, Scope};
+use crate::domain::time::Timestamp;
+
+mod block;
+mod bytes;
+mod compiled;
+mod index;
+#[cfg(test)]
+mod reference;
+
+pub use index::CheckIndex;
+
+/// One thing that became different, in the order of the journal. Each names its subject whole: what it was before does
+/// not matter, so the same change twice is the same as once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// An account, new or changed. Its grants stay.
+    Account(AccountEntry),
+    /// An account that is no more. Its grants stay unusable until they are gone too, or it is back.
+    AccountGone(AccountId),
+    /// A grant, new or changed.
+    Grant(GrantEntry),
+    /// A grant that is no more.
+    GrantGone {
+        /// Whose it was.
+        holder: AccountId,
+        /// Which.
+        id: GrantId,
+    },
+    /// What every account is allowed while its baseline holds.
+    Baseline(Vec<Scope>),
+}
+
+/// What a check needs to know of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountEntry {
+    /// Its id.
+    pub id: AccountId,
+    /// What else names it. No identity means two accounts (THREATS D8); should one, the account applied last has it.
+    pub identities: BTreeSet<Identity>,
+    /// Whether it can be used. Nothing is allowed to one that cannot.
+    pub active: bool,
+    /// The baseline holds for it before this instant; [`Timestamp::MIN`]: never.
+    pub baseline_until: Timestamp,
+    /// The resources that it may check, as an enforcement point.
+    pub audience: BTreeSet<Pattern>,
+    /// Whether it is an enforcement point at all.
+    pub may_check: bool,
+}
+
+/// What a check needs to know of a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantEntry {
+    /// Its id.
+    pub id: GrantId,
+    /// The account that holds it.
+    pub holder: AccountId,
+    /// What it covers.
+    pub scope: Scope,
+    /// Its end: from this instant on it is as none.
+    pub end: Timestamp,
+    /// Whether its start is recorded. Until then it allows nothing, whatever the time.
+    pub started: bool,
+}
+
+/// One question. The texts are as they came: what is malformed is not covered by anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// An account's id or one of its identities, compared whole.
+    pub subject: &'a str,
+    /// What is about to be done.
+    pub action: &'a str,
+    /// To what.
+    pub resource: &'a str,
+}
+
+/// The answer to a [`Query`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a verdict that is not looked at protects nothing"]
+pub enum Verdict {
+    /// It may be done.
+    Allow {
+        /// By what right.
+        because: Allowed,
+        /// Before this instant alone: whoever goes on past it must ask again (THREATS C12).
+        valid_until: Timestamp,
+    },
+    /// It may not.
+    Deny {
+        /// The first reason that holds, in the order of [`Denied`].
+        because: Denied,
+    },
+}
+
+/// By what right something is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Allowed {
+    /// A live grant covers it: of several the one that ends last, then the lowest id.
+    Granted {
+        /// That grant.
+        grant: GrantId,
+    },
+    /// No live grant covers it, but the baseline does.
+    Baseline,
+}
+
+/// Why something is not allowed; the first that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Denied {
+    /// The caller may not ask this: the resource is outside its audience, and the subject is not itself.
+    OutOfAudience,
+    /// A lock stops it. Locks are not part of the index yet, so the index never gives this.
+    Locked,
+    /// A grant covers it that has not started, and none that has.
+    NotStarted,
+    /// Everything else: an unknown subject, an account that cannot be used, a malformed text, a grant that is over.
+    NoGrant,
+}
+
+/// Whoever asks, as the index knew it when [`CheckIndex::caller`] was called. Ask anew for each call: a caller that is
+/// kept keeps the audience that it had.
+#[derive(Clone)]
+pub struct Caller {
+    block: Arc<[u8]>,
+}
+
+impl Caller {
+    /// Its account's id.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        let block = block::Block::read(&self.block);
+        block.and_then(|block| std::str::from_utf8(block.holder()).ok()).unwrap_or_default()
+    }
+
+    /// Whether it may ask about others, within its audience.
+    #[must_use]
+    pub fn may_check(&self) -> bool {
+        block::Block::read(&self.block).is_some_and(|block| block.may_check())
+    }
+
+    /// Whether it may ask this: about itself, by whatever name, or about what its audience covers (THREATS D11).
+    fn may_ask(&self, query: &Query<'_>) -> bool {
+        let Some(block) = block::Block::read(&self.block) else { return false };
+        (block.may_check() && compiled::patterns_cover(block.audience(), query.resource.as_bytes()))
+            || block.is_named(query.subject.as_bytes())
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("account", &self.account()).field("may_check", &self.may_check()).finish()
+    }
+}
+
+/// How large the index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Grants in it, live, waiting or over but not yet removed.
+    pub grants: usize,
+    /// Accounts in it, and holders whose account is not.
+    pub holders: usize,
+    /// Account ids and identities by which they are found.
+    pub names: usize,
+    /// Bytes that it takes, without what the allocator adds.
+    pub bytes: usize,
+}
