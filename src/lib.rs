@@ -2,3 +2,5 @@
 pub mod check;
 pub mod clock;
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod journal;

@@ -1,0 +1,236 @@
+//! What can go wrong with a journal. Each text says what to do next.
+
+use std::path::PathBuf;
+
+use super::{BoxError, Head};
+
+/// Why a batch was not acknowledged. The writer's next step depends on which of the two it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Known not to have happened: the head is as it was, and the writer may go on.
+    #[error("the journal took nothing: {reason}")]
+    NotAppended {
+        /// Why.
+        reason: Refused,
+    },
+    /// The batch may be there or not, after a failed write, fsync or commit. Nothing that this process reads from the
+    /// file from now on proves what is on the disk (THREATS H3), so the writer stops for good.
+    #[error("the journal's state is unknown: {what}; stop the broker, look at the disk and start it again")]
+    Unknown {
+        /// What failed.
+        what: String,
+    },
+}
+
+/// Why a journal took nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The caller's picture of the journal is not the journal's.
+    #[error("it is at {head}, not at {expected}; read what is new first")]
+    HeadMoved {
+        /// What the caller named.
+        expected: Head,
+        /// Where the journal is.
+        head: Head,
+    },
+    /// There is nothing to append.
+    #[error("the batch has no rows; append at least one")]
+    Empty,
+    /// Sequences count on from the head, one by one.
+    #[error("row {found} stands where row {wanted} belongs; number rows on from the head")]
+    OutOfSequence {
+        /// The number that follows.
+        wanted: u64,
+        /// The number given.
+        found: u64,
+    },
+    /// The body is longer than [`super::MAX_BODY_BYTES`].
+    #[error("row {sequence} has {bytes} bytes, over the limit of 1048576; send less")]
+    TooLarge {
+        /// The row.
+        sequence: u64,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The body is not what a body must be.
+    #[error("row {sequence}: {fault}")]
+    Malformed {
+        /// The row.
+        sequence: u64,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// No room on the disk, or the size limit is reached.
+    #[error("the disk is full; make room and try again")]
+    DiskFull,
+    /// Somebody else holds the file's write lock, or memory ran out.
+    #[error("the journal is busy ({what}); try again")]
+    Busy {
+        /// What the store said.
+        what: String,
+    },
+}
+
+/// What is wrong with one row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The chain breaks here.
+    #[error(
+        "its hash is not that of the row before it and its body: the body, the hash or the journal's id was changed"
+    )]
+    Hash,
+    /// A number is left out.
+    #[error("it is missing: row {found} follows")]
+    Missing {
+        /// The next number there is.
+        found: i64,
+    },
+    /// A number that no row of a journal has.
+    #[error("a row numbered {found} stands in its place")]
+    OutOfPlace {
+        /// The number there.
+        found: i64,
+    },
+    /// The column and the body disagree.
+    #[error("its body says `seq` {body}")]
+    OtherSequence {
+        /// What the body says.
+        body: u64,
+    },
+    /// Not one JSON object with a `seq`.
+    #[error("its body is not one JSON object with a `seq`: {what}")]
+    NotJson {
+        /// What the parser said.
+        what: String,
+    },
+    /// A value of another type than text or blob, or no UTF-8.
+    #[error("column `{column}` is not {wanted}")]
+    Column {
+        /// Which.
+        column: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Longer than [`super::MAX_BODY_BYTES`].
+    #[error("its body has {bytes} bytes, over the limit of 1048576")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// `last` must stand on a batch's last row and on no other.
+    #[error("`last` must be true on the last row of a batch and absent from the others")]
+    Last,
+    /// The store cannot read it.
+    #[error("it cannot be read: {what}")]
+    Unreadable {
+        /// What the store said.
+        what: String,
+    },
+}
+
+/// Why a journal could not be created, opened or verified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is none.
+    #[error("no journal at `{}`: run `countersign init`, or name another file", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// There is one already.
+    #[error("`{}` exists: a journal is never overwritten, name another file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another broker has it (THREATS H16).
+    #[error("another broker has the journal `{}` open: stop it first", path.display())]
+    InUse {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// Others than the owner could read or write it (THREATS H15).
+    #[error("`{}` has mode {mode:04o}, open to others than its owner: run `chmod 600` on it", path.display())]
+    LooseMode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Neither a regular file nor the journal's own.
+    #[error("`{}` is not a regular file: name the journal's file itself", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The store in this build is too old, or does not do as told (THREATS H2, H4).
+    #[error("this build cannot keep a journal safely: {what}; use a released build")]
+    Unsafe {
+        /// What is wrong.
+        what: String,
+    },
+    /// Not a journal, or of another format, or somebody changed its tables.
+    #[error("not a journal of this version: {what}; restore it from a copy that `countersign audit verify` accepts")]
+    NotAJournal {
+        /// What is wrong.
+        what: String,
+    },
+    /// The first bad row (THREATS H5).
+    #[error(
+        "row {sequence} is bad: {fault}; keep this file as evidence and restore a copy that `countersign audit verify` accepts"
+    )]
+    Broken {
+        /// Which.
+        sequence: u64,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// The chain does not pass through the head that the caller knows (THREATS H6, H7).
+    #[error(
+        "row {} is not the one that was expected: expected {expected}, found {found}; the end was cut off or the journal rewritten, compare with a copy", expected.sequence
+    )]
+    HeadDiffers {
+        /// What the caller knows.
+        expected: Head,
+        /// The chain at that row, or its last row if it ends before.
+        found: Head,
+    },
+    /// The caller could not use a row.
+    #[error(
+        "row {sequence} was not understood: {source}; use the version of countersign that wrote it, or a later one"
+    )]
+    Refused {
+        /// Which.
+        sequence: u64,
+        /// What the caller said.
+        source: BoxError,
+    },
+    /// The file system or the store failed.
+    #[error("the journal `{}` cannot be opened: {what}; check the path, its permissions and the disk", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        what: String,
+    },
+}
+
+/// Why rows could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// A row is bad or missing, though the chain was verified at start.
+    #[error("row {sequence} is bad: {fault}; run `countersign audit verify` on the journal")]
+    Broken {
+        /// Which.
+        sequence: u64,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// The store failed.
+    #[error("the journal cannot be read: {what}; try again, and look at the disk if it stays so")]
+    Store {
+        /// What it said.
+        what: String,
+    },
+}

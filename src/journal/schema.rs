@@ -1,0 +1,194 @@
+//! The journal's tables, and the SQLite settings that its promises rest on (THREATS H2, H4).
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::store;
+use super::{JournalId, OpenError};
+
+/// What a lock of somebody else's may cost the writer before it answers that it is busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The first SQLite without the WAL-reset bug (THREATS H4).
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// `CSGN`, so that `file` and a wrong path are told apart from a journal.
+const APPLICATION_ID: i32 = 0x4353_474e;
+const FORMAT: i32 = 1;
+
+/// Every object of a journal, by name, as `sqlite_schema` has it. No index: four of them over JSON cost three quarters
+/// of the append rate.
+const OBJECTS: [(&str, &str, &str); 3] = [
+    (
+        "view",
+        "event",
+        "CREATE VIEW event AS SELECT seq, \
+         strftime('%Y-%m-%dT%H:%M:%S', json_extract(body, '$.at') / 1000, 'unixepoch') \
+         || printf('.%03dZ', json_extract(body, '$.at') % 1000) AS at, \
+         json_extract(body, '$.actor') AS actor, json_extract(body, '$.kind') AS kind, \
+         json_extract(body, '$.about') AS about, json_extract(body, '$.facts') AS facts FROM journal",
+    ),
+    (
+        "table",
+        "journal",
+        "CREATE TABLE journal(seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash BLOB NOT NULL) STRICT",
+    ),
+    (
+        "table",
+        "journal_id",
+        "CREATE TABLE journal_id(one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, format INTEGER NOT NULL) STRICT",
+    ),
+];
+
+/// Refuses an SQLite with the WAL-reset bug.
+pub(super) fn check_version(version_number: i32) -> Result<(), OpenError> {
+    if version_number >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    let what = format!("its SQLite is {version_number}, older than {OLDEST_SQLITE}, which can lose a journal");
+    Err(OpenError::Unsafe { what })
+}
+
+/// The one connection that writes.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    check_version(rusqlite::version_number())?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error| store(path, &error);
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    harden(&connection).map_err(failed)?;
+    // Checkpoints are the writer's own: SQLite's automatic ones drop the error of a failed fsync.
+    for (name, value) in [("journal_mode", "wal"), ("synchronous", "full"), ("wal_autocheckpoint", "0")] {
+        connection.pragma_update(None, name, value).or_else(ignore_rows).map_err(failed)?;
+    }
+    check_settings(&connection).map_err(failed)??;
+    Ok(connection)
+}
+
+/// A connection that can only read, for lists and the feed.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    harden(&connection)?;
+    Ok(connection)
+}
+
+/// Nothing in the file is trusted to run, to be mapped into memory or to have the size that it claims.
+pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    for (name, value) in [("trusted_schema", 0), ("mmap_size", 0), ("cell_size_check", 1)] {
+        connection.pragma_update(None, name, value).or_else(ignore_rows)?;
+    }
+    Ok(())
+}
+
+/// Makes the tables of an empty file, in one transaction.
+pub(super) fn create(connection: &Connection, id: JournalId) -> rusqlite::Result<()> {
+    let mut sql = String::from("BEGIN IMMEDIATE;");
+    // Tables before the view that reads them.
+    for (_, _, text) in OBJECTS.iter().rev() {
+        sql.push_str(text);
+        sql.push(';');
+    }
+    sql.push_str(&format!(
+        "INSERT INTO journal_id(one, id, format) VALUES (1, '{id}', {FORMAT});
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    ));
+    connection.execute_batch(&sql)
+}
+
+/// Compares every definition in the file with what this version makes, and reads the journal's id.
+pub(super) fn check(connection: &Connection) -> Result<JournalId, OpenError> {
+    let wrong = |what: String| OpenError::NotAJournal { what };
+    let unreadable = |error: rusqlite::Error| wrong(format!("its tables cannot be read: {error}"));
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(unreadable);
+    if number("application_id")? != i64::from(APPLICATION_ID) {
+        return Err(wrong("it was not made by countersign".into()));
+    }
+    let format = number("user_version")?;
+    if format != i64::from(FORMAT) {
+        return Err(wrong(format!("its format is {format}, this version knows {FORMAT}")));
+    }
+    check_objects(&objects(connection).map_err(unreadable)?).map_err(wrong)?;
+    let mut ids = connection.prepare("SELECT one, id, format FROM journal_id").map_err(unreadable)?;
+    let ids = ids.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i32>(2)?)));
+    let ids: Vec<_> = ids.and_then(Iterator::collect).map_err(unreadable)?;
+    match ids.as_slice() {
+        [(1, id, FORMAT)] => id.parse().map_err(|error| wrong(format!("its id {error}"))),
+        _ => Err(wrong("table `journal_id` does not hold its one row".into())),
+    }
+}
+
+/// The settings that make a commit durable, read back rather than believed (THREATS H2).
+pub(super) fn check_settings(connection: &Connection) -> rusqlite::Result<Result<(), OpenError>> {
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    let mapped: i64 = connection.pragma_query_value(None, "mmap_size", |row| row.get(0)).or_else(no_mapping)?;
+    let what = match (mode.as_str(), synchronous, mapped) {
+        ("wal", 2, 0) => return Ok(Ok(())),
+        ("wal", 2, _) => format!("mmap_size is {mapped}, not 0"),
+        ("wal", _, _) => format!("synchronous is {synchronous}, not 2 (full)"),
+        _ => format!("the journal mode is `{mode}`, not `wal`"),
+    };
+    Ok(Err(OpenError::Unsafe { what }))
+}
+
+type Object = (String, String, Option<String>);
+
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
+    let mut statement = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY name")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}
+
+fn check_objects(found: &[Object]) -> Result<(), String> {
+    for (kind, name, _) in found {
+        if !OBJECTS.iter().any(|(_, known, _)| known == name) {
+            return Err(format!("{kind} `{name}` does not belong in it"));
+        }
+    }
+    for (kind, name, sql) in OBJECTS {
+        let same = |(k, n, s): &&Object| k == kind && n == name && s.as_deref() == Some(sql);
+        if found.iter().filter(same).count() != 1 {
+            return Err(format!("the definition of {kind} `{name}` is missing or was changed"));
+        }
+    }
+    if found.len() == OBJECTS.len() { Ok(()) } else { Err("a definition stands in it twice".into()) }
+}
+
+/// Some pragmas answer with the value that they set.
+fn ignore_rows(error: rusqlite::Error) -> rusqlite::Result<()> {
+    if matches!(error, rusqlite::Error::ExecuteReturnedResults) { Ok(()) } else { Err(error) }
+}
+
+/// A store that cannot map has no such setting.
+fn no_mapping(error: rusqlite::Error) -> rusqlite::Result<i64> {
+    if matches!(error, rusqlite::Error::QueryReturnedNoRows) { Ok(0) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_can_lose_a_journal_is_refused() {
+        assert!(check_version(3_051_002).is_err());
+        assert!(check_version(3_051_003).is_ok() && check_version(rusqlite::version_number()).is_ok());
+    }
+
+    #[test]
+    fn a_commit_that_would_not_be_durable_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        drop(super::super::file::create_private(&path).unwrap());
+        let connection = open_writer(&path).unwrap();
+        assert!(check_settings(&connection).unwrap().is_ok());
+        connection.pragma_update(None, "synchronous", "normal").unwrap();
+        let refused = check_settings(&connection).unwrap().unwrap_err();
+        assert!(refused.to_string().contains("synchronous is 1"), "{refused}");
+        let memory = Connection::open_in_memory().unwrap();
+        assert!(check_settings(&memory).unwrap().unwrap_err().to_string().contains("not `wal`"));
+    }
+}

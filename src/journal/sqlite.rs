@@ -1,0 +1,302 @@
+//! The default journal: one SQLite file in WAL mode, every commit fsynced (DESIGN 8; THREATS H1 to H4, H15, H16).
+//!
+//! A failed commit is either known not to have happened or stops the writer for good; which of the two is decided from
+//! a short list of errors that SQLite answers before anything is written. All others count as unknown.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension as _, params};
+
+use super::chain::{check_batch, following, origin};
+use super::file::{self, Lock};
+use super::{
+    AppendError, EachRow, Fault, Head, Journal, JournalId, JournalReader, OpenError, ReadError, Recovered, Refused,
+    Row, schema, verify,
+};
+use crate::domain::ids::Digest;
+
+/// Pages of the write-ahead log after which it is copied into the file. Larger than SQLite's 1,000: the two fsyncs of a
+/// copy are then rare, and start-up reads the log once.
+const CHECKPOINT_PAGES: u64 = 4_000;
+
+/// The log may grow to this while the writer never rests; then an append waits for the copy.
+const CHECKPOINT_OVERDUE_PAGES: u64 = 16_000;
+
+const PAGE_BYTES: u64 = 4_096;
+
+/// How many idle connections the readers keep.
+const IDLE_READERS: usize = 4;
+
+/// What can be set about a journal's file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The most pages of 4 KiB that the file may have. A batch that would need more is refused as on a full disk.
+    pub max_pages: Option<u32>,
+}
+
+/// The writer's side of a journal in a file. Holds the journal's lock until dropped.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    // Dropped, and so closed, before the lock is let go.
+    connection: Connection,
+    reader: Arc<SqliteReader>,
+    head: Head,
+    log_pages: u64,
+    stopped: Option<String>,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct SqliteReader {
+    path: PathBuf,
+    id: JournalId,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteJournal {
+    /// Makes an empty journal. It appears at `path` complete, or not at all.
+    ///
+    /// # Errors
+    /// If something is at `path`, or it cannot be written.
+    pub fn create(path: &Path, options: Options) -> Result<Self, OpenError> {
+        let path = file::creatable(path)?;
+        let lock = file::lock(&path)?;
+        let made = file::beside(&path, ".creating");
+        for suffix in ["", "-wal", "-shm"] {
+            // Left over from a creation that was cut short; the lock says that nobody is at it.
+            let _ = fs::remove_file(file::beside(&made, suffix));
+        }
+        file::create_private(&made).map_err(|error| file::store(&made, &error))?;
+        let failed = |error| file::store(&made, &error);
+        let connection = schema::open_writer(&made)?;
+        schema::create(&connection, JournalId::random()).map_err(failed)?;
+        connection.close().map_err(|(_, error)| failed(error))?;
+        file::publish(&made, &path)?;
+        Ok(Self::open_locked(path, lock, options, &mut |_| Ok(()))?.0)
+    }
+
+    /// Opens a journal: verifies all of it, giving each verified row to `each`.
+    ///
+    /// # Errors
+    /// The first bad row, or the first that `each` refuses; another broker; a file that others may read; no journal.
+    pub fn open(path: &Path, options: Options, each: EachRow<'_>) -> Result<(Self, Recovered), OpenError> {
+        let path = file::existing(path)?;
+        let lock = file::lock(&path)?;
+        Self::open_locked(path, lock, options, each)
+    }
+
+    fn open_locked(
+        path: PathBuf,
+        lock: Lock,
+        options: Options,
+        each: EachRow<'_>,
+    ) -> Result<(Self, Recovered), OpenError> {
+        file::check_modes(&path)?;
+        let connection = schema::open_writer(&path)?;
+        let id = schema::check(&connection)?;
+        if let Some(pages) = options.max_pages {
+            let set = connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+            set.map_err(|error| file::store(&path, &error))?;
+        }
+        let recovered = verify::scan(&connection, id, None, each)?;
+        let reader = Arc::new(SqliteReader { path, id, idle: Mutex::default() });
+        let journal = Self { connection, reader, head: recovered.head, log_pages: 0, stopped: None, _lock: lock };
+        Ok((journal, recovered))
+    }
+
+    fn insert(&self, rows: &[Row]) -> Result<Head, Error> {
+        let mut insert = self.statement("INSERT INTO journal(seq, body, hash) VALUES (?1, ?2, ?3)")?;
+        let mut head = self.head;
+        for row in rows {
+            head = following(&head, row.body.as_bytes());
+            // The batch was checked to count on from the head, so this is in range.
+            let sequence = i64::try_from(head.sequence).unwrap_or(i64::MAX);
+            insert.execute(params![sequence, row.body, head.hash.bytes().as_slice()])?;
+        }
+        Ok(head)
+    }
+
+    fn statement(&self, sql: &str) -> Result<CachedStatement<'_>, Error> {
+        self.connection.prepare_cached(sql)
+    }
+
+    fn run(&self, sql: &str) -> Result<(), Error> {
+        self.statement(sql)?.execute([]).map(|_| ())
+    }
+
+    /// Answers a failed step: nothing happened and the transaction is gone, or the writer stops.
+    fn failed(&mut self, step: Step, error: &Error) -> AppendError {
+        if let Some(reason) = harmless(step, error)
+            && (self.connection.is_autocommit() || self.run("ROLLBACK").is_ok())
+        {
+            return AppendError::NotAppended { reason };
+        }
+        self.stop(format!("{step:?} failed: {error}").to_lowercase())
+    }
+
+    fn stop(&mut self, what: String) -> AppendError {
+        // Closing must not write either: an fsync that is tried again may claim what never reached the disk.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        self.stopped = Some(what.clone());
+        AppendError::Unknown { what }
+    }
+
+    /// Copies the log into the file. An error stops the writer at its next append; a reader in the way does not.
+    fn checkpoint(&mut self) {
+        let copied = self.statement("PRAGMA wal_checkpoint(PASSIVE)").and_then(|mut statement| {
+            statement.query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+        });
+        match copied {
+            Ok(_) => self.log_pages = 0,
+            Err(error) if matches!(code(&error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {}
+            Err(error) => {
+                self.stop(format!("checkpoint failed: {error}"));
+            }
+        }
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn id(&self) -> JournalId {
+        self.reader.id
+    }
+
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    fn append(&mut self, expected: Head, rows: &[Row]) -> Result<Head, AppendError> {
+        if let Some(what) = &self.stopped {
+            return Err(AppendError::Unknown { what: what.clone() });
+        }
+        check_batch(self.head, expected, rows)?;
+        if let Err(error) = self.run("BEGIN IMMEDIATE") {
+            return Err(self.failed(Step::Begin, &error));
+        }
+        let head = match self.insert(rows) {
+            Ok(head) => head,
+            Err(error) => return Err(self.failed(Step::Insert, &error)),
+        };
+        if let Err(error) = self.run("COMMIT") {
+            return Err(self.failed(Step::Commit, &error));
+        }
+        self.head = head;
+        let bytes: usize = rows.iter().map(|row| row.body.len().saturating_add(64)).sum();
+        let pages = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_div(PAGE_BYTES).saturating_add(2);
+        self.log_pages = self.log_pages.saturating_add(pages);
+        if self.log_pages >= CHECKPOINT_OVERDUE_PAGES {
+            self.checkpoint();
+        }
+        Ok(head)
+    }
+
+    fn maintain(&mut self) {
+        if self.stopped.is_none() && self.log_pages >= CHECKPOINT_PAGES {
+            self.checkpoint();
+        }
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        Arc::<SqliteReader>::clone(&self.reader)
+    }
+}
+
+/// Where an append was when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Begin,
+    Insert,
+    Commit,
+}
+
+/// The errors after which nothing of the batch is in the file. SQLite answers `full` for a write that found no room,
+/// which leaves a commit frame incomplete; a failed fsync it answers as an I/O error, which is not on the list.
+fn harmless(step: Step, error: &Error) -> Option<Refused> {
+    let busy = || Some(Refused::Busy { what: error.to_string() });
+    match (code(error)?, step) {
+        (ErrorCode::DiskFull, _) => Some(Refused::DiskFull),
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => busy(),
+        (ErrorCode::OutOfMemory, Step::Begin | Step::Insert) => busy(),
+        _ => None,
+    }
+}
+
+fn code(error: &Error) -> Option<ErrorCode> {
+    error.sqlite_error_code()
+}
+
+impl SqliteReader {
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match taken {
+            Some(connection) => connection,
+            None => schema::open_reader(&self.path).map_err(|error| unreadable(&error))?,
+        };
+        let answer = read(&connection)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+}
+
+impl JournalReader for SqliteReader {
+    fn id(&self) -> JournalId {
+        self.id
+    }
+
+    fn head(&self) -> Result<Head, ReadError> {
+        self.with(|connection| {
+            let sql = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1";
+            let mut statement = connection.prepare_cached(sql).map_err(|error| unreadable(&error))?;
+            let found = statement.query_row([], |row| {
+                let sequence = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+                Ok(Head { sequence, hash: Digest::from(row.get::<_, [u8; 32]>(1)?) })
+            });
+            Ok(found.optional().map_err(|error| unreadable(&error))?.unwrap_or_else(|| origin(self.id)))
+        })
+    }
+
+    fn hash(&self, sequence: u64) -> Result<Option<Digest>, ReadError> {
+        let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+        self.with(|connection| {
+            let sql = "SELECT hash FROM journal WHERE seq = ?1";
+            let mut statement = connection.prepare_cached(sql).map_err(|error| unreadable(&error))?;
+            let found = statement.query_row([sequence], |row| Ok(Digest::from(row.get::<_, [u8; 32]>(0)?)));
+            found.optional().map_err(|error| unreadable(&error))
+        })
+    }
+
+    fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Row>, ReadError> {
+        let after = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.with(|connection| {
+            let sql = "SELECT seq, body FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql).map_err(|error| unreadable(&error))?;
+            let mut found = statement.query([after, limit]).map_err(|error| unreadable(&error))?;
+            let mut rows = Vec::new();
+            let mut wanted = sequence;
+            while let Some(row) = found.next().map_err(|error| unreadable(&error))? {
+                wanted = wanted.saturating_add(1);
+                let at: i64 = row.get(0).map_err(|error| unreadable(&error))?;
+                if u64::try_from(at) != Ok(wanted) {
+                    return Err(ReadError::Broken { sequence: wanted, fault: Fault::Missing { found: at } });
+                }
+                rows.push(Row { sequence: wanted, body: row.get(1).map_err(|error| unreadable(&error))? });
+            }
+            Ok(rows)
+        })
+    }
+}
+
+fn unreadable(error: &Error) -> ReadError {
+    ReadError::Store { what: error.to_string() }
+}
+
+#[cfg(test)]
+#[path = "sqlite_tests.rs"]
+mod tests;

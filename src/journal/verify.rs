@@ -1,0 +1,122 @@
+//! Verification: at start by the writer, and offline over any copy (`audit verify FILE`). THREATS H5, H6, H13.
+
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::{fs, io};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+
+use super::chain::Verifier;
+use super::{EachRow, Fault, Head, JournalId, OpenError, Recovered, file, schema};
+
+/// A journal whose whole chain holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The journal's random name.
+    pub id: JournalId,
+    /// Its last row (which is also how many there are), and the rows at its end that have no effect.
+    pub recovered: Recovered,
+}
+
+/// Verifies a journal, or a copy of one, without writing to it or beside it. The chain must pass through `expected`, a
+/// head noted earlier; without one a cut-off end cannot show.
+///
+/// # Errors
+/// The first bad row, or what else is wrong with the file.
+pub fn verify_file(path: &Path, expected: Option<Head>) -> Result<Verified, OpenError> {
+    let path = file::existing(path)?;
+    if !fs::metadata(&path).map_err(|error| file::store(&path, &error))?.is_file() {
+        return Err(OpenError::NotAFile { path });
+    }
+    // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written.
+    // A broker that begins to write meanwhile makes a log: then the answer counts for nothing, and is sought again.
+    if !has_log(&path)? {
+        let verified = verify_as(&path, "immutable=1", expected);
+        if !has_log(&path)? {
+            return verified;
+        }
+    }
+    verify_as(&path, "mode=ro", expected)
+}
+
+/// Gives every row to `each`, in order, once it is verified.
+pub(super) fn scan(
+    connection: &Connection,
+    id: JournalId,
+    expected: Option<Head>,
+    each: EachRow<'_>,
+) -> Result<Recovered, OpenError> {
+    let mut verifier = Verifier::new(id, expected)?;
+    let broken = |verifier: &Verifier, error: rusqlite::Error| OpenError::Broken {
+        sequence: verifier.next_sequence(),
+        fault: Fault::Unreadable { what: error.to_string() },
+    };
+    let statement = connection.prepare("SELECT seq, body, hash FROM journal ORDER BY seq");
+    let mut statement = statement.map_err(|error| broken(&verifier, error))?;
+    let mut rows = statement.query([]).map_err(|error| broken(&verifier, error))?;
+    while let Some(row) = rows.next().map_err(|error| broken(&verifier, error))? {
+        let column = |at: usize| row.get_ref(at).unwrap_or(ValueRef::Null);
+        let wrong = |verifier: &Verifier, column, wanted| OpenError::Broken {
+            sequence: verifier.next_sequence(),
+            fault: Fault::Column { column, wanted },
+        };
+        let ValueRef::Integer(sequence) = column(0) else { return Err(wrong(&verifier, "seq", "a number")) };
+        let ValueRef::Text(body) = column(1) else { return Err(wrong(&verifier, "body", "text")) };
+        let ValueRef::Blob(hash) = column(2) else { return Err(wrong(&verifier, "hash", "a blob")) };
+        let row = verifier.accept(sequence, body, hash)?;
+        each(row).map_err(|source| OpenError::Refused { sequence: row.sequence, source })?;
+    }
+    verifier.finish()
+}
+
+fn verify_as(path: &Path, mode: &str, expected: Option<Head>) -> Result<Verified, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error| file::store(path, &error);
+    let connection = Connection::open_with_flags(uri(path, mode), flags).map_err(failed)?;
+    schema::harden(&connection).map_err(failed)?;
+    // One snapshot for all of it, also beside a writer.
+    connection.execute_batch("BEGIN").map_err(failed)?;
+    let id = schema::check(&connection)?;
+    let recovered = scan(&connection, id, expected, &mut |_| Ok(()))?;
+    check_pages(&connection)?;
+    Ok(Verified { id, recovered })
+}
+
+/// The chain holds for a reader who walks all rows; this is for one who looks a row up.
+fn check_pages(connection: &Connection) -> Result<(), OpenError> {
+    let damaged = |what: String| OpenError::NotAJournal { what: format!("its pages are damaged: {what}") };
+    let answer = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+    match answer.map_err(|error| damaged(error.to_string()))? {
+        ok if ok == "ok" => Ok(()),
+        what => Err(damaged(what)),
+    }
+}
+
+fn has_log(path: &Path) -> Result<bool, OpenError> {
+    let log = file::beside(path, "-wal");
+    match fs::metadata(&log) {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(file::store(&log, &error)),
+    }
+}
+
+/// A URI, with every byte escaped that could mean something in it.
+fn uri(path: &Path, mode: &str) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri + "?" + mode
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
