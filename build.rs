@@ -1,2 +1,35 @@
-//! Compiles the protos.
-fn main() {}
+//! Compiles the protos, without protoc: protox parses them, tonic-prost-build writes the Rust, and the descriptor set
+//! is kept for reflection. The server's side is generated only for the feature `server`: tonic has no such module without it.
+#![allow(clippy::print_stdout, reason = "that is how a build script talks to cargo")]
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost::Message;
+
+const ROOT: &str = "proto";
+const PACKAGE: &str = "proto/countersign/v1";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed={ROOT}");
+    let mut compiler = protox::Compiler::new([ROOT])?;
+    compiler.include_source_info(true).include_imports(true).open_files(protos(Path::new(PACKAGE))?)?;
+
+    let out_dir = PathBuf::from(env::var("OUT_DIR")?);
+    let descriptors = compiler.file_descriptor_set();
+    fs::write(out_dir.join("countersign.v1.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        .out_dir(&out_dir)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// In the order of their names, so that the descriptor set is the same on every machine.
+fn protos(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "proto"));
+    files.sort();
+    Ok(files)
+}
