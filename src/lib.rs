@@ -3,4 +3,6 @@ pub mod check;
 pub mod clock;
 pub mod domain;
 #[cfg(feature = "server")]
+pub mod engine;
+#[cfg(feature = "server")]
 pub mod journal;

@@ -1,0 +1,167 @@
+//! From events to what the check index must know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check::{AccountEntry, Change, GrantEntry};
+use crate::clock::{BootMillis, ClockRecord};
+use crate::domain::directory::{Account, AccountKind, AccountState, Employment};
+use crate::domain::event::{ClockPair, Event, Fact};
+use crate::domain::grant::{Grant, GrantPhase};
+use crate::domain::ids::{AccountId, GrantId, PersonId};
+use crate::domain::policy::CapabilityName;
+use crate::domain::scope::Pattern;
+use crate::domain::state::State;
+use crate::domain::time::{Now, Timestamp};
+
+/// Everything, for an empty index.
+pub(super) fn all(state: &State, now: Now) -> Vec<Change> {
+    let mut changes = vec![Change::Baseline(state.organisation().policy().baseline.allows.clone())];
+    changes.extend(state.organisation().accounts().keys().filter_map(|id| account(state, id, now)));
+    changes.extend(state.grants().values().filter(|grant| grant.is_open()).map(grant_change));
+    changes
+}
+
+/// What a batch changed, as it stands after the batch.
+pub(super) fn of_batch<'a>(state: &State, events: impl IntoIterator<Item = &'a Event>, now: Now) -> Vec<Change> {
+    let mut touched = Touched::default();
+    events.into_iter().for_each(|event| touched.note(&event.fact));
+    let mut changes = Vec::new();
+    let organisation = state.organisation();
+    if touched.everything {
+        changes.push(Change::Baseline(organisation.policy().baseline.allows.clone()));
+        touched.accounts.extend(organisation.accounts().keys().cloned());
+    }
+    for person in &touched.persons {
+        touched.accounts.extend(organisation.accounts_of(person).map(|(id, _)| id.clone()));
+    }
+    changes.extend(touched.accounts.iter().filter_map(|id| account(state, id, now)));
+    changes.extend(touched.grants.into_iter().map(|(id, holder)| match state.grants().get(&id) {
+        Some(grant) => grant_change(grant),
+        None => Change::GrantGone { holder, id },
+    }));
+    changes
+}
+
+#[derive(Default)]
+struct Touched {
+    accounts: BTreeSet<AccountId>,
+    persons: BTreeSet<PersonId>,
+    grants: BTreeMap<GrantId, AccountId>,
+    everything: bool,
+}
+
+impl Touched {
+    fn note(&mut self, fact: &Fact) {
+        let mut grant = |id: GrantId, holder: &AccountId| {
+            self.grants.insert(id, holder.clone());
+        };
+        match fact {
+            Fact::PolicyLoaded(_) => self.everything = true,
+            Fact::PersonRecorded(fact) => {
+                self.persons.insert(fact.id.clone());
+            }
+            Fact::RequirementLapsed(fact) => {
+                self.persons.insert(fact.person.clone());
+            }
+            Fact::AccountRecorded(fact) => {
+                self.accounts.insert(fact.id.clone());
+            }
+            Fact::MembershipEnded(fact) => {
+                self.accounts.insert(fact.account.clone());
+            }
+            Fact::AccountEnded(fact) => {
+                self.accounts.insert(fact.account.clone());
+            }
+            Fact::GrantIssued(fact) => grant(fact.id, &fact.holder),
+            Fact::GrantStarted(fact) => grant(fact.grant, &fact.holder),
+            Fact::GrantShortened(fact) => grant(fact.grant, &fact.holder),
+            Fact::GrantEnded(fact) => grant(fact.grant, &fact.holder),
+            Fact::GrantRelinquished(fact) => grant(fact.grant, &fact.holder),
+            Fact::GrantRevoked(fact) => grant(fact.grant, &fact.holder),
+            // What is pruned had left the index when it closed.
+            Fact::Pruned(_)
+            | Fact::DirectoryLoaded(_)
+            | Fact::TenantRecorded(_)
+            | Fact::ElevationRequested(_)
+            | Fact::ApprovalRecorded(_)
+            | Fact::ApprovalStruck(_)
+            | Fact::ElevationApproved(_)
+            | Fact::ElevationDenied(_)
+            | Fact::ElevationWithdrawn(_)
+            | Fact::ElevationExpired(_)
+            | Fact::ElevationCancelled(_)
+            | Fact::CommandRefused(_)
+            | Fact::RefusalsCounted(_)
+            | Fact::BrokerStarted(_)
+            | Fact::ClockRead(_)
+            | Fact::ClockAccepted(_)
+            | Fact::RowsAbandoned(_) => {}
+        }
+    }
+}
+
+fn grant_change(grant: &Grant) -> Change {
+    if !grant.is_open() {
+        return Change::GrantGone { holder: grant.holder.clone(), id: grant.id };
+    }
+    Change::Grant(GrantEntry {
+        id: grant.id,
+        holder: grant.holder.clone(),
+        scope: grant.scope.clone(),
+        end: grant.end,
+        started: grant.phase == GrantPhase::Active,
+    })
+}
+
+fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
+    let organisation = state.organisation();
+    let account = organisation.accounts().get(id)?;
+    let employed = organisation.people().get(account.person()).map(|person| person.employment);
+    let active = account.state == AccountState::Active
+        && !account.ends_at().is_over(now.latest)
+        && employed == Some(Employment::Employed);
+    let rests = organisation.account_rests(id, now.latest);
+    let baseline_until = match (&account.kind, rests) {
+        (AccountKind::ServiceTeam { .. }, Ok(rest)) => rest.until,
+        _ => Timestamp::MIN,
+    };
+    let audience = audience(state, id, account, now);
+    Some(Change::Account(AccountEntry {
+        id: id.clone(),
+        identities: account.identities.clone(),
+        active,
+        baseline_until,
+        may_check: audience.is_some(),
+        audience: audience.unwrap_or_default(),
+    }))
+}
+
+/// What the account may check; none if it is no enforcement point. A narrowed capability narrows the audience; several
+/// add up.
+fn audience(state: &State, id: &AccountId, account: &Account, now: Now) -> Option<BTreeSet<Pattern>> {
+    let organisation = state.organisation();
+    let mut capabilities = organisation.capabilities(id, CapabilityName::AccessCheck, now.latest).peekable();
+    capabilities.peek()?;
+    let mut audience = BTreeSet::new();
+    for capability in capabilities {
+        if capability.resources.is_empty() {
+            return Some(account.audience.clone());
+        }
+        for ours in &account.audience {
+            audience.extend(capability.resources.iter().filter_map(|to| ours.meet(to)));
+        }
+    }
+    Some(audience)
+}
+
+/// A journaled pair of clock readings, as the clock takes it.
+pub(super) fn clock_record(pair: &ClockPair) -> Option<ClockRecord> {
+    let boot_id = pair.boot_id.parse().ok()?;
+    Some(ClockRecord { wall: pair.wall, boot: BootMillis::new(pair.boot_millis), boot_id: Some(boot_id) })
+}
+
+/// The same the other way round.
+pub(super) fn clock_pair(record: &ClockRecord) -> ClockPair {
+    let boot_id = record.boot_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    ClockPair { wall: record.wall, boot_millis: record.boot.millis(), boot_id }
+}

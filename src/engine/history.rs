@@ -1,0 +1,112 @@
+//! What happened, from the journal itself, found through a side file that can be built again at will.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::domain::apply::apply;
+use crate::domain::event::{Event, Subject};
+use crate::domain::ids::Digest;
+use crate::domain::record::{Unreadable, decode};
+use crate::domain::state::State;
+use crate::journal::index::{Filter, Index, IndexError, Listed, Page};
+use crate::journal::{JournalReader, ReadError};
+
+/// Lists and single events, past memory. Blocks while it reads.
+pub struct History {
+    index: Index,
+    reader: Arc<dyn JournalReader>,
+}
+
+/// Why the past could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The side file.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The journal.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A row that this version cannot read.
+    #[error("row {sequence}: {source}; run `countersign audit verify` on the journal")]
+    Row {
+        /// Which.
+        sequence: u64,
+        /// Why.
+        source: Unreadable,
+    },
+}
+
+/// A page of the past.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// The events that were asked for.
+    pub events: Vec<Event>,
+    /// The bodies of their rows, as stored.
+    pub bodies: Vec<String>,
+    /// How far the list had come.
+    pub reached: u64,
+}
+
+impl History {
+    pub(super) fn open(journal: &Path, reader: Arc<dyn JournalReader>) -> Result<Self, HistoryError> {
+        Ok(Self { index: Index::open(journal, reader.as_ref())?, reader })
+    }
+
+    pub(super) fn in_memory(reader: Arc<dyn JournalReader>) -> Result<Self, HistoryError> {
+        Ok(Self { index: Index::in_memory(reader.as_ref())?, reader })
+    }
+
+    /// Brings the side file up to date with the journal.
+    ///
+    /// # Errors
+    /// If the journal or its side file cannot be read.
+    pub fn catch_up(&self) -> Result<(), HistoryError> {
+        self.index.catch_up(self.reader.as_ref())?;
+        Ok(())
+    }
+
+    /// A page of events, up to date with the journal.
+    ///
+    /// # Errors
+    /// If the journal or its side file cannot be read.
+    pub fn list(&self, filter: &Filter, page: Page) -> Result<Past, HistoryError> {
+        self.catch_up()?;
+        let Listed { sequences, reached } = self.index.list(filter, page)?;
+        let mut past = Past { reached, ..Past::default() };
+        for sequence in sequences {
+            if let Some(row) = self.reader.read(sequence)? {
+                let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
+                past.events.push(event);
+                past.bodies.push(row.body);
+            }
+        }
+        Ok(past)
+    }
+
+    /// The chain's hash at an event: for who verifies what is listed.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn hash(&self, sequence: u64) -> Result<Option<Digest>, HistoryError> {
+        Ok(self.reader.hash(sequence)?)
+    }
+
+    /// A state that holds one thing alone, replayed from the events about it: for what has left memory.
+    ///
+    /// # Errors
+    /// If the journal or its side file cannot be read.
+    pub fn only(&self, subject: &Subject) -> Result<State, HistoryError> {
+        let filter = Filter { about: Some(subject.to_string()), ..Filter::default() };
+        let mut state = State::default();
+        let mut after = None;
+        loop {
+            let past = self.list(&filter, Page { after, limit: 500, newest_first: false })?;
+            let Some(last) = past.events.last() else { return Ok(state) };
+            after = Some(last.sequence);
+            // An event tells of its first subject; the others are beside it. Half of another thing's events would make
+            // it another thing: an elevation's grant without its end would be live.
+            let own = past.events.iter().filter(|event| event.fact.about().first() == Some(subject));
+            own.for_each(|event| apply(&mut state, event));
+        }
+    }
+}

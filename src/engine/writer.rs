@@ -1,0 +1,365 @@
+//! The writer: one thread, a batch at a time. Nobody else changes the state.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::feed::Feed;
+use super::queue::{Job, Queues, Taken};
+use super::view::View;
+use super::{Done, Halt, Settings, changes};
+use crate::check::CheckIndex;
+use crate::clock::{BootMillis, Timekeeper};
+use crate::domain::apply::apply;
+use crate::domain::command::{Command, Envelope};
+use crate::domain::decide::decide;
+use crate::domain::event::{BrokerStarted, Event, Fact, RowsAbandoned};
+use crate::domain::grant::Revocation;
+use crate::domain::ids::Principal;
+use crate::domain::record::encode;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::refused::{counted, minute_of, refused};
+use crate::domain::state::State;
+use crate::domain::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
+use crate::domain::time::{Now, Span, Timestamp};
+use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Row};
+
+/// Events of one batch, about: no command is begun past it.
+const BATCH_EVENTS: usize = 4_096;
+/// Words of a caller, up to which an event fits a row however they are escaped: 12 bytes for one, twice.
+const WORDS_BYTES: usize = 16 * 1024;
+/// How long the writer sleeps at most, and how long when what is due may not be recorded (a suspect clock).
+const IDLE: Duration = Duration::from_millis(1_000);
+const RETRY: Duration = Duration::from_millis(100);
+/// Both clocks are journaled this often while anything is live.
+const CLOCK_EVERY: Span = Span::seconds(60);
+
+pub(super) struct Writer {
+    pub(super) state: State,
+    pub(super) journal: Box<dyn Journal>,
+    pub(super) settings: Settings,
+    pub(super) queues: Arc<Queues>,
+    pub(super) view: Arc<View>,
+    pub(super) keeper: Arc<Timekeeper>,
+    pub(super) checks: Arc<CheckIndex>,
+    pub(super) feed: Arc<Feed>,
+    /// Refusals of this minute that were not told one by one.
+    pub(super) untold: BTreeMap<Principal, (Timestamp, u32)>,
+    pub(super) clock_noted: Option<BootMillis>,
+    /// The wall clock stood before the last event when the broker started.
+    pub(super) was_behind: bool,
+    /// The last batch did not happen: what is due waits a little before it is tried again.
+    pub(super) held_back: bool,
+    pub(super) halt: watch::Sender<bool>,
+}
+
+/// Answers that wait for their batch to be durable.
+type Answer = (oneshot::Sender<Result<Done, Refusal>>, Result<Done, Refusal>);
+
+/// Why a batch was not recorded.
+enum Failed {
+    /// It did not happen; the state is as it was.
+    NotAppended,
+    /// Nobody knows; the writer stops.
+    Unknown,
+}
+
+impl Failed {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NotAppended => Reason::StorageUnavailable,
+            Self::Unknown => Reason::Halted,
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// However it ends, by a panic too: nobody waits for an answer that cannot come.
+    fn drop(&mut self) {
+        self.queues.abandon();
+        self.halt.send_replace(true);
+    }
+}
+
+impl Writer {
+    /// Records the start, and what it brings, before anything else.
+    pub(super) fn begin(mut self, abandoned: Option<RangeInclusive<u64>>) -> Result<Self, Halt> {
+        let mut batch = Vec::new();
+        if let Some(rows) = abandoned {
+            let rows = RowsAbandoned { first: *rows.start(), last: *rows.end() };
+            let events = abandon_rows(&self.state, self.now(), rows);
+            self.take_in(events, &mut batch);
+        }
+        let now = self.now();
+        let clock = changes::clock_pair(&self.keeper.record());
+        // Also where the operator accepts that clock: the ends were reckoned by one that ran ahead of it.
+        let revoke = if self.was_behind {
+            Some(Revocation::Clock)
+        } else {
+            self.settings.void_on_restart.then_some(Revocation::Restart)
+        };
+        if self.settings.accept_clock {
+            let events = clock_read(&self.state, now, clock.clone(), true);
+            self.take_in(events, &mut batch);
+        }
+        let started = BrokerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), clock };
+        let events = decide_start(&self.state, now, started, revoke.as_ref());
+        self.take_in(events, &mut batch);
+        let rows = rows(&batch)?;
+        let head = self.journal.head();
+        self.journal.append(head, &rows)?;
+        self.clock_noted = Some(self.keeper.record().boot);
+        self.publish(batch, now);
+        Ok(self)
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let Taken { jobs, questions, closed } = self.queues.take(self.settings.batch, self.wait());
+            let outcome = self.batch(jobs);
+            self.held_back = outcome.is_err();
+            if matches!(outcome, Err(Failed::Unknown)) {
+                return;
+            }
+            let now = self.now();
+            for question in questions {
+                // It looks at the state and changes nothing, so a bug in one is that one's alone.
+                let asked = catch_unwind(AssertUnwindSafe(|| question(&self.state, now)));
+                if asked.is_err() {
+                    tracing::error!("a question to the state panicked");
+                }
+            }
+            self.journal.maintain();
+            if closed {
+                self.finish();
+                return;
+            }
+        }
+    }
+
+    /// What was counted is told, though its minute is not over.
+    fn finish(&mut self) {
+        let mut events = Vec::new();
+        self.tell_untold(&mut events, Timestamp::MAX);
+        // There is nobody left to tell that it failed, but for the log.
+        let _ = self.record(&mut events, &mut Vec::new());
+    }
+
+    /// Decides, records, publishes, answers.
+    fn batch(&mut self, jobs: Vec<Job>) -> Result<(), Failed> {
+        let mut events = Vec::new();
+        let mut answers: Vec<Answer> = Vec::with_capacity(jobs.len());
+        self.due(&mut events);
+        let mut jobs = jobs.into_iter();
+        while let Some(job) = jobs.next() {
+            if events.len() >= BATCH_EVENTS
+                && let Err(failed) = self.record(&mut events, &mut answers)
+            {
+                refuse(std::iter::once(job).chain(jobs).map(|job| job.reply), failed.reason());
+                return Err(failed);
+            }
+            let answer = self.decide(&job, &mut events);
+            answers.push((job.reply, answer));
+        }
+        self.record(&mut events, &mut answers)
+    }
+
+    fn decide(&mut self, job: &Job, batch: &mut Vec<Event>) -> Result<Done, Refusal> {
+        let envelope = Envelope {
+            caller: job.caller.clone(),
+            request_id: job.request_id,
+            now: self.now(),
+            nonce: nonce(),
+            command: job.command.clone(),
+        };
+        match decide(&self.state, &envelope).and_then(|events| fits_rows(&envelope.command, events)) {
+            Ok(events) => {
+                let repeated = events.is_empty();
+                self.take_in(events, batch);
+                let principal = self.state.organisation().principal(&envelope.caller);
+                let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
+                let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
+                Ok(Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated })
+            }
+            Err(refusal) => {
+                match refused(&self.state, &envelope, &refusal) {
+                    Some(event) => self.take_in(vec![event], batch),
+                    None => self.count_untold(&envelope),
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// What the passing of time brings, up to the size of a batch.
+    fn due(&mut self, batch: &mut Vec<Event>) {
+        if !self.settings.timer {
+            return;
+        }
+        while batch.len() < BATCH_EVENTS {
+            let events = decide_tick(&self.state, self.now(), self.settings.keep_closed);
+            if events.is_empty() {
+                break;
+            }
+            self.take_in(events, batch);
+        }
+        self.tell_untold(batch, minute_of(self.now().stamp));
+        let record = self.keeper.record();
+        let is_old = self.clock_noted.is_none_or(|noted| record.boot.since(noted) >= CLOCK_EVERY);
+        if is_old && self.state.is_anything_live() {
+            let events = clock_read(&self.state, self.now(), changes::clock_pair(&record), false);
+            self.take_in(events, batch);
+            self.clock_noted = Some(record.boot);
+        }
+    }
+
+    /// One durable commit, then the view, the check index and the feed, then the answers.
+    fn record(&mut self, events: &mut Vec<Event>, answers: &mut Vec<Answer>) -> Result<(), Failed> {
+        let events = std::mem::take(events);
+        let answers = std::mem::take(answers);
+        if !events.is_empty() {
+            let appended = rows(&events).map_err(|halt| AppendError::Unknown { what: halt.to_string() });
+            let head = self.journal.head();
+            match appended.and_then(|rows| self.journal.append(head, &rows)) {
+                Ok(_) => {}
+                Err(error) => return Err(self.failed(&error, &events, answers)),
+            }
+            let now = self.now();
+            self.publish(events, now);
+        }
+        for (reply, answer) in answers {
+            // Who asked may have gone; what was decided stands.
+            let _ = reply.send(answer);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &AppendError, events: &[Event], answers: Vec<Answer>) -> Failed {
+        tracing::error!(%error, "the journal did not take a batch");
+        let failed = match error {
+            AppendError::NotAppended { .. } => Failed::NotAppended,
+            AppendError::Unknown { .. } => Failed::Unknown,
+        };
+        if matches!(failed, Failed::NotAppended) {
+            // What was decided did not happen: back to what is durable.
+            self.state = self.view.read(State::clone);
+            for event in events {
+                match &event.fact {
+                    Fact::RefusalsCounted(fact) => {
+                        let entry = self.untold.entry(fact.caller.clone()).or_insert((fact.minute, 0));
+                        entry.1 = entry.1.saturating_add(fact.count);
+                    }
+                    Fact::ClockRead(_) => self.clock_noted = None,
+                    _ => {}
+                }
+            }
+        }
+        refuse(answers.into_iter().map(|(reply, _)| reply), failed.reason());
+        failed
+    }
+
+    fn publish(&mut self, events: Vec<Event>, now: Now) {
+        self.view.record(&events);
+        self.checks.apply(&changes::of_batch(&self.state, &events, now));
+        let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+        self.feed.publish(&events);
+    }
+
+    fn take_in(&mut self, events: Vec<Event>, batch: &mut Vec<Event>) {
+        events.iter().for_each(|event| apply(&mut self.state, event));
+        batch.extend(events);
+    }
+
+    fn count_untold(&mut self, envelope: &Envelope) {
+        let Some(principal) = self.state.organisation().principal(&envelope.caller) else { return };
+        let minute = minute_of(envelope.now.stamp);
+        let entry = self.untold.entry(principal.clone()).or_insert((minute, 0));
+        entry.1 = entry.1.saturating_add(1);
+    }
+
+    /// Counts of the minutes before one.
+    fn tell_untold(&mut self, batch: &mut Vec<Event>, before: Timestamp) {
+        if self.untold.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let (over, current) =
+            std::mem::take(&mut self.untold).into_iter().partition(|(_, (minute, _))| *minute < before);
+        self.untold = current;
+        for (principal, (minute, count)) in over {
+            let event = counted(&self.state, principal, minute, count, now.stamp);
+            self.take_in(vec![event], batch);
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        if self.held_back {
+            return RETRY;
+        }
+        let due = next_due(&self.state, self.settings.keep_closed).filter(|_| self.settings.timer);
+        let Some(due) = due else { return IDLE };
+        let now = self.now();
+        if due.is_over(now.earliest) || now.suspect {
+            return if now.suspect { RETRY } else { Duration::ZERO };
+        }
+        // What is over by one clock alone is a start, which waits for the other.
+        let from = if due.is_over(now.latest) { now.earliest } else { now.latest };
+        let millis = u64::try_from(due.since(from).millis()).unwrap_or_default().max(1);
+        IDLE.min(Duration::from_millis(millis))
+    }
+
+    fn now(&self) -> Now {
+        self.keeper.now(self.state.last_at())
+    }
+}
+
+/// The events, if each fits a row (THREATS F8): else the journal would refuse the whole batch, and with it what others
+/// asked. A file has its own limit; what is short enough is not looked at.
+fn fits_rows(command: &Command, events: Vec<Event>) -> Result<Vec<Event>, Refusal> {
+    let words_bytes = match command {
+        Command::RequestElevation(request) => {
+            request.justification.len().saturating_add(request.ticket.as_ref().map_or(0, String::len))
+        }
+        Command::ApproveElevation { comment: words, .. }
+        | Command::DenyElevation { reason: words, .. }
+        | Command::WithdrawElevation { reason: words, .. }
+        | Command::RelinquishGrant { reason: words, .. }
+        | Command::RevokeGrant { reason: words, .. } => words.len(),
+        Command::LoadPolicy { .. } | Command::LoadDirectory { .. } => 0,
+    };
+    let is_too_large = |event: &Event| encode(event, true).is_ok_and(|body| body.len() > MAX_BODY_BYTES);
+    if words_bytes > WORDS_BYTES && events.iter().any(is_too_large) {
+        let detail = format!("{words_bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row");
+        return Err(Refusal::new(Reason::InvalidMessage, detail));
+    }
+    Ok(events)
+}
+
+/// Tells callers that nothing was recorded for them.
+fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Done, Refusal>>>, reason: Reason) {
+    for reply in replies {
+        let mut refusal = Refusal::new(reason, "");
+        refusal.retry_after = Some(Span::SECOND);
+        // Who asked may have gone.
+        let _ = reply.send(Err(refusal));
+    }
+}
+
+/// The rows of a batch: the last one says so.
+pub(super) fn rows(events: &[Event]) -> Result<Vec<Row>, Halt> {
+    let last = events.last().map(|event| event.sequence);
+    let row = |event: &Event| {
+        let body = encode(event, Some(event.sequence) == last).map_err(|error| Halt::System(error.to_string()))?;
+        Ok(Row { sequence: event.sequence, body })
+    };
+    events.iter().map(row).collect()
+}
+
+/// Entropy for the ids of one command.
+pub(super) fn nonce() -> [u8; 16] {
+    uuid::Uuid::new_v4().into_bytes()
+}
