@@ -6,3 +6,6 @@ pub mod domain;
 pub mod engine;
 #[cfg(feature = "server")]
 pub mod journal;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod wire;

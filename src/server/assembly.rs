@@ -1,0 +1,310 @@
+//! From a configuration to a broker that serves: journal, engine, services, health, reflection, listener, and back again
+//! in order: streams end, calls finish, the queue empties, the journal closes. A writer that stopped for good ends the
+//! process, so that its supervisor restarts it and recovery decides what the journal holds (THREATS G7, H3).
+
+use std::future::Future;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tonic_reflection::server::Builder as Reflection;
+
+use super::access::Access;
+use super::accounts::Accounts;
+use super::audit::Audit;
+use super::caller::Broker;
+use super::elevations::Elevations;
+use super::grants::Grants;
+use super::policies::Policies;
+use crate::clock::SystemClock;
+use crate::engine::{self, Engine, Halt, Store};
+use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, LogFormat, ServeSettings};
+use crate::server::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
+use crate::server::listener::{DrainReport, ListenError, ListenerSettings, ShutdownHandle, listen};
+use crate::server::metrics::{self, Metrics, MetricsError};
+use crate::server::tls::TlsStore;
+use crate::wire::DESCRIPTOR_SET;
+use crate::wire::page_token::PageTokens;
+use crate::wire::v1::access_service_server::AccessServiceServer;
+use crate::wire::v1::account_service_server::AccountServiceServer;
+use crate::wire::v1::audit_service_server::AuditServiceServer;
+use crate::wire::v1::elevation_service_server::ElevationServiceServer;
+use crate::wire::v1::grant_service_server::GrantServiceServer;
+use crate::wire::v1::policy_service_server::PolicyServiceServer;
+
+/// How often the TLS files are looked at.
+const RELOAD_EVERY: Duration = Duration::from_secs(60);
+/// How often gauges are set.
+const OBSERVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Why there is no broker, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration, or a file that it names, has mistakes.
+    #[error(transparent)]
+    Config(#[from] ConfigMistakes),
+    /// The engine cannot start.
+    #[error(transparent)]
+    Engine(#[from] Halt),
+    /// The TLS files cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The listener cannot start, or broke off.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The writer stopped for good.
+    #[error(
+        "the broker has stopped writing, because it cannot know what its journal holds; start it again, it recovers"
+    )]
+    Halted,
+    /// The system did not give what is needed.
+    #[error("the broker cannot run: {0}")]
+    System(String),
+}
+
+/// A broker that runs.
+pub struct Running {
+    address: SocketAddr,
+    engine: Engine,
+    metrics: Arc<Metrics>,
+    health: HealthReporter,
+    stopping: watch::Sender<bool>,
+    handle: ShutdownHandle,
+    ended: Option<oneshot::Receiver<Result<DrainReport, ListenError>>>,
+}
+
+/// Starts a broker. It serves until it is told to stop.
+///
+/// # Errors
+/// Why it cannot; the text says what to do.
+pub fn start(settings: ServeSettings) -> Result<Running, ServeError> {
+    start_with(settings, false)
+}
+
+/// The same; with `accept_clock` the operator says that the wall clock is right.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running, ServeError> {
+    // Before the journal is opened, so that a broker that could never listen leaves no trace in it.
+    config::check(&settings)?;
+    let engine_settings = engine::Settings {
+        keep_closed: settings.keep_closed,
+        void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
+        accept_clock,
+        ..engine::Settings::default()
+    };
+    let engine = Engine::start(&Store::File(settings.journal.clone()), Arc::new(SystemClock), engine_settings)?;
+    let clock = engine.clone();
+    let tls = TlsStore::load(settings.tls.clone(), Arc::new(move || clock.latest()))
+        .map_err(|mistakes| ServeError::Tls(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let metrics = Arc::new(Metrics::default());
+    let (stopping, watched) = watch::channel(false);
+    let tokens = Arc::new(PageTokens::new(secret()));
+    let broker = Broker { engine: engine.clone(), tokens, metrics: Arc::clone(&metrics), stopping: watched };
+    let health = HealthReporter::new();
+    let routes = routes(&broker, &health)?;
+    let listener = ListenerSettings {
+        address: settings.listen,
+        runtimes: settings.runtimes,
+        limits: settings.limits.clone(),
+        reload_interval: RELOAD_EVERY,
+        reload_on_hangup: true,
+    };
+    let listening = listen(&listener, tls, Arc::clone(&metrics), move || routes.clone())?;
+    if let Some(address) = settings.metrics_listen {
+        let live = engine.clone();
+        metrics::serve(address, Arc::clone(&metrics), move || !has_halted(&live))?;
+    }
+    let (address, handle) = (listening.local_address, listening.handle());
+    let drain = Duration::from_millis(u64::try_from(settings.drain_deadline.millis()).unwrap_or_default());
+    let (ends, ended) = oneshot::channel();
+    let wait = move || {
+        // Whoever waited may have gone.
+        let _ = ends.send(listening.wait(drain));
+    };
+    let thread = std::thread::Builder::new().name("countersign-wait".to_owned()).spawn(wait);
+    thread.map_err(|error| ServeError::System(error.to_string()))?;
+    Ok(Running { address, engine, metrics, health, stopping, handle, ended: Some(ended) })
+}
+
+/// `countersign serve`: starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files read again.
+///
+/// # Errors
+/// Why it could not start, or had to stop: then the process must not end as if all were well.
+pub fn serve(settings: ServeSettings, accept_clock: bool) -> Result<(), ServeError> {
+    log_to_stderr(settings.log_format);
+    let system = |error: std::io::Error| ServeError::System(error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+        let mut running = start_with(settings, accept_clock)?;
+        tracing::info!(address = %running.address, sequence = running.engine.sequence(), "serving");
+        let mut observe = tokio::time::interval(OBSERVE_EVERY);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = observe.tick() => running.observe(),
+                error = running.broken() => {
+                    // Whoever waits for an answer still gets it: that its outcome is not known, and what to do.
+                    let _ = running.stop().await;
+                    return Err(error);
+                }
+            }
+        }
+        tracing::info!("draining");
+        running.stop().await
+    })
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Resolves if the broker cannot go on: its writer stopped for good, or its listener broke off. Safe to drop.
+    pub async fn broken(&mut self) -> ServeError {
+        let listener = async {
+            match &mut self.ended {
+                Some(ended) => ended.await,
+                None => std::future::pending().await,
+            }
+        };
+        let error = tokio::select! {
+            () = self.engine.halted() => return ServeError::Halted,
+            ended = listener => match ended {
+                Ok(Err(error)) => ServeError::Listen(error),
+                Ok(Ok(_)) | Err(_) => ServeError::System("the listener has ended".to_owned()),
+            },
+        };
+        self.ended = None;
+        error
+    }
+
+    /// Drains: new connections are refused, streams end, calls finish within the deadline; then the writer finishes its
+    /// queue and stops.
+    ///
+    /// # Errors
+    /// If a thread of the listener broke off or did not end.
+    pub async fn stop(mut self) -> Result<(), ServeError> {
+        self.health.set_service_status("", ServingStatus::NotServing).await;
+        let _ = self.stopping.send(true);
+        self.handle.shutdown();
+        let drained = match self.ended.take() {
+            Some(ended) => ended.await.map_err(|_| ServeError::System("the listener has ended".to_owned()))?,
+            None => Err(ListenError::Stuck),
+        };
+        let engine = self.engine.clone();
+        let stopped = tokio::task::spawn_blocking(move || engine.shutdown()).await;
+        stopped.map_err(|error| ServeError::System(error.to_string()))?;
+        let report = drained?;
+        tracing::info!(finished = report.finished, cut = report.cut, "drained");
+        Ok(())
+    }
+
+    fn observe(&self) {
+        self.metrics.journal_sequence.set(i64::try_from(self.engine.sequence()).unwrap_or(i64::MAX));
+        self.metrics.clock_suspect.set(i64::from(self.engine.now().suspect));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stopping.send(true);
+        self.handle.shutdown();
+    }
+}
+
+pub(super) fn routes(broker: &Broker, health: &HealthReporter) -> Result<Routes, ServeError> {
+    let reflection = || {
+        Reflection::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |error: tonic_reflection::server::Error| ServeError::System(error.to_string());
+    let mut routes = RoutesBuilder::default();
+    macro_rules! add {
+        ($server:ident, $service:expr) => {{
+            let service = $server::new($service)
+                .max_decoding_message_size(REQUEST_MAX_BYTES)
+                .max_encoding_message_size(RESPONSE_MAX_BYTES);
+            serving(health, &service);
+            routes.add_service(service);
+        }};
+    }
+    add!(ElevationServiceServer, Elevations(broker.clone()));
+    add!(GrantServiceServer, Grants(broker.clone()));
+    add!(AccessServiceServer, Access::new(broker.clone()));
+    add!(AccountServiceServer, Accounts(broker.clone()));
+    add!(PolicyServiceServer, Policies(broker.clone()));
+    add!(AuditServiceServer, Audit(broker.clone()));
+    let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+    routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
+    routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
+    routes.add_service(reflection().build_v1alpha().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
+    Ok(routes.routes())
+}
+
+/// Notes a service as serving. The reporter's lock is free while the broker starts, so that one look is enough.
+fn serving<S: NamedService>(health: &HealthReporter, _service: &S) {
+    let noted = pin!(health.set_serving::<S>()).poll(&mut Context::from_waker(Waker::noop()));
+    debug_assert!(noted.is_ready(), "nobody else holds the reporter yet");
+}
+
+/// Whether the writer has stopped for good.
+fn has_halted(engine: &Engine) -> bool {
+    pin!(engine.halted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+/// 244 random bits; they live as long as the process.
+fn secret() -> [u8; 32] {
+    let (low, high) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let mut secret = [0; 32];
+    for (byte, random) in secret.iter_mut().zip(low.as_bytes().iter().chain(high.as_bytes())) {
+        *byte = *random;
+    }
+    secret
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // A log that is set up already stays as it is.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}

@@ -1,0 +1,187 @@
+//! Why: how a request would fare, and why a check answers as it does. Slow, for people, and never more than the caller
+//! may see.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Allowed, Denied, Verdict};
+use crate::domain::elevation::Elevation;
+use crate::domain::grant::Grant;
+use crate::domain::ids::{AccountId, PersonId, Principal};
+use crate::domain::issue::has_approvers;
+use crate::domain::obstacles::draft;
+use crate::domain::policy::{Approver, Stage};
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::reviewers::reviewer_in;
+use crate::domain::scope::{Action, Resource};
+use crate::domain::state::State;
+use crate::domain::time::Now;
+use crate::domain::visibility::{Thing, Viewer, may_see};
+use crate::wire::queries::Explained;
+use crate::wire::{elevations, grants, organisation, v1 as pb};
+
+/// Grants that an explanation names at most.
+const MOST: usize = 20;
+
+/// How a request would fare.
+pub(super) fn elevation(
+    state: &State,
+    viewer: &Viewer,
+    query: Explained,
+    now: Now,
+) -> Result<pb::ExplainElevationResponse, Refusal> {
+    let organisation = state.organisation();
+    let mut request = query.request;
+    let account = match &query.account {
+        Some(id) if may_see(state, viewer, Thing::Account(id), now) => id,
+        Some(id) => return Err(Refusal::not_found("account", id)),
+        None => viewer.account()?,
+    };
+    let unseen = || Refusal::not_found("entitlement", &request.entitlement);
+    if !may_see(state, viewer, Thing::Entitlement(&request.entitlement), now) {
+        return Err(unseen());
+    }
+    let entitlement = organisation.policy().entitlements.get(&request.entitlement).ok_or_else(unseen)?;
+    let any_scope = request.resources.is_empty();
+    let offered = &entitlement.terms.scope;
+    if any_scope {
+        request.resources = offered.resources().clone();
+    }
+    if request.actions.is_empty() {
+        request.actions = offered.actions().clone();
+    }
+    let (drafted, mut obstacles) = draft(state, account, &request, uuid::Uuid::nil().into(), now);
+    obstacles.retain(|refusal| match refusal.reason {
+        // What a request says in words cannot be said here, so it is not missing.
+        Reason::JustificationRequired | Reason::TicketRequired => false,
+        Reason::OutOfScope | Reason::TenantsMixed | Reason::AlreadyPending => !any_scope,
+        _ => true,
+    });
+    if let (Some(drafted), true) = (&drafted, obstacles.is_empty()) {
+        obstacles.extend(has_approvers(state, drafted, now).err());
+    }
+    let stages = drafted.iter().flat_map(|drafted| {
+        drafted.review.stages.iter().map(|stage| pb::ExplainedStage {
+            by: elevations::approvers(stage),
+            required_count: stage.count,
+            eligible_count: eligible(state, drafted, stage, now),
+        })
+    });
+    Ok(pb::ExplainElevationResponse {
+        entitlement: Some(organisation::entitlement(&request.entitlement, entitlement)),
+        sequence: state.sequence().to_string(),
+        stages: stages.collect(),
+        obstacles: elevations::obstacles(obstacles),
+    })
+}
+
+/// How many distinct eligible persons could approve a stage.
+fn eligible(state: &State, drafted: &Elevation, stage: &Stage, now: Now) -> u32 {
+    let organisation = state.organisation();
+    let mut accounts: BTreeSet<&AccountId> = BTreeSet::new();
+    for approver in &stage.by {
+        match approver {
+            Approver::Role(role) => accounts.extend(organisation.members(role)),
+            Approver::Manager => {
+                let manager = organisation.people().get(&drafted.person).and_then(|person| person.manager.as_ref());
+                let of_manager = manager.into_iter().flat_map(|manager| organisation.accounts_of(manager));
+                accounts.extend(of_manager.map(|(id, _)| id));
+            }
+            Approver::RoleOwner | Approver::Tenant => {}
+        }
+    }
+    let could = accounts.into_iter().filter(|id| reviewer_in(organisation, drafted, stage, id, now.latest).is_ok());
+    let persons: BTreeSet<&PersonId> =
+        could.filter_map(|id| organisation.accounts().get(id)).map(crate::domain::directory::Account::person).collect();
+    u32::try_from(persons.len()).unwrap_or(u32::MAX)
+}
+
+/// One question of a check, parsed for people.
+pub(super) struct Question {
+    pub(super) subject: String,
+    pub(super) action: Action,
+    pub(super) resource: Resource,
+}
+
+/// Why a check answered so, as far as the caller may know. `entitled`: the caller is an enforcement point for the
+/// resource, the subject itself, or reads the audit.
+pub(super) fn check(
+    state: &State,
+    viewer: &Viewer,
+    question: &Question,
+    (verdict, entitled): (Verdict, bool),
+    now: Now,
+) -> pb::ExplainCheckResponse {
+    let Question { action, resource, .. } = question;
+    let mut explained = pb::ExplainCheckResponse { sequence: state.sequence().to_string(), ..Default::default() };
+    if !entitled {
+        explained.text =
+            "the resource is outside the caller's audience, and the subject is somebody else; have the directory name it \
+             in the caller's audience"
+                .to_owned();
+        return explained;
+    }
+    let policy = state.organisation().policy();
+    let visible: Vec<_> =
+        policy.entitlements.iter().filter(|(name, _)| may_see(state, viewer, Thing::Entitlement(name), now)).collect();
+    let scopes = || visible.iter().map(|(_, it)| &it.terms.scope).chain(&policy.baseline.allows);
+    explained.action_offered = scopes().any(|scope| scope.actions().contains(action));
+    explained.resource_offered = scopes().any(|scope| scope.resources().iter().any(|held| held.covers(resource)));
+    let offering = visible.iter().filter(|(_, it)| it.terms.scope.covers(action, resource));
+    explained.entitlements = offering.map(|(name, _)| name.to_string()).collect();
+    let gone = gone(state, question, now);
+    let seen = gone.iter().filter(|grant| may_see(state, viewer, Thing::Grant(grant), now));
+    explained.grants = seen.take(MOST).map(|grant| grants::grant(grant, now)).collect();
+    explained.text = words(verdict, &explained, gone.first().copied(), now);
+    explained
+}
+
+/// The subject's grants that cover it and are not live: scheduled or closed, newest first.
+fn gone<'a>(state: &'a State, question: &Question, now: Now) -> Vec<&'a Grant> {
+    let organisation = state.organisation();
+    let by_identity = question.subject.parse().ok().and_then(|identity| organisation.principal(&identity));
+    let holder = match by_identity {
+        Some(Principal::Account(id)) => id.clone(),
+        _ => match question.subject.parse::<AccountId>() {
+            Ok(id) => id,
+            Err(_) => return Vec::new(),
+        },
+    };
+    let covers = |grant: &&Grant| {
+        grant.holder == holder && !grant.is_live(now.latest) && grant.scope.covers(&question.action, &question.resource)
+    };
+    state.grants().values().rev().filter(covers).collect()
+}
+
+fn words(verdict: Verdict, explained: &pb::ExplainCheckResponse, gone: Option<&Grant>, now: Now) -> String {
+    let denied = match verdict {
+        Verdict::Allow { because: Allowed::Granted { grant }, valid_until } => {
+            return format!("allowed by grant `{grant}` until {valid_until}");
+        }
+        Verdict::Allow { because: Allowed::Baseline, .. } => {
+            return "allowed to every eligible account by the baseline".to_owned();
+        }
+        Verdict::Deny { because } => because,
+    };
+    let ask = match explained.entitlements.as_slice() {
+        [] if !explained.action_offered => "no entitlement offers this action; check how it is written".to_owned(),
+        [] if !explained.resource_offered => "no entitlement offers this resource; check how it is written".to_owned(),
+        [] => "no entitlement offers this action on this resource".to_owned(),
+        names => format!("ask for {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")),
+    };
+    match (denied, gone) {
+        (Denied::OutOfAudience, _) => "the resource is outside the caller's audience".to_owned(),
+        (Denied::Locked, _) => "a lock is on it".to_owned(),
+        (Denied::NotStarted, Some(grant)) => {
+            format!("grant `{}` covers it and starts at {}; wait until then", grant.id, grant.start)
+        }
+        (Denied::NotStarted, None) => "a grant covers it and has not started; wait until then".to_owned(),
+        (Denied::NoGrant, Some(grant)) => {
+            let told = grants::grant(grant, now);
+            let closing = told.closing.unwrap_or_default();
+            let state = pb::GrantState::try_from(told.state).unwrap_or_default().as_str_name();
+            let state = state.trim_start_matches("GRANT_STATE_");
+            format!("grant `{}` covered it and is {state} ({}); {ask}", grant.id, closing.cause)
+        }
+        (Denied::NoGrant, None) => format!("no grant of the subject covers it; {ask}"),
+    }
+}

@@ -1,0 +1,341 @@
+//! Loads of policy and directory: a file in pieces, bounded before it is kept (THREATS F8, G14), mistakes as data, and
+//! what the change takes away. Whoever may not load is refused before the file is taken.
+
+use tonic::{Status, Streaming};
+
+use super::caller::{Broker, Caller};
+use crate::domain::command::Command;
+use crate::domain::directory::Directory;
+use crate::domain::directory_file::parse_directory;
+use crate::domain::event::Event;
+use crate::domain::ids::Digest;
+use crate::domain::policy::{CapabilityName, Mistake, SourceFile, check_together, parse_policy};
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::engine::{Done, Engine};
+use crate::wire::commands::Load;
+use crate::wire::effects::{Before, effects};
+use crate::wire::message::InvalidMessage;
+use crate::wire::organisation::{mistake, warning};
+use crate::wire::v1 as pb;
+
+/// A piece is shorter than this.
+const PIECE_BYTES: usize = 32 * 1024;
+/// Mistakes and warnings that come back at most, each.
+const MOST_FINDINGS: usize = 500;
+
+/// Which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    Policy,
+    Directory,
+}
+
+/// One message of a load.
+pub(super) enum Piece {
+    Header(pb::LoadHeader),
+    Chunk(Vec<u8>),
+    Nothing,
+}
+
+/// What a load came to.
+pub(super) struct Loaded {
+    pub(super) digest: Digest,
+    pub(super) sequence: u64,
+    pub(super) mistakes: Vec<pb::Mistake>,
+    pub(super) warnings: Vec<pb::Mistake>,
+    pub(super) effects: pb::Effects,
+    pub(super) replaced: Option<Digest>,
+}
+
+impl SourceKind {
+    fn most_bytes(self) -> usize {
+        match self {
+            Self::Policy => 256 * 1024,
+            Self::Directory => 16 * 1024 * 1024,
+        }
+    }
+
+    fn capability(self) -> CapabilityName {
+        match self {
+            Self::Policy => CapabilityName::PolicyLoad,
+            Self::Directory => CapabilityName::DirectoryLoad,
+        }
+    }
+
+    fn in_force(self, state: &State) -> Option<Digest> {
+        match self {
+            Self::Policy => state.organisation().policy().digest,
+            Self::Directory => state.organisation().directory_digest(),
+        }
+    }
+
+    fn command(self, replaces: Digest, text: String) -> Command {
+        match self {
+            Self::Policy => Command::LoadPolicy { replaces, text },
+            Self::Directory => Command::LoadDirectory { replaces, text },
+        }
+    }
+}
+
+/// A file, as its pieces come.
+pub(super) struct File {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl File {
+    pub(super) fn new(kind: SourceKind) -> Self {
+        Self { bytes: Vec::new(), most: kind.most_bytes() }
+    }
+
+    pub(super) fn add(&mut self, chunk: &[u8]) -> Result<(), InvalidMessage> {
+        if chunk.len() >= PIECE_BYTES {
+            let wanted = format!("{} bytes; a piece is shorter than {PIECE_BYTES}", chunk.len());
+            return Err(InvalidMessage::one("chunk", wanted));
+        }
+        if self.bytes.len().saturating_add(chunk.len()) > self.most {
+            return Err(InvalidMessage::one("chunk", format!("the file is longer than {} bytes", self.most)));
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
+/// Takes a load's header, looks whether the caller may load at all, then takes the file.
+pub(super) async fn receive<M: Into<Piece>>(
+    broker: &Broker,
+    caller: &Caller,
+    mut pieces: Streaming<M>,
+    kind: SourceKind,
+) -> Result<(Load, File), Status> {
+    let first = pieces.message().await?.map(Into::into);
+    let Some(Piece::Header(header)) = first else {
+        return Err(InvalidMessage::one("header", "the first piece is the header").into());
+    };
+    let header = Load::try_from(header)?;
+    may_load(broker, caller, kind)?;
+    let mut file = File::new(kind);
+    while let Some(piece) = pieces.message().await? {
+        match piece.into() {
+            Piece::Chunk(chunk) => file.add(&chunk)?,
+            Piece::Header(_) => return Err(InvalidMessage::one("header", "it came before; it comes once").into()),
+            Piece::Nothing => return Err(InvalidMessage::one("piece", "missing; a chunk is wanted").into()),
+        }
+    }
+    Ok((header, file))
+}
+
+/// Loads, or with `validate_only` tells what loading would do.
+pub(super) async fn load(
+    broker: &Broker,
+    caller: &Caller,
+    kind: SourceKind,
+    header: Load,
+    file: File,
+) -> Result<Loaded, Status> {
+    let digest = file.digest();
+    let (in_force, sequence) = broker.engine.read(|state| (kind.in_force(state), state.sequence()));
+    let mut loaded = Loaded {
+        digest,
+        sequence,
+        mistakes: Vec::new(),
+        warnings: Vec::new(),
+        effects: pb::Effects::default(),
+        replaced: in_force,
+    };
+    let bytes = file.bytes.clone();
+    let text = match examined(broker, kind, file).await? {
+        Examined::Wrong(mistakes) => {
+            // They come back as data; that such a load was tried, and why it was refused, is in the journal.
+            if let (Load::ForReal(request_id, replaces), Ok(text)) = (header, String::from_utf8(bytes)) {
+                let done = broker.engine.execute(&caller.identity, request_id, kind.command(replaces, text)).await;
+                loaded.sequence =
+                    done.map_err(|refusal| drop(broker.counted(refusal))).map_or(sequence, |done| done.sequence);
+            }
+            loaded.mistakes = mistakes;
+            return Ok(loaded);
+        }
+        Examined::Right(text, warnings) => {
+            loaded.warnings = warnings;
+            text
+        }
+    };
+    let engine = &broker.engine;
+    match header {
+        Load::Dry(replaces) => {
+            let replaces = replaces.or(in_force).unwrap_or(digest);
+            let (events, before, sequence) = previewed(engine, caller, kind.command(replaces, text)).await?;
+            loaded.effects = effects(&events, &before);
+            loaded.sequence = sequence;
+        }
+        Load::ForReal(request_id, replaces) => {
+            let command = kind.command(replaces, text);
+            // The events do not say what was before them; where the load is refused, executing says why.
+            let preview = previewed(engine, caller, command.clone()).await;
+            let before = preview.map(|(_, before, _)| before).unwrap_or_default();
+            let done = engine.execute(&caller.identity, request_id, command).await;
+            let done = done.map_err(|refusal| broker.counted(refusal))?;
+            loaded.effects = effects(&events_of(engine, &done).await, &before);
+            loaded.replaced = Some(replaces);
+            loaded.sequence = done.sequence;
+        }
+    }
+    Ok(loaded)
+}
+
+/// What a file by itself, and together with what is in force, comes to.
+pub(super) enum Examined {
+    Wrong(Vec<pb::Mistake>),
+    Right(String, Vec<pb::Mistake>),
+}
+
+/// Parses a file and compares it with its counterpart in force, on a thread for long work.
+pub(super) async fn examined(broker: &Broker, kind: SourceKind, file: File) -> Result<Examined, Status> {
+    let engine = broker.engine.clone();
+    let examined = tokio::task::spawn_blocking(move || examine(&engine, kind, file.bytes)).await;
+    examined.map_err(|error| unexamined(&error))
+}
+
+/// A policy file by itself: compared with nothing that its sender may not see.
+pub(super) async fn examined_alone(file: File) -> Result<Examined, Status> {
+    let examined = tokio::task::spawn_blocking(move || {
+        let text = match String::from_utf8(file.bytes) {
+            Ok(text) => text,
+            Err(error) => return Examined::Wrong(vec![not_text(error.as_bytes(), error.utf8_error().valid_up_to())]),
+        };
+        match parse_policy(&text) {
+            Err(mistakes) => wrong(&mistakes),
+            Ok(parsed) => Examined::Right(text, parsed.warnings.iter().take(MOST_FINDINGS).map(warning).collect()),
+        }
+    });
+    examined.await.map_err(|error| unexamined(&error))
+}
+
+fn unexamined(error: &tokio::task::JoinError) -> Status {
+    tracing::error!(%error, "a file could not be examined");
+    Refusal::new(Reason::Overloaded, "the file could not be examined").into()
+}
+
+fn examine(engine: &Engine, kind: SourceKind, bytes: Vec<u8>) -> Examined {
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Examined::Wrong(vec![not_text(error.as_bytes(), error.utf8_error().valid_up_to())]),
+    };
+    let in_force = || {
+        engine.read(|state| {
+            let organisation = state.organisation();
+            let (tenants, people) = (organisation.tenants().clone(), organisation.people().clone());
+            let directory = Directory { tenants, people, accounts: organisation.accounts().clone() };
+            (organisation.policy().clone(), directory)
+        })
+    };
+    let (together, mut warnings, places, source) = match kind {
+        SourceKind::Policy => match parse_policy(&text) {
+            Err(mistakes) => return wrong(&mistakes),
+            Ok(parsed) => {
+                let together = check_together(&parsed.policy, &in_force().1);
+                (together, parsed.warnings, parsed.places, SourceFile::Policy)
+            }
+        },
+        SourceKind::Directory => match parse_directory(&text) {
+            Err(mistakes) => return wrong(&mistakes),
+            Ok(parsed) => {
+                let policy = engine.read(|state| state.organisation().policy().clone());
+                let together = check_together(&policy, &parsed.directory);
+                (together, parsed.warnings, parsed.places, SourceFile::Directory)
+            }
+        },
+    };
+    match together {
+        Err(mut mistakes) => {
+            places.locate(source, &mut mistakes);
+            wrong(&mistakes)
+        }
+        Ok(more) => {
+            warnings.extend(more);
+            places.locate_warnings(source, &mut warnings);
+            Examined::Right(text, warnings.iter().take(MOST_FINDINGS).map(warning).collect())
+        }
+    }
+}
+
+fn wrong(mistakes: &[Mistake]) -> Examined {
+    Examined::Wrong(mistakes.iter().take(MOST_FINDINGS).map(mistake).collect())
+}
+
+fn not_text(bytes: &[u8], valid_up_to: usize) -> pb::Mistake {
+    let lines = bytes.iter().take(valid_up_to).filter(|byte| **byte == b'\n').count();
+    pb::Mistake {
+        line: u32::try_from(lines.saturating_add(1)).unwrap_or_default(),
+        text: format!("byte {} is not UTF-8", valid_up_to.saturating_add(1)),
+        wanted: "UTF-8 text".to_owned(),
+        ..Default::default()
+    }
+}
+
+fn may_load(broker: &Broker, caller: &Caller, kind: SourceKind) -> Result<(), Status> {
+    let name = kind.capability().as_str();
+    let allowed = broker.read(caller, |state, viewer, now| {
+        let held = state.organisation().capability(viewer.account()?, kind.capability(), now.latest);
+        let missing = || Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name);
+        held.map(|_| ()).ok_or_else(missing)
+    });
+    allowed.map_err(|refusal| broker.counted(refusal))
+}
+
+async fn previewed(engine: &Engine, caller: &Caller, command: Command) -> Result<(Vec<Event>, Before, u64), Refusal> {
+    let events = engine.preview(&caller.identity, command).await?;
+    // Events of a dry run are numbered as the next ones.
+    let sequence = events.first().map_or_else(|| engine.sequence(), |first| first.sequence.saturating_sub(1));
+    let before = engine.read(|state| Before::of(state, &events));
+    Ok((events, before, sequence))
+}
+
+/// The events of a command that was carried out, while the feed still holds them.
+async fn events_of(engine: &Engine, done: &Done) -> Vec<Event> {
+    let mut events: Vec<Event> = Vec::new();
+    let Ok(mut follower) = engine.follow(done.sequence.saturating_sub(1)) else { return events };
+    let newest = engine.sequence();
+    while follower.place() < newest {
+        let Ok(event) = follower.next().await else { break };
+        let follows = events
+            .first()
+            .is_none_or(|first| event.request.is_none() && first.actor == event.actor && first.at == event.at);
+        if !follows {
+            break;
+        }
+        events.push((*event).clone());
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_bounded_in_its_pieces_and_as_a_whole() {
+        let mut policy = File::new(SourceKind::Policy);
+        assert!(policy.add(&vec![b'x'; PIECE_BYTES]).is_err());
+        for _ in 0..8 {
+            policy.add(&vec![b'x'; PIECE_BYTES - 1]).unwrap();
+        }
+        // 8 bytes are left of 256 KiB
+        assert!(policy.add(&[b'x'; 9]).is_err());
+        assert!(policy.add(&[b'x'; 8]).is_ok());
+        assert!(policy.add(b"x").unwrap_err().to_string().contains("longer than 262144 bytes"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_a_mistake_at_its_line() {
+        let bytes = [b"one\ntwo\n".as_slice(), &[0xff]].concat();
+        let valid = std::str::from_utf8(&bytes).unwrap_err().valid_up_to();
+        let mistake = not_text(&bytes, valid);
+        assert_eq!((mistake.line, mistake.text.as_str()), (3, "byte 9 is not UTF-8"));
+    }
+}

@@ -1,0 +1,194 @@
+//! From messages to commands. A message becomes a command whole, or every field that is wrong is told at once; nothing
+//! of a review can be said in a request (THREATS A1, A5, A6).
+
+use std::collections::BTreeSet;
+
+use super::message::{Fields, InvalidMessage};
+use super::v1 as pb;
+use super::values::{LONGEST_TEXT_BYTES, LONGEST_TICKET_BYTES, digest, duration, optional, parsed, text, timestamp};
+use crate::domain::command::{Command, RequestElevation};
+use crate::domain::ids::{Digest, RequestId};
+use crate::domain::scope::{Action, Pattern};
+
+/// A command under the caller's own id of the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutation {
+    /// The id.
+    pub request_id: RequestId,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// `RequestElevation`: to do, or only to think through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// To do.
+    ForReal(RequestId, RequestElevation),
+    /// `validate_only`.
+    Dry(RequestElevation),
+}
+
+/// The header of a load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// To do, in place of this file.
+    ForReal(RequestId, Digest),
+    /// `validate_only`; none: in place of whatever is in force.
+    Dry(Option<Digest>),
+}
+
+impl TryFrom<pb::RequestElevationRequest> for Asked {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::RequestElevationRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, message.validate_only);
+        let entitlement = fields.take("entitlement", parsed(&message.entitlement));
+        let actions = actions(&mut fields, &message.actions);
+        let resources = resources(&mut fields, &message.resources);
+        if message.actions.is_empty() {
+            fields.wrong("actions", "empty; at least one action is named, and empty never means all");
+        }
+        if message.resources.is_empty() {
+            fields.wrong("resources", "empty; at least one resource is named, and empty never means all");
+        }
+        let duration = message.duration.as_ref().map(duration).transpose();
+        let duration = fields.take("duration", duration);
+        let start = fields.take("start_time", message.start_time.as_ref().map(timestamp).transpose());
+        let justification = fields.take("justification", text(message.justification, 0, LONGEST_TEXT_BYTES));
+        let ticket = fields.take("ticket", text(message.ticket, 0, LONGEST_TICKET_BYTES));
+        let on_behalf_of = fields.take("on_behalf_of", optional(&message.on_behalf_of));
+        let extends = fields.take("extends_grant_id", optional(&message.extends_grant_id));
+        let request = || {
+            Some(RequestElevation {
+                entitlement: entitlement?,
+                actions,
+                resources,
+                duration: duration?,
+                start: start?,
+                justification: justification?,
+                ticket: ticket.map(|ticket| Some(ticket).filter(|ticket| !ticket.is_empty()))?,
+                on_behalf_of: on_behalf_of?,
+                extends: extends?,
+            })
+        };
+        let asked = request().and_then(|request| match (message.validate_only, request_id) {
+            (true, _) => Some(Self::Dry(request)),
+            (false, id) => id.map(|id| Self::ForReal(id, request)),
+        });
+        fields.finish(asked)
+    }
+}
+
+impl TryFrom<pb::ApproveElevationRequest> for Mutation {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::ApproveElevationRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, false);
+        let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
+        let digest = fields.take("approval_digest", digest(&message.approval_digest));
+        let comment = fields.take("comment", text(message.comment, 0, LONGEST_TEXT_BYTES));
+        let command = || Some(Command::ApproveElevation { elevation: elevation?, digest: digest?, comment: comment? });
+        mutation(fields, request_id, command())
+    }
+}
+
+impl TryFrom<pb::DenyElevationRequest> for Mutation {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::DenyElevationRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, false);
+        let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
+        let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
+        let command = || Some(Command::DenyElevation { elevation: elevation?, reason: reason? });
+        mutation(fields, request_id, command())
+    }
+}
+
+impl TryFrom<pb::WithdrawElevationRequest> for Mutation {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::WithdrawElevationRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, false);
+        let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
+        let command = elevation.map(|elevation| Command::WithdrawElevation { elevation, reason: String::new() });
+        mutation(fields, request_id, command)
+    }
+}
+
+impl TryFrom<pb::RelinquishGrantRequest> for Mutation {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::RelinquishGrantRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, false);
+        let grant = fields.take("grant_id", parsed(&message.grant_id));
+        let command = grant.map(|grant| Command::RelinquishGrant { grant, reason: String::new() });
+        mutation(fields, request_id, command)
+    }
+}
+
+impl TryFrom<pb::RevokeGrantRequest> for Mutation {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::RevokeGrantRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, false);
+        let grant = fields.take("grant_id", parsed(&message.grant_id));
+        let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
+        let command = || Some(Command::RevokeGrant { grant: grant?, reason: reason? });
+        mutation(fields, request_id, command())
+    }
+}
+
+impl TryFrom<pb::LoadHeader> for Load {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::LoadHeader) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let request_id = request_id(&mut fields, &message.request_id, message.validate_only);
+        let replaces = if message.validate_only && message.replaces_digest.is_empty() {
+            Some(None)
+        } else {
+            fields.take("header.replaces_digest", digest(&message.replaces_digest)).map(Some)
+        };
+        let load = replaces.and_then(|replaces| match (message.validate_only, request_id, replaces) {
+            (true, _, replaces) => Some(Self::Dry(replaces)),
+            (false, Some(id), Some(replaces)) => Some(Self::ForReal(id, replaces)),
+            _ => None,
+        });
+        fields.finish(load)
+    }
+}
+
+/// Actions, each by itself; the number of the wrong ones is told.
+pub(super) fn actions(fields: &mut Fields, texts: &[String]) -> BTreeSet<Action> {
+    let parsed = texts.iter().enumerate().filter_map(|(at, text)| fields.take(format!("actions[{at}]"), parsed(text)));
+    parsed.collect()
+}
+
+/// Resources as a request may name them.
+pub(super) fn resources(fields: &mut Fields, texts: &[String]) -> BTreeSet<Pattern> {
+    let parsed = texts.iter().enumerate();
+    parsed.filter_map(|(at, text)| fields.take(format!("resources[{at}]"), Pattern::parse_requested(text))).collect()
+}
+
+/// A dry run needs no id, and a wrong one is a mistake there too.
+fn request_id(fields: &mut Fields, text: &str, dry: bool) -> Option<RequestId> {
+    if dry { fields.take("request_id", optional(text)).flatten() } else { fields.take("request_id", parsed(text)) }
+}
+
+fn mutation(
+    fields: Fields,
+    request_id: Option<RequestId>,
+    command: Option<Command>,
+) -> Result<Mutation, InvalidMessage> {
+    fields.finish(request_id.zip(command).map(|(request_id, command)| Mutation { request_id, command }))
+}
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

@@ -1,0 +1,197 @@
+//! Elevations and their reviews as messages. What is over is told as over by comparison with the time, whatever the
+//! timer has recorded (invariant 1).
+
+use super::v1 as pb;
+use super::values::{pb_duration, pb_timestamp};
+use crate::domain::elevation::Cancellation;
+use crate::domain::elevation::{Elevation, Phase};
+use crate::domain::organisation::Organisation;
+use crate::domain::policy::{Approver, Stage};
+use crate::domain::refusal::Refusal;
+use crate::domain::review::{Decision, Verdict, can_be_filled};
+use crate::domain::reviewers::candidates;
+use crate::domain::scope::Scope;
+use crate::domain::time::{Now, Timestamp};
+
+/// An elevation with its review.
+#[must_use]
+pub fn elevation(organisation: &Organisation, it: &Elevation, now: Now) -> pb::Elevation {
+    let grant_id = match &it.phase {
+        Phase::Approved { grant, .. } => grant.to_string(),
+        _ => String::new(),
+    };
+    let own_person = it.behind.iter().find(|person| Some(*person) != it.on_behalf_of.as_ref());
+    let (actions, resources) = scope_texts(&it.scope);
+    pb::Elevation {
+        id: it.id.to_string(),
+        requester_account: it.requester.to_string(),
+        requester_person: own_person.unwrap_or(&it.person).to_string(),
+        on_behalf_of: it.on_behalf_of.as_ref().map(ToString::to_string).unwrap_or_default(),
+        entitlement: it.entitlement.to_string(),
+        terms_digest: it.terms.bytes().to_vec(),
+        actions,
+        resources,
+        duration: Some(pb_duration(it.duration)),
+        start_time: it.start.map(pb_timestamp),
+        justification: it.justification.clone(),
+        ticket: it.ticket.clone().unwrap_or_default(),
+        extends_grant_id: it.extends.map(|id| id.to_string()).unwrap_or_default(),
+        state: state(it, now).into(),
+        create_time: Some(pb_timestamp(it.requested_at)),
+        closing: closing(it, now),
+        grant_id,
+        review: Some(review(organisation, it, now)),
+    }
+}
+
+/// Where it stands at `now`.
+#[must_use]
+pub fn state(it: &Elevation, now: Now) -> pb::ElevationState {
+    match &it.phase {
+        Phase::Pending if it.review.deadline.is_over(now.latest) => pb::ElevationState::Expired,
+        Phase::Pending => pb::ElevationState::Pending,
+        Phase::Approved { .. } => pb::ElevationState::Approved,
+        Phase::Denied { .. } => pb::ElevationState::Denied,
+        Phase::Withdrawn { .. } => pb::ElevationState::Withdrawn,
+        Phase::Expired { .. } => pb::ElevationState::Expired,
+        Phase::Cancelled { .. } => pb::ElevationState::Cancelled,
+    }
+}
+
+/// In one word, why something was cancelled.
+#[must_use]
+pub fn cancellation(because: &Cancellation) -> String {
+    match because {
+        Cancellation::TermsChanged => "TERMS_CHANGED".to_owned(),
+        Cancellation::RequesterNotEligible { reason } => reason.entry().name.to_owned(),
+    }
+}
+
+/// The texts of a scope, in its own order.
+#[must_use]
+pub fn scope_texts(scope: &Scope) -> (Vec<String>, Vec<String>) {
+    let actions = scope.actions().iter().map(ToString::to_string).collect();
+    (actions, scope.resources().iter().map(ToString::to_string).collect())
+}
+
+/// An obstacle as data.
+#[must_use]
+pub fn obstacle(refusal: &Refusal) -> pb::Obstacle {
+    let entry = refusal.reason.entry();
+    let text =
+        if refusal.detail.is_empty() { entry.text.to_owned() } else { format!("{}: {}", entry.text, refusal.detail) };
+    pb::Obstacle {
+        reason: entry.name.to_owned(),
+        text,
+        remedy: entry.remedy.to_owned(),
+        metadata: refusal.facts.clone().into_iter().collect(),
+    }
+}
+
+/// Obstacles in the catalogue's order, each once.
+#[must_use]
+pub fn obstacles(refusals: Vec<Refusal>) -> Vec<pb::Obstacle> {
+    let mut refusals = refusals;
+    refusals.sort_by_key(|refusal| refusal.reason);
+    refusals.dedup();
+    refusals.iter().map(obstacle).collect()
+}
+
+/// The names of those who may approve in a stage.
+#[must_use]
+pub fn approvers(stage: &Stage) -> Vec<String> {
+    stage.by.iter().map(Approver::to_string).collect()
+}
+
+fn review(organisation: &Organisation, it: &Elevation, now: Now) -> pb::Review {
+    let pending = state(it, now) == pb::ElevationState::Pending;
+    let stages = it.review.numbered_stages().map(|(index, stage)| pb::ReviewStage {
+        by: approvers(stage),
+        required_count: stage.count,
+        approved_count: it.review.approvals_in(index),
+    });
+    let open = it.review.open_stage().filter(|_| pending);
+    pb::Review {
+        stages: stages.collect(),
+        decisions: it.review.decisions.iter().map(decision).collect(),
+        deadline: Some(pb_timestamp(it.review.deadline)),
+        open_stage: open.map(|(index, _)| index.saturating_add(1)).unwrap_or_default(),
+        approval_text: it.review.text.clone(),
+        digest: it.review.digest().bytes().to_vec(),
+        no_approver: if pending { no_approver(organisation, it, now.latest) } else { None },
+    }
+}
+
+fn decision(it: &Decision) -> pb::Decision {
+    let kind = match it.verdict {
+        Verdict::Approved => pb::DecisionKind::Approved,
+        Verdict::Denied => pb::DecisionKind::Denied,
+    };
+    let struck_out = it.struck.as_ref().map(|struck| pb::StruckOut {
+        time: Some(pb_timestamp(struck.at)),
+        reason: struck.reason.entry().name.to_owned(),
+    });
+    pb::Decision {
+        person: it.person.to_string(),
+        account: it.account.to_string(),
+        role: it.through.to_string(),
+        stage: it.stage.saturating_add(1),
+        kind: kind.into(),
+        time: Some(pb_timestamp(it.at)),
+        comment: it.comment.clone(),
+        struck_out,
+    }
+}
+
+/// What is missing for all stages to be filled by distinct persons. The stages are filled in order; where the matching
+/// no longer holds, that stage lacks as many as must be left out for it to hold again.
+#[must_use]
+pub fn no_approver(organisation: &Organisation, it: &Elevation, at: Timestamp) -> Option<pb::NoApprover> {
+    let mut filled = Vec::new();
+    let mut missing = Vec::new();
+    for (index, stage) in it.review.numbered_stages() {
+        let needed = it.review.missing_in(index, stage);
+        let could = candidates(organisation, it, stage, at);
+        let mut seats = needed;
+        loop {
+            filled.push((seats, could.clone()));
+            if seats == 0 || can_be_filled(&filled) {
+                break;
+            }
+            filled.pop();
+            seats = seats.saturating_sub(1);
+        }
+        if seats < needed {
+            let missing_count = needed.saturating_sub(seats);
+            missing.push(pb::MissingApprovers { stage: index.saturating_add(1), by: approvers(stage), missing_count });
+        }
+    }
+    (!missing.is_empty()).then_some(pb::NoApprover { missing })
+}
+
+fn closing(it: &Elevation, now: Now) -> Option<pb::Closing> {
+    let closing = |at: Timestamp, actor: String, cause: &str, comment: &str| {
+        let (cause, comment) = (cause.to_owned(), comment.to_owned());
+        Some(pb::Closing { time: Some(pb_timestamp(at)), actor, cause, comment })
+    };
+    let broker = || "broker".to_owned();
+    match &it.phase {
+        Phase::Pending if it.review.deadline.is_over(now.latest) => {
+            closing(it.review.deadline, broker(), "EXPIRED", "")
+        }
+        Phase::Pending => None,
+        Phase::Approved { at, .. } => {
+            let last = it.review.approvals().last();
+            let actor = last.map(|decision| format!("account:{}", decision.account));
+            closing(*at, actor.unwrap_or_else(broker), "APPROVED", last.map_or("", |decision| &decision.comment))
+        }
+        Phase::Denied { at } => {
+            let last = it.review.decisions.iter().rfind(|decision| decision.verdict == Verdict::Denied);
+            let actor = last.map(|decision| format!("account:{}", decision.account));
+            closing(*at, actor.unwrap_or_else(broker), "DENIED", last.map_or("", |decision| &decision.comment))
+        }
+        Phase::Withdrawn { at, by, reason } => closing(*at, by.to_string(), "WITHDRAWN", reason),
+        Phase::Expired { .. } => closing(it.review.deadline, broker(), "EXPIRED", ""),
+        Phase::Cancelled { at, because } => closing(*at, broker(), &cancellation(because), ""),
+    }
+}

@@ -1,0 +1,133 @@
+//! Events as messages: the journal's rows for readers of the audit, and the steps of one elevation or grant for watches.
+
+use super::grants::{end_word, revocation};
+use super::v1 as pb;
+use super::values::pb_timestamp;
+use crate::domain::event::{Actor, Event, Fact};
+use crate::domain::grant::{Grant, GrantPhase};
+use crate::domain::ids::{Digest, ElevationId, GrantId};
+
+/// A row of the journal. `body` is the row as stored.
+#[must_use]
+pub fn event(it: &Event, body: &str, hash: Option<Digest>) -> pb::Event {
+    let stored: Option<Stored<'_>> = serde_json::from_str(body).ok();
+    pb::Event {
+        sequence: it.sequence.to_string(),
+        time: Some(pb_timestamp(it.at)),
+        actor: it.actor.to_string(),
+        kind: it.fact.kind().to_owned(),
+        about: it.fact.about().iter().map(ToString::to_string).collect(),
+        facts_json: stored.as_ref().map(|stored| stored.facts.get().to_owned()).unwrap_or_default(),
+        hash: hash.map(|hash| hash.to_string()).unwrap_or_default(),
+        batch_last: stored.is_some_and(|stored| stored.last),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Stored<'a> {
+    #[serde(default)]
+    last: bool,
+    #[serde(borrow)]
+    facts: &'a serde_json::value::RawValue,
+}
+
+/// The kind without its version: `elevation-requested`.
+#[must_use]
+pub fn kind_name(fact: &Fact) -> &'static str {
+    let kind = fact.kind();
+    kind.split_once('/').map_or(kind, |(name, _)| name)
+}
+
+/// Which elevation a fact moves.
+#[must_use]
+pub fn elevation_of(fact: &Fact) -> Option<ElevationId> {
+    match fact {
+        Fact::ElevationRequested(elevation) => Some(elevation.id),
+        Fact::ApprovalRecorded(fact) | Fact::ElevationDenied(fact) => Some(fact.elevation),
+        Fact::ApprovalStruck(fact) => Some(fact.elevation),
+        Fact::ElevationApproved(fact) => Some(fact.elevation),
+        Fact::ElevationWithdrawn(fact) => Some(fact.elevation),
+        Fact::ElevationExpired(fact) => Some(fact.elevation),
+        Fact::ElevationCancelled(fact) => Some(fact.elevation),
+        _ => None,
+    }
+}
+
+/// Which grant a fact moves.
+#[must_use]
+pub fn grant_of(fact: &Fact) -> Option<GrantId> {
+    match fact {
+        Fact::GrantIssued(grant) => Some(grant.id),
+        Fact::GrantStarted(fact) => Some(fact.grant),
+        Fact::GrantShortened(fact) => Some(fact.grant),
+        Fact::GrantEnded(fact) => Some(fact.grant),
+        Fact::GrantRelinquished(fact) => Some(fact.grant),
+        Fact::GrantRevoked(fact) => Some(fact.grant),
+        _ => None,
+    }
+}
+
+/// A step of an elevation; none if the event is no such step. Where it stands then follows from the fact alone.
+#[must_use]
+pub fn elevation_event(it: &Event) -> Option<pb::ElevationEvent> {
+    use pb::ElevationState as S;
+    let id = elevation_of(&it.fact)?;
+    let (state, grant_id, person) = match &it.fact {
+        Fact::ApprovalRecorded(fact) => (S::Pending, String::new(), fact.decision.person.to_string()),
+        Fact::ApprovalStruck(fact) => (S::Pending, String::new(), fact.person.to_string()),
+        Fact::ElevationApproved(fact) => (S::Approved, fact.grant.to_string(), String::new()),
+        Fact::ElevationDenied(fact) => (S::Denied, String::new(), fact.decision.person.to_string()),
+        Fact::ElevationWithdrawn(_) => (S::Withdrawn, String::new(), String::new()),
+        Fact::ElevationExpired(_) => (S::Expired, String::new(), String::new()),
+        Fact::ElevationCancelled(_) => (S::Cancelled, String::new(), String::new()),
+        _ => (S::Pending, String::new(), String::new()),
+    };
+    Some(pb::ElevationEvent {
+        kind: kind_name(&it.fact).to_owned(),
+        time: Some(pb_timestamp(it.at)),
+        actor: actor(&it.actor),
+        elevation_id: id.to_string(),
+        state: state.into(),
+        grant_id,
+        person,
+    })
+}
+
+/// A step of a grant; none if the event is no such step. `grant` is the grant as this event left it.
+#[must_use]
+pub fn grant_event(it: &Event, grant: &Grant) -> Option<pb::GrantEvent> {
+    grant_of(&it.fact)?;
+    let state = match &grant.phase {
+        GrantPhase::Scheduled => pb::GrantState::Scheduled,
+        GrantPhase::Active => pb::GrantState::Active,
+        GrantPhase::Ended { .. } => pb::GrantState::Ended,
+        GrantPhase::Relinquished { .. } => pb::GrantState::Relinquished,
+        GrantPhase::Revoked { .. } => pb::GrantState::Revoked,
+    };
+    let cause = match &it.fact {
+        Fact::GrantEnded(_) => end_word(&grant.end_because),
+        Fact::GrantRelinquished(_) => "RELINQUISHED",
+        Fact::GrantRevoked(fact) => revocation(&fact.because),
+        _ => "",
+    };
+    Some(pb::GrantEvent {
+        kind: kind_name(&it.fact).to_owned(),
+        time: Some(pb_timestamp(it.at)),
+        actor: actor(&it.actor),
+        grant_id: grant.id.to_string(),
+        elevation_id: grant.elevation.to_string(),
+        holder_account: grant.holder.to_string(),
+        state: state.into(),
+        end_time: Some(pb_timestamp(grant.end)),
+        cause: cause.to_owned(),
+    })
+}
+
+/// Who caused it, as everybody may read it: whoever runs the broker's machine is the broker.
+#[must_use]
+pub fn actor(it: &Actor) -> String {
+    match it {
+        Actor::Caller(principal) => principal.to_string(),
+        Actor::Broker | Actor::Operator => "broker".to_owned(),
+    }
+}

@@ -1,0 +1,34 @@
+//! The API as generated from `proto/`: messages, clients and, with the feature `server`, the services' traits.
+//!
+//! A message is what somebody sent, nothing more: it becomes a value of the domain by parsing, which refuses what is
+//! UNSPECIFIED, unknown or empty (THREATS A1, D12).
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod commands;
+pub mod effects;
+pub mod elevations;
+pub mod events;
+pub mod grants;
+pub mod message;
+pub mod organisation;
+pub mod page_token;
+pub mod queries;
+pub mod values;
+
+/// The package `countersign.v1`.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    missing_docs,
+    unreachable_pub,
+    rust_2018_idioms,
+    rustdoc::all,
+    reason = "generated"
+)]
+pub mod v1 {
+    tonic::include_proto!("countersign.v1");
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the API and all that it imports, for reflection.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.v1.bin"));

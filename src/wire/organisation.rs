@@ -1,0 +1,125 @@
+//! Accounts, persons and entitlements as messages.
+
+use super::elevations::{approvers, scope_texts};
+use super::v1 as pb;
+use super::values::{pb_duration, pb_end, pb_timestamp};
+use crate::domain::directory::{Account, AccountKind, AccountState, ActsFor, Employment, Person};
+use crate::domain::ids::{AccountId, EntitlementName, PersonId};
+use crate::domain::organisation::Organisation;
+use crate::domain::policy::{Entitlement, Mistake, Warning};
+use crate::domain::time::Now;
+
+/// An account. One at its own end is told as disabled, whatever the timer has recorded.
+#[must_use]
+pub fn account(id: &AccountId, it: &Account, now: Now) -> pb::Account {
+    let (kind, acts_for, tenant) = match &it.kind {
+        AccountKind::ServiceTeam { .. } => (pb::AccountKind::ServiceTeam, pb::ActsFor::Unspecified, String::new()),
+        AccountKind::Service { acts_for, .. } => {
+            let acts_for = match acts_for {
+                ActsFor::Itself => pb::ActsFor::Itself,
+                ActsFor::People => pb::ActsFor::People,
+            };
+            (pb::AccountKind::Service, acts_for, String::new())
+        }
+        AccountKind::Customer { tenant, .. } => {
+            (pb::AccountKind::Customer, pb::ActsFor::Unspecified, tenant.to_string())
+        }
+    };
+    let (state, state_reason) = match &it.state {
+        AccountState::Active if it.ends_at().is_over(now.latest) => {
+            (pb::AccountState::Disabled, "ACCOUNT_ENDED".to_owned())
+        }
+        AccountState::Active => (pb::AccountState::Active, String::new()),
+        AccountState::Disabled { reason } => (pb::AccountState::Disabled, one_word(reason)),
+        AccountState::Closed => (pb::AccountState::Closed, "CLOSED".to_owned()),
+    };
+    let memberships = it.roles.iter().map(|(role, membership)| pb::Membership {
+        role: role.to_string(),
+        end_time: membership.until.map(pb_timestamp),
+    });
+    pb::Account {
+        id: id.to_string(),
+        kind: kind.into(),
+        state: state.into(),
+        state_reason,
+        person: it.person().to_string(),
+        identities: it.identities.iter().map(ToString::to_string).collect(),
+        memberships: memberships.collect(),
+        audience: it.audience.iter().map(ToString::to_string).collect(),
+        acts_for: acts_for.into(),
+        end_time: it.until.map(pb_timestamp),
+        tenant,
+    }
+}
+
+/// A person, with what they met and when it lapses.
+#[must_use]
+pub fn person(organisation: &Organisation, id: &PersonId, it: &Person) -> pb::Person {
+    let employment_state = match it.employment {
+        Employment::Employed => pb::EmploymentState::Employed,
+        Employment::Left => pb::EmploymentState::Terminated,
+    };
+    let attestations = it.attestations.iter().map(|(name, met)| pb::Attestation {
+        requirement: name.to_string(),
+        met_time: Some(pb_timestamp(*met)),
+        lapse_time: organisation.policy().requirements.get(name).and_then(|rule| pb_end(rule.lapses_at(*met))),
+        recorded_by: String::new(),
+    });
+    let tenant = organisation.accounts_of(id).find_map(|(_, account)| match &account.kind {
+        AccountKind::Customer { tenant, .. } => Some(tenant.to_string()),
+        AccountKind::ServiceTeam { .. } | AccountKind::Service { .. } => None,
+    });
+    pb::Person {
+        id: id.to_string(),
+        manager: it.manager.as_ref().map(ToString::to_string).unwrap_or_default(),
+        employment_state: employment_state.into(),
+        logins: it.login.iter().map(ToString::to_string).collect(),
+        attestations: attestations.collect(),
+        accounts: organisation.accounts_of(id).map(|(account, _)| account.to_string()).collect(),
+        tenant: tenant.unwrap_or_default(),
+    }
+}
+
+/// An entitlement with its terms.
+#[must_use]
+pub fn entitlement(name: &EntitlementName, it: &Entitlement) -> pb::Entitlement {
+    let terms = &it.terms;
+    let (actions, resources) = scope_texts(&terms.scope);
+    let stages = terms.approval.iter().map(|stage| pb::ApprovalStage { by: approvers(stage), count: stage.count });
+    pb::Entitlement {
+        name: name.to_string(),
+        title: it.title.clone(),
+        description: it.description.clone(),
+        scope: Some(pb::Scope { actions, resources }),
+        requestable_by: terms.requestable_by.iter().map(ToString::to_string).collect(),
+        default_duration: Some(pb_duration(terms.default_duration)),
+        max_duration: Some(pb_duration(terms.max_duration)),
+        max_continuous: terms.max_continuous.map(pb_duration),
+        review_within: Some(pb_duration(terms.review_within)),
+        start_within: terms.start_within.map(pb_duration),
+        justification_min_length: terms.justification_min_length.unwrap_or_default(),
+        ticket: terms.ticket.as_ref().map(|pattern| pattern.as_str().to_owned()).unwrap_or_default(),
+        approval: stages.collect(),
+        terms_digest: it.terms_digest.bytes().to_vec(),
+    }
+}
+
+/// A mistake in a file.
+#[must_use]
+pub fn mistake(it: &Mistake) -> pb::Mistake {
+    let (text, wanted) = (it.found.clone(), it.wanted.clone());
+    pb::Mistake { line: it.line, column: it.column, path: it.path.clone(), text, wanted }
+}
+
+/// A warning about a file.
+#[must_use]
+pub fn warning(it: &Warning) -> pb::Mistake {
+    let (text, wanted) = (it.found.clone(), it.meaning.clone());
+    pb::Mistake { line: it.line, column: it.column, path: it.path.clone(), text, wanted }
+}
+
+/// `no longer in the directory` as `NO_LONGER_IN_THE_DIRECTORY`.
+fn one_word(reason: &str) -> String {
+    let words = reason.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").to_ascii_uppercase()
+}
