@@ -1,0 +1,88 @@
+//! `countersign demo`: the whole story in ten seconds against a real broker, driven by the real client, each person with
+//! their own certificate. It ends well only if every answer was the expected one.
+
+mod cast;
+mod ending;
+mod narrator;
+mod separation;
+mod story;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use self::cast::Cast;
+use self::narrator::{Narrator, seconds};
+use super::failure::{Exit, Failure, Ran};
+use super::output::Output;
+use crate::cli::dev::broker::{EXAMPLE_DIRECTORY, EXAMPLE_POLICY, LocalBroker, Setup, with_recent_dates};
+use crate::cli::dev::folder::TemporaryFolder;
+use crate::clock::{Clock, SystemClock};
+
+/// Ana's second account: the example's directory does not have it, and the story needs somebody who could try.
+const SECOND_ACCOUNT: &str = r#"
+[accounts.ana-admin]
+person = "ana"
+identities = ["spiffe://northwind.example/person/ana-admin"]
+roles = []
+"#;
+
+/// The two files that the story's broker begins with.
+struct Texts {
+    policy: String,
+    directory: String,
+}
+
+/// Runs `demo`: 0 only if every answer was the expected one.
+///
+/// # Errors
+/// The first answer that was not the expected one, or what kept the broker from running.
+pub fn run(_output: &mut Output) -> Ran {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("this machine gives no runtime: {error}")))?;
+    let mut out = anstream::stdout();
+    let told = runtime.block_on(whole_story(&mut Narrator::new(&mut out)));
+    told.map(|()| Exit::Yes).map_err(|error| Failure::Failed(format!("{error:#}")))
+}
+
+/// Nothing of it is left on the disk.
+async fn whole_story(narrator: &mut Narrator<'_>) -> Result<()> {
+    let folder = TemporaryFolder::make()?;
+    let journal = folder.path().join("journal.sqlite");
+    let directory = with_recent_dates(EXAMPLE_DIRECTORY, SystemClock.read().wall) + SECOND_ACCOUNT;
+    let texts = Texts { policy: EXAMPLE_POLICY.to_owned(), directory };
+    let broker = LocalBroker::start(Setup {
+        certificates: folder.path().join("certificates"),
+        journal: journal.clone(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        policy: texts.policy.clone(),
+        directory: texts.directory.clone(),
+    })
+    .await?;
+    let told = tell(narrator, &broker, &texts).await;
+    let stopped = broker.stop().await;
+    told?;
+    stopped?;
+    finish(narrator, &journal)
+}
+
+async fn tell(narrator: &mut Narrator<'_>, broker: &LocalBroker, texts: &Texts) -> Result<()> {
+    narrator.say(&format!("A broker on {}: mutual TLS, a SQLite journal, the example policy.", broker.address))?;
+    narrator.say("Each line is a call by the person named, and what the broker answered.")?;
+    let cast = Cast::connect(broker).await?;
+    story::nobody_has_privilege(narrator, &cast).await?;
+    let asked = story::ana_asks(narrator, &cast).await?;
+    story::nobody_approves_for_themselves(narrator, &cast, &asked).await?;
+    let repair = story::ben_approves(narrator, &cast, &asked).await?;
+    story::the_service_checks(narrator, &cast, &repair).await?;
+    ending::no_and_no_longer(narrator, &cast).await?;
+    separation::roles_stay_apart(narrator, &cast, texts).await?;
+    separation::a_lost_role_counts_no_more(narrator, &cast, texts).await?;
+    ending::time_runs_out(narrator, &cast, &repair).await
+}
+
+fn finish(narrator: &mut Narrator<'_>, journal: &Path) -> Result<()> {
+    ending::the_journal_holds(narrator, journal)?;
+    let (answers, took) = (narrator.answers(), seconds(narrator.took()));
+    narrator.say(&format!("All {answers} answers were the expected ones, in {took}."))
+}

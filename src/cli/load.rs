@@ -1,0 +1,242 @@
+//! Loading a policy or a directory: first what it would do, then, if the person says so, the very same file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::{Exit, Failure, Ran, read_file};
+use super::json::{self, hexadecimal};
+use super::session::Session;
+use super::table::card;
+use super::text::{ending, when};
+use super::values;
+use crate::domain::ids::Digest;
+use crate::domain::time::Timestamp;
+use crate::sdk::ClientError;
+use crate::wire::v1::{Effects, LoadDirectoryResponse, LoadHeader, LoadPolicyResponse, Mistake};
+
+/// `policy load` and `account load`.
+#[derive(Debug, Clone, Args)]
+pub struct LoadArguments {
+    /// The file
+    pub file: PathBuf,
+    /// Change nothing; tell what it would cancel, shorten and revoke
+    #[arg(long)]
+    pub dry_run: bool,
+    /// SHA-256 of the file that it replaces, as `--dry-run` tells it; without a terminal there is no other way
+    #[arg(long, value_parser = values::digest, value_name = "SHA256", conflicts_with = "dry_run")]
+    pub replaces: Option<Digest>,
+    /// The id of this call: the same one is the same load
+    #[arg(long, value_parser = values::request_id, value_name = "UUID")]
+    pub request_id: Option<String>,
+}
+
+/// What is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The policy.
+    Policy,
+    /// The directory.
+    Directory,
+}
+
+/// The two answers have the same fields under two names.
+struct Loaded {
+    digest: Vec<u8>,
+    replaced_digest: Vec<u8>,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+    effects: Effects,
+    json: serde_json::Value,
+}
+
+/// Runs a load.
+///
+/// # Errors
+/// If the file has mistakes, the person says no, or the broker refuses.
+pub async fn run(session: &mut Session<'_>, which: Which, arguments: LoadArguments) -> Ran {
+    let file = read_file(&arguments.file)?;
+    let request_id = Session::request_id(arguments.request_id.as_ref());
+    let name = arguments.file.display().to_string();
+    let replaces_digest = match arguments.replaces {
+        Some(digest) => digest.bytes().to_vec(),
+        None => {
+            let header = LoadHeader { validate_only: true, request_id: request_id.clone(), ..Default::default() };
+            let would = send(session, which, header, &file).await?;
+            if arguments.dry_run || !would.mistakes.is_empty() {
+                return told(session, &name, &would, "would replace");
+            }
+            confirm(session, &name, &would)?;
+            would.replaced_digest
+        }
+    };
+    let header = LoadHeader { request_id: request_id.clone(), replaces_digest, validate_only: false };
+    match send(session, which, header, &file).await {
+        Ok(loaded) => told(session, &name, &loaded, "replaced"),
+        Err(error) => Err(session.failed(error, &request_id)),
+    }
+}
+
+async fn send(session: &Session<'_>, which: Which, header: LoadHeader, file: &[u8]) -> Result<Loaded, ClientError> {
+    match which {
+        Which::Policy => session.client.load_policy(header, file).await.map(Loaded::from),
+        Which::Directory => session.client.load_directory(header, file).await.map(Loaded::from),
+    }
+}
+
+fn confirm(session: &mut Session<'_>, name: &str, would: &Loaded) -> Result<(), Failure> {
+    if !session.output.can_ask() {
+        let text = "there is no terminal to ask at: add `--replaces`, with the digest that `--dry-run` tells";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let page = page(session.output.width(), name, would, "would replace", session.now);
+    session.output.note(&page);
+    match session.output.ask("to load it, type yes:")? {
+        Some(answer) if answer == "yes" => Ok(()),
+        _ => Err(Failure::Declined("nothing was loaded".to_owned())),
+    }
+}
+
+fn told(session: &mut Session<'_>, name: &str, loaded: &Loaded, verb: &str) -> Ran {
+    let now = session.now;
+    session.output.data(|width| page(width, name, loaded, verb, now), || loaded.json.clone())?;
+    if loaded.mistakes.is_empty() {
+        return Ok(Exit::Yes);
+    }
+    session.output.note(&format!("{} mistakes; nothing was loaded", loaded.mistakes.len()));
+    Ok(Exit::Failed)
+}
+
+fn page(width: u16, name: &str, loaded: &Loaded, verb: &str, now: Timestamp) -> String {
+    let mut page = mistake_lines(name, "error", &loaded.mistakes);
+    page.push_str(&mistake_lines(name, "warning", &loaded.warnings));
+    if loaded.mistakes.is_empty() {
+        let mut lines = vec![("digest", hexadecimal(&loaded.digest)), (verb, hexadecimal(&loaded.replaced_digest))];
+        lines.extend(effect_lines(&loaded.effects, now));
+        page.push_str(&card(width, &lines));
+    }
+    page
+}
+
+/// `policy.toml:12:5: error: `key`: found …; wanted …`, as editors read it.
+#[must_use]
+pub fn mistake_lines(name: &str, level: &str, mistakes: &[Mistake]) -> String {
+    mistakes
+        .iter()
+        .map(|mistake| {
+            let place = match (mistake.line, mistake.column) {
+                (0, _) => String::new(),
+                (line, 0) => format!("{line}:"),
+                (line, column) => format!("{line}:{column}:"),
+            };
+            let path = if mistake.path.is_empty() { String::new() } else { format!("`{}`: ", mistake.path) };
+            let wanted = if mistake.wanted.is_empty() { String::new() } else { format!("; wanted {}", mistake.wanted) };
+            format!("{name}:{place} {level}: {path}{}{wanted}\n", mistake.text)
+        })
+        .collect()
+}
+
+fn effect_lines(effects: &Effects, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    for cancelled in &effects.cancelled_elevations {
+        let (id, who) = (ending(&cancelled.elevation_id), &cancelled.requester_account);
+        lines.push(("cancels", format!("request {id} of {who}: {}", cancelled.cause)));
+    }
+    for voided in &effects.voided_approvals {
+        let id = ending(&voided.elevation_id);
+        lines.push(("voids", format!("approval by {} of {id}: {}", voided.person, voided.cause)));
+    }
+    for shortened in &effects.shortened_grants {
+        let (id, end) = (ending(&shortened.grant_id), when(shortened.new_end_time.as_ref(), now));
+        lines.push(("shortens", format!("grant {id} of {} to {end}: {}", shortened.holder_account, shortened.cause)));
+    }
+    for revoked in &effects.revoked_grants {
+        let id = ending(&revoked.grant_id);
+        lines.push(("revokes", format!("grant {id} of {}: {}", revoked.holder_account, revoked.cause)));
+    }
+    if effects.omitted_count > 0 {
+        lines.push(("and", format!("{} more", effects.omitted_count)));
+    }
+    if lines.is_empty() {
+        lines.push(("takes away", "nothing".to_owned()));
+    }
+    lines
+}
+
+impl From<LoadPolicyResponse> for Loaded {
+    fn from(answer: LoadPolicyResponse) -> Self {
+        let json = json::of(&answer);
+        let LoadPolicyResponse { digest, replaced_digest, mistakes, warnings, effects, .. } = answer;
+        Self { digest, replaced_digest, mistakes, warnings, effects: effects.unwrap_or_default(), json }
+    }
+}
+
+impl From<LoadDirectoryResponse> for Loaded {
+    fn from(answer: LoadDirectoryResponse) -> Self {
+        let json = json::of(&answer);
+        let LoadDirectoryResponse { digest, replaced_digest, mistakes, warnings, effects, .. } = answer;
+        Self { digest, replaced_digest, mistakes, warnings, effects: effects.unwrap_or_default(), json }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sample;
+    use crate::wire::v1::{CancelledElevation, RevokedGrant, ShortenedGrant};
+
+    #[test]
+    fn a_load_says_what_it_takes_away() {
+        let answer = LoadPolicyResponse {
+            digest: vec![1; 32],
+            replaced_digest: vec![2; 32],
+            effects: Some(Effects {
+                cancelled_elevations: vec![CancelledElevation {
+                    elevation_id: sample::ELEVATION_ID.into(),
+                    requester_account: "ana".into(),
+                    cause: "TERMS_CHANGED".into(),
+                }],
+                shortened_grants: vec![ShortenedGrant {
+                    grant_id: sample::GRANT_ID.into(),
+                    holder_account: "ana".into(),
+                    new_end_time: Some(sample::at(60)),
+                    cause: "MEMBERSHIP_END".into(),
+                    ..Default::default()
+                }],
+                revoked_grants: vec![RevokedGrant {
+                    grant_id: sample::GRANT_ID.into(),
+                    holder_account: "ana".into(),
+                    cause: "APPROVAL_VOID".into(),
+                }],
+                omitted_count: 3,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        insta::assert_snapshot!(page(100, "policy.toml", &answer.into(), "would replace", sample::moment()), @r#"
+        digest         0101010101010101010101010101010101010101010101010101010101010101
+        would replace  0202020202020202020202020202020202020202020202020202020202020202
+        cancels        request aa11bb22 of ana: TERMS_CHANGED
+        shortens       grant cc33dd44 of ana to 2026-11-22 22:01:00Z (in 1m): MEMBERSHIP_END
+        revokes        grant cc33dd44 of ana: APPROVAL_VOID
+        and            3 more
+        "#);
+    }
+
+    #[test]
+    fn every_mistake_has_its_place() {
+        let mistake = |line, column, path: &str| Mistake {
+            line,
+            column,
+            path: path.into(),
+            text: "found `15x`".into(),
+            wanted: "a duration".into(),
+        };
+        let mistakes = [mistake(3, 5, "entitlements.a.max_duration"), mistake(4, 0, "b"), mistake(0, 0, "")];
+        insta::assert_snapshot!(mistake_lines("policy.toml", "error", &mistakes), @r#"
+        policy.toml:3:5: error: `entitlements.a.max_duration`: found `15x`; wanted a duration
+        policy.toml:4: error: `b`: found `15x`; wanted a duration
+        policy.toml: error: found `15x`; wanted a duration
+        "#);
+    }
+}

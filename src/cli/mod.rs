@@ -1,0 +1,241 @@
+//! The command line (DESIGN 12). Data goes to stdout, all else to stderr; every end has an exit code of its own:
+//! 0 yes, 1 failed, 2 usage, 3 denied, 4 not found, 5 conflict, 6 still waiting or expired, 7 not authenticated,
+//! 8 unreachable.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod account;
+pub mod approval;
+pub mod audit;
+pub mod certificates;
+pub mod check;
+pub mod context;
+pub mod demo;
+pub mod dev;
+pub mod elevation_card;
+pub mod errors;
+pub mod failure;
+pub mod grants;
+pub mod init;
+pub mod json;
+pub mod load;
+pub mod output;
+pub mod policy;
+pub mod request;
+pub mod review;
+#[cfg(test)]
+mod sample;
+pub mod serve;
+pub mod session;
+pub mod table;
+pub mod text;
+pub mod values;
+pub mod wait;
+pub mod whoami;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::ConnectionArguments;
+use failure::{Failure, Ran};
+use output::{Format, Output};
+use session::Session;
+
+const EXIT_CODES: &str = "Exit codes: 0 yes, 1 failed, 2 usage, 3 denied, 4 not found, 5 conflict, 6 still waiting or \
+                          expired, 7 not authenticated, 8 unreachable";
+
+/// Just-in-time privileged access: ask, be approved by somebody else, hold it for minutes
+#[derive(Debug, Clone, Parser)]
+#[command(name = "countersign", version, after_help = EXIT_CODES, max_term_width = 100, propagate_version = false)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to write data
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// Where the broker is, and who you are.
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Run the whole story once, against a broker of its own
+    Demo,
+    /// Run a broker with example people, on this machine alone
+    Dev(dev::DevArguments),
+    /// Make a journal from a policy and a directory
+    Init(init::InitArguments),
+    /// Run the broker
+    Serve(serve::ServeArguments),
+    /// Who you are to the broker, and what stands in your way
+    Whoami,
+    /// What you may ask for, and on what terms
+    Entitlements(whoami::EntitlementsArguments),
+    /// Ask for an entitlement
+    Request(request::RequestArguments),
+    /// Requests that wait for you
+    Inbox(review::InboxArguments),
+    /// One request, with what a reviewer should know
+    Show(review::ShowArguments),
+    /// Approve one request, after reading it
+    Approve(review::ApproveArguments),
+    /// Deny a request
+    Deny(review::DenyArguments),
+    /// Take your request back
+    Withdraw(review::WithdrawArguments),
+    /// The grants that you hold
+    Grants(grants::GrantsArguments),
+    /// Ask for more time: a request of its own, the whole way again
+    Extend(request::ExtendArguments),
+    /// Give your grant up
+    Relinquish(grants::RelinquishArguments),
+    /// Take a grant away at once
+    Revoke(grants::RevokeArguments),
+    /// Whether a subject may do something now: exits 0 to allow, 3 to deny
+    Check(check::CheckArguments),
+    /// Accounts, and the directory
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// The policy
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// The journal
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Why a broker says no, and what to do
+    Errors(errors::ErrorsArguments),
+    /// What your shell needs to complete commands
+    Completion(errors::CompletionArguments),
+}
+
+/// Runs the command line to its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return not_parsed(&error, &arguments),
+    };
+    let mut output = Output::new(parsed.output);
+    match run(parsed, &mut output) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Help and versions are data; the rest is a usage error. Clap knows which.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let told = text.split("\n\nUsage:").next().and_then(|text| text.split("\n\nFor more").next());
+    match told.and_then(|told| told.strip_prefix("error: ")) {
+        Some(told) if wants_json(arguments) => Output::new(Format::Json).failure(&Failure::Usage(told.to_owned())),
+        _ => drop(error.print()),
+    }
+    ExitCode::from(2)
+}
+
+/// What was asked for, as far as it can be told of what was not understood.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let one = words.iter().any(|word| matches!(&**word, "-ojson" | "-o=json" | "--output=json"));
+    one || words
+        .windows(2)
+        .any(|pair| matches!(pair, [flag, json] if (flag == "-o" || flag == "--output") && json == "json"))
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// If it could not do its work.
+pub fn run(arguments: Arguments, output: &mut Output) -> Ran {
+    let connection = arguments.connection;
+    match arguments.command {
+        Command::Demo => demo::run(output),
+        Command::Dev(arguments) => dev::run(output, &arguments),
+        Command::Init(arguments) => init::run(output, &arguments),
+        Command::Serve(arguments) => serve::run(output, &arguments),
+        Command::Errors(arguments) => errors::errors(output, &arguments),
+        Command::Completion(arguments) => errors::completion(&arguments),
+        Command::Policy(policy::PolicyCommand::Check(arguments)) => policy::check(output, &arguments),
+        Command::Audit(audit::AuditCommand::Verify(arguments)) => audit::verify(output, &arguments),
+        command => block_on(ask_broker(command, &connection, output)),
+    }
+}
+
+async fn ask_broker(command: Command, connection: &ConnectionArguments, output: &mut Output) -> Ran {
+    let mut session = Session::open(connection, output).await?;
+    let session = &mut session;
+    match command {
+        Command::Whoami => whoami::whoami(session).await,
+        Command::Entitlements(arguments) => whoami::entitlements(session, arguments).await,
+        Command::Request(arguments) => request::request(session, arguments).await,
+        Command::Inbox(arguments) => review::inbox(session, &arguments).await,
+        Command::Show(arguments) => review::show(session, arguments).await,
+        Command::Approve(arguments) => review::approve(session, arguments).await,
+        Command::Deny(arguments) => review::deny(session, arguments).await,
+        Command::Withdraw(arguments) => review::withdraw(session, arguments).await,
+        Command::Grants(arguments) => grants::grants(session, arguments).await,
+        Command::Extend(arguments) => request::extend(session, arguments).await,
+        Command::Relinquish(arguments) => grants::relinquish(session, arguments).await,
+        Command::Revoke(arguments) => grants::revoke(session, arguments).await,
+        Command::Check(arguments) => check::check(session, arguments).await,
+        Command::Account(command) => account::run(session, command).await,
+        Command::Policy(command) => policy::run(session, command).await,
+        Command::Audit(command) => audit::run(session, command).await,
+        Command::Demo
+        | Command::Dev(_)
+        | Command::Init(_)
+        | Command::Serve(_)
+        | Command::Errors(_)
+        | Command::Completion(_) => Err(Failure::Failed("this command needs no broker".to_owned())),
+    }
+}
+
+/// One connection needs one thread.
+fn block_on(command: impl Future<Output = Ran>) -> Ran {
+    // Silent unless asked: what a client logs is for whoever debugs it.
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let _ = subscriber.try_init();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("this machine gives no runtime: {error}")))?;
+    runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_approves_several_or_without_reading() {
+        let parses = |line: &str| Arguments::try_parse_from(line.split(' ')).is_ok();
+        assert!(parses("countersign approve aa11bb22"));
+        for line in [
+            "countersign approve a b",
+            "countersign approve a --yes",
+            "countersign approve a -y",
+            "countersign approve",
+        ] {
+            assert!(!parses(line), "{line}");
+        }
+    }
+}

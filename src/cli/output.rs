@@ -1,0 +1,146 @@
+//! Where everything that the command line says goes through: data to stdout, the rest to stderr.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::json;
+use super::text::clean_lines;
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON value; of a watch one a line.
+    Json,
+}
+
+/// The two streams, and what is known of them.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+    width: u16,
+}
+
+/// Columns where the terminal does not say.
+const DEFAULT_WIDTH: u16 = 120;
+/// Fewer than this are not laid out for.
+const LEAST_WIDTH: u16 = 40;
+
+impl Output {
+    /// For this process.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        let width = comfy_table::Table::new().width().unwrap_or(DEFAULT_WIDTH);
+        Self { format, width: width.max(LEAST_WIDTH) }
+    }
+
+    /// Whether data is for programs.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// The columns to lay out for.
+    #[must_use]
+    pub fn width(&self) -> u16 {
+        self.width
+    }
+
+    /// Whether a person can be asked: somebody reads stderr and types on stdin.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Whether a moving sign on stderr would be seen.
+    #[must_use]
+    pub fn can_animate(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Writes data: the text, or the value, whichever is asked for.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub fn data(&mut self, text: impl FnOnce(u16) -> String, value: impl FnOnce() -> Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => self.text(&text(self.width)),
+            Format::Json => Ok(writeln!(anstream::stdout(), "{}", json::pretty(&value()))?),
+        }
+    }
+
+    /// Writes one step of a stream: a line of text, or a value on a line.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub fn step(&mut self, text: &str, value: impl FnOnce() -> Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => self.text(text),
+            Format::Json => Ok(writeln!(anstream::stdout(), "{}", json::line(&value()))?),
+        }
+    }
+
+    /// Writes text to stdout, without what could deceive its reader (THREATS D2, H11).
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        let mut stdout = anstream::stdout().lock();
+        let text = clean_lines(text);
+        stdout.write_all(text.as_bytes())?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.flush()?;
+        Ok(())
+    }
+
+    /// Writes a file's text as it is, for another file to be made of it.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()?;
+        Ok(())
+    }
+
+    /// Tells the person something that is no data.
+    pub fn note(&mut self, text: &str) {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(anstream::stderr(), "{}", clean_lines(text).trim_end_matches('\n'));
+    }
+
+    /// Tells of a failure.
+    pub fn failure(&mut self, failure: &Failure) {
+        if *failure == Failure::NobodyReads {
+            return;
+        }
+        match self.format {
+            Format::Text => self.note(&failure.lines().join("\n")),
+            Format::Json => {
+                let _ = writeln!(anstream::stderr(), "{}", json::line(&failure.json()));
+            }
+        }
+    }
+
+    /// Asks the person, and waits for a line. None: the end of the input.
+    ///
+    /// # Errors
+    /// If stdin cannot be read.
+    pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
+        let mut stderr = anstream::stderr();
+        let _ = write!(stderr, "{} ", clean_lines(question));
+        let _ = stderr.flush();
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        let bytes = read.map_err(|error| Failure::Failed(format!("the answer cannot be read: {error}")))?;
+        Ok((bytes > 0).then(|| line.trim().to_owned()))
+    }
+}

@@ -1,0 +1,63 @@
+//! Messages to render in tests.
+
+use crate::cli::text::time_field;
+use crate::domain::time::Timestamp;
+use crate::wire::v1::{Elevation, ElevationState, Grant, GrantEndBecause, GrantState, Review, ReviewStage};
+
+pub(crate) const ELEVATION_ID: &str = "019380a1-0000-7000-8000-0000aa11bb22";
+pub(crate) const GRANT_ID: &str = "019380a1-0000-7000-8000-0000cc33dd44";
+
+/// 2026-11-22T22:00:00Z.
+pub(crate) fn moment() -> Timestamp {
+    Timestamp::from_millis(1_795_384_800_000).unwrap()
+}
+
+pub(crate) fn at(seconds: i64) -> prost_types::Timestamp {
+    time_field(Timestamp::from_millis(moment().millis() + seconds * 1_000).unwrap())
+}
+
+pub(crate) fn elevation() -> Elevation {
+    let approval_text = format!(
+        "id: \"{ELEVATION_ID}\"\nwho: \"ana\"\nperson: \"ana\"\non_behalf_of: \"\"\nentitlement: \"orders-db-repair\"\n\
+         terms: \"00\"\nactions: \"db.read db.write\"\nresources: \"prod/eu/db/orders/primary\"\nduration: \"15m\"\n\
+         start: \"at approval\"\njustification: \"stuck orders since 21:40\"\nticket: \"INC-7\"\nextends: \"\"\nemergency: \"no\"\n"
+    );
+    Elevation {
+        id: ELEVATION_ID.into(),
+        requester_account: "ana".into(),
+        requester_person: "ana".into(),
+        entitlement: "orders-db-repair".into(),
+        actions: vec!["db.read".into(), "db.write".into()],
+        resources: vec!["prod/eu/db/orders/primary".into()],
+        duration: Some(prost_types::Duration { seconds: 900, nanos: 0 }),
+        justification: "stuck orders since 21:40".into(),
+        ticket: "INC-7".into(),
+        state: ElevationState::Pending.into(),
+        create_time: Some(at(-120)),
+        review: Some(Review {
+            stages: vec![ReviewStage { by: vec!["incident-commander".into()], required_count: 1, approved_count: 0 }],
+            deadline: Some(at(1_680)),
+            open_stage: 1,
+            approval_text,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn grant() -> Grant {
+    Grant {
+        id: GRANT_ID.into(),
+        elevation_id: ELEVATION_ID.into(),
+        holder_account: "ana".into(),
+        holder_person: "ana".into(),
+        entitlement: "orders-db-repair".into(),
+        actions: vec!["db.read".into()],
+        resources: vec!["prod/eu/db/orders/replica".into()],
+        start_time: Some(at(-60)),
+        end_time: Some(at(840)),
+        end_because: GrantEndBecause::Duration.into(),
+        state: GrantState::Active.into(),
+        ..Default::default()
+    }
+}

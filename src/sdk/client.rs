@@ -1,0 +1,282 @@
+//! The calls of the API over one connection, each with its time limit, its retries and its typed error.
+
+use std::future::Future;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::answer::CheckedAccess;
+use super::builder::ClientBuilder;
+use super::error::ClientError;
+use super::watch::Watch;
+use crate::wire::v1;
+use crate::wire::v1::access_service_client::AccessServiceClient;
+use crate::wire::v1::account_service_client::AccountServiceClient;
+use crate::wire::v1::audit_service_client::AuditServiceClient;
+use crate::wire::v1::elevation_service_client::ElevationServiceClient;
+use crate::wire::v1::grant_service_client::GrantServiceClient;
+use crate::wire::v1::policy_service_client::PolicyServiceClient;
+use crate::wire::v1::{load_directory_request, load_policy_request};
+
+/// The longest piece of a file that is sent at once: the API takes less than 32 KiB.
+const PIECE_BYTES: usize = 24 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A connection to a broker. Cheap to clone; all clones share it.
+///
+/// Every mutating message carries a `request_id`, so a call that met no answer is sent again as it is: it takes effect
+/// once (DESIGN 4, Idempotency).
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    address: String,
+    call_timeout: Duration,
+    retries: usize,
+}
+
+macro_rules! calls {
+    ($($service:ident { $($(#[$doc:meta])* $method:ident($request:ident) -> $response:ident;)* })*) => {
+        impl Client {
+            $($(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// If the broker refuses, cannot be reached or does not answer in time.
+                pub async fn $method(&self, request: v1::$request) -> Result<v1::$response, ClientError> {
+                    self.call(request, |channel, request| async move {
+                        $service::new(channel).$method(request).await
+                    }).await
+                }
+            )*)*
+        }
+    };
+}
+
+calls! {
+    ElevationServiceClient {
+        /// What policy offers to the caller, and all that stands in the way of asking for it now.
+        list_entitlements(ListEntitlementsRequest) -> ListEntitlementsResponse;
+        /// Asks for an entitlement on named resources for a duration.
+        request_elevation(RequestElevationRequest) -> RequestElevationResponse;
+        /// One elevation, by its id or a unique ending of it.
+        get_elevation(GetElevationRequest) -> GetElevationResponse;
+        /// A page of elevations, newest first.
+        list_elevations(ListElevationsRequest) -> ListElevationsResponse;
+        /// Approves. The digest is SHA-256 over the bytes of the text that the approver was shown: compute it over those.
+        approve_elevation(ApproveElevationRequest) -> ApproveElevationResponse;
+        /// Denies, which ends the review.
+        deny_elevation(DenyElevationRequest) -> DenyElevationResponse;
+        /// Takes a pending request back.
+        withdraw_elevation(WithdrawElevationRequest) -> WithdrawElevationResponse;
+        /// How a request would fare.
+        explain_elevation(ExplainElevationRequest) -> ExplainElevationResponse;
+    }
+    GrantServiceClient {
+        /// One grant, by its id or a unique ending of it.
+        get_grant(GetGrantRequest) -> GetGrantResponse;
+        /// A page of grants, newest first. To guard something, check; never list.
+        list_grants(ListGrantsRequest) -> ListGrantsResponse;
+        /// Gives a grant up.
+        relinquish_grant(RelinquishGrantRequest) -> RelinquishGrantResponse;
+        /// Takes a grant away.
+        revoke_grant(RevokeGrantRequest) -> RevokeGrantResponse;
+    }
+    AccessServiceClient {
+        /// One check, as the API has it. [`Client::check`] is the safer form.
+        check_access(CheckAccessRequest) -> CheckAccessResponse;
+        /// Up to 128 checks at one sequence.
+        batch_check_access(BatchCheckAccessRequest) -> BatchCheckAccessResponse;
+        /// Why a check answers as it does. Slow; for people.
+        explain_check(ExplainCheckRequest) -> ExplainCheckResponse;
+    }
+    AccountServiceClient {
+        /// Who the caller is to the broker.
+        who_am_i(WhoAmIRequest) -> WhoAmIResponse;
+        /// One account.
+        get_account(GetAccountRequest) -> GetAccountResponse;
+        /// A page of accounts, by id.
+        list_accounts(ListAccountsRequest) -> ListAccountsResponse;
+        /// One person.
+        get_person(GetPersonRequest) -> GetPersonResponse;
+        /// A page of persons, by id.
+        list_persons(ListPersonsRequest) -> ListPersonsResponse;
+    }
+    PolicyServiceClient {
+        /// The policy in force.
+        get_policy(GetPolicyRequest) -> GetPolicyResponse;
+    }
+    AuditServiceClient {
+        /// A page of events, oldest first.
+        list_events(ListEventsRequest) -> ListEventsResponse;
+    }
+}
+
+impl Client {
+    /// Begins to build a client of the broker at `address`: `https://host:port`, or `host:port`.
+    pub fn builder(address: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(address)
+    }
+
+    /// Whether `subject` (an account, or one of its identities) may do `action` on `resource` now.
+    ///
+    /// # Errors
+    /// If it could not be decided. Take that as a deny.
+    pub async fn check(&self, subject: &str, action: &str, resource: &str) -> Result<CheckedAccess, ClientError> {
+        let request = v1::CheckAccessRequest {
+            subject: subject.to_owned(),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+        };
+        self.check_access(request).await.map(CheckedAccess::from)
+    }
+
+    /// Replaces the policy, or with `validate_only` tells what that would do.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
+    pub async fn load_policy(
+        &self,
+        header: v1::LoadHeader,
+        file: &[u8],
+    ) -> Result<v1::LoadPolicyResponse, ClientError> {
+        let first = load_policy_request::Piece::Header(header);
+        let chunks = file.chunks(PIECE_BYTES).map(|chunk| load_policy_request::Piece::Chunk(chunk.to_vec()));
+        let pieces: Vec<_> =
+            std::iter::once(first).chain(chunks).map(|piece| v1::LoadPolicyRequest { piece: Some(piece) }).collect();
+        self.call(pieces, |channel, pieces| async move {
+            PolicyServiceClient::new(channel).load_policy(pieces.map(tokio_stream::iter)).await
+        })
+        .await
+    }
+
+    /// Finds every mistake of a policy by itself. Changes nothing.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time.
+    pub async fn validate_policy(&self, file: &[u8]) -> Result<v1::ValidatePolicyResponse, ClientError> {
+        let chunks = file.chunks(PIECE_BYTES).map(|chunk| v1::ValidatePolicyRequest { chunk: chunk.to_vec() });
+        self.call(chunks.collect::<Vec<_>>(), |channel, pieces| async move {
+            PolicyServiceClient::new(channel).validate_policy(pieces.map(tokio_stream::iter)).await
+        })
+        .await
+    }
+
+    /// Replaces the directory, or with `validate_only` tells what that would do.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
+    pub async fn load_directory(
+        &self,
+        header: v1::LoadHeader,
+        file: &[u8],
+    ) -> Result<v1::LoadDirectoryResponse, ClientError> {
+        let first = load_directory_request::Piece::Header(header);
+        let chunks = file.chunks(PIECE_BYTES).map(|chunk| load_directory_request::Piece::Chunk(chunk.to_vec()));
+        let pieces: Vec<_> =
+            std::iter::once(first).chain(chunks).map(|piece| v1::LoadDirectoryRequest { piece: Some(piece) }).collect();
+        self.call(pieces, |channel, pieces| async move {
+            AccountServiceClient::new(channel).load_directory(pieces.map(tokio_stream::iter)).await
+        })
+        .await
+    }
+
+    /// Every event about the elevations that the caller may see, or about one of them, resuming where it broke off.
+    #[must_use]
+    pub fn watch_elevations(&self, request: v1::WatchElevationsRequest) -> Watch<v1::WatchElevationsResponse> {
+        let channel = self.channel.clone();
+        let after = request.after_sequence.clone();
+        self.watch(
+            after,
+            Box::new(move |after_sequence| {
+                let request = v1::WatchElevationsRequest { after_sequence, ..request.clone() };
+                let mut service = ElevationServiceClient::new(channel.clone());
+                Box::pin(async move { service.watch_elevations(request).await.map(Response::into_inner) })
+            }),
+        )
+    }
+
+    /// Every event about the grants that the caller may see, or about one of them, resuming where it broke off.
+    #[must_use]
+    pub fn watch_grants(&self, request: v1::WatchGrantsRequest) -> Watch<v1::WatchGrantsResponse> {
+        let channel = self.channel.clone();
+        let after = request.after_sequence.clone();
+        self.watch(
+            after,
+            Box::new(move |after_sequence| {
+                let request = v1::WatchGrantsRequest { after_sequence, ..request.clone() };
+                let mut service = GrantServiceClient::new(channel.clone());
+                Box::pin(async move { service.watch_grants(request).await.map(Response::into_inner) })
+            }),
+        )
+    }
+
+    /// Every event that the caller may see, resuming where it broke off.
+    #[must_use]
+    pub fn watch_events(&self, request: v1::WatchEventsRequest) -> Watch<v1::WatchEventsResponse> {
+        let channel = self.channel.clone();
+        let after = request.after_sequence.clone();
+        self.watch(
+            after,
+            Box::new(move |after_sequence| {
+                let request = v1::WatchEventsRequest { after_sequence, ..request.clone() };
+                let mut service = AuditServiceClient::new(channel.clone());
+                Box::pin(async move { service.watch_events(request).await.map(Response::into_inner) })
+            }),
+        )
+    }
+
+    pub(super) fn new(channel: Channel, address: String, call_timeout: Duration, retries: usize) -> Self {
+        Self { channel, address, call_timeout, retries }
+    }
+
+    fn watch<T>(&self, after: String, open: super::watch::Open<T>) -> Watch<T> {
+        Watch::new(open, after, self.address.clone(), self.pauses())
+    }
+
+    fn pauses(&self) -> ExponentialBuilder {
+        ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_max_times(self.retries)
+    }
+
+    async fn call<Message, Answer, Sent>(
+        &self,
+        message: Message,
+        send: impl Fn(Channel, Request<Message>) -> Sent,
+    ) -> Result<Answer, ClientError>
+    where
+        Message: Clone,
+        Sent: Future<Output = Result<Response<Answer>, Status>>,
+    {
+        let attempt = || async {
+            let mut request = Request::new(message.clone());
+            request.set_timeout(self.call_timeout);
+            let answer = send(self.channel.clone(), request).await;
+            answer
+                .map(Response::into_inner)
+                .map_err(|status| ClientError::from_status(&status, &self.address, self.call_timeout))
+        };
+        attempt
+            .retry(self.pauses())
+            .when(ClientError::is_transient)
+            .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))))
+            .await
+    }
+}
+
+/// The pause that the broker asked for, within reason.
+fn asked_pause(error: &ClientError) -> Duration {
+    match error {
+        ClientError::Refused(refused) => refused.retry_after.unwrap_or_default().min(LONGEST_PAUSE),
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(all(test, feature = "server", feature = "cli"))]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,272 @@
+//! What goes wrong between a program and a broker, as values: the reason of the catalogue where the broker gave one.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::domain::refusal::{CATALOGUE, Reason};
+
+/// The `ErrorInfo.domain` of every error of a broker.
+const ERROR_DOMAIN: &str = "countersign";
+
+/// Why a call brought no answer. For whoever guards something each of them is a deny.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The broker said no, and why.
+    #[error("{}", .0.text)]
+    Refused(Box<RefusedCall>),
+    /// No broker answered.
+    #[error("no broker answers at `{address}`: {cause}; check the address, and that it runs")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What failed.
+        cause: String,
+    },
+    /// One side does not accept the other's certificate.
+    #[error(
+        "`{address}` and this client do not trust each other: {cause}; check the authority's file and the client certificate"
+    )]
+    NotAuthenticated {
+        /// Which broker.
+        address: String,
+        /// What TLS said.
+        cause: String,
+    },
+    /// No answer within the time for a call. Whether a command took effect is not known: send it again with the same
+    /// `request_id`.
+    #[error("no answer from `{address}` within {}; send the same request_id again", humane(*.after))]
+    TimedOut {
+        /// Which broker.
+        address: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The client cannot be built from what it was given.
+    #[error("{0}")]
+    Configuration(String),
+}
+
+/// What the broker said no with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefusedCall {
+    /// The reason, if this version knows it.
+    pub reason: Option<Reason>,
+    /// The reason as it was sent; empty if none was.
+    pub reason_name: String,
+    /// The gRPC code.
+    pub code: Code,
+    /// What, and what to do next, for a person.
+    pub text: String,
+    /// The variables of the text.
+    pub metadata: BTreeMap<String, String>,
+    /// The fields of the message that are malformed.
+    pub fields: Vec<FieldMistake>,
+    /// After how long a retry may help, if the broker said.
+    pub retry_after: Option<Duration>,
+}
+
+/// A field of a message that the broker could not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldMistake {
+    /// Its path: `actions[0]`.
+    pub field: String,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+impl ClientError {
+    /// The reason of the catalogue, if the broker gave one that this version knows.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Refused(refused) => refused.reason,
+            _ => None,
+        }
+    }
+
+    /// The exit code that the command line ends with: that of the catalogue, or the code's own.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(refused) => match refused.reason {
+                Some(reason) => reason.entry().exit,
+                None => exit_of(refused.code),
+            },
+            Self::Unreachable { .. } | Self::TimedOut { .. } => 8,
+            Self::NotAuthenticated { .. } => 7,
+            Self::Configuration(_) => 2,
+        }
+    }
+
+    /// Whether the same call, with the same `request_id`, may fare better in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(refused) => match refused.reason {
+                // It ends when clocks agree or an operator acts: not within the patience of a call.
+                Some(Reason::ClockSuspect) => false,
+                Some(Reason::Overloaded) => true,
+                _ => refused.code == Code::Unavailable,
+            },
+            Self::Unreachable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What a status means that came, or was made, for a call to `address`.
+    pub(super) fn from_status(status: &Status, address: &str, call_timeout: Duration) -> Self {
+        let details = status.get_error_details();
+        if let Some(info) = details.error_info().filter(|info| info.domain == ERROR_DOMAIN) {
+            let entry = CATALOGUE.iter().find(|entry| entry.name == info.reason);
+            let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+            return Self::Refused(Box::new(RefusedCall {
+                reason: entry.map(|entry| entry.reason),
+                reason_name: info.reason.clone(),
+                code: status.code(),
+                text: status.message().to_owned(),
+                metadata: info.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+                fields: fields
+                    .iter()
+                    .map(|field| FieldMistake { field: field.field.clone(), text: field.description.clone() })
+                    .collect(),
+                retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
+            }));
+        }
+        // A deadline is told by the client's own timer or by the broker's.
+        let timed_out = matches!(status.code(), Code::DeadlineExceeded)
+            || (status.code() == Code::Cancelled && status.message().contains("Timeout expired"));
+        if timed_out {
+            return Self::TimedOut { address: address.to_owned(), after: call_timeout };
+        }
+        if let Some(source) = status.source() {
+            return Self::from_transport(source, address);
+        }
+        if status.code() == Code::Unavailable {
+            return Self::Unreachable { address: address.to_owned(), cause: status.message().to_owned() };
+        }
+        Self::Refused(Box::new(RefusedCall {
+            reason: None,
+            reason_name: String::new(),
+            code: status.code(),
+            text: format!("the broker answered `{}`: {}", status.code().description(), status.message()),
+            metadata: BTreeMap::new(),
+            fields: Vec::new(),
+            retry_after: None,
+        }))
+    }
+
+    /// What a failure below gRPC means.
+    pub(super) fn from_transport(error: &(dyn std::error::Error + 'static), address: &str) -> Self {
+        // The outer ones say `transport error`; the innermost says what happened.
+        let mut cause = innermost(error).to_string();
+        let address = address.to_owned();
+        if cause.contains("deadline has elapsed") {
+            cause = "it did not connect in time".to_owned();
+        }
+        // TLS fails with an alert from the other side, or with a verdict of our own.
+        if cause.contains("received fatal alert") || cause.contains("invalid peer certificate") {
+            Self::NotAuthenticated { address, cause }
+        } else {
+            Self::Unreachable { address, cause }
+        }
+    }
+}
+
+/// The error that the others only wrap.
+pub(super) fn innermost<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner
+}
+
+/// The exit code of an error without a reason, from something between us and the broker.
+fn exit_of(code: Code) -> u8 {
+    match code {
+        Code::InvalidArgument => 2,
+        Code::PermissionDenied => 3,
+        Code::NotFound => 4,
+        Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => 5,
+        Code::Unauthenticated => 7,
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => 8,
+        _ => 1,
+    }
+}
+
+fn humane(span: Duration) -> String {
+    if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{} ms", span.as_millis()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    const CALL: Duration = Duration::from_secs(10);
+
+    fn decoded(status: &Status) -> ClientError {
+        ClientError::from_status(status, "https://localhost:1", CALL)
+    }
+
+    #[test]
+    fn every_reason_of_the_catalogue_comes_back_with_its_exit_code() {
+        for entry in CATALOGUE {
+            // given a status as a broker sends it
+            let details = ErrorDetails::with_error_info(entry.name, ERROR_DOMAIN, [("id".to_owned(), "7".to_owned())]);
+            let status = Status::with_error_details(Code::Internal, entry.text, details);
+            // when / then
+            let error = decoded(&status);
+            assert_eq!((error.reason(), error.exit_code()), (Some(entry.reason), entry.exit));
+            assert_eq!(error.to_string(), entry.text);
+            let ClientError::Refused(refused) = error else { panic!("{error:?}") };
+            assert_eq!(refused.metadata["id"], "7");
+        }
+    }
+
+    #[test]
+    fn malformed_fields_and_the_time_to_retry_are_told() {
+        let mut details = ErrorDetails::new();
+        details
+            .set_error_info("INVALID_MESSAGE", ERROR_DOMAIN, std::collections::HashMap::new())
+            .add_bad_request_violation("actions[0]", "`*` is no action")
+            .set_retry_info(Some(Duration::from_millis(250)));
+        let status = Status::with_error_details(Code::InvalidArgument, "the message is malformed", details);
+        let ClientError::Refused(refused) = decoded(&status) else { panic!("refused") };
+        assert_eq!(refused.fields, [FieldMistake { field: "actions[0]".into(), text: "`*` is no action".into() }]);
+        assert_eq!(refused.retry_after, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn another_domain_or_an_unknown_reason_is_no_reason_of_ours() {
+        let foreign = ErrorDetails::with_error_info("SELF_APPROVAL", "proxy.example", [("a".into(), "b".into())]);
+        let error = decoded(&Status::with_error_details(Code::PermissionDenied, "no", foreign));
+        assert_eq!((error.reason(), error.exit_code()), (None, 3));
+        let unknown = ErrorDetails::with_error_info("LATER_REASON", ERROR_DOMAIN, [("a".into(), "b".into())]);
+        let error = decoded(&Status::with_error_details(Code::FailedPrecondition, "later", unknown));
+        assert_eq!((error.reason(), error.exit_code()), (None, 5));
+        let ClientError::Refused(refused) = error else { panic!("refused") };
+        assert_eq!(refused.reason_name, "LATER_REASON");
+    }
+
+    #[test]
+    fn only_what_a_moment_can_mend_is_sent_again() {
+        let with = |name: &str, code| {
+            let details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, [("a".to_owned(), "b".to_owned())]);
+            decoded(&Status::with_error_details(code, "text", details)).is_transient()
+        };
+        assert!(with("OVERLOADED", Code::ResourceExhausted));
+        assert!(with("STORAGE_UNAVAILABLE", Code::Unavailable));
+        assert!(!with("CLOCK_SUSPECT", Code::Unavailable));
+        assert!(!with("TOO_MANY_PENDING", Code::ResourceExhausted));
+        assert!(!with("SELF_APPROVAL", Code::PermissionDenied));
+        assert!(decoded(&Status::unavailable("gone")).is_transient());
+        assert!(!decoded(&Status::deadline_exceeded("late")).is_transient());
+        assert_eq!(decoded(&Status::deadline_exceeded("late")).exit_code(), 8);
+    }
+}

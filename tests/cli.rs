@@ -1,0 +1,101 @@
+//! What the binary says where it needs no broker: help, usage errors, checking files, verifying journals.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[test]
+fn golden() {
+    // given an environment that names no broker
+    trycmd::TestCases::new().env("HOME", "/nonexistent").env("COLUMNS", "100").case("tests/cli/*.trycmd");
+}
+
+fn countersign(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).output().unwrap()
+}
+
+fn init(journal: &Path) -> Output {
+    let journal = journal.to_str().unwrap();
+    countersign(&[
+        "-o",
+        "json",
+        "init",
+        "--policy",
+        "examples/policy.toml",
+        "--directory",
+        "examples/directory.toml",
+        "--journal",
+        journal,
+    ])
+}
+
+fn json(bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+#[test]
+fn a_journal_is_made_once_and_verifies_against_its_head() {
+    // given a journal made from the examples
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    let made = init(&path);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let head = json(&made.stdout)["head"].as_str().unwrap().to_owned();
+    // when it is verified, then it has the head that was told, and no other
+    let journal = path.to_str().unwrap();
+    let verified = countersign(&["-o", "json", "audit", "verify", journal, "--expect-head", &head]);
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
+    assert_eq!(json(&verified.stdout)["head"], head.as_str());
+    let other = head.replace(|digit: char| digit.is_ascii_hexdigit() && !digit.is_ascii_digit(), "0");
+    let differs = countersign(&["audit", "verify", journal, "--expect-head", &other]);
+    assert_eq!((differs.status.code(), differs.stdout.is_empty()), (Some(1), true));
+    // and it is never overwritten
+    let again = init(&path);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(json(&again.stderr)["error"]["text"].as_str().unwrap().contains("has been filled before"));
+}
+
+#[test]
+fn a_policy_with_mistakes_makes_no_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    let refused = countersign(&[
+        "init",
+        "--policy",
+        "tests/cli/mistakes.toml",
+        "--directory",
+        "examples/directory.toml",
+        "--journal",
+        path.to_str().unwrap(),
+    ]);
+    assert_eq!((refused.status.code(), path.exists()), (Some(1), false));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("mistakes.toml:17:21: error:") && told.ends_with("no journal was made\n"), "{told}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error_and_a_full_disk_is_one() {
+    // given a pipe that nobody reads
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    // when / then
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let ran = command.arg("errors").stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let ran = ran.wait_with_output().unwrap();
+    assert_eq!((ran.status.code(), ran.stderr.is_empty()), (Some(0), true), "{}", String::from_utf8_lossy(&ran.stderr));
+    // and what could not be written is not passed over
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let ran = command.arg("errors").stdout(full).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let ran = ran.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ran.stderr).starts_with("error: the output cannot be written"));
+}
+
+#[test]
+fn completion_is_there_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = countersign(&["completion", shell]);
+        assert!(script.status.success() && String::from_utf8_lossy(&script.stdout).contains("relinquish"), "{shell}");
+    }
+}

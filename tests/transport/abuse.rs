@@ -1,0 +1,275 @@
+//! What one client may take of the broker: group G, read back by attacking, so that no setting is lost silently.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::harness::{Broker, GOAWAY, RST_STREAM, eventually, frame, headers, health, read, slow};
+
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+/// An empty gRPC message.
+const EMPTY: [u8; 5] = [0; 5];
+const ENHANCE_YOUR_CALM: u32 = 11;
+const REFUSED_STREAM: u32 = 7;
+
+fn code(payload: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(payload[at..at + 4].try_into().unwrap())
+}
+
+/// THREATS G5.
+#[tokio::test]
+async fn streams_beyond_64_of_one_connection_are_refused() {
+    let broker = Broker::start();
+    let mut frames = broker.frames().await;
+    for stream in (1..).step_by(2).take(70) {
+        frames.writer.write_all(&headers(stream, WATCH)).await.unwrap();
+        frames.writer.write_all(&frame(0, 1, stream, &EMPTY)).await.unwrap();
+    }
+    let (mut begun, mut refused) = (0, 0);
+    frames.writer.flush().await.unwrap();
+    while begun + refused < 70 {
+        let read = frames.read().await.expect("the connection lives on");
+        match read.kind {
+            1 => begun += 1,
+            RST_STREAM if code(&read.payload, 0) == REFUSED_STREAM => refused += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((begun, refused), (64, 6));
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+/// Writes the attack until the broker has had enough, and says what its GOAWAY said and how many streams it reset.
+async fn until_goaway(broker: &Broker, attack: impl Fn(u32) -> Vec<u8> + Send + 'static) -> (Option<u32>, usize) {
+    let frames = broker.frames().await;
+    let (mut reader, mut writer) = (frames.reader, frames.writer);
+    let writing = tokio::spawn(async move {
+        for batch in 0..200_u32 {
+            let bytes: Vec<u8> = (0..50_u32).flat_map(|n| attack(2 * (batch * 50 + n) + 1)).collect();
+            if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut resets = 0;
+    let mut said = None;
+    while let Some(read) = read(&mut reader).await {
+        match read.kind {
+            GOAWAY => {
+                said = Some(code(&read.payload, 4));
+                break;
+            }
+            RST_STREAM => resets += 1,
+            _ => {}
+        }
+    }
+    writing.abort();
+    (said, resets)
+}
+
+/// THREATS G1 (CVE-2023-44487).
+#[tokio::test]
+async fn rapid_resets_end_the_connection() {
+    let broker = Broker::start();
+    let cancel = 8_u32.to_be_bytes();
+    let attack = move |stream| [headers(stream, WATCH), frame(RST_STREAM, 0, stream, &cancel)].concat();
+    let (said, _) = until_goaway(&broker, attack).await;
+    assert_eq!(said, Some(ENHANCE_YOUR_CALM));
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+/// THREATS G2 (CVE-2025-8671): errors that make the broker reset streams itself, here windows that overflow.
+#[tokio::test]
+async fn streams_that_the_broker_must_reset_end_the_connection() {
+    let broker = Broker::start();
+    let overflow = 0x7fff_ffff_u32.to_be_bytes();
+    let attack = move |stream| [headers(stream, WATCH), frame(8, 0, stream, &overflow)].concat();
+    let (said, resets) = until_goaway(&broker, attack).await;
+    assert_eq!(said, Some(ENHANCE_YOUR_CALM));
+    assert!(resets <= 256, "{resets}");
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+/// THREATS G3: a list of headers without an end.
+#[tokio::test]
+async fn continuations_without_end_end_the_connection() {
+    let broker = Broker::start();
+    let frames = broker.frames().await;
+    let (mut reader, mut writer) = (frames.reader, frames.writer);
+    let writing = tokio::spawn(async move {
+        let opening = frame(1, 0, 1, &[0x83, 0x87]);
+        // A literal field, again and again: `a: <100 bytes>`.
+        let field = [&[0x00, 1, b'a', 100][..], &[b'x'; 100]].concat();
+        let continuation = frame(9, 0, 1, &field.repeat(100));
+        let mut result = writer.write_all(&opening).await;
+        for _ in 0..10_000 {
+            if result.is_err() {
+                break;
+            }
+            result = writer.write_all(&continuation).await;
+        }
+        result.is_err()
+    });
+    while read(&mut reader).await.is_some_and(|read| read.kind != GOAWAY) {}
+    drop(reader);
+    assert!(writing.await.unwrap(), "100 MB of headers were read");
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+/// THREATS G10.
+#[tokio::test]
+async fn headers_over_8_kib_or_over_32_are_refused_and_the_connection_lives_on() {
+    let broker = Broker::start();
+    let channel = broker.connect(&broker.ana()).await.unwrap();
+    let mut client = HealthClient::new(channel.clone());
+    let with = |count: usize, bytes: usize| {
+        let mut request = Request::new(HealthCheckRequest::default());
+        for n in 0..count {
+            let name: tonic::metadata::AsciiMetadataKey = format!("x-{n}").parse().unwrap();
+            request.metadata_mut().insert(name, "a".repeat(bytes).parse().unwrap());
+        }
+        request
+    };
+    client.check(with(1, 4_000)).await.unwrap();
+    client.check(with(1, 9_000)).await.unwrap_err();
+    client.check(with(60, 120)).await.unwrap_err();
+    let many = client.check(with(40, 1)).await.unwrap_err();
+    assert_eq!(many.code(), Code::ResourceExhausted, "{many:?}");
+    health(&channel).await.unwrap();
+    assert_eq!(broker.handshakes("accepted"), 1);
+}
+
+/// THREATS G8.
+#[tokio::test]
+async fn compressed_requests_are_unimplemented() {
+    let broker = Broker::start();
+    broker.gate.send_replace(true);
+    let channel = broker.connect(&broker.ana()).await.unwrap();
+    let gzip = || {
+        let mut request = Request::new(HealthCheckRequest::default());
+        request.metadata_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+        request
+    };
+    assert_eq!(slow(&channel, gzip()).await.unwrap_err().code(), Code::Unimplemented);
+    let refused = HealthClient::new(channel).check(gzip()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+}
+
+/// THREATS G6: more idle connections than may be half-open, and a client still gets in.
+#[tokio::test]
+async fn a_crowd_that_never_shakes_hands_keeps_nobody_out() {
+    let broker = Broker::start_with(|settings| {
+        settings.limits.half_open = 8;
+        settings.limits.per_address = 16;
+    });
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(TcpStream::connect(broker.address).await.unwrap());
+    }
+    let leaf = broker.ana();
+    let connecting = tokio::time::timeout(Duration::from_secs(4), broker.connect(&leaf));
+    connecting.await.expect("a client connects while the crowd stands there").unwrap();
+    eventually("eviction", || broker.handshakes("evicted") >= 80).await;
+}
+
+/// THREATS G6.
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_cut() {
+    let broker = Broker::start_with(|settings| settings.limits.handshake_timeout = Duration::from_millis(100));
+    let mut idle = TcpStream::connect(broker.address).await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(4), idle.read(&mut [0; 16])).await.unwrap();
+    assert!(matches!(end, Ok(0) | Err(_)));
+    eventually("counted", || broker.handshakes("timeout") == 1).await;
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_another_still_gets_in() {
+    let broker = Broker::start_with(|settings| settings.limits.per_address = 2);
+    let leaf = broker.ana();
+    let _held = [broker.connect(&leaf).await.unwrap(), broker.connect(&leaf).await.unwrap()];
+    broker.connect(&leaf).await.unwrap_err();
+    eventually("counted", || broker.connections_refused("per_address") >= 1).await;
+    let elsewhere = broker.endpoint(Some(&leaf)).local_address(Some("127.0.0.2".parse().unwrap()));
+    health(&elsewhere.connect().await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_together_have_so_many_connections() {
+    let broker = Broker::start_with(|settings| settings.limits.connections = 1);
+    let held = broker.connect(&broker.ana()).await.unwrap();
+    broker.connect(&broker.ana()).await.unwrap_err();
+    eventually("counted", || broker.connections_refused("connections") >= 1).await;
+    health(&held).await.unwrap();
+    drop(held);
+    eventually("the place given back", || broker.metrics.connections_open.get() == 0).await;
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+/// A ClientHello of TLS 1.2, without the extension that would offer 1.3.
+#[tokio::test]
+async fn tls_1_2_is_refused_with_its_alert() {
+    let broker = Broker::start();
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    // No session id; ECDHE-ECDSA and ECDHE-RSA with AES-128-GCM; no compression; P-256 and two signature schemes.
+    body.extend([0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0]);
+    let extensions = [0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 6, 0, 4, 4, 3, 8, 4];
+    body.extend([0, extensions.len() as u8]);
+    body.extend(extensions);
+    let mut hello = vec![22, 3, 1, 0, body.len() as u8 + 4, 1, 0, 0, body.len() as u8];
+    hello.extend(body);
+    let mut socket = TcpStream::connect(broker.address).await.unwrap();
+    socket.write_all(&hello).await.unwrap();
+    let mut answer = [0; 7];
+    tokio::time::timeout(Duration::from_secs(4), socket.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!((answer[0], answer[6]), (21, 70), "the alert protocol_version");
+    eventually("counted", || broker.handshakes("incompatible") == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_offer_h2_is_refused() {
+    for alpn in [&[][..], &["http/1.1"][..]] {
+        let broker = Broker::start();
+        if let Ok(mut stream) = broker.raw(&broker.ana(), alpn).await {
+            let end = tokio::time::timeout(Duration::from_secs(4), stream.read(&mut [0; 16])).await.unwrap();
+            assert!(matches!(end, Ok(0) | Err(_)), "{alpn:?}");
+        }
+        eventually("counted", || broker.handshakes("no_h2") == 1).await;
+    }
+}
+
+/// THREATS G14, G16: calls of one connection that take too long give their place back.
+#[tokio::test]
+async fn a_call_that_takes_too_long_ends_and_a_stream_that_began_lives_on() {
+    let broker = Broker::start_with(|settings| settings.limits.call_timeout = Duration::from_millis(100));
+    let channel = broker.connect(&broker.ana()).await.unwrap();
+    let watching = HealthClient::new(channel.clone()).watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watching = watching.into_inner();
+    watching.message().await.unwrap().unwrap();
+    let late = slow(&channel, Request::new(HealthCheckRequest::default())).await.unwrap_err();
+    assert_eq!(late.code(), Code::ResourceExhausted);
+    let more = tokio::time::timeout(Duration::from_millis(300), watching.message()).await;
+    assert!(more.is_err(), "the stream goes on: {more:?}");
+}
+
+/// THREATS J5, F13: made-up paths are unimplemented, and make no labels.
+#[tokio::test]
+async fn made_up_methods_are_unimplemented_and_counted_as_one() {
+    let broker = Broker::start();
+    let channel = broker.connect(&broker.ana()).await.unwrap();
+    for path in ["/made.Up/Method", "/grpc.health.v1.Health/check", "//grpc.health.v1.Health/Check", "/%2f"] {
+        let mut client = tonic::client::Grpc::new(channel.clone());
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<HealthCheckRequest, HealthCheckRequest>::default();
+        let path = path.parse().unwrap();
+        let status = client.unary(Request::new(HealthCheckRequest::default()), path, codec).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented);
+    }
+    let text = broker.metrics.text();
+    assert!(text.contains(r#"countersign_calls_total{method="unknown",code="Unimplemented"} 4"#), "{text}");
+    assert!(text.contains(r#"countersign_calls_total{method="/grpc.health.v1.Health/Check",code="Ok"} 1"#), "{text}");
+}
