@@ -1,0 +1,48 @@
+//! The real binary, over real mTLS, with a real journal: what a person, a service and an operator see. Each test says
+//! what was given, what is done and what then holds; none waits for a time that it does not look at.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(
+    clippy::print_stderr,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+#[path = "end_to_end/audit.rs"]
+mod audit;
+#[path = "end_to_end/bad_fields.rs"]
+mod bad_fields;
+#[path = "end_to_end/bad_files.rs"]
+mod bad_files;
+#[path = "end_to_end/certificates.rs"]
+mod certificates_refused;
+mod common;
+#[path = "end_to_end/disk.rs"]
+mod disk;
+#[path = "end_to_end/grants.rs"]
+mod grants;
+#[path = "end_to_end/harness.rs"]
+mod harness;
+#[path = "end_to_end/lists.rs"]
+mod lists;
+#[path = "end_to_end/loads.rs"]
+mod loads;
+#[path = "end_to_end/main_thread.rs"]
+mod main_thread;
+#[path = "end_to_end/organisation.rs"]
+mod organisation;
+#[path = "end_to_end/person.rs"]
+mod person;
+#[path = "end_to_end/reflection.rs"]
+mod reflection;
+#[path = "end_to_end/restart.rs"]
+mod restart;
+#[path = "end_to_end/retries.rs"]
+mod retries;
+#[path = "end_to_end/sight.rs"]
+mod sight;
+#[path = "end_to_end/surfaces.rs"]
+mod surfaces;
+#[path = "end_to_end/watches.rs"]
+mod watches;
