@@ -159,6 +159,15 @@ impl SqliteJournal {
     }
 }
 
+impl Drop for SqliteJournal {
+    /// What is closed in order is one whole file, whoever still reads it. A writer that stopped writes nothing more.
+    fn drop(&mut self) {
+        if self.stopped.is_none() {
+            self.checkpoint();
+        }
+    }
+}
+
 impl Journal for SqliteJournal {
     fn id(&self) -> JournalId {
         self.reader.id
