@@ -259,3 +259,21 @@ fn what_failed_half_way_is_rolled_back_before_it_is_called_harmless() {
     }
     assert_eq!(journal.append(head, &batch(head, 2)).unwrap().sequence, 2);
 }
+
+#[test]
+fn a_journal_that_is_closed_is_one_whole_file_though_somebody_still_reads_it() {
+    // given a reader whose connection stays open when the writer goes
+    let place = InFile::new();
+    let head = filled(&place, &[3]);
+    let mut journal = open(&place);
+    let reader = journal.reader();
+    let head = journal.append(head, &batch(head, 2)).unwrap();
+    assert_eq!(reader.read_after(0, 10).unwrap().len(), 5);
+    drop(journal);
+    // when the file is copied without its log, then every row is in the copy
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.db");
+    fs::copy(place.path(), &copy).unwrap();
+    assert_eq!(super::super::verify_file(&copy, None).unwrap().recovered.head, head);
+    assert_eq!(reader.head().unwrap(), head);
+}

@@ -154,8 +154,14 @@ pub(super) async fn load(
             // They come back as data; that such a load was tried, and why it was refused, is in the journal.
             if let (Load::ForReal(request_id, replaces), Ok(text)) = (header, String::from_utf8(bytes)) {
                 let done = broker.engine.execute(&caller.identity, request_id, kind.command(replaces, text)).await;
-                loaded.sequence =
-                    done.map_err(|refusal| drop(broker.counted(refusal))).map_or(sequence, |done| done.sequence);
+                match done {
+                    // It took effect before, under this `request_id`, or what it was compared with has changed since.
+                    Ok(done) => {
+                        (loaded.sequence, loaded.replaced) = (done.sequence, Some(replaces));
+                        return Ok(loaded);
+                    }
+                    Err(refusal) => drop(broker.counted(refusal)),
+                }
             }
             loaded.mistakes = mistakes;
             return Ok(loaded);
