@@ -96,6 +96,9 @@ fn a_reader_that_went_away_is_no_error_and_a_full_disk_is_one() {
 fn completion_is_there_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = countersign(&["completion", shell]);
-        assert!(script.status.success() && String::from_utf8_lossy(&script.stdout).contains("relinquish"), "{shell}");
+        let text = String::from_utf8_lossy(&script.stdout);
+        for command in ["relinquish", "take-over", "recertify", "end-membership", "also-approved"] {
+            assert!(script.status.success() && text.contains(command), "{shell} {command}");
+        }
     }
 }

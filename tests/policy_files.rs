@@ -1,7 +1,7 @@
 //! Policy and directory files: what parses, and what is said of what does not. The texts are part of the product.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use countersign::domain::directory::{AccountKind, AccountState, ActsFor};
+use countersign::domain::directory::{AccountKind, AccountState, ActsFor, Disabling};
 use countersign::domain::directory_file::{ParsedDirectory, parse_directory};
 use countersign::domain::policy::{ParsedPolicy, check_together, parse_policy};
 use proptest::prelude::*;
@@ -155,7 +155,7 @@ fn instants_say_their_offset_and_disabled_accounts_their_reason() {
                 until = 2027-01-31T18:00:00+02:00\ndisabled = \"on leave\"\n";
     let account = &directory(text).directory.accounts["ana"];
     assert_eq!(account.until.unwrap().to_string(), "2027-01-31T16:00:00.000Z");
-    assert_eq!(account.state, AccountState::Disabled { reason: "on leave".into() });
+    assert_eq!(account.state, AccountState::Disabled { reason: "on leave".into(), because: Disabling::Directory });
 }
 
 #[test]

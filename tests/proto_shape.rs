@@ -133,6 +133,19 @@ fn a_request_has_no_field_for_a_decision() {
     let files = api();
     assert!(message(&files, ".countersign.v1.RequestElevationRequest").is_some());
     assert_eq!(decision_fields(&files, ".countersign.v1.RequestElevationRequest"), [""; 0]);
+    assert!(message(&files, ".countersign.v1.RequestEnrolmentRequest").is_some());
+    assert_eq!(decision_fields(&files, ".countersign.v1.RequestEnrolmentRequest"), [""; 0]);
+}
+
+/// Whoever changes a person's standing can look first: every such call has a dry run. Of elevations and
+/// grants the request alone has one.
+#[test]
+fn what_changes_the_life_of_an_account_can_be_tried_first() {
+    let files = api();
+    let by_itself = ["ApproveElevation", "DenyElevation", "RelinquishGrant", "RevokeGrant", "WithdrawElevation"];
+    let without = methods(&files).filter(|method| is_mutating(method) && !by_itself.contains(&method.name()));
+    let without = without.filter(|method| !has(&files, method.input_type(), "validate_only", Type::Bool));
+    assert_eq!(without.map(MethodDescriptorProto::name).collect::<Vec<_>>(), [""; 0]);
 }
 
 /// THREATS A1: what a naive client or an attacker adds, under any number, does not arrive.
@@ -175,14 +188,28 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
     let mutating: BTreeSet<&str> =
         methods(&files).filter(|m| is_mutating(m)).map(MethodDescriptorProto::name).collect();
     let expected = [
+        "ApplyHrEvents",
         "ApproveElevation",
+        "ApproveEnrolment",
+        "CloseAccount",
+        "ConfirmMembership",
+        "CorrectAttestation",
         "DenyElevation",
+        "DenyEnrolment",
+        "EndMembership",
+        "ImportPeople",
         "LoadDirectory",
         "LoadPolicy",
+        "RecordAttestation",
+        "ReleaseBrake",
         "RelinquishGrant",
         "RequestElevation",
+        "RequestEnrolment",
+        "RetireStream",
         "RevokeGrant",
+        "StartRecertification",
         "WithdrawElevation",
+        "WithdrawEnrolment",
     ];
     assert_eq!(mutating, BTreeSet::from(expected));
     assert_eq!(mutating_without(&files), [""; 0]);

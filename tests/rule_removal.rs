@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the core is built from; a line of `[dependencies]` in Cargo.toml each.
-const CRATES: [&str; 9] =
-    ["chrono", "regex", "serde", "serde_json", "sha2", "thiserror", "toml", "toml_parser", "uuid"];
+const CRATES: [&str; 10] =
+    ["chrono", "imbl", "regex", "serde", "serde_json", "sha2", "thiserror", "toml", "toml_parser", "uuid"];
 
 /// One place of the core, and what stands there without the rule.
 struct Removal {
@@ -57,8 +57,8 @@ fn without_separation_rule_3_its_tests_fail() {
         "3",
         &[Removal {
             file: "reviewers.rs",
-            from: "if elevation.behind.contains(reviewer) || now.contains(reviewer) {",
-            to: "if reviewer.as_str().is_empty() && (elevation.behind.contains(reviewer) || now.contains(reviewer)) {",
+            from: "if reviewed.behind().contains(reviewer) || now.contains(reviewer) {",
+            to: "if reviewer.as_str().is_empty() && (reviewed.behind().contains(reviewer) || now.contains(reviewer)) {",
         }],
     );
 }
@@ -77,6 +77,25 @@ fn without_separation_rule_4_for_the_requester_its_tests_fail() {
             from: "(elevation.held_by(), terms, now.latest).map_err(first)?;",
             to: "(elevation.held_by(), terms, now.latest)\n        .unwrap_or(Rest { until: Timestamp::MAX, because: EndBecause::Duration });",
         }],
+    );
+}
+
+#[test]
+fn without_separation_rule_4_for_enrolments_its_tests_fail() {
+    removed(
+        "4",
+        &[
+            Removal {
+                file: "decide/enrolments.rs",
+                from: "standing_in_the_way(&state.organisation, enrolment, now).into_iter().next()",
+                to: "standing_in_the_way(&state.organisation, enrolment, now).into_iter().take(0).next()",
+            },
+            Removal {
+                file: "decide/enrolments.rs",
+                from: "match void_enrolment(&state.organisation, enrolment, now) {",
+                to: "match void_enrolment(&state.organisation, enrolment, now).filter(|_| false) {",
+            },
+        ],
     );
 }
 

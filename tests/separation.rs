@@ -7,6 +7,7 @@ mod world;
 
 use countersign::domain::grant::{GrantPhase, Revocation};
 use countersign::domain::refusal::Reason;
+use world::enrolments::{a_machine, a_role, a_role_of, an_account, take_over};
 use world::{Ask, NOON, Organisation, POLICY, World, assert_refused, at, span};
 
 #[test]
@@ -70,6 +71,99 @@ fn separation_rule_2_is_checked_over_all_members_when_policy_loads() {
         "requestable_by = [\"engineer\", \"auditor\"]\ndefault_duration",
     );
     assert_refused(load, Reason::RoleConflict);
+}
+
+#[test]
+fn separation_rule_2_no_enrolment_gives_a_person_both_sides() {
+    let mut world = World::new();
+    // a role for the same account, for another of the person's, and from another
+    assert_refused(world.enrol("ana", a_role("commander")), Reason::RoleConflict);
+    assert_refused(world.enrol("ana", a_role_of("ana-lab", "commander")), Reason::RoleConflict);
+    assert_refused(world.enrol("ana-lab", a_role("commander")), Reason::RoleConflict);
+    // a machine that would ask for what its owner approves, made or taken over
+    assert_refused(world.enrol("ben", a_machine("probe", &["robot"])), Reason::RoleConflict);
+    assert_refused(world.enrol("ben", take_over("bot")), Reason::RoleConflict);
+}
+
+#[test]
+fn separation_rule_2_is_checked_again_when_an_enrolment_is_approved() {
+    // given two requests of one person that exclude each other
+    let mut world = World::new();
+    let asks = world.enrol("rex", a_role("engineer")).unwrap();
+    let approves = world.enrol("rex", a_role("security")).unwrap();
+    // when both are approved, then only the first is given
+    world.approve_enrolment("omar", asks).unwrap();
+    assert_refused(world.approve_enrolment("omar", approves), Reason::NotPending);
+    let held: Vec<&str> = world.state.organisation().accounts()["rex"].roles.keys().map(AsRef::as_ref).collect();
+    assert_eq!(held, ["engineer", "revoker"]);
+}
+
+#[test]
+fn separation_rule_3_nobody_approves_an_enrolment_of_his_own_from_whatever_account() {
+    // given a role that ines owns, asked for by her, who has a second account
+    let mut world = World::new();
+    world
+        .load(|organisation| {
+            organisation.account("ines-lab", "ines");
+        })
+        .unwrap();
+    let id = world.enrol("ines", a_role("commander")).unwrap();
+    for account in ["ines", "ines-lab"] {
+        assert_refused(world.approve_enrolment(account, id), Reason::SelfApproval);
+        assert_refused(world.deny_enrolment(account, id), Reason::SelfApproval);
+    }
+    world.approve_enrolment("omar", id).unwrap();
+    assert_eq!(world.enrolment_phase(id), "APPROVED");
+}
+
+#[test]
+fn separation_rule_3_whoever_stands_in_for_a_manager_does_not_do_so_for_himself() {
+    // given sam without a manager, on the security duty that policy names for such people
+    let mut world = World::new();
+    world.load(|organisation| organisation.people.get_mut("sam").unwrap().manager = None).unwrap();
+    let from = "requires = [\"screening\"]";
+    world.load_policy(from, &format!("{from}\nmanager_missing = [\"security\"]")).unwrap();
+    let id = world.enrol("sam", a_role("auditor")).unwrap();
+    assert_refused(world.approve_enrolment("sam", id), Reason::SelfApproval);
+    world.approve_enrolment("eve", id).unwrap();
+    assert_eq!(world.enrolment_phase(id), "APPROVED");
+}
+
+#[test]
+fn separation_rule_3_neither_owner_decides_that_a_machine_changes_hands() {
+    // given a machine of odo's, that somebody whom odo manages would take over, and the other way round
+    let mut world = World::new();
+    world
+        .load(|organisation| {
+            organisation.people.get_mut("rex").unwrap().manager = Some("odo".into());
+            organisation.account("odo-lab", "odo");
+        })
+        .unwrap();
+    // then the only one who could decide is behind it
+    assert_refused(world.enrol("rex", take_over("bot")), Reason::NoApprover);
+    // the new owner does not decide either
+    let id = world.enrol("ana", take_over("bot")).unwrap();
+    for account in ["ana", "ana-lab", "odo", "odo-lab"] {
+        assert_refused(world.approve_enrolment(account, id), Reason::SelfApproval);
+    }
+    world.approve_enrolment("ines", id).unwrap();
+    assert_eq!(world.state.organisation().accounts()["bot"].person().as_str(), "ana");
+}
+
+#[test]
+fn separation_rule_3_neither_owner_approves_what_a_machine_asked_before_it_changed_hands() {
+    // given a request of odo's machine that goes to odo's manager
+    let mut world = World::new();
+    world.load(|organisation| organisation.people.get_mut("odo").unwrap().manager = Some("ines".into())).unwrap();
+    let id = Ask::managed().by("bot", &mut world).unwrap();
+    // when the manager who would approve takes the machine over
+    let over = world.enrol("ines", take_over("bot")).unwrap();
+    world.approve_enrolment("omar", over).unwrap();
+    // then neither she nor the owner before approves
+    for account in ["ines", "odo"] {
+        assert_refused(world.approve(account, id), Reason::SelfApproval);
+    }
+    assert!(world.grant_of(id).is_none());
 }
 
 #[test]
@@ -195,4 +289,45 @@ fn separation_rule_4_approvers_are_checked_again_when_a_scheduled_grant_starts()
     let phase = world.grant_of(id).unwrap().phase.clone();
     assert!(matches!(phase, GrantPhase::Revoked { because: Revocation::ApprovalVoid { .. }, .. }), "{phase:?}");
     assert!(!world.may("ana", "db.schema", "prod/eu/db/orders"));
+}
+
+#[test]
+fn separation_rule_4_an_enrolment_is_checked_again_at_its_last_approval() {
+    // given an account that needs training, asked for while pia's held, and decided after it lapsed; no timer ran
+    let mut world = World::new();
+    world
+        .load(|organisation| {
+            let attested = "2025-11-22T12:10:00Z"; // 365 days before 12:10
+            organisation.people.get_mut("pia").unwrap().attestations.insert("training".into(), attested.into());
+        })
+        .unwrap();
+    let from = "requires = [\"screening\"]";
+    world.load_policy(from, "requires = [\"screening\", \"training\"]").unwrap();
+    let id = world.enrol("pia", an_account()).unwrap();
+    world.pass("10m");
+    assert_refused(world.approve_enrolment("ines", id), Reason::RequirementLapsed);
+    assert!(!world.state.organisation().accounts().contains_key("pia"));
+}
+
+#[test]
+fn separation_rule_4_an_approval_of_an_enrolment_is_struck_out_before_anything_is_given() {
+    // given a role with an owner, approved by the manager's stand-in, who lapses before the owner decides; no timer ran
+    let mut world = World::new();
+    world
+        .load(|organisation| {
+            let attested = "2025-11-22T12:10:00Z";
+            organisation.people.get_mut("sam").unwrap().attestations.insert("training".into(), attested.into());
+        })
+        .unwrap();
+    let from = "requires = [\"screening\"]";
+    world.load_policy(from, &format!("{from}\nmanager_missing = [\"security\"]")).unwrap();
+    let id = world.enrol("olga", a_role("commander")).unwrap();
+    world.approve_enrolment("sam", id).unwrap();
+    world.pass("10m");
+    // when the owner decides, then the first stage is open again, and nothing is given
+    assert_refused(world.approve_enrolment("ines", id), Reason::StageNotOpen);
+    world.approve_enrolment("eve", id).unwrap();
+    world.approve_enrolment("ines", id).unwrap();
+    let approved = world.state.organisation().accounts()["olga"].roles["commander"].approved.clone().unwrap();
+    assert_eq!(approved.persons.iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["eve", "ines"]);
 }

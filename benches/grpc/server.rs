@@ -11,7 +11,7 @@ use countersign::domain::decide::Files;
 use countersign::engine::{Engine, Settings, Store, initialise};
 use countersign::server::assembly::start;
 use countersign::server::config::{ServeOverrides, ServeSettings, parse};
-use countersign::server::listener::{ListenerSettings, listen};
+use countersign::server::listener::{ListenerSettings, Speaks, listen};
 use countersign::server::metrics::Metrics;
 use countersign::server::tls::TlsStore;
 use tonic::service::Routes;
@@ -33,6 +33,7 @@ pub fn broker(folder: &Path, grants: u64) {
     let clock = running.engine().clone();
     let tls = TlsStore::load(settings.tls, Arc::new(move || clock.latest())).unwrap();
     let listener = ListenerSettings {
+        speaks: Speaks::Grpc,
         address: settings.listen,
         runtimes: settings.runtimes,
         limits: settings.limits,

@@ -2,24 +2,63 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::change::ChangeArguments;
 use super::failure::{Exit, Ran};
 use super::json;
 use super::load::{self, LoadArguments, Which};
+use super::membership::{membership_text, next_steps, origin_text};
 use super::session::{Session, all_pages};
 use super::table::{card, rows};
-use super::text::{when, word};
+use super::text::{reason_text, when, word};
+use super::whoami::standing_lines;
 use crate::domain::time::Timestamp;
-use crate::wire::v1::{Account, AccountKind, GetAccountRequest, GetPersonRequest, ListAccountsRequest, Person};
+use crate::wire::v1::{
+    Account, AccountKind, CloseAccountRequest, EndMembershipRequest, GetAccountRequest, GetPersonRequest,
+    ListAccountsRequest, Person,
+};
 
 /// `account …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AccountCommand {
     /// The accounts that you may see
+    #[command(visible_alias = "ls")]
     List(ListArguments),
     /// One account, and the person behind it
     Show(ShowArguments),
+    /// End a membership before its time
+    EndMembership(EndMembershipArguments),
+    /// Close a service account, for ever
+    Close(CloseArguments),
     /// Replace the directory by a file, once you have seen what that takes away
     Load(LoadArguments),
+}
+
+/// `account end-membership`.
+#[derive(Debug, Clone, Args)]
+pub struct EndMembershipArguments {
+    /// The account's id
+    pub account: String,
+    /// The role
+    pub role: String,
+    /// Why, for the record
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `account close`.
+#[derive(Debug, Clone, Args)]
+pub struct CloseArguments {
+    /// The service account's id
+    pub account: String,
+    /// Why, for the record
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
 }
 
 /// `account list`.
@@ -62,6 +101,8 @@ pub async fn run(session: &mut Session<'_>, command: AccountCommand) -> Ran {
     match command {
         AccountCommand::List(arguments) => list(session, arguments).await,
         AccountCommand::Show(arguments) => show(session, arguments).await,
+        AccountCommand::EndMembership(arguments) => end_membership(session, arguments).await,
+        AccountCommand::Close(arguments) => close(session, arguments).await,
         AccountCommand::Load(arguments) => load::run(session, Which::Directory, arguments).await,
     }
 }
@@ -106,6 +147,40 @@ async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
     Ok(Exit::Yes)
 }
 
+/// Ends a membership, and tells what hung on it.
+///
+/// # Errors
+/// If the broker refuses.
+pub async fn end_membership(session: &mut Session<'_>, arguments: EndMembershipArguments) -> Ran {
+    let change = arguments.change;
+    let request = EndMembershipRequest {
+        request_id: change.id(),
+        account: arguments.account,
+        role: arguments.role,
+        reason: arguments.reason,
+        validate_only: change.dry_run,
+    };
+    let answer = session.client.end_membership(request.clone()).await;
+    let answer = change.answered(session, answer, &request.request_id)?;
+    let done =
+        format!("{} no longer holds {}; `countersign enrol role` asks for it anew", request.account, request.role);
+    change.told(session, answer.effects.as_ref(), || json::of(&answer), &done)
+}
+
+async fn close(session: &mut Session<'_>, arguments: CloseArguments) -> Ran {
+    let change = arguments.change;
+    let request = CloseAccountRequest {
+        request_id: change.id(),
+        account: arguments.account,
+        reason: arguments.reason,
+        validate_only: change.dry_run,
+    };
+    let answer = session.client.close_account(request.clone()).await;
+    let answer = change.answered(session, answer, &request.request_id)?;
+    let done = format!("{} is closed; its id is nobody else's for ever", request.account);
+    change.told(session, answer.effects.as_ref(), || json::of(&answer), &done)
+}
+
 const HEADING: [&str; 5] = ["account", "kind", "person", "roles", "state"];
 
 fn row(account: &Account) -> Vec<String> {
@@ -121,7 +196,7 @@ fn row(account: &Account) -> Vec<String> {
 
 fn state_text(account: &Account) -> String {
     let state = word(account.state().as_str_name(), "ACCOUNT_STATE_");
-    if account.state_reason.is_empty() { state } else { format!("{state}: {}", word(&account.state_reason, "")) }
+    if account.state_reason.is_empty() { state } else { format!("{state}: {}", reason_text(&account.state_reason)) }
 }
 
 fn account_card(width: u16, account: &Account, person: Option<&Person>, now: Timestamp) -> String {
@@ -139,17 +214,20 @@ fn account_card(width: u16, account: &Account, person: Option<&Person>, now: Tim
         ("identity", account.identities.join(" ")),
     ];
     for membership in &account.memberships {
-        lines.push(("role", format!("{}{}", membership.role, until(membership.end_time.as_ref(), "until"))));
+        lines.push(("role", membership_text(membership, now)));
+        let approved_by = &membership.approved_by;
+        lines.push(("held", origin_text(membership.since_time.as_ref(), &membership.enrolment_id, approved_by)));
     }
     lines.push(("checks", account.audience.join(" ")));
     if let Some(person) = person {
-        lines.push(("manager", person.manager.clone()));
+        lines.extend(standing_lines(person, now));
         lines.push(("employment", word(person.employment_state().as_str_name(), "EMPLOYMENT_STATE_")));
         for attestation in &person.attestations {
             let lapses = until(attestation.lapse_time.as_ref(), "lapses");
             lines.push(("proved", format!("{}{lapses}", attestation.requirement)));
         }
     }
+    lines.extend(next_steps(account).into_iter().map(|step| ("next", step)));
     card(width, &lines)
 }
 
@@ -168,7 +246,11 @@ mod tests {
             state_reason: "NOT_IN_DIRECTORY".into(),
             person: "ana".into(),
             identities: vec!["spiffe://northwind.example/person/ana".into()],
-            memberships: vec![Membership { role: "db-engineer".into(), end_time: Some(sample::at(86_400)) }],
+            memberships: vec![Membership {
+                role: "db-engineer".into(),
+                end_time: Some(sample::at(86_400)),
+                ..Default::default()
+            }],
             ..Default::default()
         };
         let person = Person {
@@ -189,6 +271,7 @@ mod tests {
         person      ana
         identity    spiffe://northwind.example/person/ana
         role        db-engineer, until 2026-11-23 22:00:00Z (in 1d)
+        held        since before the broker, by the directory's file
         manager     ines
         employment  employed
         proved      annual-training, lapses 2026-11-24 22:00:00Z (in 2d)

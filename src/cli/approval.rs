@@ -16,8 +16,8 @@ pub struct ApprovalText {
 #[error("the text to approve is not in a form that this version can show; nothing was approved")]
 pub struct Unreadable;
 
-/// The keys that have a place of their own on the card. Every other one is shown as it is.
-const PLACED: [&str; 14] = [
+/// The keys of an elevation that have a place of their own on its card. Every other one is shown as it is.
+pub const ELEVATION_KEYS: [&str; 14] = [
     "id",
     "who",
     "person",
@@ -32,6 +32,21 @@ const PLACED: [&str; 14] = [
     "ticket",
     "extends",
     "emergency",
+];
+
+/// The same of an enrolment.
+pub const ENROLMENT_KEYS: [&str; 11] = [
+    "id",
+    "who",
+    "person",
+    "asks_for",
+    "account",
+    "roles",
+    "identities",
+    "audience",
+    "acts_for",
+    "terms",
+    "justification",
 ];
 
 impl ApprovalText {
@@ -67,8 +82,8 @@ impl ApprovalText {
     }
 
     /// What a later broker may have added: shown too, so that nothing is approved unseen.
-    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
-        let placed = |key: &str| PLACED.contains(&key);
+    pub fn others<'a>(&'a self, placed: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let placed = |key: &str| placed.contains(&key);
         self.lines.iter().filter(move |(key, _)| !placed(key)).map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
@@ -92,7 +107,7 @@ mod tests {
     #[test]
     fn a_key_that_is_not_known_is_kept_to_be_shown() {
         let read = ApprovalText::read(&review("who: \"ana\"\ntenant: \"acme\"\n")).unwrap();
-        assert_eq!(read.others().collect::<Vec<_>>(), [("tenant", "acme")]);
+        assert_eq!(read.others(&ELEVATION_KEYS).collect::<Vec<_>>(), [("tenant", "acme")]);
     }
 
     #[test]
@@ -113,9 +128,9 @@ mod tests {
     #[test]
     fn the_text_that_the_core_makes_is_read_whole() {
         let mut text = String::new();
-        for key in PLACED {
+        for key in ELEVATION_KEYS {
             text.push_str(&format!("{key}: \"x\"\n"));
         }
-        assert_eq!(ApprovalText::read(&review(&text)).unwrap().others().count(), 0);
+        assert_eq!(ApprovalText::read(&review(&text)).unwrap().others(&ELEVATION_KEYS).count(), 0);
     }
 }

@@ -1,13 +1,11 @@
 //! `show`: one request, decision first, on 40 columns.
 
-use super::approval::{ApprovalText, Unreadable};
+use super::approval::{ApprovalText, ELEVATION_KEYS, Unreadable};
+use super::review_card::{Standing, said};
 use super::table::card;
 use super::text::{ending, instant, quoted, relative, span, when, word};
 use crate::domain::time::{Span, Timestamp};
-use crate::wire::v1::{
-    Decision, DecisionKind, Elevation, ElevationState, Grant, GrantState, Lapse, LapseKind, Review, ReviewContext,
-    Scope,
-};
+use crate::wire::v1::{Elevation, ElevationState, Grant, GrantState, Lapse, LapseKind, Review, ReviewContext, Scope};
 
 /// The whole card.
 ///
@@ -42,6 +40,19 @@ pub fn state_word(elevation: &Elevation) -> String {
     word(elevation.state().as_str_name(), "ELEVATION_STATE_")
 }
 
+fn standing(elevation: &Elevation, review: &Review, now: Timestamp) -> Vec<(&'static str, String)> {
+    let standing = Standing {
+        state: state_word(elevation),
+        is_pending: elevation.state() == ElevationState::Pending,
+        create_time: elevation.create_time.as_ref(),
+        closing: elevation.closing.as_ref(),
+        review,
+    };
+    let mut lines = standing.lines(now);
+    lines.push(("grant", elevation.grant_id.clone()));
+    lines
+}
+
 /// What is decided on, from the text alone.
 fn asked(text: &ApprovalText) -> Vec<(&str, String)> {
     let (who, person, on_behalf_of) = (text.value("who"), text.value("person"), text.value("on_behalf_of"));
@@ -61,51 +72,8 @@ fn asked(text: &ApprovalText) -> Vec<(&str, String)> {
         ("emergency", emergency.to_owned()),
         ("under", text.value("entitlement").to_owned()),
     ];
-    lines.extend(text.others().map(|(key, value)| (key, quoted(value))));
+    lines.extend(text.others(&ELEVATION_KEYS).map(|(key, value)| (key, quoted(value))));
     lines
-}
-
-fn standing(elevation: &Elevation, review: &Review, now: Timestamp) -> Vec<(&'static str, String)> {
-    let mut lines = vec![("state", state_word(elevation)), ("asked", when(elevation.create_time.as_ref(), now))];
-    if elevation.state() == ElevationState::Pending {
-        lines.push(("open until", when(review.deadline.as_ref(), now)));
-    }
-    for (number, stage) in (1_u32..).zip(&review.stages) {
-        let open = if number == review.open_stage { ", open now" } else { "" };
-        let by = stage.by.join(" or ");
-        lines.push(("needs", format!("{} of {} by {by}{open}", stage.approved_count, stage.required_count)));
-    }
-    lines.extend(review.decisions.iter().map(|decision| ("decided", decided(decision, now))));
-    for missing in review.no_approver.iter().flat_map(|no_approver| &no_approver.missing) {
-        let by = missing.by.join(" or ");
-        lines.push(("nobody", format!("stage {} lacks {} by {by}", missing.stage, missing.missing_count)));
-    }
-    if let Some(closing) = &elevation.closing {
-        let cause = word(&closing.cause, "");
-        lines.push(("closed", format!("{}, by {}: {cause}", when(closing.time.as_ref(), now), closing.actor)));
-        lines.push(("they said", said(&closing.comment)));
-    }
-    lines.push(("grant", elevation.grant_id.clone()));
-    lines
-}
-
-fn decided(decision: &Decision, now: Timestamp) -> String {
-    let verb = match decision.kind() {
-        DecisionKind::Approved => "approved",
-        DecisionKind::Denied => "denied",
-        DecisionKind::Unspecified => "decided",
-    };
-    let mut text = format!("{verb} by {} ({})", decision.person, decision.role);
-    if let Some(time) = decision.time.as_ref().and_then(instant) {
-        text.push_str(&format!(", {}", relative(time, now)));
-    }
-    if let Some(struck_out) = &decision.struck_out {
-        text.push_str(&format!("; no longer counts: {}", word(&struck_out.reason, "")));
-    }
-    if !decision.comment.is_empty() {
-        text.push_str(&format!(": {}", quoted(&decision.comment)));
-    }
-    text
 }
 
 /// What they hold already, and what is unusual.
@@ -150,10 +118,6 @@ fn lapse_text(lapse: &Lapse, now: Timestamp) -> String {
 
 fn scope_text(scope: &Scope) -> String {
     format!("{} on {}", scope.actions.join(" "), scope.resources.join(" "))
-}
-
-fn said(words: &str) -> String {
-    if words.is_empty() { String::new() } else { quoted(words) }
 }
 
 /// One line for a list of requests.

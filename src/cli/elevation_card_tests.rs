@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::sample;
-use crate::wire::v1::{Closing, MissingApprovers, NoApprover, RecentElevation, StruckOut};
+use crate::wire::v1::{Closing, Decision, DecisionKind, MissingApprovers, NoApprover, RecentElevation, StruckOut};
 
 fn context() -> ReviewContext {
     ReviewContext {

@@ -30,9 +30,13 @@ macro_rules! named {
 }
 
 named! {
-    Account ApproveElevationResponse CheckAccessResponse Elevation ElevationEvent EntitlementOffer Event
-    ExplainCheckResponse ExplainElevationResponse GetElevationResponse Grant GrantEvent LoadDirectoryResponse
-    LoadPolicyResponse Person Policy RequestElevationResponse WhoAmIResponse
+    Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
+    CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse Effects Elevation ElevationEvent
+    EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
+    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse
+    LoadDirectoryResponse LoadPolicyResponse Person Policy Recertification RecordAttestationResponse
+    ReleaseBrakeResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
+    StartRecertificationResponse WhoAmIResponse
 }
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).ok());
@@ -95,7 +99,8 @@ fn member(message: &DynamicMessage, field: &FieldDescriptor) -> (String, Value) 
     }
     let value = json(&message.get_field(field), &field.kind());
     // JSON within JSON: as what it is, not as a string of it.
-    match (name.strip_suffix("_json"), &value) {
+    let inner = name.strip_suffix("_json").filter(|_| field.kind() == Kind::String);
+    match (inner, &value) {
         (Some(name), Value::String(text)) => (name.to_owned(), serde_json::from_str(text).unwrap_or(value)),
         _ => (name.to_owned(), value),
     }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::effects::effect_lines;
 use super::failure::{Exit, Failure, Ran, read_file};
 use super::json::{self, hexadecimal};
 use super::session::Session;
 use super::table::card;
-use super::text::{ending, when};
 use super::values;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
@@ -134,33 +134,6 @@ pub fn mistake_lines(name: &str, level: &str, mistakes: &[Mistake]) -> String {
             format!("{name}:{place} {level}: {path}{}{wanted}\n", mistake.text)
         })
         .collect()
-}
-
-fn effect_lines(effects: &Effects, now: Timestamp) -> Vec<(&'static str, String)> {
-    let mut lines = Vec::new();
-    for cancelled in &effects.cancelled_elevations {
-        let (id, who) = (ending(&cancelled.elevation_id), &cancelled.requester_account);
-        lines.push(("cancels", format!("request {id} of {who}: {}", cancelled.cause)));
-    }
-    for voided in &effects.voided_approvals {
-        let id = ending(&voided.elevation_id);
-        lines.push(("voids", format!("approval by {} of {id}: {}", voided.person, voided.cause)));
-    }
-    for shortened in &effects.shortened_grants {
-        let (id, end) = (ending(&shortened.grant_id), when(shortened.new_end_time.as_ref(), now));
-        lines.push(("shortens", format!("grant {id} of {} to {end}: {}", shortened.holder_account, shortened.cause)));
-    }
-    for revoked in &effects.revoked_grants {
-        let id = ending(&revoked.grant_id);
-        lines.push(("revokes", format!("grant {id} of {}: {}", revoked.holder_account, revoked.cause)));
-    }
-    if effects.omitted_count > 0 {
-        lines.push(("and", format!("{} more", effects.omitted_count)));
-    }
-    if lines.is_empty() {
-        lines.push(("takes away", "nothing".to_owned()));
-    }
-    lines
 }
 
 impl From<LoadPolicyResponse> for Loaded {

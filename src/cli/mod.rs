@@ -5,23 +5,37 @@
 
 pub mod account;
 pub mod approval;
+pub mod approve;
+pub mod attest;
 pub mod audit;
 pub mod certificates;
+pub mod change;
 pub mod check;
 pub mod context;
 pub mod demo;
 pub mod dev;
+pub mod effects;
 pub mod elevation_card;
+pub mod enrol;
+pub mod enrolment_card;
 pub mod errors;
 pub mod failure;
+pub mod found;
 pub mod grants;
+pub mod hr;
+mod hr_feed;
+pub mod hr_file;
+mod hr_hold;
 pub mod init;
 pub mod json;
 pub mod load;
+pub mod membership;
 pub mod output;
 pub mod policy;
+pub mod recertify;
 pub mod request;
 pub mod review;
+pub mod review_card;
 #[cfg(test)]
 mod sample;
 pub mod serve;
@@ -30,6 +44,7 @@ pub mod table;
 pub mod text;
 pub mod values;
 pub mod wait;
+pub mod wait_enrolled;
 pub mod whoami;
 
 use std::ffi::OsString;
@@ -78,15 +93,15 @@ pub enum Command {
     Entitlements(whoami::EntitlementsArguments),
     /// Ask for an entitlement
     Request(request::RequestArguments),
-    /// Requests that wait for you
+    /// Requests and enrolments that wait for you
     Inbox(review::InboxArguments),
-    /// One request, with what a reviewer should know
+    /// One request or enrolment, with what a reviewer should know
     Show(review::ShowArguments),
-    /// Approve one request, after reading it
-    Approve(review::ApproveArguments),
-    /// Deny a request
+    /// Approve one request or enrolment, after reading it
+    Approve(approve::ApproveArguments),
+    /// Deny a request or enrolment
     Deny(review::DenyArguments),
-    /// Take your request back
+    /// Take your request or enrolment back
     Withdraw(review::WithdrawArguments),
     /// The grants that you hold
     Grants(grants::GrantsArguments),
@@ -98,6 +113,20 @@ pub enum Command {
     Revoke(grants::RevokeArguments),
     /// Whether a subject may do something now: exits 0 to allow, 3 to deny
     Check(check::CheckArguments),
+    /// Ask for an account, a role or a machine, or to keep or restore one
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
+    /// What you asked for by `enrol`
+    Enrolments(enrol::EnrolmentsArguments),
+    /// Record what people have proved
+    #[command(subcommand)]
+    Attest(attest::AttestCommand),
+    /// What HR says: who joins, moves and leaves
+    #[command(subcommand)]
+    Hr(hr::HrCommand),
+    /// Rounds in which the holders of a role are confirmed, or end
+    #[command(subcommand)]
+    Recertify(recertify::RecertifyCommand),
     /// Accounts, and the directory
     #[command(subcommand)]
     Account(account::AccountCommand),
@@ -182,7 +211,7 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Request(arguments) => request::request(session, arguments).await,
         Command::Inbox(arguments) => review::inbox(session, &arguments).await,
         Command::Show(arguments) => review::show(session, arguments).await,
-        Command::Approve(arguments) => review::approve(session, arguments).await,
+        Command::Approve(arguments) => approve::approve(session, arguments).await,
         Command::Deny(arguments) => review::deny(session, arguments).await,
         Command::Withdraw(arguments) => review::withdraw(session, arguments).await,
         Command::Grants(arguments) => grants::grants(session, arguments).await,
@@ -190,6 +219,11 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Relinquish(arguments) => grants::relinquish(session, arguments).await,
         Command::Revoke(arguments) => grants::revoke(session, arguments).await,
         Command::Check(arguments) => check::check(session, arguments).await,
+        Command::Enrol(command) => enrol::run(session, command).await,
+        Command::Enrolments(arguments) => enrol::enrolments(session, &arguments).await,
+        Command::Attest(command) => attest::run(session, command).await,
+        Command::Hr(command) => hr::run(session, command).await,
+        Command::Recertify(command) => recertify::run(session, command).await,
         Command::Account(command) => account::run(session, command).await,
         Command::Policy(command) => policy::run(session, command).await,
         Command::Audit(command) => audit::run(session, command).await,

@@ -172,6 +172,8 @@ impl Findings {
         match file {
             SourceFile::Policy => &self.policy,
             SourceFile::Directory => &self.directory,
+            // `policy check` reads none.
+            SourceFile::People => "",
         }
     }
 

@@ -1,20 +1,23 @@
-//! `inbox`, `show`, `approve`, `deny`, `withdraw`. An approval is of one request, of what was shown, and typed by hand or
-//! bound to a digest: there is no `--yes` (THREATS A16).
+//! `inbox`, `show`, `deny`, `withdraw`: of requests for access and of enrolments alike.
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
-use super::approval::ApprovalText;
-use super::elevation_card::{ELEVATION_HEADING, elevation_card, elevation_row, state_word};
+use super::change::ChangeArguments;
+use super::elevation_card::{ELEVATION_HEADING, elevation_row, state_word};
+use super::enrol;
+use super::enrolment_card::{self, ENROLMENT_HEADING, enrolment_row};
 use super::failure::{Exit, Failure, Ran};
+use super::found::{Found, find, is_without_account};
 use super::json;
 use super::session::{Session, all_pages};
 use super::table::rows;
-use super::text::{ending, instant, relative};
+use super::text::ending;
 use super::values;
-use crate::domain::ids::Digest;
+use crate::domain::time::Timestamp;
 use crate::wire::v1::{
-    ApproveElevationRequest, ApproveElevationResponse, DenyElevationRequest, Elevation, ElevationRelation,
-    ElevationState, GetElevationRequest, GetElevationResponse, ListElevationsRequest, WithdrawElevationRequest,
+    DenyElevationRequest, DenyEnrolmentRequest, Effects, Elevation, ElevationRelation, ElevationState, Enrolment,
+    EnrolmentRelation, ListElevationsRequest, WithdrawElevationRequest, WithdrawEnrolmentRequest,
 };
 
 /// `inbox`.
@@ -44,34 +47,23 @@ pub enum Relation {
 /// `show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArguments {
-    /// The request, or a unique ending of its id
-    pub elevation: String,
-}
-
-/// `approve`.
-#[derive(Debug, Clone, Args)]
-pub struct ApproveArguments {
-    /// The request, or a unique ending of its id. One at a time
-    pub elevation: String,
-    /// SHA-256 of the text that was read, as `show` prints it; without a terminal there is no other way
-    #[arg(long, value_parser = values::digest, value_name = "SHA256")]
-    pub digest: Option<Digest>,
-    /// A word for the record
-    #[arg(long, short = 'm', value_name = "TEXT")]
-    pub comment: Option<String>,
-    /// The id of this call: the same one is the same approval
-    #[arg(long, value_parser = values::request_id, value_name = "UUID")]
-    pub request_id: Option<String>,
+    /// The request or enrolment, or a unique ending of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
 }
 
 /// `deny`.
 #[derive(Debug, Clone, Args)]
 pub struct DenyArguments {
-    /// The request, or a unique ending of its id
-    pub elevation: String,
+    /// The request or enrolment, or a unique ending of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
     /// Why, for the requester to read
     #[arg(long, short, value_name = "TEXT")]
     pub reason: String,
+    /// Of an enrolment: change nothing; tell what it would bring about
+    #[arg(long)]
+    pub dry_run: bool,
     /// The id of this call: the same one is the same denial
     #[arg(long, value_parser = values::request_id, value_name = "UUID")]
     pub request_id: Option<String>,
@@ -80,8 +72,12 @@ pub struct DenyArguments {
 /// `withdraw`.
 #[derive(Debug, Clone, Args)]
 pub struct WithdrawArguments {
-    /// Your request, or a unique ending of its id
-    pub elevation: String,
+    /// Your request or enrolment, or a unique ending of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Of an enrolment: change nothing; tell what it would bring about
+    #[arg(long)]
+    pub dry_run: bool,
     /// The id of this call: the same one is the same withdrawal
     #[arg(long, value_parser = values::request_id, value_name = "UUID")]
     pub request_id: Option<String>,
@@ -92,21 +88,22 @@ pub struct WithdrawArguments {
 /// # Errors
 /// If the broker cannot be asked.
 pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran {
-    let relation = match arguments.of {
-        Relation::Review => ElevationRelation::CanReview,
-        Relation::Mine => ElevationRelation::Requested,
-        Relation::Reviewed => ElevationRelation::Reviewed,
-        Relation::Visible => ElevationRelation::Visible,
+    let (relation, of_enrolments) = match arguments.of {
+        Relation::Review => (ElevationRelation::CanReview, EnrolmentRelation::CanReview),
+        Relation::Mine => (ElevationRelation::Requested, EnrolmentRelation::Requested),
+        Relation::Reviewed => (ElevationRelation::Reviewed, EnrolmentRelation::Reviewed),
+        Relation::Visible => (ElevationRelation::Visible, EnrolmentRelation::Unspecified),
     };
     let closed_too = arguments.all || arguments.of == Relation::Reviewed;
-    let states = if closed_too { Vec::new() } else { vec![ElevationState::Pending.into()] };
-    let request = ListElevationsRequest { relation: relation.into(), states, ..Default::default() };
-    let elevations = all_pages!(session.client, list_elevations, request, elevations);
+    // Who has no account, or a disabled one, has enrolments alone.
+    let elevations = match elevations(session, relation, closed_too).await {
+        Err(failure) if is_without_account(&failure) => Vec::new(),
+        elevations => elevations?,
+    };
+    let enrolments = enrol::list(session, of_enrolments, closed_too).await?;
     let now = session.now;
-    let row = |elevation: &Elevation| elevation_row(elevation, now);
-    let text = |width| rows(width, &ELEVATION_HEADING, elevations.iter().map(row).collect());
-    session.output.data(text, || json::list(&elevations))?;
-    if elevations.is_empty() && !session.output.is_json() {
+    session.output.data(|width| tables(width, &elevations, &enrolments, now), || both(&elevations, &enrolments))?;
+    if elevations.is_empty() && enrolments.is_empty() && !session.output.is_json() {
         session.output.note("nothing waits here");
     }
     Ok(Exit::Yes)
@@ -117,56 +114,10 @@ pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran
 /// # Errors
 /// If there is no such request, or it cannot be shown whole.
 pub async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
-    let found = session.client.get_elevation(GetElevationRequest { elevation_id: arguments.elevation }).await?;
-    let page = page(session, &found, session.output.width())?;
-    session.output.data(|_| page, || shown_json(&found))?;
-    Ok(Exit::Yes)
-}
-
-/// The answer, with the digest that this client computed: the one that `approve --digest` wants.
-fn shown_json(found: &GetElevationResponse) -> serde_json::Value {
-    let mut value = json::of(found);
-    let review = found.elevation.clone().unwrap_or_default().review.unwrap_or_default();
-    let digest = Digest::of(review.approval_text.as_bytes()).to_string();
-    if let Some(object) = value.as_object_mut() {
-        object.insert("approval_digest".to_owned(), digest.into());
-    }
-    value
-}
-
-/// Runs `approve`.
-///
-/// # Errors
-/// If it is not confirmed, or the broker refuses.
-pub async fn approve(session: &mut Session<'_>, arguments: ApproveArguments) -> Ran {
-    let found = session.client.get_elevation(GetElevationRequest { elevation_id: arguments.elevation }).await?;
-    let elevation = found.elevation.clone().unwrap_or_default();
-    let text = ApprovalText::read(&elevation.review.clone().unwrap_or_default());
-    let text = text.map_err(|error| Failure::Failed(error.to_string()))?;
-    if text.value("id") != elevation.id {
-        let failure = "the text to approve is of another request than was asked for; nothing was approved";
-        return Err(Failure::Failed(failure.to_owned()));
-    }
-    let digest = match arguments.digest {
-        // The broker compares it, so that another text has one reason on every surface, and is on record.
-        Some(digest) => digest,
-        None => {
-            confirm(session, &found)?;
-            text.digest()
-        }
-    };
-    let request = ApproveElevationRequest {
-        request_id: Session::request_id(arguments.request_id.as_ref()),
-        elevation_id: elevation.id,
-        approval_digest: digest.bytes().to_vec(),
-        comment: arguments.comment.unwrap_or_default(),
-    };
-    let answer = match session.client.approve_elevation(request.clone()).await {
-        Ok(answer) => answer,
-        Err(error) => return Err(session.failed(error, &request.request_id)),
-    };
-    let now = session.now;
-    session.output.data(|_| approved(&answer, now), || json::of(&answer))?;
+    let found = find(session, &arguments.id).await?;
+    let page = found.page(session.output.width(), session.now);
+    let page = page.map_err(|error| Failure::Failed(error.to_string()))?;
+    session.output.data(|_| page, || found.json())?;
     Ok(Exit::Yes)
 }
 
@@ -175,14 +126,26 @@ pub async fn approve(session: &mut Session<'_>, arguments: ApproveArguments) -> 
 /// # Errors
 /// If the broker refuses.
 pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
-    let request = DenyElevationRequest {
-        request_id: Session::request_id(arguments.request_id.as_ref()),
-        elevation_id: whole_id(session, arguments.elevation).await?,
-        reason: arguments.reason,
-    };
-    match session.client.deny_elevation(request.clone()).await {
-        Ok(answer) => closed(session, &answer.elevation.unwrap_or_default()),
-        Err(error) => Err(session.failed(error, &request.request_id)),
+    let change = ChangeArguments { dry_run: arguments.dry_run, request_id: arguments.request_id };
+    // An ending names one thing only as long as no other ends so: what changes something names it whole.
+    let found = find(session, &arguments.id).await?;
+    let (id, reason, request_id) = (found.id(), arguments.reason, change.id());
+    match found {
+        Found::Elevation(_) => {
+            not_tried(&change)?;
+            let request = DenyElevationRequest { request_id: request_id.clone(), elevation_id: id, reason };
+            let answer = session.client.deny_elevation(request).await;
+            let elevation = change.answered(session, answer, &request_id)?.elevation.unwrap_or_default();
+            closed(session, &elevation.id, &state_word(&elevation), json::of(&elevation))
+        }
+        Found::Enrolment(_) => {
+            let validate_only = change.dry_run;
+            let request =
+                DenyEnrolmentRequest { request_id: request_id.clone(), enrolment_id: id, reason, validate_only };
+            let answer = session.client.deny_enrolment(request).await;
+            let answer = change.answered(session, answer, &request_id)?;
+            enrolment_closed(session, &change, answer.enrolment, answer.effects)
+        }
     }
 }
 
@@ -191,71 +154,85 @@ pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
 /// # Errors
 /// If the broker refuses.
 pub async fn withdraw(session: &mut Session<'_>, arguments: WithdrawArguments) -> Ran {
-    let request = WithdrawElevationRequest {
-        request_id: Session::request_id(arguments.request_id.as_ref()),
-        elevation_id: whole_id(session, arguments.elevation).await?,
-    };
-    match session.client.withdraw_elevation(request.clone()).await {
-        Ok(answer) => closed(session, &answer.elevation.unwrap_or_default()),
-        Err(error) => Err(session.failed(error, &request.request_id)),
+    let change = ChangeArguments { dry_run: arguments.dry_run, request_id: arguments.request_id };
+    let found = find(session, &arguments.id).await?;
+    let (id, request_id) = (found.id(), change.id());
+    match found {
+        Found::Elevation(_) => {
+            not_tried(&change)?;
+            let request = WithdrawElevationRequest { request_id: request_id.clone(), elevation_id: id };
+            let answer = session.client.withdraw_elevation(request).await;
+            let elevation = change.answered(session, answer, &request_id)?.elevation.unwrap_or_default();
+            closed(session, &elevation.id, &state_word(&elevation), json::of(&elevation))
+        }
+        Found::Enrolment(_) => {
+            let request = WithdrawEnrolmentRequest {
+                request_id: request_id.clone(),
+                enrolment_id: id,
+                reason: String::new(),
+                validate_only: change.dry_run,
+            };
+            let answer = session.client.withdraw_enrolment(request).await;
+            let answer = change.answered(session, answer, &request_id)?;
+            enrolment_closed(session, &change, answer.enrolment, answer.effects)
+        }
     }
 }
 
-/// An ending names one thing only as long as no other ends so: what changes something names it whole.
-async fn whole_id(session: &Session<'_>, elevation_id: String) -> Result<String, Failure> {
-    let found = session.client.get_elevation(GetElevationRequest { elevation_id }).await?;
-    Ok(found.elevation.unwrap_or_default().id)
-}
-
-fn page(session: &Session<'_>, found: &GetElevationResponse, width: u16) -> Result<String, Failure> {
-    let elevation = found.elevation.clone().unwrap_or_default();
-    elevation_card(width, &elevation, found.context.as_ref(), session.now)
-        .map_err(|error| Failure::Failed(error.to_string()))
-}
-
-/// Shows what is to be approved, and has the approver type the end of its id: a `yes` comes too easily.
-fn confirm(session: &mut Session<'_>, found: &GetElevationResponse) -> Result<(), Failure> {
-    if !session.output.can_ask() {
-        let text = "there is no terminal to ask at: add `--digest`, as `countersign show` prints it";
-        return Err(Failure::Usage(text.to_owned()));
-    }
-    let page = page(session, found, session.output.width())?;
-    session.output.note(&page);
-    let id = found.elevation.clone().unwrap_or_default().id;
-    let last: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
-    let answer = session.output.ask(&format!("to approve this, type the last four digits of its id ({last}):"))?;
-    if answer.is_some_and(|answer| is_confirmed(&answer, &id)) {
+/// Only enrolments can be tried: what ends a request for access is told by its text.
+fn not_tried(change: &ChangeArguments) -> Result<(), Failure> {
+    if !change.dry_run {
         return Ok(());
     }
-    Err(Failure::Declined("nothing was approved".to_owned()))
+    Err(Failure::Usage("only an enrolment can be tried: this is a request for access".to_owned()))
 }
 
-/// Whether what was typed is an ending of the id, of at least four digits.
-fn is_confirmed(answer: &str, id: &str) -> bool {
-    answer.len() >= 4 && !id.is_empty() && id.ends_with(answer)
-}
-
-fn approved(answer: &ApproveElevationResponse, now: crate::domain::time::Timestamp) -> String {
-    match &answer.grant {
-        Some(grant) => {
-            let end = grant.end_time.as_ref().and_then(instant);
-            let end = end.map(|end| format!(", which ends {}", relative(end, now))).unwrap_or_default();
-            format!("approved: {} holds grant {}{end}\n", grant.holder_account, ending(&grant.id))
-        }
-        None => {
-            let elevation = answer.elevation.clone().unwrap_or_default();
-            let review = elevation.review.clone().unwrap_or_default();
-            let stage = review.open_stage.checked_sub(1).and_then(|at| review.stages.get(usize::try_from(at).ok()?));
-            let by = stage.map(|stage| stage.by.join(" or ")).unwrap_or_default();
-            format!("approved: {} is still {}, for {by} to decide\n", ending(&elevation.id), state_word(&elevation))
-        }
+fn enrolment_closed(
+    session: &mut Session<'_>,
+    change: &ChangeArguments,
+    enrolment: Option<Enrolment>,
+    effects: Option<Effects>,
+) -> Ran {
+    let enrolment = enrolment.unwrap_or_default();
+    if change.dry_run {
+        return change.told(session, effects.as_ref(), || json::of(&effects.clone().unwrap_or_default()), "");
     }
+    closed(session, &enrolment.id, &enrolment_card::state_word(&enrolment), json::of(&enrolment))
 }
 
-fn closed(session: &mut Session<'_>, elevation: &Elevation) -> Ran {
-    let text = |_| format!("{} is {}\n", ending(&elevation.id), state_word(elevation));
-    session.output.data(text, || json::of(elevation))?;
+fn closed(session: &mut Session<'_>, id: &str, state: &str, value: Value) -> Ran {
+    session.output.data(|_| format!("{} is {state}\n", ending(id)), || value)?;
     Ok(Exit::Yes)
+}
+
+async fn elevations(
+    session: &Session<'_>,
+    relation: ElevationRelation,
+    closed_too: bool,
+) -> Result<Vec<Elevation>, Failure> {
+    let states = if closed_too { Vec::new() } else { vec![ElevationState::Pending.into()] };
+    let request = ListElevationsRequest { relation: relation.into(), states, ..Default::default() };
+    Ok(all_pages!(session.client, list_elevations, request, elevations))
+}
+
+/// Requests for access, then requests for places: each kind with what one asks of it first.
+fn tables(width: u16, elevations: &[Elevation], enrolments: &[Enrolment], now: Timestamp) -> String {
+    let first = rows(width, &ELEVATION_HEADING, elevations.iter().map(|it| elevation_row(it, now)).collect());
+    let second = rows(width, &ENROLMENT_HEADING, enrolments.iter().map(|it| enrolment_row(it, now)).collect());
+    let gap = if first.is_empty() || second.is_empty() { "" } else { "\n" };
+    format!("{first}{gap}{second}")
+}
+
+/// One list; `type` tells them apart.
+fn both(elevations: &[Elevation], enrolments: &[Enrolment]) -> Value {
+    let typed = |mut value: Value, name: &str| {
+        if let Some(object) = value.as_object_mut() {
+            object.insert("type".to_owned(), name.into());
+        }
+        value
+    };
+    let first = elevations.iter().map(|it| typed(json::of(it), "elevation"));
+    first.chain(enrolments.iter().map(|it| typed(json::of(it), "enrolment"))).collect()
 }
 
 #[cfg(test)]
@@ -264,21 +241,19 @@ mod tests {
     use crate::cli::sample;
 
     #[test]
-    fn only_an_ending_of_the_id_confirms() {
-        assert!(is_confirmed("bb22", sample::ELEVATION_ID) && is_confirmed("aa11bb22", sample::ELEVATION_ID));
-        for answer in ["", "yes", "y", "b22", "bb2", "bb23", " bb22", "BB22"] {
-            assert!(!is_confirmed(answer, sample::ELEVATION_ID), "{answer:?}");
-        }
-        assert!(!is_confirmed("", "") && !is_confirmed("yes!", ""));
-    }
+    fn an_inbox_of_both_kinds() {
+        let (elevations, enrolments) = ([sample::elevation()], [sample::enrolment()]);
+        insta::assert_snapshot!(tables(120, &elevations, &enrolments, sample::moment()), @r#"
+        ID        WHO  ENTITLEMENT       WHERE                      HOW LONG  STATE    OPEN UNTIL
+        aa11bb22  ana  orders-db-repair  prod/eu/db/orders/primary  15m       pending  in 28m
 
-    #[test]
-    fn an_approval_says_what_it_led_to() {
-        let last = ApproveElevationResponse { grant: Some(sample::grant()), ..Default::default() };
-        assert_eq!(approved(&last, sample::moment()), "approved: ana holds grant cc33dd44, which ends in 14m\n");
-        let more = ApproveElevationResponse { elevation: Some(sample::elevation()), ..Default::default() };
-        let text = approved(&more, sample::moment());
-        assert_eq!(text, "approved: aa11bb22 is still pending, for incident-commander to decide\n");
+        ID        WHO  ASKS FOR                                             STATE    OPEN UNTIL
+        ee55ff66  ana  role db-engineer for ana until 2027-05-21 22:00:00Z  pending  in 6d 23h
+        "#);
+        assert_eq!(tables(120, &[], &[], sample::moment()), "");
+        let value = both(&elevations, &enrolments);
+        assert_eq!((&value[0]["type"], &value[1]["type"]), (&"elevation".into(), &"enrolment".into()));
+        assert_eq!(both(&[], &[]).to_string(), "[]");
     }
 
     #[test]

@@ -2,9 +2,14 @@
 
 use crate::cli::text::time_field;
 use crate::domain::time::Timestamp;
-use crate::wire::v1::{Elevation, ElevationState, Grant, GrantEndBecause, GrantState, Review, ReviewStage};
+use crate::wire::v1::enrolment_ask::Ask;
+use crate::wire::v1::{
+    Elevation, ElevationState, Enrolment, EnrolmentAsk, EnrolmentState, Grant, GrantEndBecause, GrantState, Review,
+    ReviewStage, RoleAsk,
+};
 
 pub(crate) const ELEVATION_ID: &str = "019380a1-0000-7000-8000-0000aa11bb22";
+pub(crate) const ENROLMENT_ID: &str = "019380a1-0000-7000-8000-0000ee55ff66";
 pub(crate) const GRANT_ID: &str = "019380a1-0000-7000-8000-0000cc33dd44";
 
 /// 2026-11-22T22:00:00Z.
@@ -58,6 +63,35 @@ pub(crate) fn grant() -> Grant {
         end_time: Some(at(840)),
         end_because: GrantEndBecause::Duration.into(),
         state: GrantState::Active.into(),
+        ..Default::default()
+    }
+}
+
+/// Of a role, which the manager approves and then the role's owner.
+pub(crate) fn enrolment() -> Enrolment {
+    let approval_text = format!(
+        "id: \"{ENROLMENT_ID}\"\nwho: \"account:ana\"\nperson: \"ana\"\nasks_for: \"ROLE\"\naccount: \"ana\"\n\
+         roles: \"db-engineer until 2027-05-21T22:00:00.000Z\"\nidentities: \"\"\naudience: \"\"\nacts_for: \"\"\nterms: \"00\"\n\
+         justification: \"I look after orders now\"\n"
+    );
+    let stage = |by: &str| ReviewStage { by: vec![by.into()], required_count: 1, approved_count: 0 };
+    let role = RoleAsk { account: "ana".into(), role: "db-engineer".into(), end_time: Some(at(15_552_000)) };
+    Enrolment {
+        id: ENROLMENT_ID.into(),
+        requester: "account:ana".into(),
+        person: "ana".into(),
+        ask: Some(EnrolmentAsk { ask: Some(Ask::Role(role)) }),
+        justification: "I look after orders now".into(),
+        state: EnrolmentState::Pending.into(),
+        create_time: Some(at(-3_600)),
+        review: Some(Review {
+            stages: vec![stage("@manager"), stage("@role-owner")],
+            deadline: Some(at(601_200)),
+            open_stage: 1,
+            approval_text,
+            ..Default::default()
+        }),
+        manager: "ines".into(),
         ..Default::default()
     }
 }

@@ -121,6 +121,13 @@ pub fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase().replace('_', " ")
 }
 
+/// Why something is as it is: one of the broker's words in small letters, somebody's text as it came.
+#[must_use]
+pub fn reason_text(reason: &str) -> String {
+    let is_word = reason.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if is_word { word(reason, "") } else { clean(reason) }
+}
+
 fn split(millis: i64) -> (i64, i32) {
     let seconds = millis.div_euclid(1_000);
     (seconds, i32::try_from(millis.rem_euclid(1_000)).unwrap_or_default())
@@ -155,6 +162,15 @@ mod tests {
         }
         assert_eq!(instant(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
         assert_eq!(span(&prost_types::Duration { seconds: -1, nanos: 0 }), None);
+    }
+
+    #[test]
+    fn a_reason_is_a_word_of_the_broker_or_a_text() {
+        assert_eq!(reason_text("NOT_IN_DIRECTORY"), "not in directory");
+        assert_eq!(
+            reason_text("`db-training` lapsed at 2026-11-23T02:50Z"),
+            "`db-training` lapsed at 2026-11-23T02:50Z"
+        );
     }
 
     #[test]

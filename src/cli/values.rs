@@ -1,6 +1,8 @@
 //! Values of the command line, parsed where it is read, so that a mistake is a usage error with the right form beside it.
 
-use crate::domain::ids::{Digest, RequestId};
+use chrono::NaiveDate;
+
+use crate::domain::ids::{Digest, Identity, RequestId, RoleName};
 use crate::domain::scope::{Action, Pattern, Resource};
 use crate::domain::time::{Span, Timestamp};
 
@@ -18,6 +20,24 @@ pub fn span(text: &str) -> Result<Span, String> {
 /// If the text has another form.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text).map_err(|_| "an instant is wanted: `2026-11-22T21:43:00Z`".to_owned())
+}
+
+/// RFC 3339, or a date: the end of it in UTC, as one means a last day.
+///
+/// # Errors
+/// If the text has another form.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let end = day(text).and_then(Timestamp::end_of).or_else(|| Timestamp::parse_rfc3339(text).ok());
+    end.ok_or_else(|| no_time(text, "its end in UTC"))
+}
+
+/// RFC 3339, or a date: its beginning in UTC, so that what was met that day lapses no later than it may.
+///
+/// # Errors
+/// If the text has another form.
+pub fn met(text: &str) -> Result<Timestamp, String> {
+    let start = day(text).and_then(Timestamp::start_of).or_else(|| Timestamp::parse_rfc3339(text).ok());
+    start.ok_or_else(|| no_time(text, "its beginning in UTC"))
 }
 
 /// An action.
@@ -44,6 +64,32 @@ pub fn requested(text: &str) -> Result<String, String> {
     Pattern::parse_requested(text).map(|pattern| pattern.to_string()).map_err(|error| error.to_string())
 }
 
+/// A role, with the end of its membership if one is given: `fleet-writer`, `fleet-writer=2027-01-31`.
+///
+/// # Errors
+/// If the text has another form.
+pub fn role_until(text: &str) -> Result<(String, Option<Timestamp>), String> {
+    let (role, until) = text.split_once('=').map_or((text, None), |(role, until)| (role, Some(until)));
+    let role = role.parse::<RoleName>().map_err(|error| error.to_string())?;
+    Ok((role.to_string(), until.map(moment).transpose()?))
+}
+
+/// A pattern of resources.
+///
+/// # Errors
+/// If the text has another form.
+pub fn pattern(text: &str) -> Result<String, String> {
+    text.parse::<Pattern>().map(|pattern| pattern.to_string()).map_err(|error| error.to_string())
+}
+
+/// An identity: a SPIFFE ID.
+///
+/// # Errors
+/// If the text has another form.
+pub fn identity(text: &str) -> Result<String, String> {
+    text.parse::<Identity>().map(|identity| identity.to_string()).map_err(|error| error.to_string())
+}
+
 /// SHA-256 in hexadecimal.
 ///
 /// # Errors
@@ -64,4 +110,43 @@ pub fn request_id(text: &str) -> Result<String, String> {
 #[must_use]
 pub fn new_request_id() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+/// A date that two readers read alike: `2027-1-31` is none.
+fn day(text: &str) -> Option<NaiveDate> {
+    let day: NaiveDate = text.parse().ok()?;
+    (day.to_string() == text).then_some(day)
+}
+
+fn no_time(text: &str, day: &str) -> String {
+    format!("`{text}` is no time: a date, as in `2027-01-31` ({day}), or an instant, as in `2027-01-31T18:00:00Z`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_ends_what_runs_and_begins_what_was_met() {
+        let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+        assert_eq!(moment("2027-01-31"), Ok(at("2027-02-01T00:00:00Z")));
+        assert_eq!(met("2027-01-31"), Ok(at("2027-01-31T00:00:00Z")));
+        for instant in ["2027-01-31T18:00:00Z", "2027-01-31T19:00:00+01:00"] {
+            assert_eq!(
+                (moment(instant), met(instant)),
+                (Ok(at("2027-01-31T18:00:00Z")), Ok(at("2027-01-31T18:00:00Z")))
+            );
+        }
+        for text in ["2027-1-31", "+2027-1-31", "31.01.2027", "2027-02-30", "2027-01-31T18:00:00", "tomorrow", ""] {
+            assert!(moment(text).is_err() && met(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_role_may_have_an_end() {
+        assert_eq!(role_until("fleet-writer"), Ok(("fleet-writer".into(), None)));
+        let end = moment("2027-01-31").ok();
+        assert_eq!(role_until("fleet-writer=2027-01-31"), Ok(("fleet-writer".into(), end)));
+        assert!(role_until("Fleet Writer").is_err() && role_until("fleet-writer=").is_err());
+    }
 }

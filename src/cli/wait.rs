@@ -246,7 +246,8 @@ impl Held {
     }
 }
 
-async fn patience(limit: Option<Span>) {
+/// The end of somebody's patience; without a limit there is none.
+pub(super) async fn patience(limit: Option<Span>) {
     match limit {
         Some(limit) => tokio::time::sleep(Duration::from_millis(limit.millis().unsigned_abs())).await,
         None => never().await,
@@ -257,7 +258,8 @@ fn never() -> impl Future<Output = ()> {
     std::future::pending()
 }
 
-fn spinner(session: &mut Session<'_>, text: &str) -> ProgressBar {
+/// A sign that something is waited for; without a terminal one line.
+pub(super) fn spinner(session: &mut Session<'_>, text: &str) -> ProgressBar {
     if !session.output.can_animate() {
         session.output.note(text);
         return ProgressBar::hidden();

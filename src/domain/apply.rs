@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use super::directory::{Account, Person};
-use super::elevation::{Elevation, Phase};
-use super::event::{Actor, ApprovalStruck, DecisionRecorded, Event, Fact, GrantShortened};
-use super::grant::{Grant, GrantPhase};
-use super::ids::{AccountId, ElevationId, GrantId, PersonId};
+use super::event::{Actor, Event, Fact, Pruned};
 use super::organisation::Organisation;
-use super::state::{Bound, Due, RefusalWindow, State};
-use super::time::Timestamp;
+use super::state::{Bound, RefusalWindow, State};
+use super::time::{Span, Timestamp};
+
+mod elevations;
+mod enrolments;
+mod feed;
+pub(super) use feed::BRAKE_WINDOW;
+mod grants;
+mod organisation;
+mod rounds;
 
 /// How long a `request_id` stays bound.
 pub const REQUESTS_KEPT: super::time::Span = super::time::Span::DAY;
@@ -28,54 +32,53 @@ pub fn apply(state: &mut State, event: &Event) {
 }
 
 fn record(state: &mut State, event: &Event) {
-    let at = event.at;
     match &event.fact {
-        Fact::PolicyLoaded(loaded) => {
-            put_policy(&mut state.organisation, &loaded.text);
-            put_all_dues(state, at);
-        }
-        Fact::DirectoryLoaded(loaded) => state.organisation.directory_digest = Some(loaded.digest),
-        Fact::TenantRecorded(fact) => {
-            state.organisation.tenants.insert(fact.id.clone(), fact.tenant.clone());
-        }
-        Fact::PersonRecorded(fact) => put_person(state, &fact.id, &fact.person, at),
-        Fact::AccountRecorded(fact) => put_account(state, &fact.id, &fact.account, at),
-        Fact::RequirementLapsed(fact) => {
-            let due = Due::RequirementLapse(fact.person.clone(), fact.requirement.clone());
-            forget_due(state, &due);
-        }
-        Fact::MembershipEnded(fact) => {
-            forget_due(state, &Due::MembershipEnd(fact.account.clone(), fact.role.clone()));
-        }
-        Fact::AccountEnded(fact) => forget_due(state, &Due::AccountEnd(fact.account.clone())),
-        Fact::ElevationRequested(elevation) => state.put_elevation((**elevation).clone()),
-        Fact::ApprovalRecorded(fact) => put_decision(state, fact),
-        Fact::ApprovalStruck(fact) => strike(state, fact),
-        Fact::ElevationApproved(fact) => close(state, fact.elevation, Phase::Approved { at, grant: fact.grant }),
-        Fact::ElevationDenied(fact) => {
-            put_decision(state, fact);
-            close(state, fact.elevation, Phase::Denied { at });
-        }
-        Fact::ElevationWithdrawn(fact) => {
-            close(state, fact.elevation, Phase::Withdrawn { at, by: fact.by.clone(), reason: fact.reason.clone() });
-        }
-        Fact::ElevationExpired(fact) => close(state, fact.elevation, Phase::Expired { at }),
-        Fact::ElevationCancelled(fact) => {
-            close(state, fact.elevation, Phase::Cancelled { at, because: fact.because.clone() });
-        }
-        Fact::GrantIssued(grant) => state.put_grant((**grant).clone()),
-        Fact::GrantStarted(fact) => change_grant(state, fact.grant, |grant| {
-            grant.continuous_since = fact.continuous_since;
-            grant.phase = GrantPhase::Active;
-        }),
-        Fact::GrantShortened(fact) => shorten(state, fact),
-        Fact::GrantEnded(fact) => change_grant(state, fact.grant, |grant| grant.phase = GrantPhase::Ended { at }),
-        Fact::GrantRelinquished(fact) => change_grant(state, fact.grant, |grant| {
-            grant.phase = GrantPhase::Relinquished { at, by: fact.by.clone(), reason: fact.reason.clone() };
-        }),
-        Fact::GrantRevoked(fact) => change_grant(state, fact.grant, |grant| {
-            grant.phase = GrantPhase::Revoked { at, because: fact.because.clone() };
-        }),
+        Fact::PolicyLoaded(_)
+        | Fact::DirectoryLoaded(_)
+        | Fact::TenantRecorded(_)
+        | Fact::PersonRecorded(_)
+        | Fact::AccountRecorded(_)
+        | Fact::RequirementLapsed(_)
+        | Fact::MembershipEnded(_)
+        | Fact::AccountEnded(_)
+        | Fact::LapseAhead(_)
+        | Fact::MembershipRevoked(_) => organisation::record(state, event),
+        Fact::HrEventApplied(_)
+        | Fact::HrFeedHeard(_)
+        | Fact::HrImported(_)
+        | Fact::HrHeld(_)
+        | Fact::HrHoldDecided(_)
+        | Fact::HrStreamRetired(_) => feed::record(state, event),
+        Fact::EnrolmentRequested(_)
+        | Fact::EnrolmentApprovalRecorded(_)
+        | Fact::EnrolmentApprovalStruck(_)
+        | Fact::EnrolmentApproved(_)
+        | Fact::EnrolmentDenied(_)
+        | Fact::EnrolmentWithdrawn(_)
+        | Fact::EnrolmentExpired(_)
+        | Fact::EnrolmentCancelled(_) => enrolments::record(state, event),
+        Fact::RoundStarted(_) | Fact::MembershipConfirmed(_) | Fact::RoundClosed(_) => rounds::record(state, event),
+        Fact::ElevationRequested(_)
+        | Fact::ApprovalRecorded(_)
+        | Fact::ApprovalStruck(_)
+        | Fact::ElevationApproved(_)
+        | Fact::ElevationDenied(_)
+        | Fact::ElevationWithdrawn(_)
+        | Fact::ElevationExpired(_)
+        | Fact::ElevationCancelled(_) => elevations::record(state, event),
+        Fact::GrantIssued(_)
+        | Fact::GrantStarted(_)
+        | Fact::GrantShortened(_)
+        | Fact::GrantEnded(_)
+        | Fact::GrantRelinquished(_)
+        | Fact::GrantRevoked(_) => grants::record(state, event),
+        // What they change is in the records that follow.
+        Fact::AttestationRecorded(_)
+        | Fact::AttestationCorrected(_)
+        | Fact::PersonLeft(_)
+        | Fact::PersonMoved(_)
+        | Fact::AccountClosed(_)
+        | Fact::RowsAbandoned(_) => {}
         Fact::CommandRefused(_) => count_refusal(state, event),
         Fact::RefusalsCounted(fact) => {
             // The count comes late: what is told in another minute by then stays counted.
@@ -83,15 +86,27 @@ fn record(state: &mut State, event: &Event) {
                 state.refusals.remove(&fact.caller);
             }
         }
-        Fact::Pruned(fact) => {
-            fact.elevations.iter().for_each(|id| state.remove_elevation(*id));
-            fact.grants.iter().for_each(|id| state.remove_grant(*id));
-            forget_requests(state, fact.requests_before);
-        }
+        Fact::Pruned(fact) => prune(state, fact),
         Fact::BrokerStarted(fact) => state.clock = Some(fact.clock.clone()),
         Fact::ClockRead(pair) | Fact::ClockAccepted(pair) => state.clock = Some(pair.clone()),
-        Fact::RowsAbandoned(_) => {}
     }
+}
+
+fn prune(state: &mut State, fact: &Pruned) {
+    fact.elevations.iter().for_each(|id| state.remove_elevation(*id));
+    fact.grants.iter().for_each(|id| state.remove_grant(*id));
+    fact.enrolments.iter().for_each(|id| state.remove_enrolment(*id));
+    fact.rounds.iter().for_each(|id| state.remove_round(*id));
+    forget_requests(state, fact.requests_before);
+}
+
+/// Days ahead at which a lapse is told.
+pub const WARNED_DAYS: [u32; 3] = [30, 7, 1];
+
+/// So many days.
+#[must_use]
+pub fn days(count: u32) -> Span {
+    Span::seconds(count.saturating_mul(86_400))
 }
 
 /// Puts a policy in force. The text was parsed before it was journaled; were it not to parse now, nothing is offered.
@@ -99,98 +114,6 @@ pub(super) fn put_policy(organisation: &mut Organisation, text: &str) {
     let policy = super::policy::parse_policy(text).map(|parsed| parsed.policy).unwrap_or_default();
     organisation.policy = Arc::new(policy);
     organisation.policy_text = text.into();
-}
-
-fn put_person(state: &mut State, id: &PersonId, person: &Person, at: Timestamp) {
-    if let Some(old) = state.organisation.people.get(id) {
-        for (when, due) in dues_of_person(&state.organisation, id, old) {
-            state.due.remove(&(when, due));
-        }
-    }
-    state.organisation.put_person(id.clone(), person.clone());
-    let dues = dues_of_person(&state.organisation, id, person);
-    state.due.extend(dues.into_iter().filter(|(when, _)| *when > at));
-}
-
-fn put_account(state: &mut State, id: &AccountId, account: &Account, at: Timestamp) {
-    if let Some(old) = state.organisation.accounts.get(id) {
-        for due in dues_of_account(id, old) {
-            state.due.remove(&due);
-        }
-    }
-    state.due.extend(dues_of_account(id, account).into_iter().filter(|(when, _)| *when > at));
-    state.organisation.put_account(id.clone(), account.clone());
-}
-
-/// After a change of policy every lapse is another: the index is made anew.
-fn put_all_dues(state: &mut State, at: Timestamp) {
-    state.due.retain(|(_, due)| !matches!(due, Due::RequirementLapse(..)));
-    let organisation = &state.organisation;
-    let dues = organisation.people.iter().flat_map(|(id, person)| dues_of_person(organisation, id, person));
-    state.due.extend(dues.filter(|(when, _)| *when > at));
-}
-
-fn dues_of_person(organisation: &Organisation, id: &PersonId, person: &Person) -> Vec<(Timestamp, Due)> {
-    let known = person.attestations.iter().filter_map(|(name, attested)| {
-        let until = organisation.policy.requirements.get(name)?.lapses_at(*attested);
-        (until < Timestamp::MAX).then(|| (until, Due::RequirementLapse(id.clone(), name.clone())))
-    });
-    known.collect()
-}
-
-fn dues_of_account(id: &AccountId, account: &Account) -> Vec<(Timestamp, Due)> {
-    let memberships = account.roles.iter().filter_map(|(role, membership)| {
-        membership.until.map(|until| (until, Due::MembershipEnd(id.clone(), role.clone())))
-    });
-    memberships.chain(account.until.map(|until| (until, Due::AccountEnd(id.clone())))).collect()
-}
-
-fn forget_due(state: &mut State, due: &Due) {
-    // By identity, not by time: a tick records by `latest`, which may be past the stamp. What is due stands in front.
-    let when = state.due.iter().find(|(_, other)| other == due).map(|(when, _)| *when);
-    if let Some(when) = when {
-        state.due.remove(&(when, due.clone()));
-    }
-}
-
-fn change_elevation(state: &mut State, id: ElevationId, change: impl FnOnce(&mut Elevation)) {
-    if let Some(mut elevation) = state.elevations.get(&id).cloned() {
-        change(&mut elevation);
-        state.put_elevation(elevation);
-    }
-}
-
-fn put_decision(state: &mut State, fact: &DecisionRecorded) {
-    change_elevation(state, fact.elevation, |elevation| elevation.review.decisions.push(fact.decision.clone()));
-}
-
-fn strike(state: &mut State, fact: &ApprovalStruck) {
-    change_elevation(state, fact.elevation, |elevation| {
-        for decision in elevation.review.decisions.iter_mut().filter(|decision| decision.person == fact.person) {
-            decision.struck.get_or_insert_with(|| fact.because.clone());
-        }
-    });
-}
-
-/// An end never moves later, whatever the journal were to say.
-fn shorten(state: &mut State, fact: &GrantShortened) {
-    change_grant(state, fact.grant, |grant| {
-        if fact.end < grant.end {
-            grant.end = fact.end;
-            grant.end_because = fact.because.clone();
-        }
-    });
-}
-
-fn close(state: &mut State, id: ElevationId, phase: Phase) {
-    change_elevation(state, id, |elevation| elevation.phase = phase);
-}
-
-fn change_grant(state: &mut State, id: GrantId, change: impl FnOnce(&mut Grant)) {
-    if let Some(mut grant) = state.grants.get(&id).cloned() {
-        change(&mut grant);
-        state.put_grant(grant);
-    }
 }
 
 fn count_refusal(state: &mut State, event: &Event) {
@@ -204,9 +127,12 @@ fn count_refusal(state: &mut State, event: &Event) {
 }
 
 fn forget_requests(state: &mut State, before: Timestamp) {
-    while let Some((at, principal, id)) = state.requests_by_age.first().filter(|(at, ..)| *at < before).cloned() {
+    while let Some((at, principal, id)) = state.requests_by_age.get_min().filter(|(at, ..)| *at < before).cloned() {
         state.requests_by_age.remove(&(at, principal.clone(), id));
         state.requests.remove(&(principal, id));
     }
-    state.refusals.retain(|_, window| window.minute >= before);
+    let old = state.refusals.iter().filter(|(_, window)| window.minute < before).map(|(who, _)| who.clone());
+    old.collect::<Vec<_>>().iter().for_each(|who| {
+        state.refusals.remove(who);
+    });
 }

@@ -1,7 +1,11 @@
 //! The one cascade: what a change of people, accounts, policy or time does to all that is open. Commands and ticks call
 //! it; a dry run is its output. What takes away is never held up by what is missing.
 
+mod enrolments;
+
 use std::collections::BTreeSet;
+
+pub(super) use enrolments::void as void_enrolment;
 
 use super::elevation::{Cancellation, Elevation};
 use super::event::{ApprovalStruck, ElevationCancelled, Fact, GrantRevoked, GrantShortened};
@@ -10,7 +14,7 @@ use super::ids::{ElevationId, GrantId, PersonId};
 use super::organisation::Organisation;
 use super::refusal::Reason;
 use super::review::StruckOut;
-use super::reviewers::{first, void_approvals};
+use super::reviewers::{Reviewed, first, void_approvals};
 use super::state::State;
 use super::time::Now;
 
@@ -27,7 +31,7 @@ pub enum Touched {
 #[must_use]
 pub fn consequences(after: &Organisation, state: &State, touched: &Touched, now: Now) -> Vec<Fact> {
     let (elevations, grants) = reached(after, state, touched);
-    let mut facts = Vec::new();
+    let mut facts = enrolments::consequences(after, state, touched, now);
     for elevation in elevations.iter().filter_map(|id| state.elevations.get(id)) {
         if elevation.phase.is_pending() && !elevation.review.deadline.is_over(now.latest) {
             for_elevation(after, elevation, now, &mut facts);
@@ -46,7 +50,7 @@ fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<
     match touched {
         Touched::All => {
             let open = state.grants.values().filter(|grant| grant.is_open()).map(|grant| grant.id);
-            (state.pending.clone(), open.collect())
+            (state.pending.iter().copied().collect(), open.collect())
         }
         Touched::Persons(persons) => {
             let mut elevations = BTreeSet::new();
@@ -62,7 +66,7 @@ fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<
                 }
                 for id in state.approved_by.of(person) {
                     elevations.insert(*id);
-                    if let Some(super::elevation::Phase::Approved { grant, .. }) =
+                    if let Some(super::elevation::Phase::Approved { outcome: grant, .. }) =
                         state.elevations.get(id).map(|e| &e.phase)
                     {
                         grants.insert(*grant);
@@ -86,18 +90,18 @@ fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &
         facts.push(cancelled(Cancellation::RequesterNotEligible { reason: first(obstacles).reason }));
         return;
     }
-    facts.extend(struck_approvals(after, elevation, now));
+    let struck = struck_out(after, elevation, now).into_iter();
+    facts
+        .extend(struck.map(|(person, because)| {
+            Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
+        }));
 }
 
-/// The approvals of a pending elevation that no longer count, as facts.
+/// The approvals under review that no longer count, and why.
 #[must_use]
-pub fn struck_approvals(after: &Organisation, elevation: &Elevation, now: Now) -> Vec<Fact> {
-    let void = void_approvals(after, elevation, now.latest).into_iter();
-    void.map(|(person, refusal)| {
-        let because = StruckOut { at: now.stamp, reason: refusal.reason };
-        Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
-    })
-    .collect()
+pub fn struck_out(after: &Organisation, reviewed: &impl Reviewed, now: Now) -> Vec<(PersonId, StruckOut)> {
+    let void = void_approvals(after, reviewed, now.latest).into_iter();
+    void.map(|(person, refusal)| (person, StruckOut { at: now.stamp, reason: refusal.reason })).collect()
 }
 
 fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Option<Fact> {

@@ -1,10 +1,15 @@
 //! What can be asked of the core. A message parses into one of these or into nothing; none parses into a tick.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Digest, ElevationId, EntitlementName, GrantId, Identity, PersonId, RequestId};
+use super::enrolment::MachineAsk;
+use super::hr::{HrEvent, ImportedPerson, StreamPlace};
+use super::ids::{
+    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, PersonId, RequestId,
+    RequirementName, RoleName, RoundId, StreamName,
+};
 use super::scope::{Action, Pattern};
 use super::time::{Now, Span, Timestamp};
 
@@ -66,6 +71,115 @@ pub enum Command {
         /// Told to the holder.
         reason: String,
     },
+    /// Ask for an account, for a role, to keep or restore one, or for a machine.
+    RequestEnrolment(RequestEnrolment),
+    /// Approve exactly this text.
+    ApproveEnrolment {
+        /// Which.
+        enrolment: EnrolmentId,
+        /// SHA-256 of the text that was shown, computed by the client.
+        digest: Digest,
+        /// For the record.
+        comment: String,
+    },
+    /// End a pending enrolment with a no.
+    DenyEnrolment {
+        /// Which.
+        enrolment: EnrolmentId,
+        /// Told to whoever asked.
+        reason: String,
+    },
+    /// Take one's own pending enrolment back.
+    WithdrawEnrolment {
+        /// Which.
+        enrolment: EnrolmentId,
+        /// For the record.
+        reason: String,
+    },
+    /// Record that a person met a requirement.
+    RecordAttestation {
+        /// Who.
+        person: PersonId,
+        /// What.
+        requirement: RequirementName,
+        /// When; never in the future.
+        met_at: Timestamp,
+        /// What shows it: a reference, for the record.
+        evidence: String,
+    },
+    /// Put an attestation right, or take it back.
+    CorrectAttestation {
+        /// Whose.
+        person: PersonId,
+        /// Of what.
+        requirement: RequirementName,
+        /// When it was really met; none: it was not.
+        met_at: Option<Timestamp>,
+        /// For the record.
+        reason: String,
+    },
+    /// End a membership before its time.
+    EndMembership {
+        /// Whose.
+        account: AccountId,
+        /// Of what.
+        role: RoleName,
+        /// For the record.
+        reason: String,
+    },
+    /// Close a service account, for ever.
+    CloseAccount {
+        /// Which.
+        account: AccountId,
+        /// For the record.
+        reason: String,
+    },
+    /// What HR says happened, in order.
+    ApplyHrEvents {
+        /// The place of the first event in a stream; none: it comes in no stream, and nobody waits for more.
+        place: Option<StreamPlace>,
+        /// All of them, or none. Empty: the feed lives and has nothing to say.
+        events: Vec<HrEvent>,
+    },
+    /// Everybody whom HR knows: the directory is made to agree.
+    ImportPeople {
+        /// Its place in a stream.
+        place: StreamPlace,
+        /// Everybody.
+        people: BTreeMap<PersonId, ImportedPerson>,
+    },
+    /// Let through what the brake holds, or throw it away.
+    DecideHold {
+        /// Which.
+        hold: HoldId,
+        /// SHA-256 over its events, computed by the client from what was shown.
+        digest: Digest,
+        /// Whether it goes through.
+        release: bool,
+        /// For the record.
+        reason: String,
+    },
+    /// Expect no more of a stream.
+    RetireStream {
+        /// Which.
+        stream: StreamName,
+        /// For the record.
+        reason: String,
+    },
+    /// Begin a round of recertification over the holders of a role.
+    StartRound {
+        /// Which role.
+        role: RoleName,
+        /// What is not confirmed by then is over.
+        due: Timestamp,
+    },
+    /// Confirm a membership in a round.
+    ConfirmMembership {
+        /// The round.
+        round: RoundId,
+        /// Whose.
+        account: AccountId,
+    },
     /// Put another policy in force.
     LoadPolicy {
         /// Digest of the file in force.
@@ -106,6 +220,55 @@ pub struct RequestElevation {
     pub extends: Option<GrantId>,
 }
 
+/// `RequestEnrolment`. No field of it carries a state, an approver or an approval (THREATS A1, A5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestEnrolment {
+    /// What is asked for.
+    pub ask: EnrolmentAsk,
+    /// Why, in the requester's own words.
+    pub justification: String,
+}
+
+/// What an enrolment asks for, as it is put: what is left out, the broker fills in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnrolmentAsk {
+    /// An account for oneself.
+    Account {
+        /// Its id; none: the person's id, or the first free one made of it.
+        account: Option<AccountId>,
+    },
+    /// A membership.
+    Role {
+        /// Whose; none: the caller's own account.
+        account: Option<AccountId>,
+        /// Of what.
+        role: RoleName,
+        /// Its end; none: as late as the role allows.
+        until: Option<Timestamp>,
+    },
+    /// A membership that a transfer cut.
+    Keep {
+        /// Whose; none: the caller's own account.
+        account: Option<AccountId>,
+        /// Of what.
+        role: RoleName,
+    },
+    /// What a lapse disabled and suspended: all that can be restored by now.
+    Restore {
+        /// Whose; none: the caller's own account.
+        account: Option<AccountId>,
+    },
+    /// A service account.
+    Machine(Box<MachineAsk>),
+    /// Somebody else's service account.
+    TakeOver {
+        /// Which.
+        account: AccountId,
+    },
+}
+
 impl Command {
     /// What the journal calls it.
     #[must_use]
@@ -117,6 +280,20 @@ impl Command {
             Self::WithdrawElevation { .. } => "withdraw-elevation",
             Self::RelinquishGrant { .. } => "relinquish-grant",
             Self::RevokeGrant { .. } => "revoke-grant",
+            Self::RequestEnrolment(_) => "request-enrolment",
+            Self::ApproveEnrolment { .. } => "approve-enrolment",
+            Self::DenyEnrolment { .. } => "deny-enrolment",
+            Self::WithdrawEnrolment { .. } => "withdraw-enrolment",
+            Self::RecordAttestation { .. } => "record-attestation",
+            Self::CorrectAttestation { .. } => "correct-attestation",
+            Self::EndMembership { .. } => "end-membership",
+            Self::CloseAccount { .. } => "close-account",
+            Self::ApplyHrEvents { .. } => "apply-hr-events",
+            Self::ImportPeople { .. } => "import-people",
+            Self::DecideHold { .. } => "decide-hold",
+            Self::RetireStream { .. } => "retire-stream",
+            Self::StartRound { .. } => "start-round",
+            Self::ConfirmMembership { .. } => "confirm-membership",
             Self::LoadPolicy { .. } => "load-policy",
             Self::LoadDirectory { .. } => "load-directory",
         }
@@ -129,9 +306,23 @@ impl Command {
             Self::DenyElevation { .. }
             | Self::WithdrawElevation { .. }
             | Self::RelinquishGrant { .. }
-            | Self::RevokeGrant { .. } => true,
+            | Self::RevokeGrant { .. }
+            | Self::DenyEnrolment { .. }
+            | Self::WithdrawEnrolment { .. }
+            | Self::EndMembership { .. }
+            | Self::CloseAccount { .. } => true,
+            Self::ApplyHrEvents { events, .. } => !events.is_empty() && events.iter().all(|it| it.change.is_leaving()),
+            Self::CorrectAttestation { met_at, .. } => met_at.is_none(),
             Self::RequestElevation(_)
             | Self::ApproveElevation { .. }
+            | Self::RequestEnrolment(_)
+            | Self::ApproveEnrolment { .. }
+            | Self::RecordAttestation { .. }
+            | Self::ImportPeople { .. }
+            | Self::DecideHold { .. }
+            | Self::RetireStream { .. }
+            | Self::StartRound { .. }
+            | Self::ConfirmMembership { .. }
             | Self::LoadPolicy { .. }
             | Self::LoadDirectory { .. } => false,
         }

@@ -4,12 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, Identity, PersonId, RequirementName, RoleName, TenantName, TrustDomain};
+use super::ids::{
+    AccountId, EnrolmentId, Identity, PersonId, Principal, RequirementName, RoleName, RoundId, TenantName, TrustDomain,
+};
+use super::index::Map;
 use super::scope::Pattern;
-use super::time::Timestamp;
+use super::time::{Span, Timestamp};
+
+/// How long after a lapse an approved enrolment restores the memberships that it suspended.
+pub const RESTORABLE: Span = Span::seconds(90 * 86_400);
 
 /// A human.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
     /// Identities that mean the person while there is no account; enrolment moves them.
@@ -21,18 +27,67 @@ pub struct Person {
     /// What the person proved, and when last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attestations: BTreeMap<RequirementName, Timestamp>,
+    /// By whom an attestation was recorded; what came from a file is in no one's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attested_by: BTreeMap<RequirementName, Principal>,
     /// Whether the person works here.
     pub employment: Employment,
+    /// The first instant at which the person no longer does, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub employed_until: Option<Timestamp>,
+    /// A transfer that was announced and whose time has not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Move>,
+    /// Transferred to a manager whom nobody knows: until HR names one, nothing can be kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_manager: bool,
+    /// A command or HR event has changed this person: a directory file gives nothing any more (DESIGN 7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touched: bool,
 }
 
 /// Whether a person works here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Employment {
     /// Works here.
+    #[default]
     Employed,
-    /// No longer in the directory. Nothing of this person's is eligible.
+    /// Left, or is no longer in the directory. Nothing of this person's is eligible.
     Left,
+}
+
+/// A transfer to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// Its instant: from then on the new manager decides.
+    pub at: Timestamp,
+    /// The new manager; none: nobody known.
+    pub manager: Option<PersonId>,
+}
+
+impl Person {
+    /// The first instant at which the person no longer works here: the latest instant there is, if none is known.
+    #[must_use]
+    pub fn employment_ends_at(&self) -> Timestamp {
+        self.employed_until.unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether the person works here at an instant: by comparison, whatever the timer has recorded.
+    #[must_use]
+    pub fn is_employed(&self, at: Timestamp) -> bool {
+        self.employment == Employment::Employed && !self.employment_ends_at().is_over(at)
+    }
+
+    /// The manager of record at an instant: a transfer whose time has come counts, whatever the timer has recorded.
+    #[must_use]
+    pub fn manager_at(&self, at: Timestamp) -> Option<&PersonId> {
+        match &self.moves {
+            Some(moves) if moves.at.is_over(at) => moves.manager.as_ref(),
+            _ => self.manager.as_ref(),
+        }
+    }
 }
 
 /// What an account is of.
@@ -80,25 +135,96 @@ pub enum AccountState {
     Disabled {
         /// For people to read.
         reason: String,
+        /// What did it, and so what can undo it.
+        #[serde(default, skip_serializing_if = "Disabling::is_by_directory")]
+        because: Disabling,
     },
     /// It never can again.
     Closed,
 }
 
+/// What disabled an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Disabling {
+    /// The directory file: another file enables it.
+    #[default]
+    Directory,
+    /// A requirement of the baseline lapsed: a renewed attestation and an approved enrolment enable it.
+    Lapse,
+    /// Its person left: it stays so. Who comes back starts with nothing.
+    Termination,
+}
+
+impl Disabling {
+    fn is_by_directory(&self) -> bool {
+        *self == Self::Directory
+    }
+}
+
 /// A membership of a role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Membership {
     /// Its end; none: it has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Since when it is held; none: as far back as the first directory goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// By whose approval; none: the directory file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<ApprovedBy>,
+    /// Since when it cannot be used, because something that it rests on lapsed. It is restored within [`RESTORABLE`], or
+    /// ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Timestamp>,
+    /// It was cut by a transfer: what can be kept of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+    /// It ends then unless it is confirmed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Confirm>,
+}
+
+/// By whose approval a membership is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovedBy {
+    /// The enrolment.
+    pub enrolment: EnrolmentId,
+    /// Everybody whose approval counted.
+    pub persons: BTreeSet<PersonId>,
+}
+
+/// What a transfer cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// The end that the membership had before; none: it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What a round of recertification asks of a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    /// The round.
+    pub round: RoundId,
+    /// The first instant at which it is over, if nobody has confirmed it.
+    pub by: Timestamp,
 }
 
 impl Membership {
-    /// Its end: the latest instant there is, if it has none of its own.
+    /// The first instant at which it is over: its own end, the date by which it must be confirmed, or the last day on
+    /// which it can be restored. A comparison, so that no timer has to end it.
     #[must_use]
     pub fn ends_at(&self) -> Timestamp {
-        self.until.unwrap_or(Timestamp::MAX)
+        let own = self.until.unwrap_or(Timestamp::MAX);
+        let unconfirmed = self.confirm.map_or(Timestamp::MAX, |confirm| confirm.by);
+        let forfeit = self.suspended.map_or(Timestamp::MAX, |since| since.plus(RESTORABLE));
+        own.min(unconfirmed).min(forfeit)
     }
 }
 
@@ -169,9 +295,9 @@ pub struct Tenant {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directory {
     /// `[tenants.<name>]`.
-    pub tenants: BTreeMap<TenantName, Tenant>,
+    pub tenants: Map<TenantName, Tenant>,
     /// `[people.<id>]`.
-    pub people: BTreeMap<PersonId, Person>,
+    pub people: Map<PersonId, Person>,
     /// `[accounts.<id>]`.
-    pub accounts: BTreeMap<AccountId, Account>,
+    pub accounts: Map<AccountId, Account>,
 }

@@ -4,11 +4,9 @@
 //! One identity means one account, or one person without one (THREATS D8). Dates are days in UTC and instants say their
 //! offset, because the local time zone is never read (THREATS C5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::directory::{
-    Account, AccountKind, AccountState, ActsFor, Directory, Employment, Membership, Person, Tenant,
-};
+use super::directory::{Account, AccountKind, AccountState, ActsFor, Directory, Disabling, Membership, Person, Tenant};
 use super::ids::{AccountId, Identity, PersonId, RequirementName, RoleName, TenantName, TrustDomain, excerpt};
 use super::policy::document::read;
 use super::policy::reader::{Node, Reader, Table};
@@ -113,12 +111,7 @@ fn tenant(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Tenant> {
 }
 
 fn person(reader: &mut Reader<'_>, id: &PersonId, node: &Node<'_>, draft: &mut Draft) -> Person {
-    let mut person = Person {
-        login: BTreeSet::new(),
-        manager: None,
-        attestations: BTreeMap::new(),
-        employment: Employment::Employed,
-    };
+    let mut person = Person::default();
     let Some(table) = reader.table(node, &["login", "manager", "attestations"]) else { return person };
     if let Some(login) = table.key("login") {
         let wanted = "a list of SPIFFE IDs that mean this person until there is an account";
@@ -166,7 +159,8 @@ fn account(reader: &mut Reader<'_>, id: &AccountId, node: &Node<'_>, draft: &mut
         audience: audience.into_keys().collect(),
         roles,
         until,
-        state: disabled.map_or(AccountState::Active, |reason| AccountState::Disabled { reason }),
+        state: disabled
+            .map_or(AccountState::Active, |reason| AccountState::Disabled { reason, because: Disabling::Directory }),
     })
 }
 
@@ -249,7 +243,7 @@ fn roles(reader: &mut Reader<'_>, node: &Node<'_>, account_path: &str) -> BTreeM
         };
         let Some(role) = role else { continue };
         reader.record(format!("{account_path}.roles.{role}"), item.at);
-        if all.insert(role.clone(), Membership { until }).is_some() {
+        if all.insert(role.clone(), Membership { until, ..Membership::default() }).is_some() {
             reader.mistake(item.at, &item.path, format!("`{role}` a second time"), "each role once");
         }
     }

@@ -47,22 +47,22 @@ pub struct Elevation {
     pub review: Review,
     /// What became of it.
     #[serde(default, skip_serializing_if = "Phase::is_pending")]
-    pub phase: Phase,
+    pub phase: Phase<GrantId, Cancellation>,
 }
 
-/// What became of an elevation. Requests expire; grants end.
+/// What became of a request: of an elevation (which leads to a grant) or an enrolment. Requests expire; grants end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Phase {
+pub enum Phase<Outcome, Cause> {
     /// It waits for decisions.
     #[default]
     Pending,
-    /// All stages are complete, and it led to this grant. Final.
+    /// All stages are complete, and it led to this. Final.
     Approved {
         /// When.
         at: Timestamp,
-        /// The one grant that it led to.
-        grant: GrantId,
+        /// Of an elevation the one grant that it led to.
+        outcome: Outcome,
     },
     /// A reviewer said no. Final.
     Denied {
@@ -88,7 +88,7 @@ pub enum Phase {
         /// When.
         at: Timestamp,
         /// Why.
-        because: Cancellation,
+        because: Cause,
     },
 }
 
@@ -105,11 +105,11 @@ pub enum Cancellation {
     },
 }
 
-impl Phase {
+impl<Outcome, Cause> Phase<Outcome, Cause> {
     /// Whether it waits for decisions.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        *self == Self::Pending
+        matches!(self, Self::Pending)
     }
 
     /// When it closed; none while it is pending.

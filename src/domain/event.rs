@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{Account, Person, Tenant};
 use super::elevation::{Cancellation, Elevation};
+use super::enrolment::{Enrolment, EnrolmentCancellation};
 use super::grant::{EndBecause, Grant, Revocation};
+use super::hr::{Hold, HrEvent, StreamPlace};
 use super::ids::{
-    AccountId, Digest, ElevationId, GrantId, PersonId, Principal, RequestId, RequirementName, RoleName, TenantName,
+    AccountId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, PersonId, Principal, RequestId, RequirementName,
+    RoleName, RoundId, StreamName, TenantName,
 };
+use super::recertification::Round;
 use super::refusal::Reason;
 use super::review::{Decision, StruckOut};
 use super::time::Timestamp;
@@ -57,6 +61,14 @@ pub enum Subject {
     Elevation(ElevationId),
     /// A grant.
     Grant(GrantId),
+    /// An enrolment.
+    Enrolment(EnrolmentId),
+    /// A round of recertification.
+    Round(RoundId),
+    /// A stream of the HR feed.
+    Stream(StreamName),
+    /// What the HR brake holds.
+    Hold(HoldId),
     /// A person.
     Person(PersonId),
     /// An account.
@@ -127,6 +139,54 @@ facts! {
     MembershipEnded(MembershipEnded) "membership-ended/1";
     /// An account came to its own end.
     AccountEnded(AccountEnded) "account-ended/1";
+    /// A requirement of a person lapses soon: 30, 7 and 1 days ahead.
+    LapseAhead(LapseAhead) "lapse-ahead/1";
+    /// Somebody whose task it is recorded that a person met a requirement; the person's record follows.
+    AttestationRecorded(AttestationRecorded) "attestation-recorded/1";
+    /// An attestation was corrected, or taken back; the person's record follows.
+    AttestationCorrected(AttestationCorrected) "attestation-corrected/1";
+    /// A person left: the last day is over. The records that it changes follow.
+    PersonLeft(PersonNamed) "person-left/1";
+    /// A transfer took effect. The records that it changes follow.
+    PersonMoved(PersonNamed) "person-moved/1";
+    /// Somebody ended a membership before its time; the account's record follows.
+    MembershipRevoked(MembershipRevoked) "membership-revoked/1";
+    /// Somebody closed an account; its record follows.
+    AccountClosed(AccountClosed) "account-closed/1";
+    /// HR said that something happened to a person. The records that it changes follow.
+    HrEventApplied(HrEventApplied) "hr-event-applied/1";
+    /// HR's numbers were heard; where there is nothing to say, this says that the feed lives.
+    HrFeedHeard(HrFeedHeard) "hr-feed-heard/1";
+    /// A whole file from HR was compared with the directory; what differs is in the same batch.
+    HrImported(HrImported) "hr-imported/1";
+    /// The brake holds what would enable or disable many.
+    HrHeld(Box<Hold>) "hr-held/1";
+    /// What the brake held was let through, or thrown away.
+    HrHoldDecided(HrHoldDecided) "hr-hold-decided/1";
+    /// A stream is no longer expected.
+    HrStreamRetired(HrStreamRetired) "hr-stream-retired/1";
+    /// An enrolment was asked for.
+    EnrolmentRequested(Box<Enrolment>) "enrolment-requested/1";
+    /// An approver approved an enrolment.
+    EnrolmentApprovalRecorded(EnrolmentDecision) "enrolment-approval-recorded/1";
+    /// An approval of an enrolment no longer counts.
+    EnrolmentApprovalStruck(EnrolmentApprovalStruck) "enrolment-approval-struck/1";
+    /// All stages are complete; the records that it changes follow.
+    EnrolmentApproved(EnrolmentNamed) "enrolment-approved/1";
+    /// A reviewer said no.
+    EnrolmentDenied(EnrolmentDecision) "enrolment-denied/1";
+    /// Who asked took it back.
+    EnrolmentWithdrawn(EnrolmentWithdrawn) "enrolment-withdrawn/1";
+    /// Its deadline passed.
+    EnrolmentExpired(EnrolmentNamed) "enrolment-expired/1";
+    /// A change made it void.
+    EnrolmentCancelled(EnrolmentCancelled) "enrolment-cancelled/1";
+    /// A round of recertification began; each membership must be confirmed by its date.
+    RoundStarted(Box<Round>) "round-started/1";
+    /// A manager confirmed a membership; the account's record follows.
+    MembershipConfirmed(RoundItemNamed) "membership-confirmed/1";
+    /// A round's date passed.
+    RoundClosed(RoundNamed) "round-closed/1";
     /// An elevation was asked for.
     ElevationRequested(Box<Elevation>) "elevation-requested/1";
     /// An approver approved.
@@ -172,11 +232,11 @@ facts! {
 }
 
 macro_rules! bodies {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_attribute:meta])* $field:ident: $type:ty),* $(,)? })*) => {
         $($(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type),* })*
+        pub struct $name { $($(#[$field_attribute])* pub $field: $type),* })*
     };
 }
 
@@ -197,6 +257,47 @@ bodies! {
     MembershipEnded { account: AccountId, role: RoleName }
     /// What ended.
     AccountEnded { account: AccountId }
+    /// What lapses, when, and how many days ahead this is told.
+    LapseAhead { person: PersonId, requirement: RequirementName, lapses_at: Timestamp, days: u32 }
+    /// What was met, when, and what shows it.
+    AttestationRecorded { person: PersonId, requirement: RequirementName, met_at: Timestamp, evidence: String }
+    /// What stood, what stands now (none: nothing), and why.
+    AttestationCorrected { person: PersonId, requirement: RequirementName, before: Option<Timestamp>, met_at: Option<Timestamp>, reason: String }
+    /// Who.
+    PersonNamed { person: PersonId }
+    /// Which, and why.
+    MembershipRevoked { account: AccountId, role: RoleName, by: Principal, reason: String }
+    /// Which, and why.
+    AccountClosed { account: AccountId, by: Principal, reason: String }
+    /// What, its place in a stream, if it came in one, and whether a person let it through the brake.
+    HrEventApplied {
+        place: Option<StreamPlace>,
+        event: HrEvent,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        released: bool,
+    }
+    /// Up to which number, and from which account.
+    HrFeedHeard { place: StreamPlace, sender: AccountId }
+    /// Its place, what it held, and how much of it was new.
+    HrImported { place: StreamPlace, sender: AccountId, people: u32, changes: u32, held: u32 }
+    /// Which, and whether it went through.
+    HrHoldDecided { hold: HoldId, released: bool, reason: String }
+    /// Which.
+    HrStreamRetired { stream: StreamName, reason: String }
+    /// A decision of a reviewer.
+    EnrolmentDecision { enrolment: EnrolmentId, decision: Decision }
+    /// An approval that no longer counts, and why.
+    EnrolmentApprovalStruck { enrolment: EnrolmentId, person: PersonId, because: StruckOut }
+    /// Which.
+    EnrolmentNamed { enrolment: EnrolmentId }
+    /// Which, by whom, and why.
+    EnrolmentWithdrawn { enrolment: EnrolmentId, by: Principal, reason: String }
+    /// Why.
+    EnrolmentCancelled { enrolment: EnrolmentId, because: EnrolmentCancellation }
+    /// Whose membership.
+    RoundItemNamed { round: RoundId, account: AccountId }
+    /// Which.
+    RoundNamed { round: RoundId }
     /// A decision of a reviewer.
     DecisionRecorded { elevation: ElevationId, decision: Decision }
     /// An approval that no longer counts, and why.
@@ -224,7 +325,15 @@ bodies! {
     /// How many within the minute that begins at `minute`.
     RefusalsCounted { caller: Principal, minute: Timestamp, count: u32 }
     /// What left.
-    Pruned { elevations: BTreeSet<ElevationId>, grants: BTreeSet<GrantId>, requests_before: Timestamp }
+    Pruned {
+        elevations: BTreeSet<ElevationId>,
+        grants: BTreeSet<GrantId>,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        enrolments: BTreeSet<EnrolmentId>,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        rounds: BTreeSet<RoundId>,
+        requests_before: Timestamp,
+    }
     /// With which version and clocks.
     BrokerStarted { version: String, clock: ClockPair }
     /// Which rows.
@@ -237,15 +346,24 @@ impl Fact {
     pub fn about(&self) -> Vec<Subject> {
         use Subject as S;
         match self {
-            Self::PolicyLoaded(_) => vec![S::Policy],
-            Self::DirectoryLoaded(_) | Self::TenantRecorded(_) => vec![S::Directory],
-            Self::PersonRecorded(fact) => vec![S::Person(fact.id.clone())],
-            Self::AccountRecorded(fact) => {
-                vec![S::Account(fact.id.clone()), S::Person(fact.account.person().clone())]
+            Self::EnrolmentRequested(enrolment) => {
+                let mut about = vec![S::Enrolment(enrolment.id), S::Account(enrolment.ask.account().clone())];
+                about.extend(enrolment.behind.iter().cloned().map(S::Person));
+                about
             }
-            Self::RequirementLapsed(fact) => vec![S::Person(fact.person.clone())],
-            Self::MembershipEnded(fact) => vec![S::Account(fact.account.clone())],
-            Self::AccountEnded(fact) => vec![S::Account(fact.account.clone())],
+            Self::EnrolmentApprovalRecorded(fact) | Self::EnrolmentDenied(fact) => {
+                vec![S::Enrolment(fact.enrolment), S::Person(fact.decision.person.clone())]
+            }
+            Self::EnrolmentApprovalStruck(fact) => {
+                vec![S::Enrolment(fact.enrolment), S::Person(fact.person.clone())]
+            }
+            Self::EnrolmentApproved(EnrolmentNamed { enrolment })
+            | Self::EnrolmentExpired(EnrolmentNamed { enrolment })
+            | Self::EnrolmentWithdrawn(EnrolmentWithdrawn { enrolment, .. })
+            | Self::EnrolmentCancelled(EnrolmentCancelled { enrolment, .. }) => vec![S::Enrolment(*enrolment)],
+            Self::RoundStarted(round) => vec![S::Round(round.id)],
+            Self::MembershipConfirmed(fact) => vec![S::Round(fact.round), S::Account(fact.account.clone())],
+            Self::RoundClosed(fact) => vec![S::Round(fact.round)],
             Self::ElevationRequested(elevation) => {
                 let mut about = vec![S::Elevation(elevation.id), S::Account(elevation.requester.clone())];
                 about.extend(elevation.behind.iter().cloned().map(S::Person));
@@ -256,20 +374,22 @@ impl Fact {
             }
             Self::ApprovalStruck(fact) => vec![S::Elevation(fact.elevation), S::Person(fact.person.clone())],
             Self::ElevationApproved(fact) => vec![S::Elevation(fact.elevation), S::Grant(fact.grant)],
-            Self::ElevationWithdrawn(fact) => vec![S::Elevation(fact.elevation)],
-            Self::ElevationExpired(fact) => vec![S::Elevation(fact.elevation)],
-            Self::ElevationCancelled(fact) => vec![S::Elevation(fact.elevation)],
+            Self::ElevationWithdrawn(ElevationClosed { elevation, .. })
+            | Self::ElevationExpired(ElevationExpired { elevation })
+            | Self::ElevationCancelled(ElevationCancelled { elevation, .. }) => vec![S::Elevation(*elevation)],
             Self::GrantIssued(grant) => {
                 let mut about =
                     vec![S::Grant(grant.id), S::Elevation(grant.elevation), S::Account(grant.holder.clone())];
                 about.extend(grant.behind.iter().cloned().map(S::Person));
                 about
             }
-            Self::GrantStarted(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
-            Self::GrantShortened(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
-            Self::GrantEnded(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
-            Self::GrantRelinquished(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
-            Self::GrantRevoked(fact) => vec![S::Grant(fact.grant), S::Account(fact.holder.clone())],
+            Self::GrantStarted(GrantStarted { grant, holder, .. })
+            | Self::GrantShortened(GrantShortened { grant, holder, .. })
+            | Self::GrantEnded(GrantNamed { grant, holder })
+            | Self::GrantRelinquished(GrantClosed { grant, holder, .. })
+            | Self::GrantRevoked(GrantRevoked { grant, holder, .. }) => {
+                vec![S::Grant(*grant), S::Account(holder.clone())]
+            }
             Self::CommandRefused(_)
             | Self::RefusalsCounted(_)
             | Self::Pruned(_)
@@ -277,6 +397,37 @@ impl Fact {
             | Self::ClockRead(_)
             | Self::ClockAccepted(_)
             | Self::RowsAbandoned(_) => vec![S::Broker],
+            _ => self.about_whom(),
+        }
+    }
+
+    fn about_whom(&self) -> Vec<Subject> {
+        use Subject as S;
+        match self {
+            Self::PolicyLoaded(_) => vec![S::Policy],
+            Self::DirectoryLoaded(_) | Self::TenantRecorded(_) => vec![S::Directory],
+            Self::PersonRecorded(fact) => vec![S::Person(fact.id.clone())],
+            Self::AccountRecorded(fact) => {
+                vec![S::Account(fact.id.clone()), S::Person(fact.account.person().clone())]
+            }
+            Self::RequirementLapsed(RequirementLapsed { person, .. })
+            | Self::LapseAhead(LapseAhead { person, .. })
+            | Self::AttestationRecorded(AttestationRecorded { person, .. })
+            | Self::AttestationCorrected(AttestationCorrected { person, .. })
+            | Self::PersonLeft(PersonNamed { person })
+            | Self::PersonMoved(PersonNamed { person }) => vec![S::Person(person.clone())],
+            Self::MembershipEnded(MembershipEnded { account, .. })
+            | Self::AccountEnded(AccountEnded { account })
+            | Self::MembershipRevoked(MembershipRevoked { account, .. })
+            | Self::AccountClosed(AccountClosed { account, .. }) => vec![S::Account(account.clone())],
+            Self::HrEventApplied(fact) => vec![S::Person(fact.event.person.clone())],
+            Self::HrFeedHeard(HrFeedHeard { place, .. }) | Self::HrImported(HrImported { place, .. }) => {
+                vec![S::Stream(place.stream.clone())]
+            }
+            Self::HrHeld(hold) => vec![S::Hold(hold.id)],
+            Self::HrHoldDecided(fact) => vec![S::Hold(fact.hold)],
+            Self::HrStreamRetired(fact) => vec![S::Stream(fact.stream.clone())],
+            _ => Vec::new(),
         }
     }
 }
@@ -286,6 +437,10 @@ impl std::fmt::Display for Subject {
         match self {
             Self::Elevation(id) => write!(f, "elevation:{id}"),
             Self::Grant(id) => write!(f, "grant:{id}"),
+            Self::Enrolment(id) => write!(f, "enrolment:{id}"),
+            Self::Round(id) => write!(f, "round:{id}"),
+            Self::Stream(name) => write!(f, "stream:{name}"),
+            Self::Hold(id) => write!(f, "hold:{id}"),
             Self::Person(id) => write!(f, "person:{id}"),
             Self::Account(id) => write!(f, "account:{id}"),
             Self::Policy => f.write_str("policy"),

@@ -30,6 +30,9 @@ pub struct Grant {
     pub on_behalf_of: Option<PersonId>,
     /// What was asked for.
     pub entitlement: EntitlementName,
+    /// The holder's role that it was asked for in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<RoleName>,
     /// Under which terms it was issued.
     pub terms: Digest,
     /// What it allows.
@@ -106,6 +109,11 @@ pub enum EndBecause {
         /// Which.
         account: AccountId,
     },
+    /// A person's last day.
+    EmploymentEnds {
+        /// Whose.
+        person: PersonId,
+    },
 }
 
 /// Why a grant was revoked.
@@ -139,6 +147,11 @@ pub enum Revocation {
     Clock,
     /// Before it started, its person held the entitlement for as long as may be.
     ContinuousTooLong,
+    /// It was started, and a person who approved it left under suspicion (`also_approved`).
+    ApproverLeft {
+        /// Who.
+        person: PersonId,
+    },
 }
 
 impl Grant {

@@ -125,6 +125,10 @@ text_type! {
     EntitlementName, is_name, "an entitlement's name: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit"
 }
 text_type! {
+    /// A stream of the HR feed: numbered by its sender, owned by the account that first sent it.
+    StreamName, is_name, "a stream's name: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit"
+}
+text_type! {
     /// A tenant.
     TenantName, is_name, "a tenant's name: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit"
 }
@@ -226,6 +230,18 @@ uuid_type! {
 uuid_type! {
     /// A grant's id: a UUIDv7 made by the broker. It opens nothing.
     GrantId
+}
+uuid_type! {
+    /// An enrolment's id: a UUIDv7 made by the broker. It opens nothing.
+    EnrolmentId
+}
+uuid_type! {
+    /// The id of a round of recertification: a UUIDv7 made by the broker.
+    RoundId
+}
+uuid_type! {
+    /// The id of what the HR brake holds: a UUIDv7 made by the broker.
+    HoldId
 }
 uuid_type! {
     /// A caller's own id of one call (a UUID of any version), for idempotency.

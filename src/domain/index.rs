@@ -1,22 +1,29 @@
-//! An ordered map from a key to a set; a key without values is absent, so that equal contents are equal values.
+//! The core's collections: ordered, and cloned in no time, because a command of many parts is decided on a copy of the
+//! state that shares with it all that it does not change.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// From a key to the values under it.
+/// An ordered map whose clone shares its content.
+pub type Map<K, V> = imbl::OrdMap<K, V>;
+/// An ordered set whose clone shares its content.
+pub type Set<V> = imbl::OrdSet<V>;
+
+/// From a key to the values under it; a key without values is absent, so that equal contents are equal values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Index<K: Ord, V: Ord>(BTreeMap<K, BTreeSet<V>>);
+pub struct Index<K: Ord + Clone, V: Ord + Clone>(Map<K, Arc<BTreeSet<V>>>);
 
-impl<K: Ord, V: Ord> Default for Index<K, V> {
+impl<K: Ord + Clone, V: Ord + Clone> Default for Index<K, V> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(Map::new())
     }
 }
 
-impl<K: Ord, V: Ord> Index<K, V> {
+impl<K: Ord + Clone, V: Ord + Clone> Index<K, V> {
     /// Adds a value.
     pub fn insert(&mut self, key: K, value: V) {
-        self.0.entry(key).or_default().insert(value);
+        Arc::make_mut(self.0.entry(key).or_default()).insert(value);
     }
 
     /// Takes a value away, if it is there.
@@ -24,7 +31,9 @@ impl<K: Ord, V: Ord> Index<K, V> {
     where
         K: Borrow<Q>,
     {
-        if let Some(values) = self.0.get_mut(key) {
+        let Some(values) = self.0.get_mut(key) else { return };
+        if values.contains(value) {
+            let values = Arc::make_mut(values);
             values.remove(value);
             if values.is_empty() {
                 self.0.remove(key);
@@ -37,7 +46,7 @@ impl<K: Ord, V: Ord> Index<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get(key).into_iter().flatten()
+        self.0.get(key).into_iter().flat_map(|values| values.iter())
     }
 
     /// How many values are under a key.
@@ -45,6 +54,6 @@ impl<K: Ord, V: Ord> Index<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get(key).map_or(0, BTreeSet::len)
+        self.0.get(key).map_or(0, |values| values.len())
     }
 }

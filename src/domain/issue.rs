@@ -2,6 +2,7 @@
 
 use super::elevation::Elevation;
 use super::grant::{EndBecause, Grant, GrantPhase};
+use super::hr::silent_feed;
 use super::ids::GrantId;
 use super::organisation::Rest;
 use super::policy::Terms;
@@ -26,7 +27,11 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
     if !terms.scope.contains(&elevation.scope) {
         return Err(Refusal::new(Reason::OutOfScope, "policy no longer offers all of it"));
     }
+    let through = organisation.best_role(&elevation.requester, terms, now.latest).ok().map(|(_, role)| role.clone());
     has_room(state, elevation, now)?;
+    if let Some(refusal) = silent_feed(state, now) {
+        return Err(refusal);
+    }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
     let continuous_since = state.continuous_since(&elevation.person, &elevation.entitlement, start, None);
     let (end, end_because) = end_of(elevation, terms, start, continuous_since, rest);
@@ -47,6 +52,7 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         behind: elevation.behind.clone(),
         on_behalf_of: elevation.on_behalf_of.clone(),
         entitlement: elevation.entitlement.clone(),
+        through,
         terms: elevation.terms,
         scope: elevation.scope.clone(),
         start,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::command::RequestElevation;
 use super::directory::{Account, AccountKind, ActsFor};
 use super::elevation::{Elevation, Phase};
+use super::hr::silent_feed;
 use super::ids::{AccountId, ElevationId, PersonId};
 use super::issue::{has_approvers, has_room};
 use super::organisation::Obstacles;
@@ -51,6 +52,7 @@ pub fn draft(
         obstacles.extend(has_approvers(state, &elevation, now).err());
     }
     obstacles.extend(room(state, &elevation, now));
+    obstacles.extend(silent_feed(state, now));
     obstacles.sort_by_key(|refusal| refusal.reason);
     (Some(elevation), obstacles)
 }

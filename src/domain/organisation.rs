@@ -1,12 +1,12 @@
 //! The organisation: policy, people and accounts in force, and who is eligible for what, until when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::directory::{Account, AccountKind, AccountState, ActsFor, Employment, HeldBy, Person, Tenant};
 use super::grant::EndBecause;
 use super::ids::{AccountId, Digest, Identity, PersonId, Principal, RequirementName, RoleName, TenantName};
-use super::index::Index;
+use super::index::{Index, Map};
 use super::policy::{Capability, CapabilityName, MemberKind, Policy, Terms};
 use super::refusal::{Reason, Refusal};
 use super::time::Timestamp;
@@ -17,10 +17,12 @@ pub struct Organisation {
     pub(super) policy: Arc<Policy>,
     pub(super) policy_text: Arc<str>,
     pub(super) directory_digest: Option<Digest>,
-    pub(super) tenants: BTreeMap<TenantName, Tenant>,
-    pub(super) people: BTreeMap<PersonId, Person>,
-    pub(super) accounts: BTreeMap<AccountId, Account>,
-    pub(super) principals: BTreeMap<Identity, Principal>,
+    pub(super) tenants: Map<TenantName, Tenant>,
+    pub(super) people: Map<PersonId, Person>,
+    /// How many of them are on record as working here.
+    pub(super) employed: usize,
+    pub(super) accounts: Map<AccountId, Account>,
+    pub(super) principals: Map<Identity, Principal>,
     pub(super) members: Index<RoleName, AccountId>,
     /// Accounts of a person, and machines that the person owns.
     pub(super) accounts_of: Index<PersonId, AccountId>,
@@ -66,20 +68,26 @@ impl Organisation {
 
     /// All tenants.
     #[must_use]
-    pub fn tenants(&self) -> &BTreeMap<TenantName, Tenant> {
+    pub fn tenants(&self) -> &Map<TenantName, Tenant> {
         &self.tenants
     }
 
     /// All accounts.
     #[must_use]
-    pub fn accounts(&self) -> &BTreeMap<AccountId, Account> {
+    pub fn accounts(&self) -> &Map<AccountId, Account> {
         &self.accounts
     }
 
     /// All people.
     #[must_use]
-    pub fn people(&self) -> &BTreeMap<PersonId, Person> {
+    pub fn people(&self) -> &Map<PersonId, Person> {
         &self.people
+    }
+
+    /// How many people are on record as working here.
+    #[must_use]
+    pub fn employed_count(&self) -> usize {
+        self.employed
     }
 
     /// Whom an identity belongs to.
@@ -91,6 +99,13 @@ impl Organisation {
     /// The accounts of a person and the machines that the person owns.
     pub fn accounts_of(&self, person: &PersonId) -> impl Iterator<Item = (&AccountId, &Account)> {
         self.accounts_of.of(person).filter_map(|id| self.accounts.get_key_value(id))
+    }
+
+    /// The manager of record of a person at an instant, if that manager works here.
+    #[must_use]
+    pub fn manager_of(&self, person: &PersonId, at: Timestamp) -> Option<&PersonId> {
+        let manager = self.people.get(person)?.manager_at(at)?;
+        self.people.get(manager).filter(|manager| manager.is_employed(at)).map(|_| manager)
     }
 
     /// The people whose manager of record this is.
@@ -105,7 +120,13 @@ impl Organisation {
 
     /// Puts a person on record.
     pub(super) fn put_person(&mut self, id: PersonId, person: Person) {
+        if person.employment == Employment::Employed {
+            self.employed = self.employed.saturating_add(1);
+        }
         if let Some(old) = self.people.get(&id) {
+            if old.employment == Employment::Employed {
+                self.employed = self.employed.saturating_sub(1);
+            }
             for identity in &old.login {
                 if self.principals.get(identity) == Some(&Principal::Person(id.clone())) {
                     self.principals.remove(identity);
@@ -167,13 +188,15 @@ impl Organisation {
         requires: impl IntoIterator<Item = &'a RequirementName>,
         at: Timestamp,
     ) -> Result<Option<Rest>, Obstacles> {
-        let Some(person) = self.people.get(id).filter(|person| person.employment == Employment::Employed) else {
+        let Some(person) = self.people.get(id).filter(|person| person.is_employed(at)) else {
             return Err(vec![
                 Refusal::new(Reason::NotEligible, format!("`{id}` is not employed here")).with("person", id),
             ]);
         };
         let mut obstacles = Vec::new();
-        let mut rest: Option<Rest> = None;
+        let mut rest = person
+            .employed_until
+            .map(|until| Rest { until, because: EndBecause::EmploymentEnds { person: id.clone() } });
         for name in requires {
             let attested = person.attestations.get(name).filter(|attested| **attested <= at);
             let Some((attested, requirement)) = attested.zip(self.policy.requirements.get(name)) else {
@@ -216,7 +239,7 @@ impl Organisation {
                 return disabled(format!("`{id}` ended at {}", account.ends_at()));
             }
             AccountState::Active => {}
-            AccountState::Disabled { reason } => return disabled(format!("`{id}` is disabled: {reason}")),
+            AccountState::Disabled { reason, .. } => return disabled(format!("`{id}` is disabled: {reason}")),
             AccountState::Closed => return disabled(format!("`{id}` is closed")),
         }
         let own = Rest { until: account.ends_at(), because: EndBecause::AccountEnds { account: id.clone() } };
@@ -257,6 +280,11 @@ impl Organisation {
                 membership.ends_at()
             )));
         }
+        if let Some(since) = membership.suspended {
+            let detail =
+                format!("the membership of `{id}` in `{role_name}` is suspended since {since}: something lapsed");
+            return Err(vec![Refusal::new(Reason::NotEligible, detail).with("account", id).with("role", role_name)]);
+        }
         let member = Rest {
             until: membership.ends_at(),
             because: EndBecause::MembershipEnds { account: id.clone(), role: role_name.clone() },
@@ -271,13 +299,26 @@ impl Organisation {
     /// # Errors
     /// All that stands in the way.
     pub fn may_request(&self, id: &AccountId, terms: &Terms, at: Timestamp) -> Result<Rest, Obstacles> {
+        self.best_role(id, terms, at).map(|(rest, _)| rest)
+    }
+
+    /// The same, and the role.
+    ///
+    /// # Errors
+    /// All that stands in the way.
+    pub fn best_role<'a>(
+        &self,
+        id: &AccountId,
+        terms: &'a Terms,
+        at: Timestamp,
+    ) -> Result<(Rest, &'a RoleName), Obstacles> {
         self.account_rests(id, at)?;
-        let mut best: Option<Rest> = None;
+        let mut best: Option<(Rest, &RoleName)> = None;
         let mut obstacles = Vec::new();
         let held = self.accounts.get(id).map(|account| &account.roles);
         for role in terms.requestable_by.iter().filter(|role| held.is_some_and(|held| held.contains_key(*role))) {
             match self.eligible_in(id, role, at) {
-                Ok(rest) if best.as_ref().is_none_or(|best| best.until < rest.until) => best = Some(rest),
+                Ok(rest) if best.as_ref().is_none_or(|(best, _)| best.until < rest.until) => best = Some((rest, role)),
                 Ok(_) => {}
                 Err(found) => obstacles.extend(found),
             }

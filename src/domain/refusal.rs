@@ -76,9 +76,9 @@ catalogue! {
     ClockSuspect "CLOCK_SUSPECT" Unavailable 8, "the broker's clocks disagree, so nothing that gives access is decided",
         "wait until they agree, or have an operator restart it with --accept-clock";
     NoAccount "NO_ACCOUNT" PermissionDenied 3, "the certificate's identity belongs to no account",
-        "ask the owner of the directory for an account with this identity";
+        "ask for one with `countersign enrol account`";
     AccountDisabled "ACCOUNT_DISABLED" PermissionDenied 3, "the account cannot be used",
-        "see `countersign whoami` for the reason, and have the directory corrected";
+        "see `countersign whoami` for the reason; after a lapse renew what lapsed, then `countersign enrol restore`";
     NotEligible "NOT_ELIGIBLE" PermissionDenied 3, "something that eligibility rests on is missing",
         "have what is named recorded, then ask again";
     RequirementLapsed "REQUIREMENT_LAPSED" PermissionDenied 3, "an attestation has lapsed",
@@ -89,6 +89,18 @@ catalogue! {
         "ask for membership of one of the requesting roles";
     RoleConflict "ROLE_CONFLICT" FailedPrecondition 5, "one person would hold a requesting and an approving role of one entitlement",
         "give one of the two roles to somebody else";
+    AlreadyThere "ALREADY_THERE" FailedPrecondition 5, "what is asked for is there already",
+        "see `countersign whoami` and `countersign account` for what there is";
+    IdentityTaken "IDENTITY_TAKEN" FailedPrecondition 5, "an identity belongs to one account, or to one person without one",
+        "have the other one's identity changed first, or use another";
+    MembershipTooLong "MEMBERSHIP_TOO_LONG" FailedPrecondition 2, "the membership would last longer than its role allows",
+        "ask for an earlier end, or leave it out";
+    NothingToKeep "NOTHING_TO_KEEP" FailedPrecondition 5, "no transfer has cut this membership, or it is over",
+        "ask for the role anew";
+    NothingToRestore "NOTHING_TO_RESTORE" FailedPrecondition 5, "no lapse has disabled the account or suspended a membership that can return",
+        "have the lapsed requirement attested again first; after 90 days ask for the role anew";
+    NotOwner "NOT_OWNER" PermissionDenied 3, "the caller does not answer for this account or membership",
+        "ask its owner, its owner's manager or the owner of the role";
     OnBehalfRequired "ON_BEHALF_REQUIRED" FailedPrecondition 2, "this machine asks for people, so each request names the person",
         "name an eligible person on whose behalf it asks";
     OnBehalfForbidden "ON_BEHALF_FORBIDDEN" PermissionDenied 3, "this account asks for itself alone",
@@ -109,11 +121,39 @@ catalogue! {
         "say why, for those who must approve";
     TicketRequired "TICKET_REQUIRED" FailedPrecondition 2, "the ticket is missing or not of the form asked for",
         "name the ticket that this work belongs to";
+    PersonUnknown "PERSON_UNKNOWN" FailedPrecondition 5, "the person is not on record, or no longer works here",
+        "have HR record the person first";
+    PersonKnown "PERSON_KNOWN" FailedPrecondition 5, "the person works here already",
+        "send what changed about the person instead";
+    ManagerCycle "MANAGER_CYCLE" FailedPrecondition 5, "the person would be a manager of himself, over however many others",
+        "name another manager";
+    AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "an attestation tells what was met, and when, up to now",
+        "correct what is named";
+    OwnStanding "OWN_STANDING" PermissionDenied 3, "nobody widens what he himself, or his machine's owner, may do",
+        "have somebody else record it";
+    FeedGap "FEED_GAP" FailedPrecondition 5, "numbers of the stream are missing",
+        "send the events from the number that is named";
+    FeedOld "FEED_OLD" FailedPrecondition 5, "the stream is past this number, and what is old changes nothing",
+        "send a file with the next number, taken now";
+    FeedOfAnother "FEED_OF_ANOTHER" PermissionDenied 3, "another account sends this stream",
+        "use a stream of your own, or have this one retired";
+    FeedSilent "FEED_SILENT" Unavailable 8, "a feed of HR is silent, so nobody knows who still works here",
+        "have the feed mended, or retired by a person with `feed.release`";
+    Held "HELD" FailedPrecondition 5, "the brake holds an earlier change of this person",
+        "have a person with `feed.release` decide about it first";
+    ImportInvalid "IMPORT_INVALID" InvalidArgument 1, "the file has mistakes, and none of it was imported",
+        "mend the lines that are named";
+    RoundOver "ROUND_OVER" FailedPrecondition 5, "this is decided, or the round is over",
+        "ask for the role anew";
+    RoundEmpty "ROUND_EMPTY" FailedPrecondition 5, "nobody holds the role, so there is nothing to confirm",
+        "name a role that somebody holds";
+    DueNotAllowed "DUE_NOT_ALLOWED" FailedPrecondition 2, "the date of a round lies outside what leaves time to confirm",
+        "name a date from an hour to 180 days ahead";
     NoApprover "NO_APPROVER" FailedPrecondition 3, "no assignment of distinct eligible persons fills every stage of the approval",
         "tell the owner of the policy that the approving roles need eligible members";
-    AlreadyPending "ALREADY_PENDING" FailedPrecondition 5, "the person already has a pending elevation for the same entitlement and scope",
+    AlreadyPending "ALREADY_PENDING" FailedPrecondition 5, "the person already has a pending request for the same",
         "wait for that one, or withdraw it";
-    TooManyPending "TOO_MANY_PENDING" ResourceExhausted 5, "the person has as many pending elevations as one may have",
+    TooManyPending "TOO_MANY_PENDING" ResourceExhausted 5, "the person has as many pending requests as one may have",
         "wait for one to be decided, or withdraw one";
     TooManyGrants "TOO_MANY_GRANTS" ResourceExhausted 5, "the person has as many live grants as one may have",
         "relinquish one that is no longer needed";
@@ -125,7 +165,7 @@ catalogue! {
         "leave the rest to another approver; a denial is still possible";
     StageNotOpen "STAGE_NOT_OPEN" FailedPrecondition 6, "the caller's stage of the review is not open yet",
         "wait until the stages before it are complete";
-    NotPending "NOT_PENDING" FailedPrecondition 5, "the elevation is no longer pending",
+    NotPending "NOT_PENDING" FailedPrecondition 5, "the request is no longer pending",
         "see how it ended; a new request is needed for more";
     DigestMismatch "DIGEST_MISMATCH" FailedPrecondition 5, "what was approved is not what is on record",
         "read the text again and send the digest of that text";
@@ -145,6 +185,8 @@ catalogue! {
         "mend the lines that are named, and check with `countersign policy check`";
     DirectoryInvalid "DIRECTORY_INVALID" InvalidArgument 1, "the directory has mistakes, and none of it was loaded",
         "mend the lines that are named, and check with `countersign policy check`";
+    PersonTouched "PERSON_TOUCHED" FailedPrecondition 5, "a command or HR has changed this person since, and the file would give what they do not have",
+        "take it out of the file: enrolments, attestations and HR events give it";
     NobodyCouldLoad "NOBODY_COULD_LOAD" FailedPrecondition 5, "after this nobody could load policy or directory again",
         "leave an eligible person in a role with each of the two capabilities";
     InvalidMessage "INVALID_MESSAGE" InvalidArgument 2, "the message is malformed",

@@ -1,6 +1,6 @@
 //! What the journal keeps of refusals: the true reason, at most 60 a minute and caller, then a count.
 
-use super::command::Envelope;
+use super::command::{Command, Envelope};
 use super::event::{Actor, CommandRefused, Event, Fact, RefusalsCounted};
 use super::refusal::Refusal;
 use super::state::State;
@@ -25,14 +25,28 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
         return None;
     }
     let about = match &envelope.command {
-        super::command::Command::RequestElevation(request) => Some(format!("entitlement:{}", request.entitlement)),
-        super::command::Command::ApproveElevation { elevation, .. }
-        | super::command::Command::DenyElevation { elevation, .. }
-        | super::command::Command::WithdrawElevation { elevation, .. } => Some(format!("elevation:{elevation}")),
-        super::command::Command::RelinquishGrant { grant, .. } | super::command::Command::RevokeGrant { grant, .. } => {
-            Some(format!("grant:{grant}"))
+        Command::RequestElevation(request) => Some(format!("entitlement:{}", request.entitlement)),
+        Command::ApproveElevation { elevation, .. }
+        | Command::DenyElevation { elevation, .. }
+        | Command::WithdrawElevation { elevation, .. } => Some(format!("elevation:{elevation}")),
+        Command::RelinquishGrant { grant, .. } | Command::RevokeGrant { grant, .. } => Some(format!("grant:{grant}")),
+        Command::RequestEnrolment(_) => None,
+        Command::ApproveEnrolment { enrolment, .. }
+        | Command::DenyEnrolment { enrolment, .. }
+        | Command::WithdrawEnrolment { enrolment, .. } => Some(format!("enrolment:{enrolment}")),
+        Command::RecordAttestation { person, .. } | Command::CorrectAttestation { person, .. } => {
+            Some(format!("person:{person}"))
         }
-        super::command::Command::LoadPolicy { .. } | super::command::Command::LoadDirectory { .. } => None,
+        Command::EndMembership { account, .. } | Command::CloseAccount { account, .. } => {
+            Some(format!("account:{account}"))
+        }
+        Command::ApplyHrEvents { place, .. } => place.as_ref().map(|place| format!("stream:{}", place.stream)),
+        Command::ImportPeople { place, .. } => Some(format!("stream:{}", place.stream)),
+        Command::RetireStream { stream, .. } => Some(format!("stream:{stream}")),
+        Command::DecideHold { hold, .. } => Some(format!("hold:{hold}")),
+        Command::StartRound { role, .. } => Some(format!("role:{role}")),
+        Command::ConfirmMembership { round, .. } => Some(format!("round:{round}")),
+        Command::LoadPolicy { .. } | Command::LoadDirectory { .. } => None,
     };
     let fact = CommandRefused {
         command: envelope.command.name().to_owned(),

@@ -7,8 +7,75 @@ use super::ids::{AccountId, PersonId};
 use super::organisation::Organisation;
 use super::policy::{Approver, Stage};
 use super::refusal::{Reason, Refusal};
-use super::review::can_be_filled;
+use super::review::{Review, can_be_filled};
 use super::time::Timestamp;
+
+/// What can be under review, as far as who may review it goes: elevations and enrolments alike.
+pub trait Reviewed {
+    /// Its stages, text, deadline and decisions.
+    fn review(&self) -> &Review;
+    /// The same, to be changed.
+    fn review_mut(&mut self) -> &mut Review;
+    /// Every person behind it, as they were when it was made.
+    fn behind(&self) -> &BTreeSet<PersonId>;
+    /// Every person behind it, as things are now.
+    fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId>;
+    /// The accounts that `@manager`, `@role-owner` or `@tenant` means here. Of a role: none; its members are known.
+    fn accounts_meant<'a>(
+        &self,
+        organisation: &'a Organisation,
+        approver: &Approver,
+        at: Timestamp,
+    ) -> Vec<&'a AccountId>;
+}
+
+impl Reviewed for Elevation {
+    fn review(&self) -> &Review {
+        &self.review
+    }
+
+    fn review_mut(&mut self) -> &mut Review {
+        &mut self.review
+    }
+
+    fn behind(&self) -> &BTreeSet<PersonId> {
+        &self.behind
+    }
+
+    fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId> {
+        organisation.persons_behind(&self.requester, self.on_behalf_of.as_ref())
+    }
+
+    fn accounts_meant<'a>(
+        &self,
+        organisation: &'a Organisation,
+        approver: &Approver,
+        at: Timestamp,
+    ) -> Vec<&'a AccountId> {
+        match approver {
+            Approver::Manager => {
+                let manager = organisation.manager_of(&self.person, at);
+                let independent = manager.filter(|manager| !is_peer(organisation, self, manager));
+                independent
+                    .into_iter()
+                    .flat_map(|manager| organisation.accounts_of(manager))
+                    .map(|(id, _)| id)
+                    .collect()
+            }
+            // Enrolments alone name a role's owner; a tenant's approvers come with its accounts.
+            Approver::Role(_) | Approver::RoleOwner | Approver::Tenant => Vec::new(),
+        }
+    }
+}
+
+/// Whether a manager is in a requesting role: peers do not approve each other (THREATS A4).
+fn is_peer(organisation: &Organisation, elevation: &Elevation, manager: &PersonId) -> bool {
+    let entitlement = organisation.policy().entitlements.get(&elevation.entitlement);
+    let requesting = entitlement.map(|entitlement| &entitlement.terms.requestable_by);
+    organisation
+        .accounts_of(manager)
+        .any(|(_, account)| requesting.is_some_and(|roles| roles.iter().any(|role| account.roles.contains_key(role))))
+}
 
 /// Separation of duties, rule 3: no person behind the request reviews it, from whatever account; behind it as it was
 /// made, *and* as things are now (THREATS A2, A3). Persons are compared, never accounts.
@@ -17,11 +84,11 @@ use super::time::Timestamp;
 /// `SELF_APPROVAL`.
 pub fn separation_rule_3(
     organisation: &Organisation,
-    elevation: &Elevation,
+    reviewed: &impl Reviewed,
     reviewer: &PersonId,
 ) -> Result<(), Refusal> {
-    let now = organisation.persons_behind(&elevation.requester, elevation.on_behalf_of.as_ref());
-    if elevation.behind.contains(reviewer) || now.contains(reviewer) {
+    let now = reviewed.behind_now(organisation);
+    if reviewed.behind().contains(reviewer) || now.contains(reviewer) {
         let detail = format!("`{reviewer}` is behind this request");
         return Err(Refusal::new(Reason::SelfApproval, detail).with("person", reviewer));
     }
@@ -34,7 +101,7 @@ pub fn separation_rule_3(
 /// Why it may not: a machine, a person behind the request, not eligible, or in no capacity that the stage names.
 pub fn reviewer_in(
     organisation: &Organisation,
-    elevation: &Elevation,
+    reviewed: &impl Reviewed,
     stage: &Stage,
     account_id: &AccountId,
     at: Timestamp,
@@ -46,7 +113,7 @@ pub fn reviewer_in(
     if account.is_machine() {
         return Err(no_approver("machines never approve".into()));
     }
-    separation_rule_3(organisation, elevation, account.person())?;
+    separation_rule_3(organisation, reviewed, account.person())?;
     organisation.account_rests(account_id, at).map_err(first)?;
     let mut lapsed = None;
     for approver in &stage.by {
@@ -61,9 +128,9 @@ pub fn reviewer_in(
                     false
                 }
             },
-            Approver::Manager => is_independent_manager(organisation, elevation, account.person()),
-            // Enrolments alone name a role's owner; a tenant's approvers come with its accounts.
-            Approver::RoleOwner | Approver::Tenant => false,
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant => {
+                reviewed.accounts_meant(organisation, approver, at).contains(&account_id)
+            }
         };
         if fits {
             return Ok(approver.clone());
@@ -73,30 +140,19 @@ pub fn reviewer_in(
     Err(lapsed.unwrap_or_else(|| no_approver(format!("this stage is for {}", named.join(", ")))))
 }
 
-/// The manager of record, unless in a requesting role: peers do not approve each other (THREATS A4).
-fn is_independent_manager(organisation: &Organisation, elevation: &Elevation, person: &PersonId) -> bool {
-    let manages = organisation.people().get(&elevation.person).and_then(|p| p.manager.as_ref()) == Some(person);
-    let entitlement = organisation.policy().entitlements.get(&elevation.entitlement);
-    let requesting = entitlement.map(|entitlement| &entitlement.terms.requestable_by);
-    let is_peer = organisation
-        .accounts_of(person)
-        .any(|(_, account)| requesting.is_some_and(|roles| roles.iter().any(|role| account.roles.contains_key(role))));
-    manages && !is_peer
-}
-
 /// In which capacity an account may review any stage: enough to say no, and to see.
 ///
 /// # Errors
 /// Why it may review none: the refusal of the first stage.
 pub fn reviewer_in_any(
     organisation: &Organisation,
-    elevation: &Elevation,
+    reviewed: &impl Reviewed,
     account: &AccountId,
     at: Timestamp,
 ) -> Result<(u32, Approver), Refusal> {
     let mut refused = None;
-    for (index, stage) in elevation.review.numbered_stages() {
-        match reviewer_in(organisation, elevation, stage, account, at) {
+    for (index, stage) in reviewed.review().numbered_stages() {
+        match reviewer_in(organisation, reviewed, stage, account, at) {
             Ok(approver) => return Ok((index, approver)),
             Err(refusal) => refused = refused.or(Some(refusal)),
         }
@@ -108,29 +164,27 @@ pub fn reviewer_in_any(
 #[must_use]
 pub fn candidates(
     organisation: &Organisation,
-    elevation: &Elevation,
+    reviewed: &impl Reviewed,
     stage: &Stage,
     at: Timestamp,
 ) -> BTreeSet<PersonId> {
     let accounts = stage.by.iter().flat_map(|approver| -> Vec<&AccountId> {
         match approver {
             Approver::Role(role) => organisation.members(role).collect(),
-            Approver::Manager => {
-                let manager = organisation.people().get(&elevation.person).and_then(|person| person.manager.as_ref());
-                manager.into_iter().flat_map(|manager| organisation.accounts_of(manager)).map(|(id, _)| id).collect()
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant => {
+                reviewed.accounts_meant(organisation, approver, at)
             }
-            Approver::RoleOwner | Approver::Tenant => Vec::new(),
         }
     });
     let persons = accounts.filter_map(|id| {
         let person = organisation.accounts().get(id)?.person();
         let could =
-            !elevation.review.has_decided(person) && reviewer_in(organisation, elevation, stage, id, at).is_ok();
+            !reviewed.review().has_decided(person) && reviewer_in(organisation, reviewed, stage, id, at).is_ok();
         could.then(|| person.clone())
     });
     // As many as there are slots in all are enough for the matching.
-    let slots = elevation
-        .review
+    let slots = reviewed
+        .review()
         .stages
         .iter()
         .fold(0_usize, |sum, stage| sum.saturating_add(usize::try_from(stage.count).unwrap_or(usize::MAX)));
@@ -146,25 +200,29 @@ pub fn candidates(
 
 /// Whether distinct eligible persons could complete every stage from here.
 #[must_use]
-pub fn can_be_completed(organisation: &Organisation, elevation: &Elevation, at: Timestamp) -> bool {
-    let open = elevation.review.numbered_stages().map(|(index, stage)| {
-        (elevation.review.missing_in(index, stage), candidates(organisation, elevation, stage, at))
+pub fn can_be_completed(organisation: &Organisation, reviewed: &impl Reviewed, at: Timestamp) -> bool {
+    let open = reviewed.review().numbered_stages().map(|(index, stage)| {
+        (reviewed.review().missing_in(index, stage), candidates(organisation, reviewed, stage, at))
     });
     can_be_filled(&open.collect::<Vec<_>>())
 }
 
 /// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision.
 #[must_use]
-pub fn void_approvals(organisation: &Organisation, elevation: &Elevation, at: Timestamp) -> Vec<(PersonId, Refusal)> {
-    let void = elevation.review.approvals().filter_map(|decision| {
+pub fn void_approvals(
+    organisation: &Organisation,
+    reviewed: &impl Reviewed,
+    at: Timestamp,
+) -> Vec<(PersonId, Refusal)> {
+    let void = reviewed.review().approvals().filter_map(|decision| {
         let index = usize::try_from(decision.stage).ok()?;
-        let stage = elevation.review.stages.get(index)?;
+        let stage = reviewed.review().stages.get(index)?;
         let account = organisation.accounts().get(&decision.account);
         let refusal = if account.is_some_and(|account| *account.person() != decision.person) {
             // Who has the account now did not approve (THREATS B5).
             Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
         } else {
-            reviewer_in(organisation, elevation, stage, &decision.account, at).err()?
+            reviewer_in(organisation, reviewed, stage, &decision.account, at).err()?
         };
         Some((decision.person.clone(), refusal))
     });

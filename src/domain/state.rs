@@ -1,15 +1,17 @@
 //! The state: everything that changes an answer. It comes back by replay, bit for bit (invariant 9).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::elevation::{Elevation, Phase};
+use super::enrolment::Enrolment;
 use super::event::{ClockPair, Subject};
 use super::grant::{Grant, GrantPhase};
+use super::hr::{Feed, Hold, Part};
 use super::ids::{
-    AccountId, Digest, ElevationId, EntitlementName, GrantId, PersonId, Principal, RequestId, RequirementName, RoleName,
+    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, PersonId, Principal, RequestId,
+    RequirementName, RoleName, RoundId, StreamName,
 };
-use super::index::Index;
+use super::index::{Index, Map, Set};
 use super::organisation::Organisation;
+use super::recertification::{LastGrant, Round};
 use super::time::Timestamp;
 
 /// What is open, what closed lately, and the organisation that both rest on.
@@ -18,14 +20,14 @@ pub struct State {
     pub(super) sequence: u64,
     pub(super) last_at: Timestamp,
     pub(super) organisation: Organisation,
-    pub(super) elevations: BTreeMap<ElevationId, Elevation>,
-    pub(super) grants: BTreeMap<GrantId, Grant>,
+    pub(super) elevations: Map<ElevationId, Elevation>,
+    pub(super) grants: Map<GrantId, Grant>,
     /// By everybody behind a pending elevation.
     pub(super) pending_of: Index<PersonId, ElevationId>,
-    pub(super) pending: BTreeSet<ElevationId>,
+    pub(super) pending: Set<ElevationId>,
     /// By the account that asked: who owns a machine by now need not be behind what it asked for.
     pub(super) pending_by: Index<AccountId, ElevationId>,
-    /// By approver: pending elevations, and approved ones whose grant has not started.
+    /// By approver: pending elevations, and approved ones whose grant is open.
     pub(super) approved_by: Index<PersonId, ElevationId>,
     /// By everybody behind an open grant.
     pub(super) open_grants_of: Index<PersonId, GrantId>,
@@ -33,12 +35,30 @@ pub struct State {
     pub(super) open_grants_by: Index<AccountId, GrantId>,
     /// By the person whom caps and continuity count; closed ones too, while they are kept.
     pub(super) grants_of: Index<PersonId, GrantId>,
-    pub(super) due: BTreeSet<(Timestamp, Due)>,
-    pub(super) starts: BTreeSet<(Timestamp, GrantId)>,
-    pub(super) closed: BTreeSet<(Timestamp, Closed)>,
-    pub(super) requests: BTreeMap<(Principal, RequestId), Bound>,
-    pub(super) requests_by_age: BTreeSet<(Timestamp, Principal, RequestId)>,
-    pub(super) refusals: BTreeMap<Principal, RefusalWindow>,
+    pub(super) enrolments: Map<EnrolmentId, Enrolment>,
+    pub(super) pending_enrolments: Set<EnrolmentId>,
+    /// By everybody whom a pending enrolment hangs on: behind it, and who has approved.
+    pub(super) pending_enrolments_of: Index<PersonId, EnrolmentId>,
+    /// By the account that a pending enrolment is about: two of one kind cannot be.
+    pub(super) pending_enrolments_about: Index<AccountId, EnrolmentId>,
+    pub(super) rounds: Map<RoundId, Round>,
+    pub(super) last_grants: Map<(AccountId, RoleName), LastGrant>,
+    pub(super) feeds: Map<StreamName, Feed>,
+    pub(super) holds: Map<HoldId, Hold>,
+    /// By the person whom a held event is about.
+    pub(super) held_of: Index<PersonId, HoldId>,
+    /// Whom HR brought: a directory file that does not name them never knew them.
+    pub(super) joined_by_feed: Set<PersonId>,
+    /// What enrolments made, or gave another owner: the same.
+    pub(super) made_by_enrolment: Set<AccountId>,
+    /// Whom HR enabled and disabled within the last 24 h: what the brake counts.
+    pub(super) hr_touches: Set<(Timestamp, PersonId, Part)>,
+    pub(super) due: Set<(Timestamp, Due)>,
+    pub(super) starts: Set<(Timestamp, GrantId)>,
+    pub(super) closed: Set<(Timestamp, Closed)>,
+    pub(super) requests: Map<(Principal, RequestId), Bound>,
+    pub(super) requests_by_age: Set<(Timestamp, Principal, RequestId)>,
+    pub(super) refusals: Map<Principal, RefusalWindow>,
     pub(super) clock: Option<ClockPair>,
 }
 
@@ -48,8 +68,14 @@ pub(super) enum Due {
     ReviewDeadline(ElevationId),
     GrantEnd(GrantId),
     RequirementLapse(PersonId, RequirementName),
+    /// So many days ahead.
+    LapseWarning(PersonId, RequirementName, u32),
+    Move(PersonId),
+    Leaving(PersonId),
     MembershipEnd(AccountId, RoleName),
     AccountEnd(AccountId),
+    EnrolmentDeadline(EnrolmentId),
+    RoundEnd(RoundId),
 }
 
 /// What closed, for forgetting it.
@@ -57,6 +83,8 @@ pub(super) enum Due {
 pub(super) enum Closed {
     Elevation(ElevationId),
     Grant(GrantId),
+    Enrolment(EnrolmentId),
+    Round(RoundId),
 }
 
 /// A `request_id` that took effect.
@@ -100,19 +128,60 @@ impl State {
 
     /// What is open, and what closed lately.
     #[must_use]
-    pub fn elevations(&self) -> &BTreeMap<ElevationId, Elevation> {
+    pub fn elevations(&self) -> &Map<ElevationId, Elevation> {
         &self.elevations
     }
 
     /// What is open, and what closed lately.
     #[must_use]
-    pub fn grants(&self) -> &BTreeMap<GrantId, Grant> {
+    pub fn grants(&self) -> &Map<GrantId, Grant> {
         &self.grants
+    }
+
+    /// What is open, and what closed lately.
+    #[must_use]
+    pub fn enrolments(&self) -> &Map<EnrolmentId, Enrolment> {
+        &self.enrolments
+    }
+
+    /// The ids of enrolments that wait for decisions.
+    #[must_use]
+    pub fn pending_enrolments(&self) -> &Set<EnrolmentId> {
+        &self.pending_enrolments
+    }
+
+    /// Pending enrolments that hang on a person: behind them, or who decides.
+    pub fn pending_enrolments_of(&self, person: &PersonId) -> impl Iterator<Item = &Enrolment> {
+        self.pending_enrolments_of.of(person).filter_map(|id| self.enrolments.get(id))
+    }
+
+    /// Rounds of recertification that are open, and what closed lately.
+    #[must_use]
+    pub fn rounds(&self) -> &Map<RoundId, Round> {
+        &self.rounds
+    }
+
+    /// The last grant that an account had through a role.
+    #[must_use]
+    pub fn last_grant(&self, account: &AccountId, role: &RoleName) -> Option<LastGrant> {
+        self.last_grants.get(&(account.clone(), role.clone())).copied()
+    }
+
+    /// The streams of the HR feed.
+    #[must_use]
+    pub fn feeds(&self) -> &Map<StreamName, Feed> {
+        &self.feeds
+    }
+
+    /// What the HR brake holds.
+    #[must_use]
+    pub fn holds(&self) -> &Map<HoldId, Hold> {
+        &self.holds
     }
 
     /// The ids of what waits for decisions.
     #[must_use]
-    pub fn pending(&self) -> &BTreeSet<ElevationId> {
+    pub fn pending(&self) -> &Set<ElevationId> {
         &self.pending
     }
 
@@ -237,15 +306,66 @@ impl State {
         }
     }
 
+    pub(super) fn put_enrolment(&mut self, enrolment: Enrolment) {
+        self.remove_enrolment(enrolment.id);
+        if enrolment.phase.is_pending() {
+            self.pending_enrolments.insert(enrolment.id);
+            self.pending_enrolments_about.insert(enrolment.ask.account().clone(), enrolment.id);
+            for person in hangs_on(&enrolment) {
+                self.pending_enrolments_of.insert(person.clone(), enrolment.id);
+            }
+            self.due.insert((enrolment.review.deadline, Due::EnrolmentDeadline(enrolment.id)));
+        }
+        if let Some(at) = enrolment.phase.closed_at() {
+            self.closed.insert((at, Closed::Enrolment(enrolment.id)));
+        }
+        self.enrolments.insert(enrolment.id, enrolment);
+    }
+
+    pub(super) fn remove_enrolment(&mut self, id: EnrolmentId) {
+        let Some(old) = self.enrolments.remove(&id) else { return };
+        self.pending_enrolments.remove(&id);
+        self.pending_enrolments_about.remove(old.ask.account(), &id);
+        for person in hangs_on(&old) {
+            self.pending_enrolments_of.remove(person, &id);
+        }
+        self.due.remove(&(old.review.deadline, Due::EnrolmentDeadline(id)));
+        if let Some(at) = old.phase.closed_at() {
+            self.closed.remove(&(at, Closed::Enrolment(id)));
+        }
+    }
+
+    pub(super) fn put_round(&mut self, round: Round) {
+        self.remove_round(round.id);
+        if let Some(at) = round.closed_at {
+            self.closed.insert((at, Closed::Round(round.id)));
+        } else {
+            self.due.insert((round.due, Due::RoundEnd(round.id)));
+        }
+        self.rounds.insert(round.id, round);
+    }
+
+    pub(super) fn remove_round(&mut self, id: RoundId) {
+        let Some(old) = self.rounds.remove(&id) else { return };
+        self.due.remove(&(old.due, Due::RoundEnd(id)));
+        if let Some(at) = old.closed_at {
+            self.closed.remove(&(at, Closed::Round(id)));
+        }
+    }
+
     fn rests_on_approvals(&self, elevation: &Elevation) -> bool {
         match &elevation.phase {
             Phase::Pending => true,
-            Phase::Approved { grant, .. } => {
-                self.grants.get(grant).is_none_or(|grant| grant.phase == GrantPhase::Scheduled)
-            }
+            Phase::Approved { outcome: grant, .. } => self.grants.get(grant).is_none_or(Grant::is_open),
             _ => false,
         }
     }
+}
+
+/// Whose standing decides about a pending enrolment.
+fn hangs_on(enrolment: &Enrolment) -> impl Iterator<Item = &PersonId> {
+    let approvers = enrolment.review.decisions.iter().map(|decision| &decision.person);
+    enrolment.behind.iter().chain([&enrolment.person]).chain(&enrolment.manager).chain(approvers)
 }
 
 /// When an elevation that led to no grant closed. One that did is forgotten together with its grant, because the grant's

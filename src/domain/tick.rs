@@ -5,14 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use super::cascade::{Touched, consequences, grant_stands};
+use super::cascade::grant_stands;
 use super::decide::events;
 use super::event::{
-    AccountEnded, Actor, BrokerStarted, ClockPair, ElevationExpired, Event, Fact, GrantNamed, GrantRevoked,
-    GrantShortened, GrantStarted, MembershipEnded, Pruned, RequirementLapsed, RowsAbandoned,
+    Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, GrantNamed, GrantRevoked,
+    GrantShortened, GrantStarted, Pruned, RowsAbandoned,
 };
 use super::grant::{EndBecause, Grant, Revocation};
-use super::ids::PersonId;
+use super::hr::silent_feed;
+use super::life;
+use super::overlay::Overlay;
 use super::state::{Closed, Due, State};
 use super::time::{Now, Span, Timestamp};
 
@@ -44,10 +46,10 @@ pub fn decide_tick(state: &State, now: Now, keep_closed: Span) -> Vec<Event> {
 #[must_use]
 pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
     let forget = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY);
-    let due = state.due.first().map(|(at, _)| *at);
-    let starts = state.starts.first().map(|(at, _)| *at);
-    let closed = state.closed.first().map(|(at, _)| forget(*at, keep_closed));
-    let requests = state.requests_by_age.first().map(|(at, ..)| forget(*at, super::apply::REQUESTS_KEPT));
+    let due = state.due.get_min().map(|(at, _)| *at);
+    let starts = state.starts.get_min().map(|(at, _)| *at);
+    let closed = state.closed.get_min().map(|(at, _)| forget(*at, keep_closed));
+    let requests = state.requests_by_age.get_min().map(|(at, ..)| forget(*at, super::apply::REQUESTS_KEPT));
     [due, starts, closed, requests].into_iter().flatten().min()
 }
 
@@ -93,37 +95,23 @@ fn over(state: &State, now: Now) -> Vec<Fact> {
             let holder = state.grants.get(id)?.holder.clone();
             Some(Fact::GrantEnded(GrantNamed { grant: *id, holder }))
         }
-        Due::RequirementLapse(..) | Due::MembershipEnd(..) | Due::AccountEnd(_) => None,
+        Due::EnrolmentDeadline(id) => Some(Fact::EnrolmentExpired(EnrolmentNamed { enrolment: *id })),
+        _ => None,
     });
     facts.take(AT_ONCE).collect()
 }
 
+/// What time does to people, accounts and memberships, one after another, and all that follows.
 fn lapses(state: &State, now: Now) -> Vec<Fact> {
-    let mut touched: BTreeSet<PersonId> = BTreeSet::new();
-    let person_of = |account| state.organisation.accounts().get(account).map(|account| account.person().clone());
-    let mut facts = Vec::new();
-    for due in due_until(state, now.latest).take(AT_ONCE) {
-        match due {
-            Due::RequirementLapse(person, requirement) => {
-                touched.insert(person.clone());
-                let fact = RequirementLapsed { person: person.clone(), requirement: requirement.clone() };
-                facts.push(Fact::RequirementLapsed(fact));
-            }
-            Due::MembershipEnd(account, role) => {
-                touched.extend(person_of(account));
-                facts.push(Fact::MembershipEnded(MembershipEnded { account: account.clone(), role: role.clone() }));
-            }
-            Due::AccountEnd(account) => {
-                touched.extend(person_of(account));
-                facts.push(Fact::AccountEnded(AccountEnded { account: account.clone() }));
-            }
-            Due::ReviewDeadline(_) | Due::GrantEnd(_) => {}
+    let due = state.due.iter().take_while(|(at, _)| at.is_over(now.latest)).take(AT_ONCE);
+    let mut overlay = Overlay::new(state, Actor::Broker, now);
+    for it in due {
+        // What came about before it may have left nothing of it: whoever has left holds no membership that could end.
+        if overlay.state().due.contains(it) {
+            life::come_due(&mut overlay, &it.1);
         }
     }
-    if !touched.is_empty() {
-        facts.extend(consequences(&state.organisation, state, &Touched::Persons(touched), now));
-    }
-    facts
+    overlay.into_facts()
 }
 
 /// Grants start by `earliest`: no doubt about the time starts one too soon. Separation rule 4 is applied again.
@@ -138,6 +126,9 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
         Ok(rest) => rest,
         Err(because) => return vec![revoked(grant, because)],
     };
+    if let Some(refusal) = silent_feed(state, now) {
+        return vec![revoked(grant, Revocation::NotEligible { reason: refusal.reason })];
+    }
     let since = state.continuous_since(&grant.person, &grant.entitlement, grant.start, Some(grant.id));
     let terms = state.organisation.policy().entitlements.get(&grant.entitlement).map(|entitlement| &entitlement.terms);
     let longest = terms.and_then(|terms| terms.max_continuous);
@@ -169,14 +160,16 @@ fn revoked(grant: &Grant, because: Revocation) -> Fact {
 
 fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
     let is_due = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY).is_over(now.latest);
-    let closed_due = state.closed.first().is_some_and(|(at, _)| is_due(*at, keep_closed));
-    let requests_due = state.requests_by_age.first().is_some_and(|(at, ..)| is_due(*at, super::apply::REQUESTS_KEPT));
+    let closed_due = state.closed.get_min().is_some_and(|(at, _)| is_due(*at, keep_closed));
+    let requests_due = state.requests_by_age.get_min().is_some_and(|(at, ..)| is_due(*at, super::apply::REQUESTS_KEPT));
     if !closed_due && !requests_due {
         return Vec::new();
     }
     let mut pruned = Pruned {
         elevations: BTreeSet::new(),
         grants: BTreeSet::new(),
+        enrolments: BTreeSet::new(),
+        rounds: BTreeSet::new(),
         requests_before: now.stamp.minus(super::apply::REQUESTS_KEPT),
     };
     let old = state.closed.iter().take_while(|(at, _)| at.plus(keep_closed).is_over(now.latest)).take(AT_ONCE);
@@ -188,6 +181,12 @@ fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
             Closed::Grant(id) => {
                 pruned.elevations.extend(state.grants.get(id).map(|grant| grant.elevation));
                 pruned.grants.insert(*id);
+            }
+            Closed::Enrolment(id) => {
+                pruned.enrolments.insert(*id);
+            }
+            Closed::Round(id) => {
+                pruned.rounds.insert(*id);
             }
         }
     }

@@ -217,6 +217,13 @@ impl Now {
         }
     }
 
+    /// The same without what a leaping clock adds: what takes access away goes on by it, and neither ends what is not over
+    /// nor overlooks what will be live again once the clock is put right.
+    #[must_use]
+    pub fn without_leap(self) -> Self {
+        Self { latest: self.stamp, earliest: self.earliest.min(self.stamp), ..self }
+    }
+
     /// All clocks agree on `at`: for tests, and for what is asked as of a given instant.
     #[must_use]
     pub fn exactly(at: Timestamp) -> Self {

@@ -2,13 +2,15 @@
 
 use super::directory::{Account, AccountKind};
 use super::elevation::Elevation;
+use super::enrolment::Enrolment;
 use super::event::{Event, Fact, Subject};
 use super::grant::Grant;
-use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal};
+use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal, RoleName};
 use super::organisation::Organisation;
 use super::policy::{Approver, CapabilityName};
+use super::recertification::{Round, RoundItem, may_confirm};
 use super::refusal::{Reason, Refusal};
-use super::reviewers::reviewer_in_any;
+use super::reviewers::{Reviewed, reviewer_in_any};
 use super::scope::Pattern;
 use super::state::State;
 use super::time::Now;
@@ -29,12 +31,16 @@ pub enum Thing<'a> {
     Entitlement(&'a EntitlementName),
     /// An elevation with its review.
     Elevation(&'a Elevation),
+    /// An enrolment with its review.
+    Enrolment(&'a Enrolment),
     /// A grant.
     Grant(&'a Grant),
     /// An account.
     Account(&'a AccountId),
     /// A person.
     Person(&'a PersonId),
+    /// A round of recertification: whoever sees one of its items.
+    Round(&'a Round),
     /// The text of the policy.
     PolicyText,
     /// An event.
@@ -80,6 +86,12 @@ impl Viewer {
 #[must_use]
 pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bool {
     let organisation = &state.organisation;
+    // Who has no account that can be used still sees what he asks for.
+    if let Thing::Enrolment(enrolment) = thing
+        && is_behind(viewer, enrolment)
+    {
+        return true;
+    }
     if is_shut_out(organisation, viewer, now) {
         return false;
     }
@@ -87,6 +99,7 @@ pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bo
     match thing {
         Thing::Entitlement(name) => viewer.account().is_ok_and(|id| sees_entitlement(organisation, id, name)),
         Thing::Elevation(elevation) => sees_elevation(organisation, viewer, elevation, now) || audits(),
+        Thing::Enrolment(enrolment) => sees_enrolment(organisation, viewer, enrolment, now) || audits(),
         Thing::Grant(grant) => {
             let elevation = state.elevations.get(&grant.elevation);
             is_own(viewer, &grant.holder, grant.behind.iter())
@@ -96,9 +109,40 @@ pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bo
         }
         Thing::Account(id) => sees_account(organisation, viewer, id) || audits(),
         Thing::Person(id) => viewer.person.as_ref() == Some(id) || manages(organisation, viewer, id) || audits(),
+        Thing::Round(round) => visible_items(state, viewer, round, now).next().is_some(),
         Thing::PolicyText => viewer.has(organisation, CapabilityName::PolicyLoad, now) || audits(),
         Thing::Event(event) => is_about(state, viewer, event) || audits(),
     }
+}
+
+/// The items of a round that a viewer sees: all of them the owner of the role, `directory.load` and `audit.read`; everybody
+/// else those that are theirs to confirm.
+pub fn visible_items<'a>(
+    state: &'a State,
+    viewer: &'a Viewer,
+    round: &'a Round,
+    now: Now,
+) -> impl Iterator<Item = (&'a AccountId, &'a RoundItem)> {
+    let organisation = &state.organisation;
+    let shut_out = is_shut_out(organisation, viewer, now);
+    let all = !shut_out
+        && (answers_for_role(organisation, viewer, &round.role, now)
+            || viewer.has(organisation, CapabilityName::DirectoryLoad, now)
+            || viewer.has(organisation, CapabilityName::AuditRead, now));
+    round.items.iter().filter(move |(id, item)| {
+        let person = organisation.accounts().get(*id).map_or(&item.person, Account::person);
+        let confirms = |own| may_confirm(organisation, own, (&item.person, person), now.latest).is_ok();
+        all || (!shut_out && viewer.account().is_ok_and(confirms))
+    })
+}
+
+/// Whether the viewer is the owner of a role, and works here by now.
+#[must_use]
+pub fn answers_for_role(organisation: &Organisation, viewer: &Viewer, role: &RoleName, now: Now) -> bool {
+    let owner = organisation.policy().roles.get(role).and_then(|role| role.owner.as_ref());
+    let employed =
+        owner.and_then(|owner| organisation.people().get(owner)).is_some_and(|it| it.is_employed(now.latest));
+    employed && owner == viewer.person.as_ref()
 }
 
 /// Whether an account sees an entitlement: of the own organisation all without a tenant pattern; everybody what their own
@@ -125,17 +169,29 @@ fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elev
         || viewer.account().is_ok_and(|id| could_review(organisation, id, elevation, now))
 }
 
+/// Whether the viewer asked for it, or stands behind it.
+fn is_behind(viewer: &Viewer, enrolment: &Enrolment) -> bool {
+    enrolment.requester == viewer.principal
+        || viewer.person.as_ref().is_some_and(|person| enrolment.behind.contains(person))
+}
+
+fn sees_enrolment(organisation: &Organisation, viewer: &Viewer, enrolment: &Enrolment, now: Now) -> bool {
+    viewer.person.as_ref().is_some_and(|person| enrolment.review.has_decided(person))
+        || manages(organisation, viewer, &enrolment.person)
+        || viewer.account().is_ok_and(|id| could_review(organisation, id, enrolment, now))
+}
+
 /// Whether an account may review, or could if its requirements were met: who has lapsed still sees what waits.
-fn could_review(organisation: &Organisation, id: &AccountId, elevation: &Elevation, now: Now) -> bool {
+fn could_review(organisation: &Organisation, id: &AccountId, reviewed: &impl Reviewed, now: Now) -> bool {
     let in_role = || {
         let roles = organisation.accounts().get(id).map(|account| &account.roles);
-        let by = elevation.review.stages.iter().flat_map(|stage| &stage.by);
+        let by = reviewed.review().stages.iter().flat_map(|stage| &stage.by);
         by.into_iter().any(|approver| match approver {
             Approver::Role(role) => roles.and_then(|r| r.get(role)).is_some_and(|m| !m.ends_at().is_over(now.latest)),
             Approver::Manager | Approver::RoleOwner | Approver::Tenant => false,
         })
     };
-    in_role() || reviewer_in_any(organisation, elevation, id, now.latest).is_ok()
+    in_role() || reviewer_in_any(organisation, reviewed, id, now.latest).is_ok()
 }
 
 fn is_own<'a>(viewer: &Viewer, holder: &AccountId, mut behind: impl Iterator<Item = &'a PersonId>) -> bool {
@@ -183,7 +239,19 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
             Subject::Grant(id) => {
                 state.grants.get(id).is_some_and(|grant| is_own(viewer, &grant.holder, grant.behind.iter()))
             }
-            Subject::Policy | Subject::Directory | Subject::Broker => false,
+            Subject::Enrolment(id) => {
+                let enrolment = state.enrolments.get(id);
+                enrolment.is_some_and(|it| {
+                    it.requester == viewer.principal
+                        || viewer.person.as_ref().is_some_and(|person| it.behind.contains(person))
+                })
+            }
+            Subject::Round(_)
+            | Subject::Stream(_)
+            | Subject::Hold(_)
+            | Subject::Policy
+            | Subject::Directory
+            | Subject::Broker => false,
         })
 }
 

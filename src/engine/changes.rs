@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::clock::{BootMillis, ClockRecord};
-use crate::domain::directory::{Account, AccountKind, AccountState, Employment};
-use crate::domain::event::{ClockPair, Event, Fact};
+use crate::domain::directory::{Account, AccountKind, AccountState};
+use crate::domain::event::{
+    AccountEnded, ClockPair, Event, Fact, GrantClosed, GrantNamed, GrantRevoked, GrantShortened, GrantStarted,
+    MembershipEnded,
+};
 use crate::domain::grant::{Grant, GrantPhase};
 use crate::domain::ids::{AccountId, GrantId, PersonId};
 use crate::domain::policy::CapabilityName;
@@ -66,20 +69,41 @@ impl Touched {
             Fact::AccountRecorded(fact) => {
                 self.accounts.insert(fact.id.clone());
             }
-            Fact::MembershipEnded(fact) => {
-                self.accounts.insert(fact.account.clone());
-            }
-            Fact::AccountEnded(fact) => {
-                self.accounts.insert(fact.account.clone());
+            Fact::MembershipEnded(MembershipEnded { account, .. }) | Fact::AccountEnded(AccountEnded { account }) => {
+                self.accounts.insert(account.clone());
             }
             Fact::GrantIssued(fact) => grant(fact.id, &fact.holder),
-            Fact::GrantStarted(fact) => grant(fact.grant, &fact.holder),
-            Fact::GrantShortened(fact) => grant(fact.grant, &fact.holder),
-            Fact::GrantEnded(fact) => grant(fact.grant, &fact.holder),
-            Fact::GrantRelinquished(fact) => grant(fact.grant, &fact.holder),
-            Fact::GrantRevoked(fact) => grant(fact.grant, &fact.holder),
-            // What is pruned had left the index when it closed.
-            Fact::Pruned(_)
+            Fact::GrantStarted(GrantStarted { grant: id, holder, .. })
+            | Fact::GrantShortened(GrantShortened { grant: id, holder, .. })
+            | Fact::GrantEnded(GrantNamed { grant: id, holder })
+            | Fact::GrantRelinquished(GrantClosed { grant: id, holder, .. })
+            | Fact::GrantRevoked(GrantRevoked { grant: id, holder, .. }) => grant(*id, holder),
+            // What is pruned had left the index when it closed; what else changes stands in the records that follow.
+            Fact::LapseAhead(_)
+            | Fact::AttestationRecorded(_)
+            | Fact::AttestationCorrected(_)
+            | Fact::PersonLeft(_)
+            | Fact::PersonMoved(_)
+            | Fact::MembershipRevoked(_)
+            | Fact::AccountClosed(_)
+            | Fact::HrEventApplied(_)
+            | Fact::HrFeedHeard(_)
+            | Fact::HrImported(_)
+            | Fact::HrHeld(_)
+            | Fact::HrHoldDecided(_)
+            | Fact::HrStreamRetired(_)
+            | Fact::EnrolmentRequested(_)
+            | Fact::EnrolmentApprovalRecorded(_)
+            | Fact::EnrolmentApprovalStruck(_)
+            | Fact::EnrolmentApproved(_)
+            | Fact::EnrolmentDenied(_)
+            | Fact::EnrolmentWithdrawn(_)
+            | Fact::EnrolmentExpired(_)
+            | Fact::EnrolmentCancelled(_)
+            | Fact::RoundStarted(_)
+            | Fact::MembershipConfirmed(_)
+            | Fact::RoundClosed(_)
+            | Fact::Pruned(_)
             | Fact::DirectoryLoaded(_)
             | Fact::TenantRecorded(_)
             | Fact::ElevationRequested(_)
@@ -116,10 +140,8 @@ fn grant_change(grant: &Grant) -> Change {
 fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
     let organisation = state.organisation();
     let account = organisation.accounts().get(id)?;
-    let employed = organisation.people().get(account.person()).map(|person| person.employment);
-    let active = account.state == AccountState::Active
-        && !account.ends_at().is_over(now.latest)
-        && employed == Some(Employment::Employed);
+    let employed = organisation.people().get(account.person()).is_some_and(|person| person.is_employed(now.latest));
+    let active = account.state == AccountState::Active && !account.ends_at().is_over(now.latest) && employed;
     let rests = organisation.account_rests(id, now.latest);
     let baseline_until = match (&account.kind, rests) {
         (AccountKind::ServiceTeam { .. }, Ok(rest)) => rest.until,

@@ -91,6 +91,23 @@ impl History {
         Ok(self.reader.hash(sequence)?)
     }
 
+    /// What one command led to, from its first event on.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn led_to(&self, first: u64) -> Result<Vec<Event>, HistoryError> {
+        let mut events: Vec<Event> = Vec::new();
+        for sequence in first.. {
+            let Some(row) = self.reader.read(sequence)? else { break };
+            let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
+            if events.first().is_some_and(|first| !is_of_same_command(first, &event)) {
+                break;
+            }
+            events.push(event);
+        }
+        Ok(events)
+    }
+
     /// A state that holds one thing alone, replayed from the events about it: for what has left memory.
     ///
     /// # Errors
@@ -109,4 +126,10 @@ impl History {
             own.for_each(|event| apply(&mut state, event));
         }
     }
+}
+
+/// Whether an event belongs to the command that a first event began: only that one carries the `request_id`.
+#[must_use]
+pub fn is_of_same_command(first: &Event, event: &Event) -> bool {
+    event.request.is_none() && event.actor == first.actor && event.at == first.at
 }

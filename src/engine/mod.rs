@@ -31,7 +31,7 @@ use crate::domain::time::{Now, Span, Timestamp};
 use crate::journal::{AppendError, Journal, MemoryJournal, MemoryStore, OpenError, Options, SqliteJournal};
 
 pub use feed::Follower;
-pub use history::{History, HistoryError};
+pub use history::{History, HistoryError, is_of_same_command};
 use queue::{Job, Queues, Task};
 pub use replay::Replay;
 use view::View;
@@ -238,10 +238,19 @@ impl Engine {
     /// # Errors
     /// Why it would be refused.
     pub async fn preview(&self, caller: &Identity, command: Command) -> Result<Vec<Event>, Refusal> {
+        self.preview_on_state(caller, command).await.map(|(events, _)| events)
+    }
+
+    /// The same, with the state that it was decided on.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub async fn preview_on_state(&self, caller: &Identity, command: Command) -> Result<(Vec<Event>, State), Refusal> {
         let caller = caller.clone();
         let request_id = uuid::Uuid::new_v4().into();
         self.ask(move |state, now| {
-            decide(state, &Envelope { caller, request_id, now, nonce: writer::nonce(), command })
+            let events = decide(state, &Envelope { caller, request_id, now, nonce: writer::nonce(), command })?;
+            Ok((events, state.clone()))
         })
         .await?
     }

@@ -328,12 +328,30 @@ fn fits_rows(command: &Command, events: Vec<Event>) -> Result<Vec<Event>, Refusa
         | Command::DenyElevation { reason: words, .. }
         | Command::WithdrawElevation { reason: words, .. }
         | Command::RelinquishGrant { reason: words, .. }
-        | Command::RevokeGrant { reason: words, .. } => words.len(),
-        Command::LoadPolicy { .. } | Command::LoadDirectory { .. } => 0,
+        | Command::RevokeGrant { reason: words, .. }
+        | Command::ApproveEnrolment { comment: words, .. }
+        | Command::DenyEnrolment { reason: words, .. }
+        | Command::WithdrawEnrolment { reason: words, .. }
+        | Command::RecordAttestation { evidence: words, .. }
+        | Command::CorrectAttestation { reason: words, .. }
+        | Command::EndMembership { reason: words, .. }
+        | Command::CloseAccount { reason: words, .. }
+        | Command::DecideHold { reason: words, .. }
+        | Command::RetireStream { reason: words, .. } => words.len(),
+        // Sets of names of any length: looked at whatever their words.
+        Command::RequestEnrolment(_) | Command::StartRound { .. } => WORDS_BYTES.saturating_add(1),
+        Command::ApplyHrEvents { .. }
+        | Command::ImportPeople { .. }
+        | Command::ConfirmMembership { .. }
+        | Command::LoadPolicy { .. }
+        | Command::LoadDirectory { .. } => 0,
     };
     let is_too_large = |event: &Event| encode(event, true).is_ok_and(|body| body.len() > MAX_BODY_BYTES);
     if words_bytes > WORDS_BYTES && events.iter().any(is_too_large) {
-        let detail = format!("{words_bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row");
+        let detail = match command {
+            Command::StartRound { role, .. } => format!("`{role}` has more holders than one round takes"),
+            _ => format!("{words_bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row"),
+        };
         return Err(Refusal::new(Reason::InvalidMessage, detail));
     }
     Ok(events)

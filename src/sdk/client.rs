@@ -16,9 +16,12 @@ use crate::wire::v1::access_service_client::AccessServiceClient;
 use crate::wire::v1::account_service_client::AccountServiceClient;
 use crate::wire::v1::audit_service_client::AuditServiceClient;
 use crate::wire::v1::elevation_service_client::ElevationServiceClient;
+use crate::wire::v1::enrolment_service_client::EnrolmentServiceClient;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
+use crate::wire::v1::hr_service_client::HrServiceClient;
 use crate::wire::v1::policy_service_client::PolicyServiceClient;
-use crate::wire::v1::{load_directory_request, load_policy_request};
+use crate::wire::v1::recertification_service_client::RecertificationServiceClient;
+use crate::wire::v1::{import_people_request, load_directory_request, load_policy_request};
 
 /// The longest piece of a file that is sent at once: the API takes less than 32 KiB.
 const PIECE_BYTES: usize = 24 * 1024;
@@ -103,6 +106,48 @@ calls! {
         get_person(GetPersonRequest) -> GetPersonResponse;
         /// A page of persons, by id.
         list_persons(ListPersonsRequest) -> ListPersonsResponse;
+        /// Records that a person met a requirement.
+        record_attestation(RecordAttestationRequest) -> RecordAttestationResponse;
+        /// Puts an attestation right, or takes it back.
+        correct_attestation(CorrectAttestationRequest) -> CorrectAttestationResponse;
+        /// Ends a membership before its time.
+        end_membership(EndMembershipRequest) -> EndMembershipResponse;
+        /// Closes a service account for ever.
+        close_account(CloseAccountRequest) -> CloseAccountResponse;
+    }
+    EnrolmentServiceClient {
+        /// Asks for an account, for a role, to keep or restore one, or for a machine.
+        request_enrolment(RequestEnrolmentRequest) -> RequestEnrolmentResponse;
+        /// One enrolment, by its id or a unique ending of it.
+        get_enrolment(GetEnrolmentRequest) -> GetEnrolmentResponse;
+        /// A page of enrolments, newest first.
+        list_enrolments(ListEnrolmentsRequest) -> ListEnrolmentsResponse;
+        /// Approves. The digest is SHA-256 over the bytes of the text that the approver was shown: compute it over those.
+        approve_enrolment(ApproveEnrolmentRequest) -> ApproveEnrolmentResponse;
+        /// Denies, which ends the review.
+        deny_enrolment(DenyEnrolmentRequest) -> DenyEnrolmentResponse;
+        /// Takes a pending enrolment back.
+        withdraw_enrolment(WithdrawEnrolmentRequest) -> WithdrawEnrolmentResponse;
+    }
+    HrServiceClient {
+        /// Applies what HR says happened, all of it or nothing.
+        apply_hr_events(ApplyHrEventsRequest) -> ApplyHrEventsResponse;
+        /// Lets through what the brake holds, or throws it away.
+        release_brake(ReleaseBrakeRequest) -> ReleaseBrakeResponse;
+        /// Expects no more of a stream.
+        retire_stream(RetireStreamRequest) -> RetireStreamResponse;
+        /// How far each stream was heard, and what the brake holds.
+        get_feed_status(GetFeedStatusRequest) -> GetFeedStatusResponse;
+    }
+    RecertificationServiceClient {
+        /// Begins a round over the holders of a role.
+        start_recertification(StartRecertificationRequest) -> StartRecertificationResponse;
+        /// One round, by its id or a unique ending of it.
+        get_recertification(GetRecertificationRequest) -> GetRecertificationResponse;
+        /// A page of rounds, newest first.
+        list_recertifications(ListRecertificationsRequest) -> ListRecertificationsResponse;
+        /// Confirms a membership in a round.
+        confirm_membership(ConfirmMembershipRequest) -> ConfirmMembershipResponse;
     }
     PolicyServiceClient {
         /// The policy in force.
@@ -183,6 +228,44 @@ impl Client {
         .await
     }
 
+    /// Makes the directory agree with a file of everybody whom HR knows, or with `validate_only` tells what that would do.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
+    pub async fn import_people(
+        &self,
+        header: v1::ImportHeader,
+        file: &[u8],
+    ) -> Result<v1::ImportPeopleResponse, ClientError> {
+        let first = import_people_request::Piece::Header(header);
+        let chunks = file.chunks(PIECE_BYTES).map(|chunk| import_people_request::Piece::Chunk(chunk.to_vec()));
+        let pieces: Vec<_> =
+            std::iter::once(first).chain(chunks).map(|piece| v1::ImportPeopleRequest { piece: Some(piece) }).collect();
+        self.call(pieces, |channel, pieces| async move {
+            HrServiceClient::new(channel).import_people(pieces.map(tokio_stream::iter)).await
+        })
+        .await
+    }
+
+    /// All that the brake holds under one id, as the JSON that a release names the digest of.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time.
+    pub async fn held_events(&self, hold_id: &str) -> Result<Vec<u8>, ClientError> {
+        let request = v1::GetHeldEventsRequest { hold_id: hold_id.to_owned() };
+        let mut pieces =
+            self.call(request, |channel, request| async move {
+                HrServiceClient::new(channel).get_held_events(request).await
+            })
+            .await?;
+        let mut bytes = Vec::new();
+        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
+        while let Some(piece) = pieces.message().await.map_err(failed)? {
+            bytes.extend(piece.chunk);
+        }
+        Ok(bytes)
+    }
+
     /// Every event about the elevations that the caller may see, or about one of them, resuming where it broke off.
     #[must_use]
     pub fn watch_elevations(&self, request: v1::WatchElevationsRequest) -> Watch<v1::WatchElevationsResponse> {
@@ -194,6 +277,34 @@ impl Client {
                 let request = v1::WatchElevationsRequest { after_sequence, ..request.clone() };
                 let mut service = ElevationServiceClient::new(channel.clone());
                 Box::pin(async move { service.watch_elevations(request).await.map(Response::into_inner) })
+            }),
+        )
+    }
+
+    /// Every event about the enrolments that the caller may see, resuming where it broke off.
+    #[must_use]
+    pub fn watch_enrolments(&self, request: v1::WatchEnrolmentsRequest) -> Watch<v1::WatchEnrolmentsResponse> {
+        let channel = self.channel.clone();
+        self.watch(
+            request.after_sequence,
+            Box::new(move |after_sequence| {
+                let mut service = EnrolmentServiceClient::new(channel.clone());
+                let request = v1::WatchEnrolmentsRequest { after_sequence };
+                Box::pin(async move { service.watch_enrolments(request).await.map(Response::into_inner) })
+            }),
+        )
+    }
+
+    /// Every event about the accounts and persons that the caller may see, resuming where it broke off.
+    #[must_use]
+    pub fn watch_accounts(&self, request: v1::WatchAccountsRequest) -> Watch<v1::WatchAccountsResponse> {
+        let channel = self.channel.clone();
+        self.watch(
+            request.after_sequence,
+            Box::new(move |after_sequence| {
+                let mut service = AccountServiceClient::new(channel.clone());
+                let request = v1::WatchAccountsRequest { after_sequence };
+                Box::pin(async move { service.watch_accounts(request).await.map(Response::into_inner) })
             }),
         )
     }

@@ -26,6 +26,16 @@ impl Sequenced for v1::WatchGrantsResponse {
         &self.sequence
     }
 }
+impl Sequenced for v1::WatchEnrolmentsResponse {
+    fn sequence(&self) -> &str {
+        &self.sequence
+    }
+}
+impl Sequenced for v1::WatchAccountsResponse {
+    fn sequence(&self) -> &str {
+        &self.sequence
+    }
+}
 impl Sequenced for v1::WatchEventsResponse {
     fn sequence(&self) -> &str {
         &self.sequence

@@ -1,24 +1,30 @@
-//! AccountService: who the caller is, accounts, persons, and the directory that they come from.
+//! AccountService: who the caller is, accounts, persons, attestations, and the directory that they come from.
 
 use std::ops::Bound::{Excluded, Unbounded};
 
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::{Broker, Caller};
+use super::changes::carry_out;
 use super::loads::{self, Piece, SourceKind};
 use super::paging::{Draft, list};
+use super::watch::{Step, Teller, Told, watch};
+use super::whoami::who;
 use crate::domain::directory::AccountKind;
-use crate::domain::ids::{AccountId, PersonId, Principal};
-use crate::domain::organisation::Organisation;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::event::{Event, Subject};
+use crate::domain::ids::{AccountId, PersonId};
+use crate::domain::refusal::Refusal;
 use crate::domain::state::State;
 use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see, viewer};
-use crate::wire::elevations::obstacles;
+use crate::domain::visibility::{Thing, Viewer, may_see};
+use crate::engine::{History, HistoryError};
+use crate::wire::commands::Change;
+use crate::wire::enrolments::after_sequence;
+use crate::wire::life::account_event;
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
 use crate::wire::v1::account_service_server::AccountService;
-use crate::wire::values::{parsed, pb_timestamp};
+use crate::wire::values::parsed;
 use crate::wire::{organisation as render, queries};
 
 /// The service.
@@ -105,6 +111,101 @@ impl AccountService for Accounts {
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
         }))
     }
+
+    type WatchAccountsStream = Told<pb::WatchAccountsResponse>;
+
+    async fn watch_accounts(
+        &self,
+        request: Request<pb::WatchAccountsRequest>,
+    ) -> Result<Response<Self::WatchAccountsStream>, Status> {
+        let caller = self.0.caller(&request)?;
+        let after = after_sequence(&request.get_ref().after_sequence)?;
+        Ok(Response::new(watch(&self.0, caller, after, Steps)?))
+    }
+
+    async fn record_attestation(
+        &self,
+        request: Request<pb::RecordAttestationRequest>,
+    ) -> Result<Response<pb::RecordAttestationResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
+        let person = self.person_of(&caller, done.about.as_ref())?;
+        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        Ok(Response::new(pb::RecordAttestationResponse { person, sequence, effects }))
+    }
+
+    async fn correct_attestation(
+        &self,
+        request: Request<pb::CorrectAttestationRequest>,
+    ) -> Result<Response<pb::CorrectAttestationResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
+        let person = self.person_of(&caller, done.about.as_ref())?;
+        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        Ok(Response::new(pb::CorrectAttestationResponse { person, sequence, effects }))
+    }
+
+    async fn end_membership(
+        &self,
+        request: Request<pb::EndMembershipRequest>,
+    ) -> Result<Response<pb::EndMembershipResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
+        let account = self.account_of(&caller, done.about.as_ref())?;
+        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        Ok(Response::new(pb::EndMembershipResponse { account, sequence, effects }))
+    }
+
+    async fn close_account(
+        &self,
+        request: Request<pb::CloseAccountRequest>,
+    ) -> Result<Response<pb::CloseAccountResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
+        let account = self.account_of(&caller, done.about.as_ref())?;
+        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        Ok(Response::new(pb::CloseAccountResponse { account, sequence, effects }))
+    }
+}
+
+impl Accounts {
+    /// A person as on record by now, if the caller may see them.
+    fn person_of(&self, caller: &Caller, about: Option<&Subject>) -> Result<Option<pb::Person>, Status> {
+        let Some(Subject::Person(id)) = about else { return Ok(None) };
+        Ok(self.0.read(caller, |state, viewer, now| Ok(person(state, viewer, id, now)))?)
+    }
+
+    /// An account as it is by now, if the caller may see it.
+    fn account_of(&self, caller: &Caller, about: Option<&Subject>) -> Result<Option<pb::Account>, Status> {
+        let Some(Subject::Account(id)) = about else { return Ok(None) };
+        Ok(self.0.read(caller, |state, viewer, now| Ok(account(state, viewer, id, now)))?)
+    }
+}
+
+/// Tells the events of accounts and persons.
+struct Steps;
+
+impl Teller for Steps {
+    type Told = pb::AccountEvent;
+    type Message = pb::WatchAccountsResponse;
+
+    fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal> {
+        let sees = |subject: &Subject| match subject {
+            Subject::Account(id) => may_see(state, viewer, Thing::Account(id), now),
+            Subject::Person(id) => may_see(state, viewer, Thing::Person(id), now),
+            _ => false,
+        };
+        let told = account_event(event).filter(|_| event.fact.about().iter().any(sees));
+        Ok(told.map_or(Step::Skip, Step::Tell))
+    }
+
+    fn look_back(&self, _history: &History, event: &Event) -> Result<Option<Self::Told>, HistoryError> {
+        Ok(account_event(event))
+    }
+
+    fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message {
+        pb::WatchAccountsResponse { sequence, event: told }
+    }
 }
 
 impl From<pb::LoadDirectoryRequest> for Piece {
@@ -115,49 +216,6 @@ impl From<pb::LoadDirectoryRequest> for Piece {
             None => Self::Nothing,
         }
     }
-}
-
-/// Told to any verified certificate: what it says, and what the directory has of it.
-fn who(state: &State, caller: &Caller, now: Now) -> pb::WhoAmIResponse {
-    let organisation = state.organisation();
-    let mut told = pb::WhoAmIResponse {
-        identity: caller.identity.to_string(),
-        sequence: state.sequence().to_string(),
-        broker_time: Some(pb_timestamp(now.latest)),
-        certificate_end_time: Some(pb_timestamp(caller.not_after)),
-        ..Default::default()
-    };
-    let viewer = match viewer(organisation, &caller.identity) {
-        Ok(viewer) => viewer,
-        Err(refusal) => {
-            told.obstacles = obstacles(vec![refusal]);
-            return told;
-        }
-    };
-    let person = match &viewer.principal {
-        Principal::Account(id) => {
-            told.account = organisation.accounts().get(id).map(|it| render::account(id, it, now));
-            told.capabilities = capabilities(organisation, id, now);
-            told.obstacles = obstacles(organisation.account_rests(id, now.latest).err().unwrap_or_default());
-            organisation.accounts().get(id).map(|account| account.person().clone())
-        }
-        Principal::Person(id) => {
-            let requires = &organisation.policy().baseline.requires;
-            let mut missing = organisation.person_rests(id, requires, now.latest).err().unwrap_or_default();
-            missing.push(Refusal::new(Reason::NoAccount, format!("`{id}` has no account yet")));
-            told.obstacles = obstacles(missing);
-            Some(id.clone())
-        }
-    };
-    let person = person.and_then(|id| organisation.people().get_key_value(&id));
-    told.person = person.map(|(id, it)| render::person(organisation, id, it));
-    told
-}
-
-fn capabilities(organisation: &Organisation, id: &AccountId, now: Now) -> Vec<String> {
-    let held = crate::domain::policy::CapabilityName::ALL.into_iter();
-    let held = held.filter(|(_, name)| organisation.capability(id, *name, now.latest).is_some());
-    held.map(|(text, _)| text.to_owned()).collect()
 }
 
 fn account(state: &State, viewer: &Viewer, id: &AccountId, now: Now) -> Option<pb::Account> {
@@ -179,7 +237,7 @@ fn accounts(
     page: &mut Draft<AccountId, pb::Account>,
 ) {
     let range = (after.map_or(Unbounded, Excluded), Unbounded);
-    for (id, it) in state.organisation().accounts().range::<AccountId, _>(range) {
+    for (id, it) in state.organisation().accounts().range::<_, AccountId>(range) {
         let kind = match &it.kind {
             AccountKind::ServiceTeam { .. } => pb::AccountKind::ServiceTeam,
             AccountKind::Service { .. } => pb::AccountKind::Service,
@@ -204,7 +262,7 @@ fn persons(
     page: &mut Draft<PersonId, pb::Person>,
 ) {
     let range = (after.map_or(Unbounded, Excluded), Unbounded);
-    for (id, it) in state.organisation().people().range::<PersonId, _>(range) {
+    for (id, it) in state.organisation().people().range::<_, PersonId>(range) {
         let wanted = query.manager.is_none() || it.manager == query.manager;
         if !page.offer(id, || if wanted { person(state, viewer, id, now) } else { None }) {
             return;

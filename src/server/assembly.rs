@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
@@ -23,13 +23,18 @@ use super::accounts::Accounts;
 use super::audit::Audit;
 use super::caller::Broker;
 use super::elevations::Elevations;
+use super::enrolments::Enrolments;
 use super::grants::Grants;
+use super::hr::Hr;
 use super::policies::Policies;
+use super::recertifications::Recertifications;
+use super::scim;
 use crate::clock::SystemClock;
 use crate::engine::{self, Engine, Halt, Store};
 use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, LogFormat, ServeSettings};
 use crate::server::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
-use crate::server::listener::{DrainReport, ListenError, ListenerSettings, ShutdownHandle, listen};
+use crate::server::listener::{ListenError, ListenerSettings, Speaks, listen};
+use crate::server::listeners::Listeners;
 use crate::server::metrics::{self, Metrics, MetricsError};
 use crate::server::tls::TlsStore;
 use crate::wire::DESCRIPTOR_SET;
@@ -38,8 +43,11 @@ use crate::wire::v1::access_service_server::AccessServiceServer;
 use crate::wire::v1::account_service_server::AccountServiceServer;
 use crate::wire::v1::audit_service_server::AuditServiceServer;
 use crate::wire::v1::elevation_service_server::ElevationServiceServer;
+use crate::wire::v1::enrolment_service_server::EnrolmentServiceServer;
 use crate::wire::v1::grant_service_server::GrantServiceServer;
+use crate::wire::v1::hr_service_server::HrServiceServer;
 use crate::wire::v1::policy_service_server::PolicyServiceServer;
+use crate::wire::v1::recertification_service_server::RecertificationServiceServer;
 
 /// How often the TLS files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(60);
@@ -77,12 +85,12 @@ pub enum ServeError {
 /// A broker that runs.
 pub struct Running {
     address: SocketAddr,
+    https_address: Option<SocketAddr>,
     engine: Engine,
     metrics: Arc<Metrics>,
     health: HealthReporter,
     stopping: watch::Sender<bool>,
-    handle: ShutdownHandle,
-    ended: Option<oneshot::Receiver<Result<DrainReport, ListenError>>>,
+    listeners: Listeners,
 }
 
 /// Starts a broker. It serves until it is told to stop.
@@ -117,27 +125,39 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
     let health = HealthReporter::new();
     let routes = routes(&broker, &health)?;
     let listener = ListenerSettings {
+        speaks: Speaks::Grpc,
         address: settings.listen,
         runtimes: settings.runtimes,
         limits: settings.limits.clone(),
         reload_interval: RELOAD_EVERY,
         reload_on_hangup: true,
     };
-    let listening = listen(&listener, tls, Arc::clone(&metrics), move || routes.clone())?;
+    let listening = listen(&listener, Arc::clone(&tls), Arc::clone(&metrics), move || routes.clone())?;
+    let address = listening.local_address;
+    let https = settings.https_listen.map(|address| {
+        // Both read the TLS files from one store; SIGHUP is heard once.
+        let settings = ListenerSettings {
+            speaks: Speaks::Scim,
+            address,
+            runtimes: 1,
+            reload_on_hangup: false,
+            ..listener.clone()
+        };
+        let routes = scim::routes(&broker);
+        listen(&settings, tls, Arc::clone(&metrics), move || routes.clone())
+    });
+    let https = https.transpose()?;
+    let https_address = https.as_ref().map(|listening| listening.local_address);
     if let Some(address) = settings.metrics_listen {
         let live = engine.clone();
         metrics::serve(address, Arc::clone(&metrics), move || !has_halted(&live))?;
     }
-    let (address, handle) = (listening.local_address, listening.handle());
-    let drain = Duration::from_millis(u64::try_from(settings.drain_deadline.millis()).unwrap_or_default());
-    let (ends, ended) = oneshot::channel();
-    let wait = move || {
-        // Whoever waited may have gone.
-        let _ = ends.send(listening.wait(drain));
-    };
-    let thread = std::thread::Builder::new().name("countersign-wait".to_owned()).spawn(wait);
-    thread.map_err(|error| ServeError::System(error.to_string()))?;
-    Ok(Running { address, engine, metrics, health, stopping, handle, ended: Some(ended) })
+    let mut listeners = Listeners::default();
+    for listening in std::iter::once(listening).chain(https) {
+        let added = listeners.add(listening, settings.drain_deadline());
+        added.map_err(|error| ServeError::System(error.to_string()))?;
+    }
+    Ok(Running { address, https_address, engine, metrics, health, stopping, listeners })
 }
 
 /// `countersign serve`: starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files read again.
@@ -154,6 +174,9 @@ pub fn serve(settings: ServeSettings, accept_clock: bool) -> Result<(), ServeErr
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
         let mut running = start_with(settings, accept_clock)?;
         tracing::info!(address = %running.address, sequence = running.engine.sequence(), "serving");
+        if let Some(address) = running.https_address {
+            tracing::info!(%address, "serving SCIM over HTTPS");
+        }
         let mut observe = tokio::time::interval(OBSERVE_EVERY);
         loop {
             tokio::select! {
@@ -179,6 +202,12 @@ impl Running {
         self.address
     }
 
+    /// Where SCIM is served, if it is.
+    #[must_use]
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https_address
+    }
+
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Engine {
@@ -193,21 +222,13 @@ impl Running {
 
     /// Resolves if the broker cannot go on: its writer stopped for good, or its listener broke off. Safe to drop.
     pub async fn broken(&mut self) -> ServeError {
-        let listener = async {
-            match &mut self.ended {
-                Some(ended) => ended.await,
-                None => std::future::pending().await,
-            }
-        };
-        let error = tokio::select! {
-            () = self.engine.halted() => return ServeError::Halted,
-            ended = listener => match ended {
-                Ok(Err(error)) => ServeError::Listen(error),
-                Ok(Ok(_)) | Err(_) => ServeError::System("the listener has ended".to_owned()),
+        tokio::select! {
+            () = self.engine.halted() => ServeError::Halted,
+            ended = self.listeners.any_ended() => match ended {
+                Some(Err(error)) => ServeError::Listen(error),
+                Some(Ok(_)) | None => ServeError::System("a listener has ended".to_owned()),
             },
-        };
-        self.ended = None;
-        error
+        }
     }
 
     /// Drains: new connections are refused, streams end, calls finish within the deadline; then the writer finishes its
@@ -218,11 +239,8 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), ServeError> {
         self.health.set_service_status("", ServingStatus::NotServing).await;
         let _ = self.stopping.send(true);
-        self.handle.shutdown();
-        let drained = match self.ended.take() {
-            Some(ended) => ended.await.map_err(|_| ServeError::System("the listener has ended".to_owned()))?,
-            None => Err(ListenError::Stuck),
-        };
+        self.listeners.shutdown();
+        let drained = self.listeners.drained().await;
         let engine = self.engine.clone();
         let stopped = tokio::task::spawn_blocking(move || engine.shutdown()).await;
         stopped.map_err(|error| ServeError::System(error.to_string()))?;
@@ -240,7 +258,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.stopping.send(true);
-        self.handle.shutdown();
     }
 }
 
@@ -267,6 +284,9 @@ pub(super) fn routes(broker: &Broker, health: &HealthReporter) -> Result<Routes,
     add!(AccountServiceServer, Accounts(broker.clone()));
     add!(PolicyServiceServer, Policies(broker.clone()));
     add!(AuditServiceServer, Audit(broker.clone()));
+    add!(EnrolmentServiceServer, Enrolments(broker.clone()));
+    add!(HrServiceServer, Hr(broker.clone()));
+    add!(RecertificationServiceServer, Recertifications(broker.clone()));
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 
 use crate::domain::directory::AccountState;
 use crate::domain::ids::Identity;
@@ -38,7 +38,11 @@ pub(super) struct Caller {
 impl Broker {
     /// Who calls.
     pub(super) fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let extensions = request.extensions();
+        Ok(self.caller_of(request.extensions())?)
+    }
+
+    /// The same, of a request of whatever protocol: the connection put it there.
+    pub(super) fn caller_of(&self, extensions: &Extensions) -> Result<Caller, Refusal> {
         let peer = extensions.get::<Peer>().ok_or_else(|| Refusal::new(Reason::NotAuthenticated, ""))?;
         let caller = Caller {
             identity: peer.identity.clone(),

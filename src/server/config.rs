@@ -29,6 +29,8 @@ pub struct ServeSettings {
     pub tls: TlsSettings,
     /// `metrics.listen`: a loopback address for `/metrics` and `/live`; none by default.
     pub metrics_listen: Option<SocketAddr>,
+    /// `https.listen`: where SCIM is served, with the same certificates; none by default.
+    pub https_listen: Option<SocketAddr>,
     /// `runtimes`: threads that serve; by default one a core.
     pub runtimes: usize,
     /// `[limits]`.
@@ -92,6 +94,7 @@ const SCHEMA: &[&str] = &[
     "tls.certificate",
     "tls.key",
     "tls.authorities",
+    "https.listen",
     "metrics.listen",
     "limits.connections",
     "limits.per_address",
@@ -172,6 +175,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         let place = values.given("metrics.listen").map(|given| given.place.clone()).unwrap_or_default();
         values.mistake(&place, "is not a loopback address; metrics are plain text, so use `127.0.0.1` or `[::1]`");
     }
+    let https_listen = values.parse("https.listen", an_address, None, |text| address(text).map(Some));
     let journal = path(values, folder, "journal", "the journal's file");
     let certificate = path(values, folder, "tls.certificate", "the broker's certificate, a PEM file");
     let key = path(values, folder, "tls.key", "the certificate's private key, a PEM file");
@@ -203,6 +207,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         journal: journal?,
         tls: TlsSettings { certificate: certificate?, key: key?, authorities },
         metrics_listen,
+        https_listen,
         runtimes,
         limits,
         grants_on_restart,

@@ -1,5 +1,5 @@
-//! One connection, from the accepted socket to its end: handshake within its time, HTTP/2 alone, the limits of THREATS
-//! group G, the certificate asked about at every call and at every beat, and an end by age or by drain.
+//! One connection, from the accepted socket to its end: handshake within its time, the protocol agreed there and no other
+//! (HTTP/2; on the second listener HTTP/1.1 too), the limits of THREATS group G, the certificate asked about at every call and at every beat, and an end by age or by drain.
 //!
 //! tonic's own server is not used for this loop: with a grace period it cuts an old connection without telling it to go
 //! away first, and its default takes off hyper's cap on streams reset for the client's errors.
@@ -29,12 +29,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::server::limits::{
-    HEADER_LIST_MAX_BYTES, LOCAL_ERROR_RESET_STREAMS, Limits, PENDING_ACCEPT_RESET_STREAMS, Place,
+    HEADER_LIST_MAX_BYTES, HEADER_READ_TIMEOUT, LOCAL_ERROR_RESET_STREAMS, Limits, PENDING_ACCEPT_RESET_STREAMS, Place,
     STREAMS_PER_CONNECTION,
 };
-use crate::server::listener::{LogBudget, Phase};
+use crate::server::listener::{LogBudget, Phase, Speaks};
 use crate::server::metrics::{Call, Metrics, Outcome};
 use crate::server::peer::{Leaf, Peer, Standing};
+use crate::server::scim;
 use crate::server::tls::{PeerRefusal, TlsStore};
 
 /// Header fields of a request; a call needs about ten.
@@ -49,6 +50,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What all connections of a listener share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) speaks: Speaks,
     pub(crate) tls: Arc<TlsStore>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
@@ -67,6 +69,8 @@ pub(crate) struct Accepted {
 /// A connection whose handshake is done.
 struct Connection {
     stream: TlsStream<TcpStream>,
+    /// Whether HTTP/2 was agreed upon.
+    is_http2: bool,
     peer: Peer,
     standing: Standing,
 }
@@ -111,6 +115,7 @@ async fn drive(connection: Connection, shared: &Shared, routes: Routes, mut phas
     let limits = &shared.limits;
     let standing = connection.standing.clone();
     let calls = Calls {
+        speaks: shared.speaks,
         routes,
         peer: connection.connect_info(),
         standing: standing.clone(),
@@ -118,16 +123,7 @@ async fn drive(connection: Connection, shared: &Shared, routes: Routes, mut phas
         timeout: limits.call_timeout,
         counters: Arc::new(Counters { metrics: Arc::clone(&shared.metrics), known: Mutex::default() }),
     };
-    let mut builder = Builder::new(TokioExecutor::new()).http2_only();
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .max_pending_accept_reset_streams(PENDING_ACCEPT_RESET_STREAMS)
-        .max_local_error_reset_streams(LOCAL_ERROR_RESET_STREAMS)
-        .max_header_list_size(HEADER_LIST_MAX_BYTES)
-        .keep_alive_interval(limits.keepalive_interval)
-        .keep_alive_timeout(limits.keepalive_timeout);
+    let builder = protocol(connection.is_http2, limits);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(connection.stream), TowerToHyperService::new(calls)));
     let mut end = pin!(tokio::time::sleep(limits.connection_age));
     let mut beat = tokio::time::interval(limits.certificate_beat);
@@ -164,6 +160,28 @@ async fn drive(connection: Connection, shared: &Shared, routes: Routes, mut phas
             }
         }
     }
+}
+
+/// The protocol that was agreed upon, with its limits.
+fn protocol(is_http2: bool, limits: &Limits) -> Builder<TokioExecutor> {
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(usize::try_from(HEADER_LIST_MAX_BYTES).unwrap_or(usize::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_pending_accept_reset_streams(PENDING_ACCEPT_RESET_STREAMS)
+        .max_local_error_reset_streams(LOCAL_ERROR_RESET_STREAMS)
+        .max_header_list_size(HEADER_LIST_MAX_BYTES)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    builder
 }
 
 /// A handshake that came to nothing: what it is counted as, and what the operator reads.
@@ -207,9 +225,15 @@ async fn handshake(socket: std::net::TcpStream, address: SocketAddr, shared: &Sh
     let socket = TcpStream::from_std(socket).map_err(broken)?;
     socket.set_nodelay(true).map_err(broken)?;
     let loaded = shared.tls.current();
-    let stream = TlsAcceptor::from(Arc::clone(&loaded.config)).accept(socket).await.map_err(broken)?;
+    let config = match shared.speaks {
+        Speaks::Grpc => &loaded.config,
+        Speaks::Scim => &loaded.https,
+    };
+    let stream = TlsAcceptor::from(Arc::clone(config)).accept(socket).await.map_err(broken)?;
     let (_, session) = stream.get_ref();
-    if session.alpn_protocol() != Some(b"h2".as_slice()) {
+    let is_http2 = session.alpn_protocol() == Some(b"h2".as_slice());
+    // A client that names no protocol speaks HTTP/1.1, as `curl --no-alpn` does.
+    if !is_http2 && shared.speaks == Speaks::Grpc {
         return Err(Failure::new("no_h2", "the client does not offer `h2`".to_owned()));
     }
     let chain: Vec<CertificateDer<'static>> =
@@ -220,12 +244,13 @@ async fn handshake(socket: std::net::TcpStream, address: SocketAddr, shared: &Sh
         Leaf::read(leaf).map_err(|mistake| Failure::new("bad_identity", mistake.to_string()))?;
     let standing = Standing::new(not_after, chain, Arc::clone(&shared.tls), loaded.generation);
     let peer = Peer { identity, trust_domain, not_after, certificate_digest: digest, address };
-    Ok(Connection { stream, peer, standing })
+    Ok(Connection { stream, is_http2, peer, standing })
 }
 
 /// The calls of one connection: each carries the peer, and none goes through once the certificate is over.
 #[derive(Clone)]
 struct Calls {
+    speaks: Speaks,
     routes: Routes,
     peer: Peer,
     standing: Standing,
@@ -251,9 +276,10 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let uri = request.uri().clone();
         let counters = Arc::clone(&self.counters);
+        let speaks = self.speaks;
         let refused = |status: Status| -> Self::Future {
-            let response = status.into_http();
-            counters.count(UNROUTED, &response);
+            let response = refusal(speaks, status);
+            counters.count(UNROUTED, &response, speaks);
             Box::pin(std::future::ready(Ok(response)))
         };
         if let Err(status) = self.standing.check() {
@@ -273,12 +299,20 @@ where
         Box::pin(async move {
             let response = match working.await {
                 Ok(Ok(response)) => response,
-                Err(_) => overloaded("the broker took too long; send the same request_id again").into_http(),
+                Err(_) => refusal(speaks, overloaded("the broker took too long; send the same request_id again")),
             };
             drop(permit);
-            counters.count(uri.path(), &response);
+            counters.count(uri.path(), &response, speaks);
             Ok(response)
         })
+    }
+}
+
+/// What a client of this listener understands.
+fn refusal(speaks: Speaks, status: Status) -> Response<Body> {
+    match speaks {
+        Speaks::Grpc => status.into_http(),
+        Speaks::Scim => scim::refusal(&status),
     }
 }
 
@@ -295,12 +329,20 @@ struct Counters {
 }
 
 impl Counters {
-    fn count(&self, path: &str, response: &Response<Body>) {
-        let code = response.headers().get("grpc-status").map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()));
+    fn count(&self, path: &str, response: &Response<Body>, speaks: Speaks) {
+        let named = response.headers().get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()));
+        let code = match speaks {
+            Speaks::Grpc => named.unwrap_or(Code::Ok),
+            Speaks::Scim => scim::code_of(response.status()),
+        };
         // Whatever path a client makes up, it makes no label of it.
         let made_up = code == Code::Unimplemented || response.status().as_u16() != 200;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = if made_up || known.len() >= KNOWN_MAX { UNROUTED } else { path };
+        let path = match speaks {
+            Speaks::Scim => scim::LABEL,
+            Speaks::Grpc if made_up || known.len() >= KNOWN_MAX => UNROUTED,
+            Speaks::Grpc => path,
+        };
         if let Some((_, _, counter)) = known.iter().find(|(known, of, _)| *of == code && known == path) {
             counter.inc();
             return;

@@ -12,7 +12,7 @@ use super::{explain, past};
 use crate::domain::command::RequestElevation;
 use crate::domain::elevation::Elevation;
 use crate::domain::event::{Event, Subject};
-use crate::domain::ids::{ElevationId, EntitlementName};
+use crate::domain::ids::{ElevationId, EntitlementName, GrantId};
 use crate::domain::obstacles::{draft, standing_obstacles};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::reviewers::reviewer_in;
@@ -204,7 +204,7 @@ impl Elevations {
 
     /// The grant, if the caller's approval was the last one.
     fn last_approvals_grant(&self, caller: &Caller, elevation: &pb::Elevation) -> Result<Option<pb::Grant>, Status> {
-        let Ok(id) = elevation.grant_id.parse() else { return Ok(None) };
+        let Ok(id) = elevation.grant_id.parse::<GrantId>() else { return Ok(None) };
         let grant = self.0.read(caller, |state, viewer, now| {
             let Some(it) = state.grants().get(&id) else { return Ok(None) };
             let approvals = state.elevations().get(&it.elevation).map(|elevation| &elevation.review);
@@ -248,6 +248,7 @@ fn find<'a>(
 /// Several things that the caller may see end alike.
 pub(super) fn ambiguous(kind: &str, ending: &str) -> Refusal {
     Refusal::new(Reason::NotFound, format!("several {kind} end in `{ending}`; give more digits"))
+        .with("ambiguous", ending)
 }
 
 fn offers(
@@ -295,7 +296,7 @@ fn elevations(
     page: &mut Draft<ElevationId, pb::Elevation>,
 ) {
     let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.elevations().range::<ElevationId, _>(range).rev() {
+    for (id, it) in state.elevations().range::<_, ElevationId>(range).rev() {
         let wanted = || {
             query.entitlement.as_ref().is_none_or(|only| *only == it.entitlement)
                 && query.requester.as_ref().is_none_or(|only| *only == it.requester)

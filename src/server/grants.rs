@@ -151,7 +151,7 @@ fn grants(
     page: &mut Draft<GrantId, pb::Grant>,
 ) {
     let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.grants().range::<GrantId, _>(range).rev() {
+    for (id, it) in state.grants().range::<_, GrantId>(range).rev() {
         let held = || {
             viewer.account().is_ok_and(|id| *id == it.holder)
                 || viewer.person.as_ref().is_some_and(|person| it.behind.contains(person))

@@ -16,6 +16,8 @@ pub const REQUEST_MAX_BYTES: usize = 64 * 1024;
 pub const RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 /// The largest list of headers.
 pub const HEADER_LIST_MAX_BYTES: u32 = 8 * 1024;
+/// How long a client may take for the head of a request, and stay silent between two, in HTTP/1.1.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams that were reset before they were looked at (CVE-2023-44487, rapid reset).
 pub const PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 /// Streams that the broker itself had to reset (CVE-2025-8671, MadeYouReset; RUSTSEC-2024-0003).

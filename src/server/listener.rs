@@ -17,9 +17,20 @@ use crate::server::metrics::{Metrics, Outcome, Reason};
 use crate::server::runtimes::{self, Ended, Farewell};
 use crate::server::tls::{Reloaded, TlsStore};
 
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// gRPC, over HTTP/2 alone.
+    Grpc,
+    /// SCIM, over HTTP/2 and HTTP/1.1.
+    Scim,
+}
+
 /// How a listener is set up.
 #[derive(Debug, Clone)]
 pub struct ListenerSettings {
+    /// What it speaks.
+    pub speaks: Speaks,
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
     /// How many runtimes serve; at least one.
@@ -167,8 +178,8 @@ pub fn listen(
     let local_address = listener.local_addr().map_err(|error| ListenError::Bind(address, error))?;
     let (phase, watched) = watch::channel(Phase::Serving);
     let (farewells, ended) = threads::channel();
-    let shared =
-        Arc::new(Shared { tls, limits: settings.limits.clone(), metrics, phase: watched, log: LogBudget::default() });
+    let (speaks, limits) = (settings.speaks, settings.limits.clone());
+    let shared = Arc::new(Shared { speaks, tls, limits, metrics, phase: watched, log: LogBudget::default() });
     let routes: Arc<dyn Fn() -> Routes + Send + Sync> = Arc::new(routes);
     let count = settings.runtimes.max(1);
     let queues: Vec<_> = (0..count)

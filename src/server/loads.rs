@@ -4,23 +4,22 @@
 use tonic::{Status, Streaming};
 
 use super::caller::{Broker, Caller};
+use super::changes::carry_out;
 use crate::domain::command::Command;
 use crate::domain::directory::Directory;
 use crate::domain::directory_file::parse_directory;
-use crate::domain::event::Event;
 use crate::domain::ids::Digest;
 use crate::domain::policy::{CapabilityName, Mistake, SourceFile, check_together, parse_policy};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
-use crate::engine::{Done, Engine};
-use crate::wire::commands::Load;
-use crate::wire::effects::{Before, effects};
+use crate::engine::Engine;
+use crate::wire::commands::{Change, Load, Mutation};
 use crate::wire::message::InvalidMessage;
 use crate::wire::organisation::{mistake, warning};
 use crate::wire::v1 as pb;
 
 /// A piece is shorter than this.
-const PIECE_BYTES: usize = 32 * 1024;
+pub(super) const PIECE_BYTES: usize = 32 * 1024;
 /// Mistakes and warnings that come back at most, each.
 const MOST_FINDINGS: usize = 500;
 
@@ -86,7 +85,12 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(kind: SourceKind) -> Self {
-        Self { bytes: Vec::new(), most: kind.most_bytes() }
+        Self::of(kind.most_bytes())
+    }
+
+    /// Of so many bytes at most.
+    pub(super) fn of(most: usize) -> Self {
+        Self { bytes: Vec::new(), most }
     }
 
     pub(super) fn add(&mut self, chunk: &[u8]) -> Result<(), InvalidMessage> {
@@ -103,6 +107,10 @@ impl File {
 
     pub(super) fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 }
 
@@ -171,24 +179,17 @@ pub(super) async fn load(
             text
         }
     };
-    let engine = &broker.engine;
     match header {
         Load::Dry(replaces) => {
-            let replaces = replaces.or(in_force).unwrap_or(digest);
-            let (events, before, sequence) = previewed(engine, caller, kind.command(replaces, text)).await?;
-            loaded.effects = effects(&events, &before);
-            loaded.sequence = sequence;
+            let change = Change::Dry(kind.command(replaces.or(in_force).unwrap_or(digest), text));
+            let told = carry_out(broker, caller, change).await?;
+            (loaded.effects, loaded.sequence) = (told.effects, told.sequence);
         }
         Load::ForReal(request_id, replaces) => {
-            let command = kind.command(replaces, text);
-            // The events do not say what was before them; where the load is refused, executing says why.
-            let preview = previewed(engine, caller, command.clone()).await;
-            let before = preview.map(|(_, before, _)| before).unwrap_or_default();
-            let done = engine.execute(&caller.identity, request_id, command).await;
-            let done = done.map_err(|refusal| broker.counted(refusal))?;
-            loaded.effects = effects(&events_of(engine, &done).await, &before);
+            let change = Change::ForReal(Mutation { request_id, command: kind.command(replaces, text) });
+            let done = carry_out(broker, caller, change).await?;
+            (loaded.effects, loaded.sequence) = (done.effects, done.sequence);
             loaded.replaced = Some(replaces);
-            loaded.sequence = done.sequence;
         }
     }
     Ok(loaded)
@@ -274,7 +275,7 @@ fn wrong(mistakes: &[Mistake]) -> Examined {
     Examined::Wrong(mistakes.iter().take(MOST_FINDINGS).map(mistake).collect())
 }
 
-fn not_text(bytes: &[u8], valid_up_to: usize) -> pb::Mistake {
+pub(super) fn not_text(bytes: &[u8], valid_up_to: usize) -> pb::Mistake {
     let lines = bytes.iter().take(valid_up_to).filter(|byte| **byte == b'\n').count();
     pb::Mistake {
         line: u32::try_from(lines.saturating_add(1)).unwrap_or_default(),
@@ -292,32 +293,6 @@ fn may_load(broker: &Broker, caller: &Caller, kind: SourceKind) -> Result<(), St
         held.map(|_| ()).ok_or_else(missing)
     });
     allowed.map_err(|refusal| broker.counted(refusal))
-}
-
-async fn previewed(engine: &Engine, caller: &Caller, command: Command) -> Result<(Vec<Event>, Before, u64), Refusal> {
-    let events = engine.preview(&caller.identity, command).await?;
-    // Events of a dry run are numbered as the next ones.
-    let sequence = events.first().map_or_else(|| engine.sequence(), |first| first.sequence.saturating_sub(1));
-    let before = engine.read(|state| Before::of(state, &events));
-    Ok((events, before, sequence))
-}
-
-/// The events of a command that was carried out, while the feed still holds them.
-async fn events_of(engine: &Engine, done: &Done) -> Vec<Event> {
-    let mut events: Vec<Event> = Vec::new();
-    let Ok(mut follower) = engine.follow(done.sequence.saturating_sub(1)) else { return events };
-    let newest = engine.sequence();
-    while follower.place() < newest {
-        let Ok(event) = follower.next().await else { break };
-        let follows = events
-            .first()
-            .is_none_or(|first| event.request.is_none() && first.actor == event.actor && first.at == event.at);
-        if !follows {
-            break;
-        }
-        events.push((*event).clone());
-    }
-    events
 }
 
 #[cfg(test)]

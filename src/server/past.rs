@@ -5,9 +5,10 @@ use tonic::Status;
 
 use crate::domain::apply::apply;
 use crate::domain::elevation::Elevation;
+use crate::domain::enrolment::Enrolment;
 use crate::domain::event::Subject;
 use crate::domain::grant::Grant;
-use crate::domain::ids::{ElevationId, GrantId};
+use crate::domain::ids::{ElevationId, EnrolmentId, GrantId};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
 use crate::engine::{Engine, History, HistoryError};
@@ -36,6 +37,11 @@ pub(super) async fn blocking<T: Send + 'static>(
 /// An elevation as the journal tells it.
 pub(super) async fn elevation(engine: &Engine, id: ElevationId) -> Result<Option<Elevation>, Status> {
     blocking(engine, move |history| Ok(history.only(&Subject::Elevation(id))?.elevations().get(&id).cloned())).await
+}
+
+/// An enrolment as the journal tells it.
+pub(super) async fn enrolment(engine: &Engine, id: EnrolmentId) -> Result<Option<Enrolment>, Status> {
+    blocking(engine, move |history| Ok(history.only(&Subject::Enrolment(id))?.enrolments().get(&id).cloned())).await
 }
 
 /// A grant as the journal tells it, with the elevation that it came from.

@@ -12,6 +12,7 @@ use super::audit::Audit;
 use super::caller::Broker;
 use super::elevations::Elevations;
 use super::grants::Grants;
+use super::hr::Hr;
 use super::policies::Policies;
 use crate::clock::ManualClock;
 use crate::domain::decide::Files;
@@ -28,6 +29,7 @@ use crate::wire::v1::account_service_server::AccountService as _;
 use crate::wire::v1::audit_service_server::AuditService as _;
 use crate::wire::v1::elevation_service_server::ElevationService as _;
 use crate::wire::v1::grant_service_server::GrantService as _;
+use crate::wire::v1::hr_service_server::HrService as _;
 use crate::wire::v1::policy_service_server::PolicyService as _;
 
 struct World {
@@ -43,10 +45,9 @@ fn now() -> Timestamp {
 fn world() -> World {
     let clock = Arc::new(ManualClock::new(now()));
     let store = Store::Memory(MemoryStore::default());
-    let files = Files {
-        policy: include_str!("../../examples/policy.toml"),
-        directory: include_str!("../../examples/directory.toml"),
-    };
+    // A certificate lasts a day here.
+    let policy = include_str!("../../examples/policy.toml").replace("hr_silence = \"26h\"", "hr_silence = \"2h\"");
+    let files = Files { policy: &policy, directory: include_str!("../../examples/directory.toml") };
     initialise(&store, files, Arc::clone(&clock) as _).unwrap();
     let engine = Engine::start(&store, Arc::clone(&clock) as _, Settings::default()).unwrap();
     let (stopping, watched) = watch::channel(false);
@@ -56,7 +57,7 @@ fn world() -> World {
 }
 
 fn by<T>(who: &str, message: T) -> Request<T> {
-    let kind = if matches!(who, "orders-api" | "deploy-bot") { "service" } else { "person" };
+    let kind = if matches!(who, "orders-api" | "deploy-bot" | "hr-sync") { "service" } else { "person" };
     let identity: Identity = format!("spiffe://northwind.example/{kind}/{who}").parse().unwrap();
     let mut request = Request::new(message);
     request.extensions_mut().insert(Peer {
@@ -348,4 +349,35 @@ async fn an_explanation_counts_who_could_approve_without_the_requester() {
     assert_eq!(told.obstacles[0].reason, "NOT_IN_ROLE");
     let other = pb::ExplainElevationRequest { account: "omar".to_owned(), ..message };
     assert_eq!(service.explain_elevation(by("ana", other)).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_feed_that_says_nothing_stops_new_grants_until_it_is_heard() {
+    // given a feed that was heard once
+    let world = world();
+    let hr = Hr(world.broker.clone());
+    let heard = |number: u64, request: u32| {
+        let stream = "workday".to_owned();
+        let joined = pb::hr_event::Change::Joined(pb::Joined::default());
+        let event = pb::HrEvent { person: format!("new{number}"), change: Some(joined) };
+        let place = Some(pb::StreamPlace { stream, number });
+        hr.apply_hr_events(by(
+            "hr-sync",
+            pb::ApplyHrEventsRequest { request_id: id(request), place, events: vec![event], validate_only: false },
+        ))
+    };
+    heard(1, 1).await.unwrap();
+    let status = || async { hr.get_feed_status(by("noa", pb::GetFeedStatusRequest {})).await.unwrap().into_inner() };
+    assert!(!status().await.streams[0].silent);
+    // when it says nothing for longer than policy allows
+    world.clock.advance(Span::seconds(3 * 3_600));
+    assert!(status().await.streams[0].silent);
+    // then nothing is asked for
+    let elevations = Elevations(world.broker.clone());
+    let refused = elevations.request_elevation(by("ana", asked(3, "prod/eu/db/orders/replica-1"))).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "FEED_SILENT"));
+    // and when it is heard again, it goes on
+    heard(2, 4).await.unwrap();
+    let elevation = request(&world, 5).await;
+    assert!(approve(&world, &elevation, 6).await.grant.is_some());
 }

@@ -61,7 +61,7 @@ pub fn grpc_code(code: Code) -> GrpcCode {
 }
 
 /// When to try again, where that helps without anybody doing anything else.
-fn retry_after(refusal: &Refusal) -> Option<Duration> {
+pub(super) fn retry_after(refusal: &Refusal) -> Option<Duration> {
     let usual = match refusal.reason {
         Reason::Overloaded | Reason::BehindSequence => Some(Duration::from_millis(200)),
         Reason::StorageUnavailable | Reason::Halted => Some(Duration::from_secs(2)),

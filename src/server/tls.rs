@@ -105,7 +105,10 @@ pub struct TlsStore {
 pub(crate) struct Loaded {
     pub(crate) generation: u64,
     pub(crate) content: Digest,
+    /// For gRPC: HTTP/2 alone.
     pub(crate) config: Arc<ServerConfig>,
+    /// For the second listener: HTTP/2 and HTTP/1.1.
+    pub(crate) https: Arc<ServerConfig>,
     pub(crate) verifier: Arc<PeerVerifier>,
 }
 
@@ -308,9 +311,9 @@ impl rustls::time_provider::TimeProvider for BrokerTime {
     }
 }
 
-/// Settings that all configurations of the first listener share: HTTP/2 alone, and nothing resumed.
-pub(crate) fn harden(mut config: ServerConfig) -> ServerConfig {
-    config.alpn_protocols = vec![b"h2".to_vec()];
+/// What every configuration shares: the protocols that it offers and no others, and nothing resumed.
+pub(crate) fn harden(mut config: ServerConfig, protocols: &[&[u8]]) -> ServerConfig {
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;

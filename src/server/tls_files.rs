@@ -105,7 +105,9 @@ impl Files {
                 let problem = format!("cannot be used with the key in `{}`: {error}", settings.key.display());
                 vec![TlsMistake { key: "tls.certificate", file: settings.certificate.clone(), problem }]
             })?;
-        Ok(Loaded { generation, content: self.content(), config: Arc::new(harden(config)), verifier })
+        let https = Arc::new(harden(config.clone(), &[b"h2", b"http/1.1"]));
+        let config = Arc::new(harden(config, &[b"h2"]));
+        Ok(Loaded { generation, content: self.content(), config, https, verifier })
     }
 }
 

@@ -19,6 +19,15 @@ pub struct Mutation {
     pub command: Command,
 }
 
+/// A command to carry out, or only to think through: a dry run binds no id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// To do.
+    ForReal(Mutation),
+    /// `validate_only`.
+    Dry(Command),
+}
+
 /// `RequestElevation`: to do, or only to think through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
@@ -177,7 +186,7 @@ pub(super) fn resources(fields: &mut Fields, texts: &[String]) -> BTreeSet<Patte
 }
 
 /// A dry run needs no id, and a wrong one is a mistake there too.
-fn request_id(fields: &mut Fields, text: &str, dry: bool) -> Option<RequestId> {
+pub(super) fn request_id(fields: &mut Fields, text: &str, dry: bool) -> Option<RequestId> {
     if dry { fields.take("request_id", optional(text)).flatten() } else { fields.take("request_id", parsed(text)) }
 }
 
@@ -187,6 +196,21 @@ fn mutation(
     command: Option<Command>,
 ) -> Result<Mutation, InvalidMessage> {
     fields.finish(request_id.zip(command).map(|(request_id, command)| Mutation { request_id, command }))
+}
+
+/// A command with a dry run.
+pub(super) fn change(
+    mut fields: Fields,
+    (id, dry): (&str, bool),
+    command: Option<Command>,
+) -> Result<Change, InvalidMessage> {
+    let request_id = request_id(&mut fields, id, dry);
+    let change = match (dry, request_id, command) {
+        (true, _, Some(command)) => Some(Change::Dry(command)),
+        (false, Some(request_id), Some(command)) => Some(Change::ForReal(Mutation { request_id, command })),
+        _ => None,
+    };
+    fields.finish(change)
 }
 
 #[cfg(test)]

@@ -1,94 +1,189 @@
-//! What a change takes away besides what it says itself, from the events that it makes.
+//! What a change takes away and gives besides what it says itself: from the events that it makes, and from the state before
+//! it and after it. A dry run and the change itself are told by this one function, so that they can be compared.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::elevations::cancellation;
 use super::grants::{end_word, revocation};
 use super::v1 as pb;
-use super::values::pb_timestamp;
+use super::values::{pb_end, pb_timestamp};
+use crate::domain::apply::apply;
+use crate::domain::directory::{Account, AccountState, Membership};
 use crate::domain::event::{Event, Fact};
-use crate::domain::ids::{AccountId, ElevationId, GrantId};
+use crate::domain::ids::{AccountId, RoleName};
 use crate::domain::state::State;
-use crate::domain::time::Timestamp;
 
 /// Entries of one list; what goes beyond is counted.
 pub const LONGEST_LIST: usize = 1_000;
 
-/// What the events do not say themselves: who asked, and until when grants would have gone on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Before {
-    requesters: BTreeMap<ElevationId, AccountId>,
-    ends: BTreeMap<GrantId, Timestamp>,
-}
-
-impl Before {
-    /// Of all that the events touch, as it was before them.
-    #[must_use]
-    pub fn of(state: &State, events: &[Event]) -> Self {
-        let mut before = Self::default();
-        for event in events {
-            match &event.fact {
-                Fact::ElevationCancelled(fact) => {
-                    if let Some(elevation) = state.elevations().get(&fact.elevation) {
-                        before.requesters.insert(fact.elevation, elevation.requester.clone());
-                    }
-                }
-                Fact::GrantShortened(fact) => {
-                    if let Some(grant) = state.grants().get(&fact.grant) {
-                        before.ends.insert(fact.grant, grant.end);
-                    }
-                }
-                _ => {}
-            }
-        }
-        before
-    }
-}
-
-/// The effects among a change's events, each list in the order of ids.
+/// The effects among a change's events, each list in the order of ids. Without the state before them (a repetition of what
+/// took effect long ago) only what the events say themselves.
 #[must_use]
-pub fn effects<'a>(events: impl IntoIterator<Item = &'a Event>, before: &Before) -> pb::Effects {
+pub fn effects(before: Option<&State>, events: &[Event]) -> pb::Effects {
     let mut effects = pb::Effects::default();
     for event in events {
-        match &event.fact {
-            Fact::ElevationCancelled(fact) => effects.cancelled_elevations.push(pb::CancelledElevation {
-                elevation_id: fact.elevation.to_string(),
-                requester_account: before.requesters.get(&fact.elevation).map(ToString::to_string).unwrap_or_default(),
-                cause: cancellation(&fact.because),
-            }),
-            Fact::ApprovalStruck(fact) => effects.voided_approvals.push(pb::VoidedApproval {
-                elevation_id: fact.elevation.to_string(),
-                person: fact.person.to_string(),
-                cause: fact.because.reason.entry().name.to_owned(),
-            }),
-            Fact::GrantShortened(fact) => effects.shortened_grants.push(pb::ShortenedGrant {
-                grant_id: fact.grant.to_string(),
-                holder_account: fact.holder.to_string(),
-                old_end_time: before.ends.get(&fact.grant).copied().map(pb_timestamp),
-                new_end_time: Some(pb_timestamp(fact.end)),
-                cause: end_word(&fact.because).to_owned(),
-            }),
-            Fact::GrantRevoked(fact) => effects.revoked_grants.push(pb::RevokedGrant {
-                grant_id: fact.grant.to_string(),
-                holder_account: fact.holder.to_string(),
-                cause: revocation(&fact.because).to_owned(),
-            }),
-            _ => {}
-        }
+        add(&mut effects, before, &event.fact);
+    }
+    if let Some(before) = before {
+        add_accounts(&mut effects, before, events);
     }
     effects.cancelled_elevations.sort_by(|a, b| a.elevation_id.cmp(&b.elevation_id));
     effects.voided_approvals.sort_by(|a, b| (&a.elevation_id, &a.person).cmp(&(&b.elevation_id, &b.person)));
     effects.shortened_grants.sort_by(|a, b| a.grant_id.cmp(&b.grant_id));
     effects.revoked_grants.sort_by(|a, b| a.grant_id.cmp(&b.grant_id));
+    effects.cancelled_enrolments.sort_by(|a, b| a.enrolment_id.cmp(&b.enrolment_id));
+    effects.voided_enrolment_approvals.sort_by(|a, b| (&a.enrolment_id, &a.person).cmp(&(&b.enrolment_id, &b.person)));
     let omitted = [
         cut(&mut effects.cancelled_elevations),
         cut(&mut effects.voided_approvals),
         cut(&mut effects.shortened_grants),
         cut(&mut effects.revoked_grants),
+        cut(&mut effects.cancelled_enrolments),
+        cut(&mut effects.voided_enrolment_approvals),
+        cut(&mut effects.changed_accounts),
+        cut(&mut effects.changed_memberships),
     ];
     let omitted = omitted.into_iter().fold(0_usize, usize::saturating_add);
     effects.omitted_count = u32::try_from(omitted).unwrap_or(u32::MAX);
     effects
+}
+
+fn add(effects: &mut pb::Effects, before: Option<&State>, fact: &Fact) {
+    match fact {
+        Fact::ElevationCancelled(fact) => {
+            let elevation = before.and_then(|state| state.elevations().get(&fact.elevation));
+            effects.cancelled_elevations.push(pb::CancelledElevation {
+                elevation_id: fact.elevation.to_string(),
+                requester_account: elevation.map(|it| it.requester.to_string()).unwrap_or_default(),
+                cause: cancellation(&fact.because),
+            });
+        }
+        Fact::ApprovalStruck(fact) => effects.voided_approvals.push(pb::VoidedApproval {
+            elevation_id: fact.elevation.to_string(),
+            person: fact.person.to_string(),
+            cause: fact.because.reason.entry().name.to_owned(),
+        }),
+        Fact::GrantShortened(fact) => {
+            let grant = before.and_then(|state| state.grants().get(&fact.grant));
+            effects.shortened_grants.push(pb::ShortenedGrant {
+                grant_id: fact.grant.to_string(),
+                holder_account: fact.holder.to_string(),
+                old_end_time: grant.map(|grant| pb_timestamp(grant.end)),
+                new_end_time: Some(pb_timestamp(fact.end)),
+                cause: end_word(&fact.because).to_owned(),
+            });
+        }
+        Fact::GrantRevoked(fact) => effects.revoked_grants.push(pb::RevokedGrant {
+            grant_id: fact.grant.to_string(),
+            holder_account: fact.holder.to_string(),
+            cause: revocation(&fact.because).to_owned(),
+        }),
+        Fact::EnrolmentCancelled(fact) => {
+            let enrolment = before.and_then(|state| state.enrolments().get(&fact.enrolment));
+            effects.cancelled_enrolments.push(pb::CancelledEnrolment {
+                enrolment_id: fact.enrolment.to_string(),
+                person: enrolment.map(|it| it.person.to_string()).unwrap_or_default(),
+                cause: fact.because.name().to_owned(),
+            });
+        }
+        Fact::EnrolmentApprovalStruck(fact) => {
+            effects.voided_enrolment_approvals.push(pb::VoidedEnrolmentApproval {
+                enrolment_id: fact.enrolment.to_string(),
+                person: fact.person.to_string(),
+                cause: fact.because.reason.entry().name.to_owned(),
+            });
+        }
+        // What an urgent leaving leaves of an older hold is written anew, and was held before.
+        Fact::HrHeld(hold) if before.is_none_or(|state| !state.holds().contains_key(&hold.id)) => {
+            let held = u32::try_from(hold.events.len()).unwrap_or(u32::MAX);
+            effects.held_count = effects.held_count.saturating_add(held);
+        }
+        _ => {}
+    }
+}
+
+/// Accounts and their memberships, as they were and as they are: of many records of one account the difference in all.
+fn add_accounts(effects: &mut pb::Effects, before: &State, events: &[Event]) {
+    let mut after = before.clone();
+    events.iter().for_each(|event| apply(&mut after, event));
+    let changed: BTreeSet<&AccountId> = events.iter().filter_map(|event| account_of(&event.fact)).collect();
+    for id in changed {
+        let old = before.organisation().accounts().get(id);
+        let Some(new) = after.organisation().accounts().get(id) else { continue };
+        effects.changed_accounts.extend(
+            account_changes(old, new)
+                .into_iter()
+                .map(|change| pb::ChangedAccount { account: id.to_string(), change: change.to_owned() }),
+        );
+        let roles: BTreeSet<&RoleName> =
+            old.into_iter().flat_map(|it| it.roles.keys()).chain(new.roles.keys()).collect();
+        for role in roles {
+            let (held, holds) = (old.and_then(|it| it.roles.get(role)), new.roles.get(role));
+            effects.changed_memberships.extend(membership_changes(held, holds).into_iter().map(|change| {
+                pb::ChangedMembership {
+                    account: id.to_string(),
+                    role: role.to_string(),
+                    change: change.to_owned(),
+                    new_end_time: holds.and_then(|it| pb_end(it.ends_at())),
+                }
+            }));
+        }
+    }
+}
+
+fn account_of(fact: &Fact) -> Option<&AccountId> {
+    match fact {
+        Fact::AccountRecorded(fact) => Some(&fact.id),
+        Fact::MembershipEnded(fact) => Some(&fact.account),
+        Fact::MembershipRevoked(fact) => Some(&fact.account),
+        Fact::AccountEnded(fact) => Some(&fact.account),
+        Fact::AccountClosed(fact) => Some(&fact.account),
+        _ => None,
+    }
+}
+
+fn account_changes(old: Option<&Account>, new: &Account) -> Vec<&'static str> {
+    let Some(old) = old else { return vec!["CREATED"] };
+    let mut changes = Vec::new();
+    match (&old.state, &new.state) {
+        (AccountState::Closed, _) | (AccountState::Active, AccountState::Active) => {}
+        (_, AccountState::Closed) => return vec!["CLOSED"],
+        (AccountState::Active, AccountState::Disabled { .. }) => changes.push("DISABLED"),
+        (AccountState::Disabled { .. }, AccountState::Active) => changes.push("ENABLED"),
+        (AccountState::Disabled { .. }, AccountState::Disabled { .. }) => {}
+    }
+    if old.person() != new.person() {
+        changes.push("OWNER_CHANGED");
+    }
+    if old.identities != new.identities {
+        changes.push("IDENTITIES_CHANGED");
+    }
+    changes
+}
+
+fn membership_changes(old: Option<&Membership>, new: Option<&Membership>) -> Vec<&'static str> {
+    let (old, new) = match (old, new) {
+        (None, None) => return Vec::new(),
+        (None, Some(_)) => return vec!["GIVEN"],
+        (Some(_), None) => return vec!["ENDED"],
+        (Some(old), Some(new)) => (old, new),
+    };
+    let mut changes = Vec::new();
+    match (old.suspended, new.suspended) {
+        (None, Some(_)) => changes.push("SUSPENDED"),
+        (Some(_), None) => changes.push("RESTORED"),
+        _ => {}
+    }
+    if old.confirm.is_none() && new.confirm.is_some() {
+        changes.push("TO_CONFIRM");
+    }
+    let end = |membership: &Membership| membership.until.unwrap_or(crate::domain::time::Timestamp::MAX);
+    match end(new).cmp(&end(old)) {
+        std::cmp::Ordering::Less => changes.push("CUT"),
+        std::cmp::Ordering::Greater => changes.push("EXTENDED"),
+        std::cmp::Ordering::Equal => {}
+    }
+    changes
 }
 
 fn cut<T>(list: &mut Vec<T>) -> usize {

@@ -8,8 +8,8 @@ use crate::domain::elevation::{Elevation, Phase};
 use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::refusal::Refusal;
-use crate::domain::review::{Decision, Verdict, can_be_filled};
-use crate::domain::reviewers::candidates;
+use crate::domain::review::{Decision, Review, Verdict, can_be_filled};
+use crate::domain::reviewers::{Reviewed, candidates};
 use crate::domain::scope::Scope;
 use crate::domain::time::{Now, Timestamp};
 
@@ -17,7 +17,7 @@ use crate::domain::time::{Now, Timestamp};
 #[must_use]
 pub fn elevation(organisation: &Organisation, it: &Elevation, now: Now) -> pb::Elevation {
     let grant_id = match &it.phase {
-        Phase::Approved { grant, .. } => grant.to_string(),
+        Phase::Approved { outcome: grant, .. } => grant.to_string(),
         _ => String::new(),
     };
     let own_person = it.behind.iter().find(|person| Some(*person) != it.on_behalf_of.as_ref());
@@ -40,7 +40,7 @@ pub fn elevation(organisation: &Organisation, it: &Elevation, now: Now) -> pb::E
         create_time: Some(pb_timestamp(it.requested_at)),
         closing: closing(it, now),
         grant_id,
-        review: Some(review(organisation, it, now)),
+        review: Some(review(organisation, it, state(it, now) == pb::ElevationState::Pending, now)),
     }
 }
 
@@ -103,22 +103,24 @@ pub fn approvers(stage: &Stage) -> Vec<String> {
     stage.by.iter().map(Approver::to_string).collect()
 }
 
-fn review(organisation: &Organisation, it: &Elevation, now: Now) -> pb::Review {
-    let pending = state(it, now) == pb::ElevationState::Pending;
-    let stages = it.review.numbered_stages().map(|(index, stage)| pb::ReviewStage {
+/// The review of whatever is under review; `pending` while its decisions are awaited.
+#[must_use]
+pub fn review(organisation: &Organisation, reviewed: &impl Reviewed, pending: bool, now: Now) -> pb::Review {
+    let it = reviewed.review();
+    let stages = it.numbered_stages().map(|(index, stage)| pb::ReviewStage {
         by: approvers(stage),
         required_count: stage.count,
-        approved_count: it.review.approvals_in(index),
+        approved_count: it.approvals_in(index),
     });
-    let open = it.review.open_stage().filter(|_| pending);
+    let open = it.open_stage().filter(|_| pending);
     pb::Review {
         stages: stages.collect(),
-        decisions: it.review.decisions.iter().map(decision).collect(),
-        deadline: Some(pb_timestamp(it.review.deadline)),
+        decisions: it.decisions.iter().map(decision).collect(),
+        deadline: Some(pb_timestamp(it.deadline)),
         open_stage: open.map(|(index, _)| index.saturating_add(1)).unwrap_or_default(),
-        approval_text: it.review.text.clone(),
-        digest: it.review.digest().bytes().to_vec(),
-        no_approver: if pending { no_approver(organisation, it, now.latest) } else { None },
+        approval_text: it.text.clone(),
+        digest: it.digest().bytes().to_vec(),
+        no_approver: if pending { no_approver(organisation, reviewed, now.latest) } else { None },
     }
 }
 
@@ -146,11 +148,11 @@ fn decision(it: &Decision) -> pb::Decision {
 /// What is missing for all stages to be filled by distinct persons. The stages are filled in order; where the matching
 /// no longer holds, that stage lacks as many as must be left out for it to hold again.
 #[must_use]
-pub fn no_approver(organisation: &Organisation, it: &Elevation, at: Timestamp) -> Option<pb::NoApprover> {
+pub fn no_approver(organisation: &Organisation, it: &impl Reviewed, at: Timestamp) -> Option<pb::NoApprover> {
     let mut filled = Vec::new();
     let mut missing = Vec::new();
-    for (index, stage) in it.review.numbered_stages() {
-        let needed = it.review.missing_in(index, stage);
+    for (index, stage) in it.review().numbered_stages() {
+        let needed = it.review().missing_in(index, stage);
         let could = candidates(organisation, it, stage, at);
         let mut seats = needed;
         loop {
@@ -170,28 +172,37 @@ pub fn no_approver(organisation: &Organisation, it: &Elevation, at: Timestamp) -
 }
 
 fn closing(it: &Elevation, now: Now) -> Option<pb::Closing> {
+    phase_closing(&it.phase, &it.review, cancellation, now)
+}
+
+/// How whatever is under review came to its end; `cause` is the word of a cancellation.
+#[must_use]
+pub fn phase_closing<T, C>(
+    phase: &Phase<T, C>,
+    review: &Review,
+    cause: impl Fn(&C) -> String,
+    now: Now,
+) -> Option<pb::Closing> {
     let closing = |at: Timestamp, actor: String, cause: &str, comment: &str| {
         let (cause, comment) = (cause.to_owned(), comment.to_owned());
         Some(pb::Closing { time: Some(pb_timestamp(at)), actor, cause, comment })
     };
     let broker = || "broker".to_owned();
-    match &it.phase {
-        Phase::Pending if it.review.deadline.is_over(now.latest) => {
-            closing(it.review.deadline, broker(), "EXPIRED", "")
-        }
+    match phase {
+        Phase::Pending if review.deadline.is_over(now.latest) => closing(review.deadline, broker(), "EXPIRED", ""),
         Phase::Pending => None,
         Phase::Approved { at, .. } => {
-            let last = it.review.approvals().last();
+            let last = review.approvals().last();
             let actor = last.map(|decision| format!("account:{}", decision.account));
             closing(*at, actor.unwrap_or_else(broker), "APPROVED", last.map_or("", |decision| &decision.comment))
         }
         Phase::Denied { at } => {
-            let last = it.review.decisions.iter().rfind(|decision| decision.verdict == Verdict::Denied);
+            let last = review.decisions.iter().rfind(|decision| decision.verdict == Verdict::Denied);
             let actor = last.map(|decision| format!("account:{}", decision.account));
             closing(*at, actor.unwrap_or_else(broker), "DENIED", last.map_or("", |decision| &decision.comment))
         }
         Phase::Withdrawn { at, by, reason } => closing(*at, by.to_string(), "WITHDRAWN", reason),
-        Phase::Expired { .. } => closing(it.review.deadline, broker(), "EXPIRED", ""),
-        Phase::Cancelled { at, because } => closing(*at, broker(), &cancellation(because), ""),
+        Phase::Expired { .. } => closing(review.deadline, broker(), "EXPIRED", ""),
+        Phase::Cancelled { at, because } => closing(*at, broker(), &cause(because), ""),
     }
 }

@@ -56,6 +56,7 @@ pub fn end_because(because: &EndBecause) -> (pb::GrantEndBecause, String) {
         }
         EndBecause::MembershipEnds { role, .. } => (pb::GrantEndBecause::MembershipEnd, role.to_string()),
         EndBecause::AccountEnds { account } => (pb::GrantEndBecause::AccountEnd, account.to_string()),
+        EndBecause::EmploymentEnds { person } => (pb::GrantEndBecause::EmploymentEnd, person.to_string()),
     }
 }
 
@@ -69,6 +70,7 @@ pub fn end_word(because: &EndBecause) -> &'static str {
         EndBecause::RequirementLapses { .. } => "REQUIREMENT_LAPSE",
         EndBecause::MembershipEnds { .. } => "MEMBERSHIP_END",
         EndBecause::AccountEnds { .. } => "ACCOUNT_END",
+        EndBecause::EmploymentEnds { .. } => "EMPLOYMENT_END",
     }
 }
 
@@ -78,6 +80,7 @@ pub fn revocation(because: &Revocation) -> &'static str {
     match because {
         Revocation::By { .. } => "REVOKED",
         Revocation::ApprovalVoid { .. } => "APPROVAL_VOID",
+        Revocation::ApproverLeft { .. } => "APPROVER_LEFT",
         Revocation::NotEligible { reason } => reason.entry().name,
         Revocation::TermsChanged => "TERMS_CHANGED",
         Revocation::Restart => "RESTART",

@@ -7,12 +7,19 @@
 pub mod commands;
 pub mod effects;
 pub mod elevations;
+pub mod enrolments;
 pub mod events;
 pub mod grants;
+#[cfg(feature = "server")]
+pub mod hr;
+pub mod life;
 pub mod message;
 pub mod organisation;
 pub mod page_token;
+#[cfg(feature = "server")]
+pub mod people_file;
 pub mod queries;
+pub mod recertification;
 pub mod values;
 
 /// The package `countersign.v1`.

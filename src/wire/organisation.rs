@@ -3,7 +3,7 @@
 use super::elevations::{approvers, scope_texts};
 use super::v1 as pb;
 use super::values::{pb_duration, pb_end, pb_timestamp};
-use crate::domain::directory::{Account, AccountKind, AccountState, ActsFor, Employment, Person};
+use crate::domain::directory::{Account, AccountKind, AccountState, ActsFor, Disabling, Employment, Person};
 use crate::domain::ids::{AccountId, EntitlementName, PersonId};
 use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Entitlement, Mistake, Warning};
@@ -30,13 +30,25 @@ pub fn account(id: &AccountId, it: &Account, now: Now) -> pb::Account {
             (pb::AccountState::Disabled, "ACCOUNT_ENDED".to_owned())
         }
         AccountState::Active => (pb::AccountState::Active, String::new()),
-        AccountState::Disabled { reason } => (pb::AccountState::Disabled, one_word(reason)),
+        AccountState::Disabled { reason, .. } => (pb::AccountState::Disabled, one_word(reason)),
         AccountState::Closed => (pb::AccountState::Closed, "CLOSED".to_owned()),
     };
     let memberships = it.roles.iter().map(|(role, membership)| pb::Membership {
         role: role.to_string(),
-        end_time: membership.until.map(pb_timestamp),
+        end_time: pb_end(membership.ends_at()),
+        since_time: membership.since.map(pb_timestamp),
+        enrolment_id: membership.approved.as_ref().map(|it| it.enrolment.to_string()).unwrap_or_default(),
+        approved_by: membership.approved.iter().flat_map(|it| &it.persons).map(ToString::to_string).collect(),
+        suspended_time: membership.suspended.map(pb_timestamp),
+        cut_by_transfer: membership.cut.is_some(),
+        confirm_by_time: membership.confirm.map(|confirm| pb_timestamp(confirm.by)),
     });
+    let disabled_by = match &it.state {
+        AccountState::Disabled { because: Disabling::Directory, .. } => "DIRECTORY",
+        AccountState::Disabled { because: Disabling::Lapse, .. } => "LAPSE",
+        AccountState::Disabled { because: Disabling::Termination, .. } => "TERMINATION",
+        AccountState::Active | AccountState::Closed => "",
+    };
     pb::Account {
         id: id.to_string(),
         kind: kind.into(),
@@ -49,6 +61,7 @@ pub fn account(id: &AccountId, it: &Account, now: Now) -> pb::Account {
         acts_for: acts_for.into(),
         end_time: it.until.map(pb_timestamp),
         tenant,
+        disabled_by: disabled_by.to_owned(),
     }
 }
 
@@ -63,7 +76,7 @@ pub fn person(organisation: &Organisation, id: &PersonId, it: &Person) -> pb::Pe
         requirement: name.to_string(),
         met_time: Some(pb_timestamp(*met)),
         lapse_time: organisation.policy().requirements.get(name).and_then(|rule| pb_end(rule.lapses_at(*met))),
-        recorded_by: String::new(),
+        recorded_by: it.attested_by.get(name).map_or_else(|| "broker".to_owned(), ToString::to_string),
     });
     let tenant = organisation.accounts_of(id).find_map(|(_, account)| match &account.kind {
         AccountKind::Customer { tenant, .. } => Some(tenant.to_string()),
@@ -77,6 +90,10 @@ pub fn person(organisation: &Organisation, id: &PersonId, it: &Person) -> pb::Pe
         attestations: attestations.collect(),
         accounts: organisation.accounts_of(id).map(|(account, _)| account.to_string()).collect(),
         tenant: tenant.unwrap_or_default(),
+        employment_end_time: it.employed_until.map(pb_timestamp),
+        move_time: it.moves.as_ref().map(|moves| pb_timestamp(moves.at)),
+        move_manager: it.moves.as_ref().and_then(|it| it.manager.as_ref()).map(ToString::to_string).unwrap_or_default(),
+        awaits_manager: it.awaits_manager,
     }
 }
 

@@ -8,7 +8,8 @@ use super::values::{duration, optional, parsed, sequence, timestamp};
 use crate::domain::command::RequestElevation;
 use crate::domain::event::Fact;
 use crate::domain::ids::{
-    AccountId, ElevationId, EntitlementName, GrantId, Identity, PersonId, Principal, RoleName, excerpt,
+    AccountId, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, PersonId, Principal, RoleName,
+    RoundId, StreamName, excerpt,
 };
 use crate::domain::scope::{Action, Resource};
 use crate::domain::time::Timestamp;
@@ -214,7 +215,8 @@ impl EventFilter {
             fields.take("actor", said(actor, is_actor, "`account:<id>`, `person:<id>`, `broker` or `operator`"));
         let kind =
             fields.take("kind", said(kind, is_kind, "a kind without its version, such as `elevation-requested`"));
-        let wanted = "`elevation:<id>`, `grant:<id>`, `account:<id>`, `person:<id>`, `policy`, `directory` or `broker`";
+        let wanted = "`elevation:<id>`, `grant:<id>`, `enrolment:<id>`, `round:<id>`, `stream:<name>`, `hold:<id>`, \
+                      `account:<id>`, `person:<id>`, `policy`, `directory` or `broker`";
         let about = fields.take("about", said(about, is_about, wanted));
         let (actor, kind, about) = (actor.flatten(), kind.flatten(), about.flatten());
         Self { actor, kind, about, from: None, until: None }
@@ -328,12 +330,16 @@ pub fn check_query(path: &str, subject: &str, action: &str, resource: &str) -> R
     fields.finish(None)
 }
 
-fn known<E: TryFrom<i32> + Default + PartialEq>(value: i32) -> Result<E, String> {
+pub(super) fn known<E: TryFrom<i32> + Default + PartialEq>(value: i32) -> Result<E, String> {
     let known = E::try_from(value).ok().filter(|known| *known != E::default());
     known.ok_or_else(|| format!("`{value}` is not a value that this broker knows; say one of those in the API"))
 }
 
-fn all_known<E: TryFrom<i32> + Default + PartialEq>(fields: &mut Fields, path: &str, values: &[i32]) -> Vec<E> {
+pub(super) fn all_known<E: TryFrom<i32> + Default + PartialEq>(
+    fields: &mut Fields,
+    path: &str,
+    values: &[i32],
+) -> Vec<E> {
     let known = values.iter().enumerate();
     known.filter_map(|(at, value)| fields.take(format!("{path}[{at}]"), known_value(*value))).collect()
 }
@@ -372,6 +378,10 @@ fn is_about(text: &str) -> bool {
         || principal(text).is_some()
         || id("elevation").is_some_and(|id| id.parse::<ElevationId>().is_ok())
         || id("grant").is_some_and(|id| id.parse::<GrantId>().is_ok())
+        || id("enrolment").is_some_and(|id| id.parse::<EnrolmentId>().is_ok())
+        || id("round").is_some_and(|id| id.parse::<RoundId>().is_ok())
+        || id("hold").is_some_and(|id| id.parse::<HoldId>().is_ok())
+        || id("stream").is_some_and(|id| id.parse::<StreamName>().is_ok())
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "regex",
             "toml",
             "toml_parser",
+            "imbl",
         ]),
     },
     Layer {

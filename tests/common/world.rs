@@ -19,6 +19,7 @@ use countersign::domain::state::State;
 use countersign::domain::tick::{decide_start, decide_tick};
 use countersign::domain::time::{Now, Span, Timestamp};
 
+pub mod enrolments;
 pub mod organisation;
 pub use organisation::{NOON, Organisation, POLICY, identity};
 

@@ -109,6 +109,7 @@ impl Organisation {
 }
 
 pub fn identity(name: &str) -> String {
-    let kind = if matches!(name, "orders-api" | "deploy-bot") { "service" } else { "person" };
+    let machines = ["orders-api", "deploy-bot", "hr-sync", "training-feed"];
+    let kind = if machines.contains(&name) || name.contains("-bot") { "service" } else { "person" };
     format!("spiffe://northwind.example/{kind}/{name}")
 }

@@ -49,7 +49,8 @@ pub(crate) fn directory(day: &str, more: usize) -> String {
 }
 
 pub(crate) fn identity(name: &str) -> Identity {
-    let kind = if matches!(name, "orders-api" | "deploy-bot") { "service" } else { "person" };
+    let kind =
+        if matches!(name, "orders-api" | "deploy-bot" | "hr-sync" | "training-feed") { "service" } else { "person" };
     format!("spiffe://northwind.example/{kind}/{name}").parse().unwrap()
 }
 

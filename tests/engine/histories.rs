@@ -67,12 +67,12 @@ async fn what_was_pruned_is_read_as_it_was() {
     let history = broker.engine.history();
     for grant in [given_up, ended] {
         let state = history.only(&Subject::Grant(grant)).unwrap();
-        assert_eq!(state.grants(), &[(grant, before.grants()[&grant].clone())].into());
+        assert_eq!(state.grants(), &[(grant, before.grants()[&grant].clone())].into_iter().collect());
         assert!(state.elevations().is_empty());
     }
     for elevation in before.elevations().values() {
         let state = history.only(&Subject::Elevation(elevation.id)).unwrap();
-        assert_eq!(state.elevations(), &[(elevation.id, elevation.clone())].into());
+        assert_eq!(state.elevations(), &[(elevation.id, elevation.clone())].into_iter().collect());
         assert!(state.grants().is_empty(), "a grant without its later events would be another grant");
     }
     assert_eq!(broker.replayed(), broker.state());

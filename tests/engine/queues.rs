@@ -30,7 +30,7 @@ async fn what_takes_access_away_goes_first() {
     let asked = kinds(broker.memory(), before);
     assert_eq!(asked, ["grant-revoked/1", "elevation-withdrawn/1", "elevation-requested/1", "elevation-requested/1"]);
     let pending = broker.state().pending().clone();
-    assert_eq!(pending, BTreeSet::from([first, second]));
+    assert_eq!(pending.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([first, second]));
 }
 
 #[tokio::test]

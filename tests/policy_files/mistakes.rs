@@ -292,18 +292,32 @@ fn what_a_policy_and_a_directory_contradict_each_other_in_has_its_line() {
     directory.places.locate(SourceFile::Directory, &mut mistakes);
     // then each contradiction is at its line
     insta::assert_snapshot!(shown(&mistakes), @r##"
-    line 32: `roles.security-duty.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 37: `roles.policy-admin.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 40: `roles.auditor.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 46: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 36: `roles.security-duty.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 41: `roles.policy-admin.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 44: `roles.auditor.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 49: `roles.people-office.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 55: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 64: `roles.hr-sync.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 68: `roles.training-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
     line 8: `people.ana.attestations.dbs-training`: found `dbs-training`, which is no requirement of the policy; wanted perhaps `dba-training`: a requirement that policy defines
-    line 33: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-maintenance`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 33: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-repair`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 33: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-deploy`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 33: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `payments-db-admin`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 40: `accounts.omar.roles.auditer`: found `auditer`, which is no role of the policy; wanted perhaps `auditor`: a role that policy defines
-    line 51: `accounts.orders-api.roles.db-engineer`: found `db-engineer`, a role for people; wanted a role for machines, as this account is
+    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-maintenance`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-repair`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-deploy`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `payments-db-admin`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 43: `accounts.omar.roles.auditer`: found `auditer`, which is no role of the policy; wanted perhaps `auditor`: a role that policy defines
+    line 58: `accounts.orders-api.roles.db-engineer`: found `db-engineer`, a role for people; wanted a role for machines, as this account is
     "##);
+}
+
+#[test]
+fn a_machine_that_could_attest_everything_is_a_warning() {
+    let text = "[requirements.training]\nvalid_for = \"365d\"\n[roles.feed]\nfor = \"machines\"\n";
+    let warnings = |capability: &str| shown(&policy(&format!("{text}capabilities = [{capability}]")).warnings);
+    insta::assert_snapshot!(warnings("\"attestation.record\""), @r##"
+    line 5: `roles.feed.capabilities[0]`: `attestation.record` of every requirement, in a role for machines; one source could attest all; narrow it by `requirements` to those that it knows of
+    "##);
+    assert_eq!(warnings("{ name = \"attestation.record\", requirements = [\"training\"] }"), "");
+    assert_eq!(warnings("\"hr.feed\""), "");
 }
 
 #[test]
@@ -315,8 +329,6 @@ fn what_has_no_effect_yet_or_too_few_members_is_a_warning() {
     policy.places.locate_warnings(SourceFile::Policy, &mut together);
     insta::assert_snapshot!(shown(&policy.warnings) + &shown(&together), @r##"
     line 5: `entitlements.x.emergency`: an emergency way; it is kept, and has no effect in this version
-    line 13: `limits.hr_silence`: `hr_silence`; it is kept, and has no effect in this version
-    line 14: `limits.hr_brake`: `hr_brake`; it is kept, and has no effect in this version
     line 15: `limits.author_waits`: `author_waits`; it is kept, and has no effect in this version
     line 4: `entitlements.x`: 1 of `commander` must approve, and there are 0; a request is refused until there are more
     line 4: `entitlements.x`: 2 of `commander` must approve in an emergency, and there are 0; a request is refused until there are more

@@ -158,7 +158,7 @@ fn a_lapse_cancels_what_is_pending_when_its_time_comes() {
         .unwrap();
     let of_ana = Ask::repair().by("ana", &mut world).unwrap();
     let of_dan = Ask::repair().by("dan", &mut world).unwrap();
-    assert_eq!(kinds(&world.pass_and_tick("5m")), ["requirement-lapsed", "elevation-cancelled"]);
+    assert_eq!(kinds(&world.pass_and_tick("5m")), ["requirement-lapsed", "account-recorded", "elevation-cancelled"]);
     assert_eq!(world.phase(of_ana), "CANCELLED");
     assert_eq!(kinds(&world.pass_and_tick("2m")), ["membership-ended", "elevation-cancelled"]);
     assert_eq!(world.phase(of_dan), "CANCELLED");
@@ -176,7 +176,7 @@ fn a_lapse_of_an_approver_strikes_the_approval_out() {
         .unwrap();
     let id = Ask::critical().by("ana", &mut world).unwrap();
     world.approve("sam", id).unwrap();
-    assert_eq!(kinds(&world.pass_and_tick("5m")), ["requirement-lapsed", "approval-struck"]);
+    assert_eq!(kinds(&world.pass_and_tick("5m")), ["requirement-lapsed", "account-recorded", "approval-struck"]);
     assert_eq!(world.elevation(id).review.approvals().count(), 0);
 }
 

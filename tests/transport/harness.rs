@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use countersign::domain::time::Timestamp;
 use countersign::server::limits::Limits;
-use countersign::server::listener::{ListenerSettings, Listening, listen};
+use countersign::server::listener::{ListenerSettings, Listening, Speaks, listen};
 use countersign::server::metrics::{Metrics, Outcome, Reason};
 use countersign::server::peer::Peer;
 use countersign::server::tls::{AuthoritySettings, TlsSettings, TlsStore, provider};
@@ -82,6 +82,7 @@ impl Broker {
         let begun = Arc::new(AtomicUsize::new(0));
         let slow = Slow(closed, Arc::clone(&begun));
         let mut settings = ListenerSettings {
+            speaks: Speaks::Grpc,
             address: "127.0.0.1:0".parse().unwrap(),
             runtimes: 2,
             limits: Limits { certificate_beat: Duration::from_secs(600), ..Limits::default() },

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign::domain::time::Timestamp;
 use countersign::server::limits::Limits;
-use countersign::server::listener::{ListenError, ListenerSettings, listen};
+use countersign::server::listener::{ListenError, ListenerSettings, Speaks, listen};
 use countersign::server::metrics::{self, Metrics, MetricsError, Outcome};
 use countersign::server::tls::{AuthoritySettings, Reloaded, TlsSettings, TlsStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,7 @@ use crate::harness::{ANA, Broker, eventually, health, slow};
 
 fn settings(address: std::net::SocketAddr) -> ListenerSettings {
     ListenerSettings {
+        speaks: Speaks::Grpc,
         address,
         runtimes: 1,
         limits: Limits::default(),

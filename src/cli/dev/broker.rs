@@ -144,6 +144,7 @@ fn settings(setup: &Setup, certificates: &DevCertificates, clients: &[(String, I
             authorities,
         },
         metrics_listen: None,
+        https_listen: None,
         runtimes: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         limits: Limits::default(),
         grants_on_restart: GrantsOnRestart::Resume,
@@ -175,6 +176,7 @@ fn all_of(mistakes: &[Mistake]) -> anyhow::Error {
     let lines = mistakes.iter().map(|mistake| match mistake.source_file {
         SourceFile::Policy => format!("policy: {mistake}"),
         SourceFile::Directory => format!("directory: {mistake}"),
+        SourceFile::People => format!("people: {mistake}"),
     });
     anyhow!("the files have mistakes, and nothing was started\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
@@ -217,7 +219,10 @@ mod tests {
         assert!(attestations.all(|at| *at == yesterday));
         // and accounts and those who only log in are all there
         let names: Vec<String> = clients(&directory).unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["ana", "ben", "deploy-bot", "ines", "omar", "orders-api", "pia", "sam"]);
+        assert_eq!(
+            names,
+            ["ana", "ben", "deploy-bot", "hr-sync", "ines", "noa", "omar", "orders-api", "pia", "sam", "training-feed"]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::cascade::{Touched, consequences};
-use super::super::directory::{Account, AccountState, Directory, Employment};
+use super::super::directory::{Account, AccountState, Directory, Disabling, Employment, Person};
 use super::super::directory_file::{ParsedDirectory, parse_directory};
 use super::super::event::{
     AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, PersonRecorded, TenantRecorded,
@@ -17,7 +17,9 @@ use super::super::policy::{
 use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
 use super::super::time::Now;
-use super::{Caller, events};
+use super::{Caller, events, needs};
+
+mod merge;
 
 /// The two files that an empty journal is filled with.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +59,11 @@ pub(super) fn load_policy(
     text: &str,
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
-    may_load(state, caller, CapabilityName::PolicyLoad, now)?;
+    needs(state, caller, CapabilityName::PolicyLoad, now)?;
     let before = &state.organisation;
     replaces_present(before.policy.digest, replaces)?;
     let ParsedPolicy { policy, places, .. } = parsed_policy(text)?;
-    agree(&policy, &in_force(before), SourceFile::Policy, &places)?;
+    agree(&policy, &in_force(before, now), SourceFile::Policy, &places)?;
     let mut after = before.clone();
     super::super::apply::put_policy(&mut after, text);
     somebody_can_load(&after, now)?;
@@ -70,7 +72,8 @@ pub(super) fn load_policy(
     Ok(facts)
 }
 
-/// Puts another directory in force. What the file no longer names is disabled; nothing is forgotten.
+/// Puts another directory in force. What the file no longer names is disabled; nothing is forgotten. To whom a command or
+/// HR event has touched it gives nothing, and what it never knew it leaves alone.
 pub(super) fn load_directory(
     state: &State,
     caller: &Caller<'_>,
@@ -78,11 +81,14 @@ pub(super) fn load_directory(
     text: &str,
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
-    may_load(state, caller, CapabilityName::DirectoryLoad, now)?;
+    needs(state, caller, CapabilityName::DirectoryLoad, now)?;
     let before = &state.organisation;
     replaces_present(before.directory_digest, replaces)?;
     let ParsedDirectory { directory, places, .. } = parsed_directory(text)?;
-    agree(&before.policy, &directory, SourceFile::Directory, &places)?;
+    let author = before.accounts.get(caller.account).map(Account::person);
+    let merge::Merged { directory, checked, refusals } = merge::merge(state, author, directory, now);
+    agree(&before.policy, &checked, SourceFile::Directory, &places)?;
+    refusals?;
     let directory = with_ends(before, directory, (&before.policy, &places), now)?;
     let (mut facts, touched) = records_of(before, &directory);
     let mut after = before.clone();
@@ -94,14 +100,6 @@ pub(super) fn load_directory(
     // The load itself is the first event: its `request_id` names it.
     facts.sort_by_key(|fact| !matches!(fact, Fact::DirectoryLoaded(_)));
     Ok(facts)
-}
-
-fn may_load(state: &State, caller: &Caller<'_>, capability: CapabilityName, now: Now) -> Result<(), Refusal> {
-    if state.organisation.capability(caller.account, capability, now.latest).is_some() {
-        return Ok(());
-    }
-    let name = capability.as_str();
-    Err(Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name))
 }
 
 fn replaces_present(present: Option<Digest>, replaces: Digest) -> Result<(), Refusal> {
@@ -121,14 +119,22 @@ fn parsed_directory(text: &str) -> Result<ParsedDirectory, Refusal> {
     parse_directory(text).map_err(|mistakes| with_mistakes(Reason::DirectoryInvalid, &mistakes))
 }
 
-/// What a policy must agree with: who left can hold nothing, and must not keep a requirement in policy for ever.
-fn in_force(organisation: &Organisation) -> Directory {
+/// What a policy must agree with: who left can hold nothing, and must not keep a requirement in policy for ever; nor does
+/// a membership that is over.
+fn in_force(organisation: &Organisation, now: Now) -> Directory {
     let employed = organisation.people.iter().filter(|(_, person)| person.employment == Employment::Employed);
     Directory {
         tenants: organisation.tenants.clone(),
         people: employed.map(|(id, person)| (id.clone(), person.clone())).collect(),
-        accounts: organisation.accounts.clone(),
+        accounts: organisation.accounts.iter().map(|(id, account)| (id.clone(), without_past(account, now))).collect(),
     }
+}
+
+/// An account with the memberships that are not over.
+fn without_past(account: &Account, now: Now) -> Account {
+    let mut account = account.clone();
+    account.roles.retain(|_, membership| !membership.ends_at().is_over(now.latest));
+    account
 }
 
 fn with_mistakes(reason: Reason, mistakes: &[Mistake]) -> Refusal {
@@ -156,6 +162,7 @@ fn agree(policy: &Policy, directory: &Directory, loaded: SourceFile, places: &Pl
             match loaded {
                 SourceFile::Policy => Reason::PolicyInvalid,
                 SourceFile::Directory => Reason::DirectoryInvalid,
+                SourceFile::People => Reason::ImportInvalid,
             },
             &mistakes,
         )),
@@ -171,16 +178,20 @@ fn with_ends(
     now: Now,
 ) -> Result<Directory, Refusal> {
     let mut mistakes = Vec::new();
-    for (id, account) in &mut directory.accounts {
+    let ids: Vec<_> = directory.accounts.keys().cloned().collect();
+    for id in &ids {
+        let Some(account) = directory.accounts.get_mut(id) else { continue };
         let held = before.accounts.get(id).map(|account| &account.roles);
         for (name, membership) in &mut account.roles {
             let Some(longest) = policy.roles.get(name).and_then(|role| role.longest_membership) else { continue };
             let latest = now.stamp.plus(longest);
+            // An end that was given stays, whatever policy allows by now.
+            let given = held.and_then(|roles| roles.get(name)).and_then(|membership| membership.until);
+            if given.is_some() && given == membership.until {
+                continue;
+            }
             match membership.until {
-                None => {
-                    let kept = held.and_then(|roles| roles.get(name)).and_then(|membership| membership.until);
-                    membership.until = Some(kept.unwrap_or(latest));
-                }
+                None => membership.until = Some(given.unwrap_or(latest)),
                 Some(until) if until > latest => mistakes.push(Mistake {
                     source_file: SourceFile::Directory,
                     line: 0,
@@ -243,10 +254,14 @@ fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTree
         }
     }
     let gone = before.people.iter().filter(|(id, _)| !directory.people.contains_key(*id));
-    let gone = gone.map(|(id, person)| {
-        let mut person = person.clone();
-        person.employment = Employment::Left;
-        person.login.clear();
+    let gone = gone.filter(|(_, person)| person.employment == Employment::Employed).map(|(id, person)| {
+        let person = Person {
+            employment: Employment::Left,
+            login: BTreeSet::new(),
+            employed_until: None,
+            moves: None,
+            ..person.clone()
+        };
         (id, person)
     });
     let stays = directory.people.iter().map(|(id, person)| (id, person.clone()));
@@ -269,7 +284,8 @@ fn without_place(account: &Account) -> Account {
     account.identities.clear();
     account.roles.clear();
     account.audience.clear();
-    account.state = AccountState::Disabled { reason: "no longer in the directory".to_owned() };
+    account.state =
+        AccountState::Disabled { reason: "no longer in the directory".to_owned(), because: Disabling::Directory };
     account
 }
 

@@ -1,28 +1,43 @@
 //! `decide`: from a state and a command to what happens, or to why not. Reads its arguments and nothing else.
 
+mod accounts;
+mod attestations;
+mod enrolments;
+mod feed;
 mod grants;
 mod loads;
+mod recertification;
 mod requests;
 mod reviews;
 
 use super::command::{Command, Envelope};
 use super::directory::AccountState;
 use super::event::{Actor, Event, Fact, RequestMark};
+use super::hr::HrEvent;
 use super::ids::{AccountId, Principal};
+use super::policy::CapabilityName;
 use super::refusal::{Reason, Refusal};
 use super::state::State;
 use super::time::{Now, Timestamp};
 use super::visibility::{Viewer, viewer};
 
 pub use loads::{Files, initialise};
+pub(super) use recertification::close_round;
 
 /// What a command leads to: its events in order; none if the same command took effect before under its `request_id`.
 ///
 /// # Errors
 /// The first thing that stands in the way.
 pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal> {
+    if envelope.now.suspect && envelope.command.takes_away() && envelope.now != envelope.now.without_leap() {
+        return decide(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
+    }
     let viewer = viewer(&state.organisation, &envelope.caller)?;
-    let account = usable_account(state, &viewer, envelope.now)?.clone();
+    // Whoever is known may ask for a place, with an account or without.
+    let account = match &envelope.command {
+        Command::RequestEnrolment(_) | Command::WithdrawEnrolment { .. } => None,
+        _ => Some(usable_account(state, &viewer, envelope.now)?.clone()),
+    };
     let digest = envelope.command.digest();
     if let Some(bound) = state.bound(&viewer.principal, envelope.request_id) {
         return if bound.command == digest {
@@ -34,25 +49,59 @@ pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal>
     if envelope.now.suspect && !envelope.command.takes_away() {
         return Err(Refusal::new(Reason::ClockSuspect, ""));
     }
-    let caller = Caller { viewer: &viewer, account: &account };
-    let facts = match &envelope.command {
-        Command::RequestElevation(request) => requests::request(state, &caller, request, envelope),
-        Command::ApproveElevation { elevation, digest, comment } => {
-            reviews::approve(state, &caller, *elevation, (*digest, comment), envelope)
+    let facts = match (&envelope.command, &account) {
+        (Command::RequestEnrolment(request), _) => enrolments::request(state, &viewer, request, envelope),
+        (Command::WithdrawEnrolment { enrolment, reason }, _) => {
+            enrolments::withdraw(state, &viewer, *enrolment, reason, envelope.now)
         }
-        Command::DenyElevation { elevation, reason } => reviews::deny(state, &caller, *elevation, reason, envelope.now),
-        Command::WithdrawElevation { elevation, reason } => {
-            reviews::withdraw(state, &caller, *elevation, reason, envelope.now)
-        }
-        Command::RelinquishGrant { grant, reason } => grants::relinquish(state, &caller, *grant, reason, envelope.now),
-        Command::RevokeGrant { grant, reason } => grants::revoke(state, &caller, *grant, reason, envelope.now),
-        Command::LoadPolicy { replaces, text } => loads::load_policy(state, &caller, *replaces, text, envelope.now),
-        Command::LoadDirectory { replaces, text } => {
-            loads::load_directory(state, &caller, *replaces, text, envelope.now)
-        }
+        (_, Some(account)) => by_account(state, &Caller { viewer: &viewer, account }, envelope),
+        (_, None) => Err(Refusal::new(Reason::NoAccount, "")),
     }?;
     let mark = RequestMark { id: envelope.request_id, command: digest };
     Ok(events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts))
+}
+
+/// What accounts alone may do.
+fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    match &envelope.command {
+        Command::RequestElevation(request) => requests::request(state, caller, request, envelope),
+        Command::ApproveElevation { elevation, digest, comment } => {
+            reviews::approve(state, caller, *elevation, (*digest, comment), envelope)
+        }
+        Command::DenyElevation { elevation, reason } => reviews::deny(state, caller, *elevation, reason, now),
+        Command::WithdrawElevation { elevation, reason } => reviews::withdraw(state, caller, *elevation, reason, now),
+        Command::RelinquishGrant { grant, reason } => grants::relinquish(state, caller, *grant, reason, now),
+        Command::RevokeGrant { grant, reason } => grants::revoke(state, caller, *grant, reason, now),
+        Command::ApproveEnrolment { enrolment, digest, comment } => {
+            enrolments::approve(state, caller, *enrolment, (*digest, comment), envelope)
+        }
+        Command::DenyEnrolment { enrolment, reason } => enrolments::deny(state, caller, *enrolment, reason, now),
+        Command::RequestEnrolment(_) | Command::WithdrawEnrolment { .. } => Ok(Vec::new()),
+        Command::RecordAttestation { person, requirement, met_at, evidence } => {
+            attestations::record(state, caller, (person, requirement), *met_at, evidence, now)
+        }
+        Command::CorrectAttestation { person, requirement, met_at, reason } => {
+            attestations::correct(state, caller, (person, requirement), *met_at, reason, now)
+        }
+        Command::EndMembership { account, role, reason } => {
+            accounts::end_membership(state, caller, (account, role), reason, now)
+        }
+        Command::CloseAccount { account, reason } => accounts::close(state, caller, account, reason, now),
+        Command::ApplyHrEvents { place, events } => {
+            let events: Vec<HrEvent> = events.iter().map(|event| event.said_at(now.stamp)).collect();
+            feed::apply_events(state, caller, place.as_ref(), &events, envelope)
+        }
+        Command::ImportPeople { place, people } => feed::import(state, caller, place, people, envelope),
+        Command::DecideHold { hold, digest, release, reason } => {
+            feed::decide_hold(state, caller, *hold, (*digest, *release), reason, now)
+        }
+        Command::RetireStream { stream, reason } => feed::retire(state, caller, stream, reason, now),
+        Command::StartRound { role, due } => recertification::start(state, caller, role, *due, envelope),
+        Command::ConfirmMembership { round, account } => recertification::confirm(state, caller, *round, account, now),
+        Command::LoadPolicy { replaces, text } => loads::load_policy(state, caller, *replaces, text, now),
+        Command::LoadDirectory { replaces, text } => loads::load_directory(state, caller, *replaces, text, now),
+    }
 }
 
 /// Who calls, once that is known.
@@ -86,7 +135,7 @@ fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<
             disabled(format!("`{id}` ended at {}", account.ends_at()))
         }
         AccountState::Active => Ok(id),
-        AccountState::Disabled { reason } => disabled(format!("`{id}` is disabled: {reason}")),
+        AccountState::Disabled { reason, .. } => disabled(format!("`{id}` is disabled: {reason}")),
         AccountState::Closed => disabled(format!("`{id}` is closed")),
     }
 }
@@ -98,6 +147,18 @@ fn make_id(envelope: &Envelope, which: u8) -> uuid::Uuid {
     let random = [a, b, c, d, e, f, g, h, i, which];
     let millis = u64::try_from(envelope.now.stamp.millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// Whether the caller holds a capability, however narrowed.
+///
+/// # Errors
+/// `CAPABILITY_MISSING`.
+fn needs(state: &State, caller: &Caller<'_>, capability: CapabilityName, now: Now) -> Result<(), Refusal> {
+    if state.organisation.capability(caller.account, capability, now.latest).is_some() {
+        return Ok(());
+    }
+    let name = capability.as_str();
+    Err(Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name))
 }
 
 /// The caller as events name it.

@@ -1,14 +1,15 @@
 //! Deciding on what was asked: approve, deny, withdraw.
 
-use super::super::cascade::struck_approvals;
+use super::super::cascade::struck_out;
 use super::super::command::Envelope;
 use super::super::elevation::Elevation;
-use super::super::event::{DecisionRecorded, ElevationApproved, ElevationClosed, Fact};
+use super::super::event::{ApprovalStruck, DecisionRecorded, ElevationApproved, ElevationClosed, Fact};
 use super::super::ids::{Digest, ElevationId, PersonId};
 use super::super::issue::issue;
+use super::super::organisation::Organisation;
 use super::super::refusal::{Reason, Refusal};
-use super::super::review::{Decision, Verdict};
-use super::super::reviewers::{reviewer_in, reviewer_in_any, separation_rule_3};
+use super::super::review::{Decision, StruckOut, Verdict};
+use super::super::reviewers::{Reviewed, reviewer_in, reviewer_in_any, separation_rule_3};
 use super::super::state::State;
 use super::super::time::Now;
 use super::super::visibility::{Thing, may_see};
@@ -24,28 +25,11 @@ pub(super) fn approve(
 ) -> Result<Vec<Fact>, Refusal> {
     let now = envelope.now;
     let mut elevation = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
-    let person = person(caller)?;
-    separation_rule_3(&state.organisation, &elevation, person)?;
-    if elevation.review.has_decided(person) {
-        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
-    }
-    // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
-    let mut facts = struck_approvals(&state.organisation, &elevation, now);
-    for fact in &facts {
-        if let Fact::ApprovalStruck(struck) = fact {
-            for decision in elevation.review.decisions.iter_mut().filter(|d| d.person == struck.person) {
-                decision.struck = Some(struck.because.clone());
-            }
-        }
-    }
-    let decision = decision_in_open_stage(state, caller, &elevation, comment, now)?;
-    if elevation.review.digest() != digest {
-        return Err(Refusal::new(
-            Reason::DigestMismatch,
-            format!("`{digest}` is not the digest of the text of `{id}`"),
-        ));
-    }
-    elevation.review.decisions.push(decision.clone());
+    let (struck, decision) = approval(state, caller, &mut elevation, (digest, comment), now)?;
+    let mut facts: Vec<Fact> = struck
+        .into_iter()
+        .map(|(person, because)| Fact::ApprovalStruck(ApprovalStruck { elevation: id, person, because }))
+        .collect();
     facts.push(Fact::ApprovalRecorded(DecisionRecorded { elevation: id, decision }));
     if elevation.review.open_stage().is_none() {
         let grant = issue(state, &elevation, make_id(envelope, 1).into(), now)?;
@@ -55,20 +39,55 @@ pub(super) fn approve(
     Ok(facts)
 }
 
-fn decision_in_open_stage(
+/// An approval of whatever is under review: who does not count any more, and the decision. Both are put into its review.
+///
+/// # Errors
+/// Why it is no approval: by somebody behind it, a second time, in no open stage, or of another text.
+pub(super) fn approval(
     state: &State,
     caller: &Caller<'_>,
-    elevation: &Elevation,
+    reviewed: &mut impl Reviewed,
+    (digest, comment): (Digest, &str),
+    now: Now,
+) -> Result<(Vec<(PersonId, StruckOut)>, Decision), Refusal> {
+    let organisation = &state.organisation;
+    let person = person(caller)?;
+    separation_rule_3(organisation, reviewed, person)?;
+    if reviewed.review().has_decided(person) {
+        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
+    }
+    // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
+    let struck = struck_out(organisation, reviewed, now);
+    for (person, because) in &struck {
+        for decision in reviewed.review_mut().decisions.iter_mut().filter(|decision| decision.person == *person) {
+            decision.struck = Some(because.clone());
+        }
+    }
+    let decision = decision_in_open_stage(organisation, caller, reviewed, comment, now)?;
+    let text = reviewed.review().digest();
+    if text != digest {
+        return Err(Refusal::new(
+            Reason::DigestMismatch,
+            format!("`{digest}` is not the digest of the text on record"),
+        ));
+    }
+    reviewed.review_mut().decisions.push(decision.clone());
+    Ok((struck, decision))
+}
+
+fn decision_in_open_stage(
+    organisation: &Organisation,
+    caller: &Caller<'_>,
+    reviewed: &impl Reviewed,
     comment: &str,
     now: Now,
 ) -> Result<Decision, Refusal> {
-    let organisation = &state.organisation;
-    let Some((index, stage)) = elevation.review.open_stage() else {
+    let Some((index, stage)) = reviewed.review().open_stage() else {
         return Err(Refusal::new(Reason::NotPending, "all stages are complete"));
     };
     let through =
-        reviewer_in(organisation, elevation, stage, caller.account, now.latest).map_err(
-            |refusal| match reviewer_in_any(organisation, elevation, caller.account, now.latest) {
+        reviewer_in(organisation, reviewed, stage, caller.account, now.latest).map_err(
+            |refusal| match reviewer_in_any(organisation, reviewed, caller.account, now.latest) {
                 Ok((_, approver)) => Refusal::new(Reason::StageNotOpen, format!("`{approver}` is for another stage")),
                 Err(_) => refusal,
             },
@@ -85,6 +104,31 @@ fn decision_in_open_stage(
     })
 }
 
+/// A denial of whatever is under review.
+///
+/// # Errors
+/// If the caller may review no stage of it.
+pub(super) fn denial(
+    state: &State,
+    caller: &Caller<'_>,
+    reviewed: &impl Reviewed,
+    reason: &str,
+    now: Now,
+) -> Result<Decision, Refusal> {
+    let person = person(caller)?;
+    let (stage, through) = reviewer_in_any(&state.organisation, reviewed, caller.account, now.latest)?;
+    Ok(Decision {
+        person: person.clone(),
+        account: caller.account.clone(),
+        through,
+        stage,
+        at: now.stamp,
+        verdict: Verdict::Denied,
+        comment: reason.to_owned(),
+        struck: None,
+    })
+}
+
 /// One denial ends it: by anyone who may review any stage, also by one who had approved.
 pub(super) fn deny(
     state: &State,
@@ -94,18 +138,7 @@ pub(super) fn deny(
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
     let elevation = pending(state, caller, id, now, Reason::NotAnApprover)?;
-    let person = person(caller)?;
-    let (stage, through) = reviewer_in_any(&state.organisation, elevation, caller.account, now.latest)?;
-    let decision = Decision {
-        person: person.clone(),
-        account: caller.account.clone(),
-        through,
-        stage,
-        at: now.stamp,
-        verdict: Verdict::Denied,
-        comment: reason.to_owned(),
-        struck: None,
-    };
+    let decision = denial(state, caller, elevation, reason, now)?;
     Ok(vec![Fact::ElevationDenied(DecisionRecorded { elevation: id, decision })])
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong, or worth a look, in a policy or directory file: where, what is there, and what would be right.
+//! What is wrong, or worth a look, in a policy, directory or people file: where, what is there, and what would be right.
 //!
 //! Every mistake is reported at once, with its line, so that a file is corrected in one round; a load that has one takes
 //! no effect at all.
@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Which of the two files something is in.
+/// Which file something is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceFile {
     /// The policy.
     Policy,
     /// The directory.
     Directory,
+    /// Everybody whom HR knows, as an import brings them.
+    People,
 }
 
 /// A mistake: the file is refused. Sorts by file, then place.

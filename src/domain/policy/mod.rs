@@ -23,6 +23,8 @@ use super::scope::{Action, Pattern, Resource, Scope};
 use super::time::{Span, Timestamp};
 
 pub use file::{LONGEST_POLICY_BYTES, ParsedPolicy, parse_policy};
+#[cfg(feature = "server")]
+pub(crate) use mistake::nearest;
 pub use mistake::{Mistake, Places, SourceFile, Warning};
 pub use separation::{Conflict, fits, may_approve, separation_rule_1, separation_rule_2};
 pub use together::check_together;

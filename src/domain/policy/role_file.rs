@@ -62,6 +62,12 @@ fn capabilities(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names, members
             let wanted = "`access.check` alone: customers have no power over the broker";
             reader.mistake(item.at, &item.path, format!("`{name}` in a role for customers"), wanted);
         }
+        let records = capability.name == CapabilityName::AttestationRecord && capability.requirements.is_empty();
+        if records && members == MemberKind::Machines {
+            let found = format!("`{name}` of every requirement, in a role for machines");
+            let meaning = "one source could attest all; narrow it by `requirements` to those that it knows of";
+            reader.warn(item.at, &item.path, found, meaning);
+        }
         all.push(capability);
     }
     all

@@ -1,0 +1,218 @@
+//! `approve`: of one request, of what was shown, typed by hand or bound to a digest. There is no `--yes` (THREATS A16).
+
+use clap::Args;
+
+use super::change::ChangeArguments;
+use super::effects::effect_lines;
+use super::elevation_card::state_word;
+use super::enrolment_card::{self, outcome};
+use super::failure::{Exit, Failure, Ran};
+use super::found::{Found, find};
+use super::json;
+use super::session::Session;
+use super::table::card;
+use super::text::{ending, instant, relative};
+use super::values;
+use crate::domain::ids::Digest;
+use crate::domain::time::Timestamp;
+use crate::wire::v1::{
+    ApproveElevationRequest, ApproveElevationResponse, ApproveEnrolmentRequest, ApproveEnrolmentResponse,
+    EnrolmentState, Review,
+};
+
+/// `approve`.
+#[derive(Debug, Clone, Args)]
+pub struct ApproveArguments {
+    /// The request or enrolment, or a unique ending of its id. One at a time
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// SHA-256 of the text that was read, as `show` prints it; without a terminal there is no other way
+    #[arg(long, value_parser = values::digest, value_name = "SHA256")]
+    pub digest: Option<Digest>,
+    /// A word for the record
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Of an enrolment: change nothing; tell what approving it would bring about
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The id of this call: the same one is the same approval
+    #[arg(long, value_parser = values::request_id, value_name = "UUID")]
+    pub request_id: Option<String>,
+}
+
+/// Runs `approve`.
+///
+/// # Errors
+/// If it is not confirmed, or the broker refuses.
+pub async fn approve(session: &mut Session<'_>, arguments: ApproveArguments) -> Ran {
+    let found = find(session, &arguments.id).await?;
+    let text = found.approval_text()?;
+    let digest = match arguments.digest {
+        // The broker compares it, so that another text has one reason on every surface, and is on record.
+        Some(digest) => digest,
+        None if arguments.dry_run => text.digest(),
+        None => {
+            confirm(session, &found)?;
+            text.digest()
+        }
+    };
+    match &found {
+        Found::Elevation(_) => approve_elevation(session, found.id(), digest, arguments).await,
+        Found::Enrolment(_) => approve_enrolment(session, found.id(), digest, arguments).await,
+    }
+}
+
+async fn approve_elevation(
+    session: &mut Session<'_>,
+    elevation_id: String,
+    digest: Digest,
+    arguments: ApproveArguments,
+) -> Ran {
+    if arguments.dry_run {
+        let text = "only the approval of an enrolment can be tried: that of a request takes nothing away";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let request = ApproveElevationRequest {
+        request_id: Session::request_id(arguments.request_id.as_ref()),
+        elevation_id,
+        approval_digest: digest.bytes().to_vec(),
+        comment: arguments.comment.unwrap_or_default(),
+    };
+    let answer = match session.client.approve_elevation(request.clone()).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(session.failed(error, &request.request_id)),
+    };
+    let now = session.now;
+    session.output.data(|_| approved(&answer, now), || json::of(&answer))?;
+    Ok(Exit::Yes)
+}
+
+async fn approve_enrolment(
+    session: &mut Session<'_>,
+    enrolment_id: String,
+    digest: Digest,
+    arguments: ApproveArguments,
+) -> Ran {
+    let change = ChangeArguments { dry_run: arguments.dry_run, request_id: arguments.request_id };
+    let request = ApproveEnrolmentRequest {
+        request_id: change.id(),
+        enrolment_id,
+        approval_digest: digest.bytes().to_vec(),
+        comment: arguments.comment.unwrap_or_default(),
+        validate_only: change.dry_run,
+    };
+    let answer = session.client.approve_enrolment(request.clone()).await;
+    let answer = change.answered(session, answer, &request.request_id)?;
+    if change.dry_run {
+        return change.told(session, answer.effects.as_ref(), || json::of(&answer), "");
+    }
+    let now = session.now;
+    session.output.data(|width| enrolled(width, &answer, now), || json::of(&answer))?;
+    Ok(Exit::Yes)
+}
+
+/// Shows what is to be approved, and has the approver type the end of its id: a `yes` comes too easily.
+fn confirm(session: &mut Session<'_>, found: &Found) -> Result<(), Failure> {
+    if !session.output.can_ask() {
+        let text = "there is no terminal to ask at: add `--digest`, as `countersign show` prints it";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let page = found.page(session.output.width(), session.now).map_err(|error| Failure::Failed(error.to_string()))?;
+    session.output.note(&page);
+    typed_ending(session, "approve this", &found.id(), "nothing was approved")
+}
+
+/// Has the person type the last digits of an id.
+///
+/// # Errors
+/// If they do not.
+pub(super) fn typed_ending(session: &mut Session<'_>, what: &str, id: &str, declined: &str) -> Result<(), Failure> {
+    let last: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
+    let answer = session.output.ask(&format!("to {what}, type the last four digits of its id ({last}):"))?;
+    if answer.is_some_and(|answer| is_confirmed(&answer, id)) {
+        return Ok(());
+    }
+    Err(Failure::Declined(declined.to_owned()))
+}
+
+/// Whether what was typed is an ending of the id, of at least four digits.
+fn is_confirmed(answer: &str, id: &str) -> bool {
+    answer.len() >= 4 && !id.is_empty() && id.ends_with(answer)
+}
+
+fn approved(answer: &ApproveElevationResponse, now: Timestamp) -> String {
+    match &answer.grant {
+        Some(grant) => {
+            let end = grant.end_time.as_ref().and_then(instant);
+            let end = end.map(|end| format!(", which ends {}", relative(end, now))).unwrap_or_default();
+            format!("approved: {} holds grant {}{end}\n", grant.holder_account, ending(&grant.id))
+        }
+        None => {
+            let elevation = answer.elevation.clone().unwrap_or_default();
+            still(&elevation.id, &state_word(&elevation), &elevation.review.clone().unwrap_or_default())
+        }
+    }
+}
+
+fn enrolled(width: u16, answer: &ApproveEnrolmentResponse, now: Timestamp) -> String {
+    let enrolment = answer.enrolment.clone().unwrap_or_default();
+    if enrolment.state() == EnrolmentState::Pending {
+        let state = enrolment_card::state_word(&enrolment);
+        return still(&enrolment.id, &state, &enrolment.review.clone().unwrap_or_default());
+    }
+    let effects = answer.effects.clone().unwrap_or_default();
+    format!("{}\n{}", outcome(&enrolment), card(width, &effect_lines(&effects, now)))
+}
+
+fn still(id: &str, state: &str, review: &Review) -> String {
+    let stage = review.open_stage.checked_sub(1).and_then(|at| review.stages.get(usize::try_from(at).ok()?));
+    let by = stage.map(|stage| stage.by.join(" or ")).unwrap_or_default();
+    format!("approved: {} is still {state}, for {by} to decide\n", ending(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sample;
+    use crate::wire::v1::{ChangedMembership, Effects};
+
+    #[test]
+    fn only_an_ending_of_the_id_confirms() {
+        assert!(is_confirmed("bb22", sample::ELEVATION_ID) && is_confirmed("aa11bb22", sample::ELEVATION_ID));
+        for answer in ["", "yes", "y", "b22", "bb2", "bb23", " bb22", "BB22"] {
+            assert!(!is_confirmed(answer, sample::ELEVATION_ID), "{answer:?}");
+        }
+        assert!(!is_confirmed("", "") && !is_confirmed("yes!", ""));
+    }
+
+    #[test]
+    fn an_approval_says_what_it_led_to() {
+        let last = ApproveElevationResponse { grant: Some(sample::grant()), ..Default::default() };
+        assert_eq!(approved(&last, sample::moment()), "approved: ana holds grant cc33dd44, which ends in 14m\n");
+        let more = ApproveElevationResponse { elevation: Some(sample::elevation()), ..Default::default() };
+        let text = approved(&more, sample::moment());
+        assert_eq!(text, "approved: aa11bb22 is still pending, for incident-commander to decide\n");
+    }
+
+    #[test]
+    fn an_approved_enrolment_says_what_it_gave() {
+        let mut enrolment = sample::enrolment();
+        enrolment.review.as_mut().unwrap().open_stage = 2;
+        let more = ApproveEnrolmentResponse { enrolment: Some(enrolment.clone()), ..Default::default() };
+        let text = enrolled(80, &more, sample::moment());
+        assert_eq!(text, "approved: ee55ff66 is still pending, for @role-owner to decide\n");
+        enrolment.state = EnrolmentState::Approved.into();
+        let given = ChangedMembership {
+            account: "ana".into(),
+            role: "db-engineer".into(),
+            change: "GIVEN".into(),
+            new_end_time: Some(sample::at(15_552_000)),
+        };
+        let effects = Some(Effects { changed_memberships: vec![given], ..Default::default() });
+        let last = ApproveEnrolmentResponse { enrolment: Some(enrolment), effects, ..Default::default() };
+        insta::assert_snapshot!(enrolled(100, &last, sample::moment()), @r#"
+        approved: ana holds db-engineer; `countersign entitlements` lists what it may ask for
+        gives  role db-engineer of ana, until 2027-05-21 22:00:00Z (in 180d)
+        "#);
+    }
+}

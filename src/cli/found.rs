@@ -1,0 +1,225 @@
+//! One id space: what a person names may be a request for access or an enrolment, and an ending that fits both names
+//! neither.
+
+use serde_json::Value;
+
+use super::approval::{ApprovalText, Unreadable};
+use super::elevation_card::elevation_card;
+use super::enrolment_card::enrolment_card;
+use super::failure::Failure;
+use super::json;
+use super::session::Session;
+use super::text::ending;
+use crate::domain::ids::{Digest, ElevationId};
+use crate::domain::refusal::Reason;
+use crate::domain::time::Timestamp;
+use crate::sdk::ClientError;
+use crate::wire::v1::{GetElevationRequest, GetElevationResponse, GetEnrolmentRequest, GetEnrolmentResponse, Review};
+
+/// What an id, or an ending of it, names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// A request for access.
+    Elevation(Box<GetElevationResponse>),
+    /// A request for a place.
+    Enrolment(Box<GetEnrolmentResponse>),
+}
+
+/// Looks an id up, or an ending of it.
+///
+/// # Errors
+/// If there is nothing of that name, or more than one thing.
+pub async fn find(session: &Session<'_>, id: &str) -> Result<Found, Failure> {
+    let elevation = session.client.get_elevation(GetElevationRequest { elevation_id: id.to_owned() }).await;
+    match elevation {
+        // A whole id is of one thing alone.
+        Ok(elevation) if id.parse::<ElevationId>().is_ok() => Ok(Found::Elevation(Box::new(elevation))),
+        Err(error) if !is_nothing(&error) => Err(error.into()),
+        elevation => {
+            let enrolment = session.client.get_enrolment(GetEnrolmentRequest { enrolment_id: id.to_owned() }).await;
+            either(id, elevation, enrolment)
+        }
+    }
+}
+
+fn either(
+    id: &str,
+    elevation: Result<GetElevationResponse, ClientError>,
+    enrolment: Result<GetEnrolmentResponse, ClientError>,
+) -> Result<Found, Failure> {
+    match (elevation, enrolment) {
+        (Ok(elevation), Ok(enrolment)) => {
+            let elevation = elevation.elevation.unwrap_or_default().id;
+            let enrolment = enrolment.enrolment.unwrap_or_default().id;
+            let text = format!("`{id}` ends request {elevation} and enrolment {enrolment}; give more digits");
+            Err(Failure::Usage(text))
+        }
+        (Ok(elevation), Err(error)) if is_nothing(&error) => Ok(Found::Elevation(Box::new(elevation))),
+        (Err(_), Ok(enrolment)) => Ok(Found::Enrolment(Box::new(enrolment))),
+        (Err(error), Err(other)) if is_nothing(&other) => Err(error.into()),
+        (_, Err(error)) => Err(error.into()),
+    }
+}
+
+/// Whether an answer says that nothing has that name. Several things do not come to nothing: what is meant is not known
+/// then. Who has no account, or a disabled one, has enrolments alone.
+fn is_nothing(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused(refused) => match refused.reason {
+            Some(Reason::NotFound) => !refused.metadata.contains_key("ambiguous"),
+            Some(Reason::NoAccount | Reason::AccountDisabled) => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether a call was refused because the caller has no account, or one that cannot be used: a person with enrolments alone.
+#[must_use]
+pub fn is_without_account(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(error)
+        if matches!(error.reason(), Some(Reason::NoAccount | Reason::AccountDisabled)))
+}
+
+impl Found {
+    /// The whole id.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Elevation(found) => found.elevation.clone().unwrap_or_default().id,
+            Self::Enrolment(found) => found.enrolment.clone().unwrap_or_default().id,
+        }
+    }
+
+    /// Its review.
+    #[must_use]
+    pub fn review(&self) -> Review {
+        match self {
+            Self::Elevation(found) => found.elevation.clone().unwrap_or_default().review,
+            Self::Enrolment(found) => found.enrolment.clone().unwrap_or_default().review,
+        }
+        .unwrap_or_default()
+    }
+
+    /// What is approved, taken apart.
+    ///
+    /// # Errors
+    /// If it cannot be shown whole, or is of something else: nothing can be approved then.
+    pub fn approval_text(&self) -> Result<ApprovalText, Failure> {
+        let text = ApprovalText::read(&self.review()).map_err(|error| Failure::Failed(error.to_string()))?;
+        if text.value("id") == self.id() {
+            return Ok(text);
+        }
+        let failure = "the text to approve is of another request than was asked for; nothing was approved";
+        Err(Failure::Failed(failure.to_owned()))
+    }
+
+    /// The card, decision first.
+    ///
+    /// # Errors
+    /// If what is decided on cannot be shown whole.
+    pub fn page(&self, width: u16, now: Timestamp) -> Result<String, Unreadable> {
+        match self {
+            Self::Elevation(found) => {
+                elevation_card(width, &found.elevation.clone().unwrap_or_default(), found.context.as_ref(), now)
+            }
+            Self::Enrolment(found) => enrolment_card(width, &found.enrolment.clone().unwrap_or_default(), now),
+        }
+    }
+
+    /// The answer, with the digest that this client computed: the one that `approve --digest` wants.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let mut value = match self {
+            Self::Elevation(found) => json::of(&**found),
+            Self::Enrolment(found) => json::of(&**found),
+        };
+        let digest = Digest::of(self.review().approval_text.as_bytes()).to_string();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("approval_digest".to_owned(), digest.into());
+        }
+        value
+    }
+
+    /// `aa11bb22`.
+    #[must_use]
+    pub fn ending(&self) -> String {
+        ending(&self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sample;
+    use crate::sdk::RefusedCall;
+
+    fn refused(reason: Reason, ambiguous: bool) -> ClientError {
+        let metadata = ambiguous.then(|| ("ambiguous".to_owned(), "bb22".to_owned()));
+        ClientError::Refused(Box::new(RefusedCall {
+            reason: Some(reason),
+            reason_name: reason.entry().name.into(),
+            code: tonic::Code::NotFound,
+            text: "no".into(),
+            metadata: metadata.into_iter().collect(),
+            fields: Vec::new(),
+            retry_after: None,
+        }))
+    }
+
+    fn elevation() -> GetElevationResponse {
+        GetElevationResponse { elevation: Some(sample::elevation()), ..Default::default() }
+    }
+
+    fn enrolment() -> GetEnrolmentResponse {
+        GetEnrolmentResponse { enrolment: Some(sample::enrolment()), ..Default::default() }
+    }
+
+    #[test]
+    fn an_ending_finds_what_alone_ends_so() {
+        let nothing = || Err(refused(Reason::NotFound, false));
+        let found = either("bb22", Ok(elevation()), nothing()).unwrap();
+        assert_eq!(found.id(), sample::ELEVATION_ID);
+        for reason in [Reason::NotFound, Reason::NoAccount, Reason::AccountDisabled] {
+            let found = either("ff66", Err(refused(reason, false)), Ok(enrolment())).unwrap();
+            assert_eq!((found.id().as_str(), found.ending().as_str()), (sample::ENROLMENT_ID, "ee55ff66"));
+        }
+        assert_eq!(either("0000", nothing_elevation(), nothing()).unwrap_err().exit_code(), 4);
+    }
+
+    fn nothing_elevation() -> Result<GetElevationResponse, ClientError> {
+        Err(refused(Reason::NotFound, false))
+    }
+
+    #[test]
+    fn an_ending_of_several_things_finds_none_of_them() {
+        // given one of each kind
+        let failure = either("66", Ok(elevation()), Ok(enrolment())).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        insta::assert_snapshot!(failure.lines().join("\n"), @r#"error: `66` ends request 019380a1-0000-7000-8000-0000aa11bb22 and enrolment 019380a1-0000-7000-8000-0000ee55ff66; give more digits"#);
+        // given several enrolments beside the one elevation
+        let several = Err(refused(Reason::NotFound, true));
+        assert_eq!(either("66", Ok(elevation()), several).unwrap_err().exit_code(), 4);
+        // given several elevations: no enrolment is taken for them
+        assert!(!is_nothing(&refused(Reason::NotFound, true)));
+        // and what is not known to be nothing is not taken for nothing
+        assert!(!is_nothing(&refused(Reason::Overloaded, false)));
+    }
+
+    #[test]
+    fn a_text_of_another_request_cannot_be_approved() {
+        let mut answer = enrolment();
+        answer.enrolment.as_mut().unwrap().id = sample::ELEVATION_ID.into();
+        let found = Found::Enrolment(Box::new(answer));
+        assert!(matches!(found.approval_text(), Err(Failure::Failed(_))));
+        assert!(Found::Enrolment(Box::new(enrolment())).approval_text().is_ok());
+    }
+
+    #[test]
+    fn the_digest_in_the_json_is_of_the_text_that_was_read() {
+        let found = Found::Enrolment(Box::new(enrolment()));
+        let digest = found.approval_text().unwrap().digest().to_string();
+        assert_eq!(found.json()["approval_digest"], digest.as_str());
+        assert_eq!(found.json()["enrolment"]["ask"]["role"]["role"], "db-engineer");
+    }
+}

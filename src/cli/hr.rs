@@ -1,0 +1,255 @@
+//! `hr`: what HR says happens to people, how far its feeds were heard, and what the brake holds (THREATS B4).
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::change::ChangeArguments;
+use super::failure::Ran;
+use super::hr_file::{Change, PersonEvent};
+use super::session::Session;
+use super::values;
+use super::{hr_feed, hr_hold};
+use crate::domain::ids::Digest;
+use crate::domain::time::Timestamp;
+
+/// `hr …`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum HrCommand {
+    /// Apply a file of events, all or none: one JSON object a line
+    Apply(ApplyArguments),
+    /// Make the directory agree with a file of everybody whom HR knows
+    Import(ImportArguments),
+    /// Somebody joins, or comes back and starts with nothing
+    Joined(JoinedArguments),
+    /// Somebody moves to another manager
+    Transferred(TransferredArguments),
+    /// Somebody leaves
+    Left(LeftArguments),
+    /// Somebody has other identities from now on
+    Renamed(RenamedArguments),
+    /// Somebody does not leave after all
+    Stays(StaysArguments),
+    /// How far each feed was heard, and what is held
+    Status,
+    /// Let through what the brake holds, after reading it
+    Release(HoldArguments),
+    /// Throw away what the brake holds, after reading it
+    Discard(HoldArguments),
+    /// Expect no more of a stream: its silence stops nothing any longer
+    Retire(RetireArguments),
+}
+
+/// `hr apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArguments {
+    /// The file: {"person":"ana","event":"left","at":"2027-01-31"}; events are joined, transferred, left, renamed, stays
+    pub file: PathBuf,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr import`.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArguments {
+    /// The file
+    pub file: PathBuf,
+    /// The stream that it is the next message of
+    #[arg(long, value_name = "STREAM")]
+    pub stream: String,
+    /// Its number there: one more than the last, as `hr status` tells it
+    #[arg(long, value_name = "NUMBER")]
+    pub number: u64,
+    /// How it is written; left out, by the file's ending
+    #[arg(long, value_enum)]
+    pub format: Option<PeopleFormat>,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// How a file of people is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PeopleFormat {
+    /// A JSON object a line: person, manager, login, last_day
+    JsonLines,
+    /// A table headed person,manager,login,last_day
+    Csv,
+}
+
+/// The place of an event in a stream.
+#[derive(Debug, Clone, Args)]
+pub struct PlaceArguments {
+    /// The stream that it is the next message of; left out, it comes in no stream
+    #[arg(long, value_name = "STREAM", requires = "number")]
+    pub stream: Option<String>,
+    /// The number of the first event there
+    #[arg(long, value_name = "NUMBER", requires = "stream")]
+    pub number: Option<u64>,
+}
+
+/// `hr joined`.
+#[derive(Debug, Clone, Args)]
+pub struct JoinedArguments {
+    /// The person's immutable id
+    pub person: String,
+    /// The manager's person id
+    #[arg(long, value_name = "PERSON")]
+    pub manager: Option<String>,
+    /// A SPIFFE ID that means the person until there is an account; once for each
+    #[arg(long = "login", value_parser = values::identity, value_name = "SPIFFE-ID")]
+    pub logins: Vec<String>,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr transferred`.
+#[derive(Debug, Clone, Args)]
+pub struct TransferredArguments {
+    /// The person's id
+    pub person: String,
+    /// The new manager's person id; left out, nothing can be kept until HR names one
+    #[arg(long, value_name = "PERSON")]
+    pub manager: Option<String>,
+    /// From when on: a date (its end in UTC) or an instant; left out, now
+    #[arg(long, value_parser = values::moment, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr left`.
+#[derive(Debug, Clone, Args)]
+pub struct LeftArguments {
+    /// The person's id
+    pub person: String,
+    /// The last day (its end in UTC), or an instant
+    #[arg(long, value_parser = values::moment, value_name = "TIME", required_unless_present = "urgent")]
+    pub at: Option<Timestamp>,
+    /// At once, whatever the last day; the brake never holds it
+    #[arg(long)]
+    pub urgent: bool,
+    /// Revoke as well the started grants that the person approved
+    #[arg(long)]
+    pub also_approved: bool,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr renamed`.
+#[derive(Debug, Clone, Args)]
+pub struct RenamedArguments {
+    /// The person's id
+    pub person: String,
+    /// A SPIFFE ID that means the person from now on; once for each, all others no longer do
+    #[arg(long = "login", required = true, value_parser = values::identity, value_name = "SPIFFE-ID")]
+    pub logins: Vec<String>,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr stays`.
+#[derive(Debug, Clone, Args)]
+pub struct StaysArguments {
+    /// The person's id
+    pub person: String,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr release` and `hr discard`.
+#[derive(Debug, Clone, Args)]
+pub struct HoldArguments {
+    /// What is held, or a unique ending of its id
+    pub hold: String,
+    /// SHA-256 of the events that were read, as `hr status -o json` tells it; without a terminal there is no other way
+    #[arg(long, value_parser = values::digest, value_name = "SHA256")]
+    pub digest: Option<Digest>,
+    /// Why, for the record
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `hr retire`.
+#[derive(Debug, Clone, Args)]
+pub struct RetireArguments {
+    /// The stream
+    pub stream: String,
+    /// Why, for the record
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// Runs `hr …`.
+///
+/// # Errors
+/// If the broker refuses, a file has mistakes, or the person says no.
+pub async fn run(session: &mut Session<'_>, command: HrCommand) -> Ran {
+    match command {
+        HrCommand::Apply(it) => hr_feed::apply_file(session, &it).await,
+        HrCommand::Import(it) => hr_feed::import(session, it).await,
+        HrCommand::Status => hr_feed::status(session).await,
+        HrCommand::Release(it) => hr_hold::decide(session, it, true).await,
+        HrCommand::Discard(it) => hr_hold::decide(session, it, false).await,
+        HrCommand::Retire(it) => hr_feed::retire(session, it).await,
+        HrCommand::Joined(it) => {
+            let change = Change::Joined { manager: it.manager, login: it.logins };
+            one(session, it.person, change, it.place, &it.change).await
+        }
+        HrCommand::Transferred(it) => {
+            let change = Change::Transferred { manager: it.manager, at: it.at };
+            one(session, it.person, change, it.place, &it.change).await
+        }
+        HrCommand::Left(it) => {
+            let change = Change::Left { at: it.at, urgent: it.urgent, also_approved: it.also_approved };
+            one(session, it.person, change, it.place, &it.change).await
+        }
+        HrCommand::Renamed(it) => {
+            let change = Change::Renamed { login: it.logins };
+            one(session, it.person, change, it.place, &it.change).await
+        }
+        HrCommand::Stays(it) => one(session, it.person, Change::Stays, it.place, &it.change).await,
+    }
+}
+
+async fn one(
+    session: &mut Session<'_>,
+    person: String,
+    change: Change,
+    place: PlaceArguments,
+    how: &ChangeArguments,
+) -> Ran {
+    let event = PersonEvent { person, change };
+    let done = event.told();
+    hr_feed::apply(session, vec![event], place, how, &done).await
+}

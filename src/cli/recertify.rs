@@ -1,0 +1,319 @@
+//! `recertify`: rounds in which the manager of each holder of a role confirms the membership, or it ends.
+
+use clap::{Args, Subcommand};
+
+use super::account::{self, EndMembershipArguments};
+use super::change::ChangeArguments;
+use super::failure::{Exit, Failure, Ran};
+use super::json;
+use super::membership::origin_text;
+use super::session::{Session, all_pages};
+use super::table::{card, rows};
+use super::text::{clock_text, ending, instant, relative, time_field, when};
+use super::values;
+use crate::domain::time::Timestamp;
+use crate::wire::v1::{
+    ConfirmMembershipRequest, GetRecertificationRequest, ListRecertificationsRequest, Recertification,
+    RecertificationItem, RecertificationOutcome, StartRecertificationRequest,
+};
+
+/// `recertify …`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RecertifyCommand {
+    /// Begin a round over everybody who holds a role
+    Start(StartArguments),
+    /// The rounds that you may see
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+    /// One round: who holds the role, since when, by whose approval
+    Show(ShowArguments),
+    /// Confirm that somebody needs the role still
+    Confirm(ConfirmArguments),
+    /// End somebody's membership now, not at the round's date
+    End(EndArguments),
+}
+
+/// `recertify start`.
+#[derive(Debug, Clone, Args)]
+pub struct StartArguments {
+    /// The role
+    pub role: String,
+    /// What is not confirmed by then ends: a date (its end in UTC) or an instant
+    #[arg(long, value_parser = values::moment, value_name = "TIME")]
+    pub due: Timestamp,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `recertify list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArguments {
+    /// Only those over this role
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Those that are over as well
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `recertify show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArguments {
+    /// The round, or a unique ending of its id
+    pub round: String,
+}
+
+/// `recertify confirm`.
+#[derive(Debug, Clone, Args)]
+pub struct ConfirmArguments {
+    /// The round, or a unique ending of its id
+    pub round: String,
+    /// The account that needs the role still. One at a time
+    pub account: String,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `recertify end`.
+#[derive(Debug, Clone, Args)]
+pub struct EndArguments {
+    /// The round, or a unique ending of its id
+    pub round: String,
+    /// The account that needs the role no longer
+    pub account: String,
+    /// Why, for the record
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// Runs `recertify …`.
+///
+/// # Errors
+/// If the broker refuses.
+pub async fn run(session: &mut Session<'_>, command: RecertifyCommand) -> Ran {
+    match command {
+        RecertifyCommand::Start(arguments) => start(session, arguments).await,
+        RecertifyCommand::List(arguments) => list(session, arguments).await,
+        RecertifyCommand::Show(arguments) => show(session, arguments).await,
+        RecertifyCommand::Confirm(arguments) => confirm(session, arguments).await,
+        RecertifyCommand::End(arguments) => end(session, arguments).await,
+    }
+}
+
+async fn start(session: &mut Session<'_>, arguments: StartArguments) -> Ran {
+    let change = arguments.change;
+    let request = StartRecertificationRequest {
+        request_id: change.id(),
+        role: arguments.role,
+        due_time: Some(time_field(arguments.due)),
+        validate_only: change.dry_run,
+    };
+    let answer = session.client.start_recertification(request.clone()).await;
+    let answer = change.answered(session, answer, &request.request_id)?;
+    let round = answer.recertification.clone().unwrap_or_default();
+    let done = format!(
+        "round {} is open until {}: each manager confirms by `countersign recertify confirm {} ACCOUNT`, or it ends",
+        round.id,
+        clock_text(arguments.due),
+        ending(&round.id)
+    );
+    change.told(session, answer.effects.as_ref(), || json::of(&answer), &done)
+}
+
+async fn list(session: &mut Session<'_>, arguments: ListArguments) -> Ran {
+    let request = ListRecertificationsRequest {
+        role: arguments.role.unwrap_or_default(),
+        open_only: !arguments.all,
+        ..Default::default()
+    };
+    let rounds = all_pages!(session.client, list_recertifications, request, recertifications);
+    let now = session.now;
+    let row = |round: &Recertification| round_row(round, now);
+    session
+        .output
+        .data(|width| rows(width, &ROUND_HEADING, rounds.iter().map(row).collect()), || json::list(&rounds))?;
+    if rounds.is_empty() && !session.output.is_json() {
+        session.output.note("no rounds that you may see");
+    }
+    Ok(Exit::Yes)
+}
+
+async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
+    let round = get(session, arguments.round).await?;
+    let now = session.now;
+    session.output.data(|width| round_page(width, &round, now), || json::of(&round))?;
+    Ok(Exit::Yes)
+}
+
+async fn confirm(session: &mut Session<'_>, arguments: ConfirmArguments) -> Ran {
+    let round = get(session, arguments.round).await?;
+    let change = arguments.change;
+    let request = ConfirmMembershipRequest {
+        request_id: change.id(),
+        // An ending names one thing only as long as no other ends so: what changes something names it whole.
+        recertification_id: round.id,
+        account: arguments.account,
+        validate_only: change.dry_run,
+    };
+    let answer = session.client.confirm_membership(request.clone()).await;
+    let answer = change.answered(session, answer, &request.request_id)?;
+    if change.dry_run {
+        session.output.data(|_| "takes away nothing\n".to_owned(), || json::of(&answer))?;
+        session.output.note("it would be confirmed");
+        return Ok(Exit::Yes);
+    }
+    let round = answer.recertification.clone().unwrap_or_default();
+    let text = |_| format!("{} keeps {}; {}\n", request.account, round.role, left(&round));
+    session.output.data(text, || json::of(&answer))?;
+    Ok(Exit::Yes)
+}
+
+async fn end(session: &mut Session<'_>, arguments: EndArguments) -> Ran {
+    let round = get(session, arguments.round).await?;
+    if !round.items.iter().any(|item| item.account == arguments.account) {
+        let text = format!("`{}` is not in round {} that you may see", arguments.account, ending(&round.id));
+        return Err(Failure::Usage(text));
+    }
+    let (account, role) = (arguments.account, round.role);
+    let arguments = EndMembershipArguments { account, role, reason: arguments.reason, change: arguments.change };
+    account::end_membership(session, arguments).await
+}
+
+async fn get(session: &Session<'_>, recertification_id: String) -> Result<Recertification, Failure> {
+    let answer = session.client.get_recertification(GetRecertificationRequest { recertification_id }).await?;
+    Ok(answer.recertification.unwrap_or_default())
+}
+
+/// How many holders nothing is decided about.
+fn open(round: &Recertification) -> usize {
+    round.items.iter().filter(|item| item.outcome() == RecertificationOutcome::Unspecified).count()
+}
+
+fn left(round: &Recertification) -> String {
+    match open(round) {
+        0 => "all of those that you may see are decided".to_owned(),
+        1 => "1 is to be decided still".to_owned(),
+        count => format!("{count} are to be decided still"),
+    }
+}
+
+const ROUND_HEADING: [&str; 5] = ["id", "role", "begun by", "due", "to decide"];
+
+fn round_row(round: &Recertification, now: Timestamp) -> Vec<String> {
+    let due = if round.close_time.is_some() { "over".to_owned() } else { when(round.due_time.as_ref(), now) };
+    let decided = format!("{} of {}", open(round), round.items.len());
+    vec![ending(&round.id), round.role.clone(), round.starter.clone(), due, decided]
+}
+
+const ITEM_HEADING: [&str; 6] = ["account", "person", "held", "last used", "ends by itself", "outcome"];
+
+fn round_page(width: u16, round: &Recertification, now: Timestamp) -> String {
+    let lines = [
+        ("role", round.role.clone()),
+        ("begun", format!("{}, by {}", when(round.create_time.as_ref(), now), round.starter)),
+        ("due", when(round.due_time.as_ref(), now)),
+        ("over", when(round.close_time.as_ref(), now)),
+        ("id", round.id.clone()),
+    ];
+    let items = rows(width, &ITEM_HEADING, round.items.iter().map(|item| item_row(item, now)).collect());
+    format!("{}\n{items}", card(width, &lines))
+}
+
+fn item_row(item: &RecertificationItem, now: Timestamp) -> Vec<String> {
+    let ago = |time: Option<&prost_types::Timestamp>| time.and_then(instant).map(|at| relative(at, now));
+    let at = ago(item.outcome_time.as_ref()).map(|at| format!(", {at}")).unwrap_or_default();
+    let outcome = match item.outcome() {
+        RecertificationOutcome::Unspecified => "to decide".to_owned(),
+        RecertificationOutcome::Confirmed => format!("confirmed by {}{at}", item.confirmer),
+        RecertificationOutcome::Ended => format!("ended{at}"),
+    };
+    vec![
+        item.account.clone(),
+        item.person.clone(),
+        origin_text(item.since_time.as_ref(), &item.enrolment_id, &item.approved_by),
+        ago(item.last_grant_time.as_ref()).unwrap_or_else(|| "not that is known".to_owned()),
+        ago(item.end_time.as_ref()).unwrap_or_else(|| "never".to_owned()),
+        outcome,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sample;
+
+    fn round() -> Recertification {
+        let item = |account: &str| RecertificationItem {
+            account: account.into(),
+            person: account.into(),
+            ..Default::default()
+        };
+        Recertification {
+            id: sample::ENROLMENT_ID.into(),
+            role: "db-engineer".into(),
+            starter: "account:ines".into(),
+            create_time: Some(sample::at(-86_400)),
+            due_time: Some(sample::at(86_400)),
+            close_time: None,
+            items: vec![
+                RecertificationItem {
+                    since_time: Some(sample::at(-864_000)),
+                    enrolment_id: sample::ENROLMENT_ID.into(),
+                    approved_by: vec!["ines".into()],
+                    last_grant_id: sample::GRANT_ID.into(),
+                    last_grant_time: Some(sample::at(-172_800)),
+                    end_time: Some(sample::at(8_640_000)),
+                    ..item("ana")
+                },
+                RecertificationItem {
+                    outcome: RecertificationOutcome::Confirmed.into(),
+                    outcome_time: Some(sample::at(-3_600)),
+                    confirmer: "account:omar".into(),
+                    ..item("ben")
+                },
+                RecertificationItem {
+                    outcome: RecertificationOutcome::Ended.into(),
+                    outcome_time: Some(sample::at(-60)),
+                    ..item("eva")
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_round_tells_what_a_manager_has_to_judge() {
+        insta::assert_snapshot!(round_page(160, &round(), sample::moment()), @r#"
+        role   db-engineer
+        begun  2026-11-21 22:00:00Z (1d ago), by account:ines
+        due    2026-11-23 22:00:00Z (in 1d)
+        id     019380a1-0000-7000-8000-0000ee55ff66
+
+        ACCOUNT  PERSON  HELD                                              LAST USED          ENDS BY ITSELF  OUTCOME
+        ana      ana     since 2026-11-12 22:00:00Z, approved by ines      2d ago             in 100d         to decide
+        ben      ben     since before the broker, by the directory's file  not that is known  never           confirmed by account:omar, 1h ago
+        eva      eva     since before the broker, by the directory's file  not that is known  never           ended, 1m ago
+        "#);
+        let narrow = round_page(40, &round(), sample::moment());
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    }
+
+    #[test]
+    fn a_list_of_rounds_tells_how_much_is_left() {
+        let table = |round: Recertification| rows(120, &ROUND_HEADING, vec![round_row(&round, sample::moment())]);
+        insta::assert_snapshot!(table(round()), @r#"
+        ID        ROLE         BEGUN BY      DUE                           TO DECIDE
+        ee55ff66  db-engineer  account:ines  2026-11-23 22:00:00Z (in 1d)  1 of 3
+        "#);
+        let over = Recertification { close_time: Some(sample::at(-60)), ..round() };
+        insta::assert_snapshot!(table(over), @r#"
+        ID        ROLE         BEGUN BY      DUE   TO DECIDE
+        ee55ff66  db-engineer  account:ines  over  1 of 3
+        "#);
+        assert_eq!(left(&round()), "1 is to be decided still");
+    }
+}

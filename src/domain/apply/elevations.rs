@@ -1,0 +1,51 @@
+//! What is recorded of elevations and their reviews.
+
+use crate::domain::elevation::{Cancellation, Elevation, Phase};
+use crate::domain::event::{ApprovalStruck, DecisionRecorded, Event, Fact};
+use crate::domain::ids::{ElevationId, GrantId};
+use crate::domain::state::State;
+
+pub(super) fn record(state: &mut State, event: &Event) {
+    let at = event.at;
+    match &event.fact {
+        Fact::ElevationRequested(elevation) => state.put_elevation((**elevation).clone()),
+        Fact::ApprovalRecorded(fact) => put_decision(state, fact),
+        Fact::ApprovalStruck(fact) => strike(state, fact),
+        Fact::ElevationApproved(fact) => close(state, fact.elevation, Phase::Approved { at, outcome: fact.grant }),
+        Fact::ElevationDenied(fact) => {
+            put_decision(state, fact);
+            close(state, fact.elevation, Phase::Denied { at });
+        }
+        Fact::ElevationWithdrawn(fact) => {
+            close(state, fact.elevation, Phase::Withdrawn { at, by: fact.by.clone(), reason: fact.reason.clone() });
+        }
+        Fact::ElevationExpired(fact) => close(state, fact.elevation, Phase::Expired { at }),
+        Fact::ElevationCancelled(fact) => {
+            close(state, fact.elevation, Phase::Cancelled { at, because: fact.because.clone() });
+        }
+        _ => {}
+    }
+}
+
+fn change_elevation(state: &mut State, id: ElevationId, change: impl FnOnce(&mut Elevation)) {
+    if let Some(mut elevation) = state.elevations.get(&id).cloned() {
+        change(&mut elevation);
+        state.put_elevation(elevation);
+    }
+}
+
+fn put_decision(state: &mut State, fact: &DecisionRecorded) {
+    change_elevation(state, fact.elevation, |elevation| elevation.review.decisions.push(fact.decision.clone()));
+}
+
+fn strike(state: &mut State, fact: &ApprovalStruck) {
+    change_elevation(state, fact.elevation, |elevation| {
+        for decision in elevation.review.decisions.iter_mut().filter(|decision| decision.person == fact.person) {
+            decision.struck.get_or_insert_with(|| fact.because.clone());
+        }
+    });
+}
+
+fn close(state: &mut State, id: ElevationId, phase: Phase<GrantId, Cancellation>) {
+    change_elevation(state, id, |elevation| elevation.phase = phase);
+}

@@ -1,0 +1,70 @@
+//! What is recorded of the HR feed: how far each stream was heard, whom it touched lately, and what the brake holds.
+
+use crate::domain::event::{Event, Fact};
+use crate::domain::hr::{Feed, Hold, HrChange, StreamPlace};
+use crate::domain::ids::{AccountId, HoldId};
+use crate::domain::state::State;
+use crate::domain::time::{Span, Timestamp};
+
+/// The brake counts whom HR touched within this time.
+pub(in crate::domain) const BRAKE_WINDOW: Span = Span::DAY;
+
+pub(super) fn record(state: &mut State, event: &Event) {
+    let at = event.at;
+    match &event.fact {
+        Fact::HrEventApplied(fact) => {
+            forget_touches(state, at);
+            if matches!(fact.event.change, HrChange::Joined { .. }) {
+                state.joined_by_feed.insert(fact.event.person.clone());
+            }
+            // What a person let through is no longer the feed's alone.
+            if !fact.released {
+                state.hr_touches.insert((at, fact.event.person.clone(), fact.event.change.part()));
+            }
+        }
+        Fact::HrFeedHeard(fact) => hear(state, &fact.place, &fact.sender, at),
+        Fact::HrImported(fact) => hear(state, &fact.place, &fact.sender, at),
+        Fact::HrHeld(hold) => put_hold(state, hold),
+        Fact::HrHoldDecided(fact) => forget_hold(state, fact.hold),
+        Fact::HrStreamRetired(fact) => {
+            state.feeds.remove(&fact.stream);
+        }
+        _ => {}
+    }
+}
+
+/// A stream that only repeats what is older than the last number is not heard: what is stale goes silent (THREATS B4).
+fn hear(state: &mut State, place: &StreamPlace, sender: &AccountId, at: Timestamp) {
+    let last = state.feeds.get(&place.stream).map_or(0, |feed| feed.last_number);
+    if place.number >= last {
+        let feed = Feed { sender: sender.clone(), last_number: place.number, heard_at: at };
+        state.feeds.insert(place.stream.clone(), feed);
+    }
+}
+
+/// Large ones come in pieces: those of one id are one hold.
+fn put_hold(state: &mut State, hold: &Hold) {
+    for event in &hold.events {
+        state.held_of.insert(event.person.clone(), hold.id);
+    }
+    match state.holds.get_mut(&hold.id) {
+        Some(present) => present.events.extend(hold.events.iter().cloned()),
+        None => {
+            state.holds.insert(hold.id, hold.clone());
+        }
+    }
+}
+
+fn forget_hold(state: &mut State, id: HoldId) {
+    let Some(hold) = state.holds.remove(&id) else { return };
+    for event in &hold.events {
+        state.held_of.remove(&event.person, &id);
+    }
+}
+
+fn forget_touches(state: &mut State, at: Timestamp) {
+    let before = at.minus(BRAKE_WINDOW);
+    while let Some(oldest) = state.hr_touches.get_min().filter(|(touched, ..)| *touched <= before).cloned() {
+        state.hr_touches.remove(&oldest);
+    }
+}

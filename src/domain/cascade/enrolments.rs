@@ -1,0 +1,66 @@
+//! What a change does to pending enrolments: cancelled where policy, manager or standing are others now, and approvals of
+//! those who could not approve now struck out.
+
+use std::collections::BTreeSet;
+
+use super::{Touched, struck_out};
+use crate::domain::enrolling::{stages, standing_in_the_way, terms};
+use crate::domain::enrolment::{Enrolment, EnrolmentCancellation};
+use crate::domain::event::{EnrolmentApprovalStruck, EnrolmentCancelled, Fact};
+use crate::domain::ids::EnrolmentId;
+use crate::domain::organisation::Organisation;
+use crate::domain::state::State;
+use crate::domain::time::Now;
+
+pub(super) fn consequences(after: &Organisation, state: &State, touched: &Touched, now: Now) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for enrolment in reached(after, state, touched).iter().filter_map(|id| state.enrolments.get(id)) {
+        if enrolment.review.deadline.is_over(now.latest) {
+            continue;
+        }
+        match void(after, enrolment, now) {
+            Some(because) => {
+                facts.push(Fact::EnrolmentCancelled(EnrolmentCancelled { enrolment: enrolment.id, because }));
+            }
+            None => {
+                let struck = struck_out(after, enrolment, now).into_iter();
+                facts.extend(struck.map(|(person, because)| {
+                    Fact::EnrolmentApprovalStruck(EnrolmentApprovalStruck { enrolment: enrolment.id, person, because })
+                }));
+            }
+        }
+    }
+    facts
+}
+
+/// Why a pending enrolment cannot stand any more.
+#[must_use]
+pub(in crate::domain) fn void(after: &Organisation, enrolment: &Enrolment, now: Now) -> Option<EnrolmentCancellation> {
+    let manager = after.manager_of(&enrolment.person, now.latest);
+    if manager != enrolment.manager.as_ref() {
+        return Some(EnrolmentCancellation::ManagerChanged);
+    }
+    if let Some(refusal) = standing_in_the_way(after, enrolment, now).into_iter().next() {
+        return Some(EnrolmentCancellation::NoLongerPossible { reason: refusal.reason });
+    }
+    let stages = stages(after, &enrolment.ask, (&enrolment.person, &enrolment.behind), now.latest);
+    let changed = stages != enrolment.review.stages || terms(after, &enrolment.ask, &stages) != enrolment.terms;
+    changed.then_some(EnrolmentCancellation::TermsChanged)
+}
+
+fn reached(after: &Organisation, state: &State, touched: &Touched) -> BTreeSet<EnrolmentId> {
+    match touched {
+        Touched::All => state.pending_enrolments.iter().copied().collect(),
+        Touched::Persons(persons) if !state.pending_enrolments.is_empty() => {
+            let mut reached = BTreeSet::new();
+            for person in persons {
+                reached.extend(state.pending_enrolments_of.of(person).copied());
+                for (account, _) in after.accounts_of(person).chain(state.organisation.accounts_of(person)) {
+                    reached.extend(state.pending_enrolments_about.of(account).copied());
+                }
+            }
+            reached
+        }
+        Touched::Persons(_) => BTreeSet::new(),
+    }
+}

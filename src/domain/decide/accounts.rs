@@ -1,0 +1,114 @@
+//! Ending memberships and closing machines, by those who answer for them. What takes away is never held up by what is
+//! missing: no requirement has to be met for it, and a suspect clock does not stop it.
+
+use std::collections::BTreeSet;
+
+use super::{Caller, principal};
+use crate::domain::cascade::Touched;
+use crate::domain::directory::{Account, AccountState};
+use crate::domain::event::{AccountClosed, AccountRecorded, Actor, Fact, MembershipRevoked};
+use crate::domain::ids::{AccountId, PersonId, RoleName};
+use crate::domain::life;
+use crate::domain::overlay::Overlay;
+use crate::domain::policy::CapabilityName;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::domain::time::Now;
+use crate::domain::visibility::{Thing, answers_for_role, may_see};
+
+/// Ends a membership: its holder, the manager of its person, the owner of its role, or the owner of the machine; or a
+/// holder of `directory.load`. What it carried goes in the same batch, and no directory file gives it back.
+pub(super) fn end_membership(
+    state: &State,
+    caller: &Caller<'_>,
+    (id, role): (&AccountId, &RoleName),
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let account = seen(state, caller, id, now)?;
+    if !account.roles.contains_key(role) {
+        return Err(Refusal::not_found("membership", format!("{id}/{role}")));
+    }
+    let own = id == caller.account || caller.viewer.person.as_ref() == Some(account.person());
+    let by_role = || answers_for_role(&state.organisation, caller.viewer, role, now);
+    if !own && !answers_for(state, caller, account, now) && !by_role() {
+        let detail = format!("the membership of `{id}` in `{role}`");
+        return Err(Refusal::new(Reason::NotOwner, detail).with("account", id).with("role", role));
+    }
+    let mut account = account.clone();
+    account.roles.remove(role);
+    let person = account.person().clone();
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    overlay.record([
+        Fact::MembershipRevoked(MembershipRevoked {
+            account: id.clone(),
+            role: role.clone(),
+            by: principal(caller),
+            reason: reason.to_owned(),
+        }),
+        Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }),
+    ]);
+    touch(&mut overlay, &person);
+    overlay.cascade(&Touched::Persons(BTreeSet::from([person])));
+    Ok(overlay.into_facts())
+}
+
+/// Closes a service account for ever: its owner, the owner's manager, or a holder of `directory.load`.
+pub(super) fn close(
+    state: &State,
+    caller: &Caller<'_>,
+    id: &AccountId,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let account = seen(state, caller, id, now)?;
+    if !account.is_machine() {
+        // People's accounts end with their people.
+        return Err(Refusal::not_found("service account", id));
+    }
+    if !answers_for(state, caller, account, now) {
+        let detail = format!("`{id}` is owned by `{}`", account.person());
+        return Err(Refusal::new(Reason::NotOwner, detail).with("account", id).with("owner", account.person()));
+    }
+    if account.state == AccountState::Closed {
+        return Err(Refusal::new(Reason::AlreadyThere, format!("`{id}` is closed")).with("account", id));
+    }
+    let account = life::close_machine(account.clone());
+    let owner = account.person().clone();
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    overlay.record([
+        Fact::AccountClosed(AccountClosed { account: id.clone(), by: principal(caller), reason: reason.to_owned() }),
+        Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }),
+    ]);
+    overlay.cascade(&Touched::Persons(BTreeSet::from([owner])));
+    Ok(overlay.into_facts())
+}
+
+/// From now on no directory file gives the person anything.
+pub(super) fn touch(overlay: &mut Overlay, id: &PersonId) {
+    let person = overlay.state().organisation().people().get(id).filter(|person| !person.touched).cloned();
+    if let Some(person) = person {
+        life::put_person(overlay, id, person);
+    }
+}
+
+/// The account, if the caller may know of it (THREATS A14, H9).
+fn seen<'a>(state: &'a State, caller: &Caller<'_>, id: &AccountId, now: Now) -> Result<&'a Account, Refusal> {
+    let Some(account) = state.organisation.accounts().get(id) else {
+        return Err(Refusal::not_found("account", id));
+    };
+    let may = may_see(state, caller.viewer, Thing::Account(id), now) || answers_for(state, caller, account, now);
+    if may { Ok(account) } else { Err(Refusal::hidden("account", id, Reason::NotOwner)) }
+}
+
+/// Whether the caller answers for all of an account: the owner of a machine, the manager of record of its person, or a
+/// holder of `directory.load`. As things are by now, whatever the timer has recorded.
+fn answers_for(state: &State, caller: &Caller<'_>, account: &Account, now: Now) -> bool {
+    let organisation = &state.organisation;
+    let person = caller.viewer.person.as_ref();
+    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(now.latest));
+    let owns = works_here && account.is_machine() && person == Some(account.person());
+    let manager = organisation.manager_of(account.person(), now.latest);
+    let manages = manager.is_some() && manager == person;
+    owns || manages || organisation.capability(caller.account, CapabilityName::DirectoryLoad, now.latest).is_some()
+}

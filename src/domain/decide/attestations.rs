@@ -1,0 +1,143 @@
+//! Attestations: recorded and corrected by capability, each source for its own requirements, none in the future, and none
+//! for oneself.
+
+use super::{Caller, principal};
+use crate::domain::directory::{Account, Person};
+use crate::domain::event::{Actor, AttestationCorrected, AttestationRecorded, Fact};
+use crate::domain::ids::{PersonId, RequirementName};
+use crate::domain::life;
+use crate::domain::overlay::Overlay;
+use crate::domain::policy::CapabilityName;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::domain::time::{Now, Timestamp};
+
+/// Records that a person met a requirement, later than what is on record.
+pub(super) fn record(
+    state: &State,
+    caller: &Caller<'_>,
+    (id, requirement): (&PersonId, &RequirementName),
+    met_at: Timestamp,
+    evidence: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    may_attest(state, caller, requirement, now)?;
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    let person = attested_person(&overlay, id, requirement)?;
+    not_own(state, caller, id)?;
+    not_ahead(met_at, now)?;
+    if let Some(present) = person.attestations.get(requirement).filter(|present| met_at <= **present) {
+        let detail = format!("{present} is on record, which is not before {met_at}; what was wrong is corrected");
+        return Err(Refusal::new(Reason::AttestationInvalid, detail).with("present", present));
+    }
+    overlay.record([Fact::AttestationRecorded(AttestationRecorded {
+        person: id.clone(),
+        requirement: requirement.clone(),
+        met_at,
+        evidence: evidence.to_owned(),
+    })]);
+    put(&mut overlay, caller, (id, requirement), Some(met_at));
+    Ok(overlay.into_facts())
+}
+
+/// Puts an attestation right, or takes it back: what rests on it lapses at once if it has by the truth.
+pub(super) fn correct(
+    state: &State,
+    caller: &Caller<'_>,
+    (id, requirement): (&PersonId, &RequirementName),
+    met_at: Option<Timestamp>,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    may_attest(state, caller, requirement, now)?;
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    let person = attested_person(&overlay, id, requirement)?;
+    let Some(before) = person.attestations.get(requirement).copied() else {
+        let detail = format!("`{id}` has no attestation of `{requirement}` to correct");
+        return Err(Refusal::new(Reason::AttestationInvalid, detail));
+    };
+    if let Some(met_at) = met_at {
+        not_ahead(met_at, now)?;
+        if met_at > before {
+            not_own(state, caller, id)?;
+        }
+    }
+    overlay.record([Fact::AttestationCorrected(AttestationCorrected {
+        person: id.clone(),
+        requirement: requirement.clone(),
+        before: Some(before),
+        met_at,
+        reason: reason.to_owned(),
+    })]);
+    put(&mut overlay, caller, (id, requirement), met_at);
+    Ok(overlay.into_facts())
+}
+
+/// The record, and what follows where by it something has lapsed. What had lapsed before was recorded first, so that a
+/// renewed attestation alone restores nothing.
+fn put(
+    overlay: &mut Overlay,
+    caller: &Caller<'_>,
+    (id, requirement): (&PersonId, &RequirementName),
+    met_at: Option<Timestamp>,
+) {
+    life::settle(overlay, id);
+    let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
+    match met_at {
+        Some(at) => {
+            person.attestations.insert(requirement.clone(), at);
+            person.attested_by.insert(requirement.clone(), principal(caller));
+        }
+        None => {
+            person.attestations.remove(requirement);
+            person.attested_by.remove(requirement);
+        }
+    }
+    life::put_person(overlay, id, person);
+    let rule = overlay.state().organisation().policy().requirements.get(requirement).copied();
+    let lapses_at = met_at.zip(rule).map(|(met_at, rule)| rule.lapses_at(met_at));
+    if lapses_at.is_none_or(|at| at.is_over(overlay.clocks().latest)) {
+        life::lapse(overlay, id, requirement);
+    } else {
+        // An earlier date moves ends forward.
+        overlay.cascade(&crate::domain::cascade::Touched::Persons([id.clone()].into()));
+    }
+}
+
+/// Whether some capability of the caller's is for this requirement. Narrowed to others, it is not.
+fn may_attest(state: &State, caller: &Caller<'_>, requirement: &RequirementName, now: Now) -> Result<(), Refusal> {
+    let mut held = state.organisation.capabilities(caller.account, CapabilityName::AttestationRecord, now.latest);
+    if held.any(|it| it.requirements.is_empty() || it.requirements.contains(requirement)) {
+        return Ok(());
+    }
+    let name = CapabilityName::AttestationRecord.as_str();
+    let detail = format!("`{name}` for `{requirement}`");
+    Err(Refusal::new(Reason::CapabilityMissing, detail).with("capability", name).with("requirement", requirement))
+}
+
+fn attested_person(overlay: &Overlay, id: &PersonId, requirement: &RequirementName) -> Result<Person, Refusal> {
+    let organisation = overlay.state().organisation();
+    if !organisation.policy().requirements.contains_key(requirement) {
+        let detail = format!("`{requirement}` is no requirement of the policy");
+        return Err(Refusal::new(Reason::AttestationInvalid, detail).with("requirement", requirement));
+    }
+    let person = organisation.people().get(id).filter(|person| person.is_employed(overlay.clocks().latest));
+    person.cloned().ok_or_else(|| Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id))
+}
+
+/// Nobody widens what he himself, or his machine's owner, may do.
+fn not_own(state: &State, caller: &Caller<'_>, id: &PersonId) -> Result<(), Refusal> {
+    let own = state.organisation.accounts().get(caller.account).map(Account::person);
+    if own == Some(id) {
+        return Err(Refusal::new(Reason::OwnStanding, format!("`{id}` is behind `{}`", caller.account)));
+    }
+    Ok(())
+}
+
+fn not_ahead(met_at: Timestamp, now: Now) -> Result<(), Refusal> {
+    if met_at > now.stamp {
+        let detail = format!("{met_at} is in the future");
+        return Err(Refusal::new(Reason::AttestationInvalid, detail).with("now", now.stamp));
+    }
+    Ok(())
+}

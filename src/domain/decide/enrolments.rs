@@ -1,0 +1,188 @@
+//! Enrolments: asking for a place, and deciding on it. The last approval gives it, in the same batch.
+
+use std::collections::BTreeSet;
+
+use super::reviews::{approval, denial};
+use super::{Caller, make_id, principal};
+use crate::domain::cascade::{Touched, void_enrolment};
+use crate::domain::command::{Envelope, RequestEnrolment};
+use crate::domain::directory::{Account, AccountState, Disabling};
+use crate::domain::elevation::Phase;
+use crate::domain::enrolling::{draft_enrolment, given, standing_in_the_way};
+use crate::domain::enrolment::Enrolment;
+use crate::domain::event::{
+    Actor, EnrolmentApprovalStruck, EnrolmentDecision, EnrolmentNamed, EnrolmentWithdrawn, Fact,
+};
+use crate::domain::ids::{Digest, EnrolmentId, PersonId, Principal};
+use crate::domain::life;
+use crate::domain::overlay::Overlay;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::domain::time::Now;
+use crate::domain::visibility::{Thing, Viewer, may_see};
+
+/// Asks for a place: open to a person without an account, and to an account that a lapse disabled. A request is refused with
+/// the first of all that stands in its way.
+pub(super) fn request(
+    state: &State,
+    viewer: &Viewer,
+    request: &RequestEnrolment,
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    may_ask(state, viewer, envelope.now)?;
+    let id = make_id(envelope, 0).into();
+    let draft = |state: &State| draft_enrolment(state, viewer, request, id, envelope.now);
+    let behind = draft(state).0.map(|enrolment| enrolment.behind).unwrap_or_default();
+    let settled = settled(state, viewer, &behind, envelope.now);
+    let (enrolment, obstacles) = draft(settled.state());
+    if let Some(refusal) = obstacles.into_iter().next() {
+        return Err(refusal);
+    }
+    let enrolment = enrolment.ok_or_else(|| Refusal::new(Reason::NotFound, ""))?;
+    // The request names the command: what was due before follows it.
+    let mut facts = vec![Fact::EnrolmentRequested(Box::new(enrolment))];
+    facts.extend(settled.into_facts());
+    Ok(facts)
+}
+
+/// An approval of exactly this text. The last one that is needed gives what was asked for, in the same batch. Rule 4:
+/// everything is checked again at each, as things are now, with what is due by now recorded.
+pub(super) fn approve(
+    state: &State,
+    caller: &Caller<'_>,
+    id: EnrolmentId,
+    (digest, comment): (Digest, &str),
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    let asked = pending(state, caller.viewer, id, now, Reason::NotAnApprover)?;
+    let settled = settled(state, caller.viewer, &asked.behind, now);
+    let mut enrolment = settled.state().enrolments.get(&id).unwrap_or(asked).clone();
+    if !enrolment.phase.is_pending() {
+        // What has come about cancelled it: told by what now stands in its way.
+        still_possible(settled.state(), &enrolment, now)?;
+    }
+    still_pending(&enrolment, now)?;
+    let (struck, decision) = approval(settled.state(), caller, &mut enrolment, (digest, comment), now)?;
+    still_possible(settled.state(), &enrolment, now)?;
+    // The decision names the command: what was due before follows it.
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    overlay.record(struck.into_iter().map(|(person, because)| {
+        Fact::EnrolmentApprovalStruck(EnrolmentApprovalStruck { enrolment: id, person, because })
+    }));
+    overlay.record([Fact::EnrolmentApprovalRecorded(EnrolmentDecision { enrolment: id, decision })]);
+    overlay.record(settled.into_facts());
+    if enrolment.review.open_stage().is_none() {
+        give(&mut overlay, &enrolment);
+    }
+    Ok(overlay.into_facts())
+}
+
+/// Separation of duties, rule 4: nothing is given that could not be asked for now.
+fn still_possible(state: &State, enrolment: &Enrolment, now: Now) -> Result<(), Refusal> {
+    if let Some(refusal) = standing_in_the_way(&state.organisation, enrolment, now).into_iter().next() {
+        return Err(refusal);
+    }
+    match void_enrolment(&state.organisation, enrolment, now) {
+        None => Ok(()),
+        Some(because) => {
+            let detail = format!("`{}` is void: {}", enrolment.id, because.name());
+            Err(Refusal::new(Reason::NotPending, detail).with("cause", because.name()))
+        }
+    }
+}
+
+/// Records what a complete review gives, and all that follows.
+fn give(overlay: &mut Overlay, enrolment: &Enrolment) {
+    let approvers: BTreeSet<PersonId> = enrolment.review.approvals().map(|it| it.person.clone()).collect();
+    let given = given(overlay.state().organisation(), enrolment, approvers, overlay.clocks());
+    overlay.record([Fact::EnrolmentApproved(EnrolmentNamed { enrolment: enrolment.id })]);
+    // People first: their logins are free by then for the account that they become.
+    for (id, person) in given.people {
+        life::put_person(overlay, &id, person);
+    }
+    for (id, account) in given.accounts {
+        life::put_account(overlay, &id, account);
+    }
+    overlay.cascade(&Touched::Persons(enrolment.behind.clone()));
+}
+
+/// One denial ends it: by anyone who may review any stage, also by one who had approved.
+pub(super) fn deny(
+    state: &State,
+    caller: &Caller<'_>,
+    id: EnrolmentId,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let enrolment = pending(state, caller.viewer, id, now, Reason::NotAnApprover)?;
+    let decision = denial(state, caller, enrolment, reason, now)?;
+    Ok(vec![Fact::EnrolmentDenied(EnrolmentDecision { enrolment: id, decision })])
+}
+
+/// Whoever is behind a request may take it back.
+pub(super) fn withdraw(
+    state: &State,
+    viewer: &Viewer,
+    id: EnrolmentId,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let enrolment = pending(state, viewer, id, now, Reason::NotHolder)?;
+    // The owner of a machine that somebody would take over is behind it, and does not withdraw it.
+    let own = enrolment.requester == viewer.principal || viewer.person.as_ref() == Some(&enrolment.person);
+    if !own {
+        return Err(Refusal::new(Reason::NotHolder, "only those who asked withdraw it; a reviewer denies it"));
+    }
+    let by = viewer.principal.clone();
+    Ok(vec![Fact::EnrolmentWithdrawn(EnrolmentWithdrawn { enrolment: id, by, reason: reason.to_owned() })])
+}
+
+/// A person without an account may ask, and an account that is active, or that a lapse disabled and can return.
+fn may_ask(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
+    let Principal::Account(id) = &viewer.principal else { return Ok(()) };
+    let account = state.organisation.accounts.get(id);
+    let lapsed = |it: &Account| matches!(it.state, AccountState::Disabled { because: Disabling::Lapse, .. });
+    if account.is_some_and(|it| lapsed(it) && !it.ends_at().is_over(now.latest)) {
+        return Ok(());
+    }
+    super::usable_account(state, viewer, now).map(|_| ())
+}
+
+/// Whatever is due by now for those behind an enrolment has come about, though no timer has run.
+fn settled(state: &State, viewer: &Viewer, behind: &BTreeSet<PersonId>, now: Now) -> Overlay {
+    let mut overlay = Overlay::new(state, Actor::Caller(viewer.principal.clone()), now);
+    behind.iter().for_each(|person| life::settle(&mut overlay, person));
+    overlay
+}
+
+/// The enrolment, if the viewer may see it and it is still pending: by comparison with its deadline.
+/// `if_hidden` is what the journal has of a caller who may not see it (THREATS A14, H9).
+fn pending<'a>(
+    state: &'a State,
+    viewer: &Viewer,
+    id: EnrolmentId,
+    now: Now,
+    if_hidden: Reason,
+) -> Result<&'a Enrolment, Refusal> {
+    let enrolment = state.enrolments.get(&id).ok_or_else(|| Refusal::not_found("enrolment", id))?;
+    if !may_see(state, viewer, Thing::Enrolment(enrolment), now) {
+        return Err(Refusal::hidden("enrolment", id, if_hidden));
+    }
+    still_pending(enrolment, now)?;
+    Ok(enrolment)
+}
+
+fn still_pending(enrolment: &Enrolment, now: Now) -> Result<(), Refusal> {
+    // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
+    let over = enrolment.review.deadline.is_over(now.latest) && !now.suspect;
+    let phase = if enrolment.phase.is_pending() && over { "EXPIRED" } else { enrolment.phase.name() };
+    if enrolment.phase.is_pending() && !over {
+        return Ok(());
+    }
+    let because = match &enrolment.phase {
+        Phase::Cancelled { because, .. } => format!(": {}", because.name()),
+        _ => String::new(),
+    };
+    Err(Refusal::new(Reason::NotPending, format!("`{}` is {phase}{because}", enrolment.id)).with("state", phase))
+}

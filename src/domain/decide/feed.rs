@@ -1,0 +1,171 @@
+//! The HR feed: numbered events, whole files, the brake, and who lets it go (THREATS B4, B8).
+//!
+//! Everything is decided on one overlay and is one batch: all of it, or none. What the brake catches goes into a hold
+//! until a person with `feed.release` decides; the rest goes on.
+
+mod brake;
+mod diff;
+mod file;
+mod fits;
+mod hold;
+mod place;
+
+use std::collections::BTreeMap;
+
+use super::{Caller, make_id, needs, principal};
+use crate::domain::command::Envelope;
+use crate::domain::event::{Actor, Fact, HrEventApplied, HrFeedHeard, HrImported};
+use crate::domain::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
+use crate::domain::ids::{HoldId, PersonId};
+use crate::domain::life;
+use crate::domain::overlay::Overlay;
+use crate::domain::policy::CapabilityName;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::domain::time::Timestamp;
+
+pub(super) use hold::{decide_hold, retire};
+
+/// An event on its way, with its place.
+struct Sent {
+    place: Option<StreamPlace>,
+    event: HrEvent,
+}
+
+/// What HR says happened, in order. What a stream repeats changes nothing.
+pub(super) fn apply_events(
+    state: &State,
+    caller: &Caller<'_>,
+    place: Option<&StreamPlace>,
+    events: &[HrEvent],
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
+    let arrival = place::of_events(state, caller, place, events)?;
+    let author = author(state, caller);
+    for (_, event) in &arrival.fresh {
+        not_own(author.as_ref(), event)?;
+    }
+    let sent = arrival.fresh.into_iter();
+    let sent = sent.map(|(place, event)| Sent { place, event: said_now(event, envelope) }).collect();
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
+    if let Some(place) = arrival.heard {
+        overlay.record([Fact::HrFeedHeard(HrFeedHeard { place, sender: caller.account.clone() })]);
+    }
+    let sorted = brake::sort(state, sent, None, envelope.now);
+    take(&mut overlay, sorted, &new_hold(caller, place, false, envelope))?;
+    Ok(overlay.into_facts())
+}
+
+/// Everybody whom HR knows: the directory is made to agree. Nobody's import lifts its author: what it says of that person
+/// waits for somebody else.
+pub(super) fn import(
+    state: &State,
+    caller: &Caller<'_>,
+    place: &StreamPlace,
+    people: &BTreeMap<PersonId, ImportedPerson>,
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    needs(state, caller, CapabilityName::HrFeed, now)?;
+    place::of_import(state, caller, place)?;
+    let events = diff::of(&state.organisation, people, now)?;
+    let actor = Actor::Caller(principal(caller));
+    // What the brake held of an earlier import is in this one, if it is still so: sorted without it.
+    let replaced = hold::replaced(state, place);
+    let mut sorting = Overlay::new(state, actor.clone(), now);
+    sorting.record(replaced.iter().cloned());
+    let sent = events.into_iter().map(|event| Sent { place: None, event }).collect();
+    let sorted = brake::sort(sorting.state(), sent, author(state, caller).as_ref(), now);
+    drop(sorting);
+    let mut overlay = Overlay::new(state, actor, now);
+    overlay.record([Fact::HrImported(HrImported {
+        place: place.clone(),
+        sender: caller.account.clone(),
+        people: count(people.len()),
+        changes: count(sorted.pass.len()),
+        held: count(sorted.held.len()),
+    })]);
+    overlay.record(replaced);
+    take(&mut overlay, sorted, &new_hold(caller, Some(place), true, envelope))?;
+    Ok(overlay.into_facts())
+}
+
+/// What passes happens, and what does not is held.
+fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New) -> Result<(), Refusal> {
+    for (index, sent) in (1_u64..).zip(&sorted.pass) {
+        let dropped = sorted.dropped.contains(&sent.event.person);
+        let unknown = !overlay.state().organisation().people().contains_key(&sent.event.person);
+        if dropped && unknown {
+            // Leaves before the joining was let through: nothing but that is to be undone.
+            overlay.record([applied(sent.place.as_ref(), false, &sent.event)]);
+            continue;
+        }
+        let happened = happen(overlay, sent.place.as_ref(), false, &sent.event);
+        happened.map_err(|refusal| {
+            let number = sent.place.as_ref().map_or(index, |place| place.number);
+            refusal.with("number", number).with("person", &sent.event.person)
+        })?;
+    }
+    for person in &sorted.dropped {
+        hold::drop_person(overlay, person);
+    }
+    hold::catch(overlay, sorted.held, new);
+    Ok(())
+}
+
+/// An event without an instant of its own, which is written as the earliest there is, is of now.
+fn said_now(event: &HrEvent, envelope: &Envelope) -> HrEvent {
+    let mut event = event.clone();
+    match &mut event.change {
+        HrChange::Transferred { at, .. } | HrChange::Left { at, .. } if *at == Timestamp::MIN => {
+            *at = envelope.now.stamp;
+        }
+        _ => {}
+    }
+    event
+}
+
+/// One event, and all that follows.
+fn happen(overlay: &mut Overlay, place: Option<&StreamPlace>, released: bool, event: &HrEvent) -> Result<(), Refusal> {
+    let person = &event.person;
+    overlay.record([applied(place, released, event)]);
+    life::settle(overlay, person);
+    match &event.change {
+        HrChange::Joined { login, manager } => life::join(overlay, person, login, manager.as_ref()),
+        HrChange::Renamed { login } => life::rename(overlay, person, login),
+        HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
+        HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),
+        HrChange::Stays => life::stay(overlay, person),
+    }
+}
+
+fn applied(place: Option<&StreamPlace>, released: bool, event: &HrEvent) -> Fact {
+    Fact::HrEventApplied(HrEventApplied { place: place.cloned(), released, event: event.clone() })
+}
+
+/// The person who answers for what the caller sends: its own, or the machine's owner.
+fn author(state: &State, caller: &Caller<'_>) -> Option<PersonId> {
+    state.organisation.accounts.get(caller.account).map(|account| account.person().clone())
+}
+
+/// Nobody widens what he himself may do (DESIGN 7); that he leaves he may say.
+fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
+    if author == Some(&event.person) && !event.change.is_leaving() {
+        return Err(Refusal::new(Reason::OwnStanding, format!("`{}`", event.person)).with("person", &event.person));
+    }
+    Ok(())
+}
+
+fn new_hold(caller: &Caller<'_>, place: Option<&StreamPlace>, from_import: bool, envelope: &Envelope) -> hold::New {
+    hold::New {
+        id: HoldId::from(make_id(envelope, 0)),
+        sender: caller.account.clone(),
+        stream: place.map(|place| place.stream.clone()),
+        from_import,
+    }
+}
+
+fn count(many: usize) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
+}

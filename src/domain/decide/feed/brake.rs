@@ -1,0 +1,120 @@
+//! The brake: what would enable or disable many waits for a person (THREATS B4). It counts persons, for each part by itself,
+//! over one command and over any 24 hours. A single urgent leaving always passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Sent;
+use crate::domain::directory::Account;
+use crate::domain::hr::{HrChange, HrEvent, Part, brake_limit, touched_lately};
+use crate::domain::ids::{Identity, PersonId, Principal};
+use crate::domain::state::State;
+use crate::domain::time::Now;
+
+/// What the brake makes of a command.
+pub(super) struct Sorted {
+    /// What happens now, in order.
+    pub(super) pass: Vec<Sent>,
+    /// What waits, in order.
+    pub(super) held: Vec<HrEvent>,
+    /// Who leaves at once, whatever of theirs waits: that is dropped.
+    pub(super) dropped: BTreeSet<PersonId>,
+}
+
+/// Sorts a command's events. `author`: whose own standing they may not widen; what would waits as well.
+pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, now: Now) -> Sorted {
+    let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
+    let brakes = if alone { BTreeSet::new() } else { braked(state, &events, now) };
+    let mut sorting = Sorting { state, now, waiting: BTreeMap::new(), dropped: BTreeSet::new() };
+    let mut held: Vec<Option<HrEvent>> = Vec::new();
+    let mut pass = Vec::new();
+    for sent in events {
+        let event = &sent.event;
+        let lifts_author = author == Some(&event.person) && !event.change.is_leaving();
+        let goes = !brakes.contains(&event.change.part())
+            && !lifts_author
+            && (event.change.is_urgent() || !sorting.rests_on_held(event));
+        if !goes {
+            sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
+            held.push(Some(sent.event));
+            continue;
+        }
+        if event.change.is_urgent() && sorting.is_held(&event.person) {
+            for index in sorting.waiting.remove(&event.person).unwrap_or_default() {
+                if let Some(place) = held.get_mut(index) {
+                    *place = None;
+                }
+            }
+            sorting.dropped.insert(event.person.clone());
+        }
+        pass.push(sent);
+    }
+    Sorted { pass, held: held.into_iter().flatten().collect(), dropped: sorting.dropped }
+}
+
+/// The parts that are too many. What rests on something held waits anyway, and does not count.
+fn braked(state: &State, events: &[Sent], now: Now) -> BTreeSet<Part> {
+    let limit = brake_limit(state);
+    let sorting = Sorting { state, now, waiting: BTreeMap::new(), dropped: BTreeSet::new() };
+    let free = || events.iter().map(|sent| &sent.event).filter(|event| !sorting.rests_on_held(event));
+    let leaving: BTreeSet<&PersonId> = free().filter(|it| it.change.is_leaving()).map(|event| &event.person).collect();
+    // Whatever the limit: nobody disables everybody.
+    let everybody = !leaving.is_empty() && leaving.len() >= state.organisation.employed_count();
+    let is_braked = |part: &Part| {
+        let mut persons: BTreeSet<&PersonId> =
+            free().filter(|event| event.change.part() == *part).map(|event| &event.person).collect();
+        if persons.is_empty() {
+            return false;
+        }
+        persons.extend(touched_lately(state, *part, now));
+        persons.len() > limit || (*part == Part::Disabling && everybody)
+    };
+    [Part::Enabling, Part::Disabling].into_iter().filter(is_braked).collect()
+}
+
+struct Sorting<'a> {
+    state: &'a State,
+    now: Now,
+    /// From the person to the places of what is held in this command.
+    waiting: BTreeMap<PersonId, Vec<usize>>,
+    dropped: BTreeSet<PersonId>,
+}
+
+impl Sorting<'_> {
+    fn is_held(&self, person: &PersonId) -> bool {
+        let earlier = self.state.held_of.count(person) > 0 && !self.dropped.contains(person);
+        earlier || self.waiting.contains_key(person)
+    }
+
+    /// Whether something that waits must come first: of the person, of a manager who is yet to join, or of whoever has
+    /// an identity that is claimed.
+    fn rests_on_held(&self, event: &HrEvent) -> bool {
+        if self.state.holds.is_empty() && self.waiting.is_empty() {
+            return false;
+        }
+        if self.is_held(&event.person) {
+            return true;
+        }
+        match &event.change {
+            HrChange::Joined { login, manager } => {
+                manager.as_ref().is_some_and(|manager| self.is_to_join(manager)) || self.claims_held(login)
+            }
+            HrChange::Transferred { manager, .. } => manager.as_ref().is_some_and(|manager| self.is_to_join(manager)),
+            HrChange::Renamed { login } => self.claims_held(login),
+            HrChange::Left { .. } | HrChange::Stays => false,
+        }
+    }
+
+    fn is_to_join(&self, manager: &PersonId) -> bool {
+        let person = self.state.organisation.people.get(manager);
+        !person.is_some_and(|it| it.is_employed(self.now.latest)) && self.is_held(manager)
+    }
+
+    fn claims_held(&self, login: &BTreeSet<Identity>) -> bool {
+        let organisation = &self.state.organisation;
+        let holders = login.iter().filter_map(|identity| match organisation.principal(identity)? {
+            Principal::Person(person) => Some(person),
+            Principal::Account(id) => organisation.accounts.get(id).map(Account::person),
+        });
+        holders.into_iter().any(|holder| self.is_held(holder))
+    }
+}

@@ -1,0 +1,41 @@
+//! Whether an event that waited still fits the world: what has come about by itself, or no longer can, is left out.
+
+use crate::domain::directory::Employment;
+use crate::domain::hr::{HrChange, HrEvent};
+use crate::domain::ids::{Identity, PersonId};
+use crate::domain::life::{self, Claim};
+use crate::domain::overlay::Overlay;
+
+/// Looks and changes nothing.
+pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
+    let (organisation, now) = (overlay.state().organisation(), overlay.clocks().latest);
+    let id = &event.person;
+    let person = organisation.people().get(id);
+    let employed = person.filter(|person| person.is_employed(now));
+    match &event.change {
+        HrChange::Joined { login, manager } => {
+            employed.is_none()
+                && is_free(overlay, login, None)
+                && manager.as_ref().is_none_or(|it| leads(overlay, id, it))
+        }
+        HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
+        HrChange::Transferred { manager, at } => {
+            let closes_circle = |manager| manager == id || life::no_cycle(overlay, id, manager, now.max(*at)).is_err();
+            employed.is_some() && !manager.as_ref().is_some_and(closes_circle)
+        }
+        HrChange::Left { .. } => person.is_some_and(|person| person.employment == Employment::Employed),
+        HrChange::Stays => employed.is_some_and(|person| person.employed_until.is_some()),
+    }
+}
+
+fn leads(overlay: &Overlay, id: &PersonId, manager: &PersonId) -> bool {
+    let record = overlay.state().organisation().people().get(manager);
+    manager != id
+        && record.is_some_and(|record| record.is_employed(overlay.clocks().latest))
+        && life::no_cycle(overlay, id, manager, overlay.clocks().latest).is_ok()
+}
+
+fn is_free<'a>(overlay: &Overlay, login: impl IntoIterator<Item = &'a Identity>, own: Option<&PersonId>) -> bool {
+    let (organisation, now) = (overlay.state().organisation(), overlay.clocks().latest);
+    login.into_iter().all(|identity| life::taken(organisation, identity, own, now) != Claim::Taken)
+}

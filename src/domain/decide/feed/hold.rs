@@ -1,0 +1,144 @@
+//! What the brake holds, and the person who lets it through or throws it away.
+
+use super::super::{Caller, needs, principal};
+use super::{fits, happen};
+use crate::domain::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
+use crate::domain::hr::{Hold, HrEvent, StreamPlace};
+use crate::domain::ids::{AccountId, Digest, HoldId, PersonId, StreamName};
+use crate::domain::overlay::Overlay;
+use crate::domain::policy::CapabilityName;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::domain::time::Now;
+
+/// A hold's events are told in pieces of about so many bytes.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Where a hold comes from.
+pub(super) struct New {
+    pub(super) id: HoldId,
+    pub(super) sender: AccountId,
+    pub(super) stream: Option<StreamName>,
+    pub(super) from_import: bool,
+}
+
+/// Holds events, if there are any.
+pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New) {
+    if events.is_empty() {
+        return;
+    }
+    put(
+        overlay,
+        Hold {
+            id: new.id,
+            held_at: overlay.clocks().stamp,
+            sender: new.sender.clone(),
+            stream: new.stream.clone(),
+            from_import: new.from_import,
+            after: overlay.state().sequence(),
+            events,
+        },
+    );
+}
+
+/// Records a hold in pieces that the journal takes as rows.
+fn put(overlay: &mut Overlay, mut hold: Hold) {
+    let events = std::mem::take(&mut hold.events);
+    let mut piece = hold.clone();
+    let mut bytes = 0_usize;
+    for event in events {
+        bytes = bytes.saturating_add(serde_json::to_vec(&event).map_or(0, |json| json.len()));
+        piece.events.push(event);
+        if bytes >= PIECE_BYTES {
+            overlay.record([Fact::HrHeld(Box::new(std::mem::replace(&mut piece, hold.clone())))]);
+            bytes = 0;
+        }
+    }
+    if !piece.events.is_empty() {
+        overlay.record([Fact::HrHeld(Box::new(piece))]);
+    }
+}
+
+/// What was held of an earlier import of the stream, as decided by the one that comes.
+pub(super) fn replaced(state: &State, place: &StreamPlace) -> Vec<Fact> {
+    let older = state.holds.values().filter(|it| it.from_import && it.stream.as_ref() == Some(&place.stream));
+    let reason = || "a later import takes its place".to_owned();
+    older.map(|it| Fact::HrHoldDecided(HrHoldDecided { hold: it.id, released: false, reason: reason() })).collect()
+}
+
+/// What waits of a person who leaves at once is dropped: nothing of it may come later.
+pub(super) fn drop_person(overlay: &mut Overlay, person: &PersonId) {
+    let holds: Vec<HoldId> = overlay.state().held_of.of(person).copied().collect();
+    for id in holds {
+        let Some(mut hold) = overlay.state().holds.get(&id).cloned() else { continue };
+        hold.events.retain(|event| event.person != *person);
+        let reason = format!("`{person}` left at once");
+        overlay.record([Fact::HrHoldDecided(HrHoldDecided { hold: id, released: false, reason })]);
+        put(overlay, hold);
+    }
+}
+
+/// Lets a hold through or throws it away. What no longer fits the world is left out.
+pub(in crate::domain::decide) fn decide_hold(
+    state: &State,
+    caller: &Caller<'_>,
+    id: HoldId,
+    (digest, release): (Digest, bool),
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let own = releaser(state, caller, now)?;
+    let Some(hold) = state.holds.get(&id) else { return Err(Refusal::not_found("hold", id)) };
+    if hold.digest() != digest {
+        let detail = format!("`{digest}` was named, what is held is `{}`", hold.digest());
+        return Err(Refusal::new(Reason::DigestMismatch, detail).with("hold", id));
+    }
+    // What is let through widens, and what is thrown away would have narrowed.
+    let lifts = |event: &&HrEvent| event.person == *own && event.change.is_leaving() != release;
+    if hold.events.iter().any(|event| lifts(&event)) {
+        return Err(Refusal::new(Reason::OwnStanding, format!("`{own}` is among them")).with("person", own));
+    }
+    if release && let Some((person, earlier)) = earlier(state, hold) {
+        let detail = format!("`{earlier}` has an earlier change of `{person}`");
+        return Err(Refusal::new(Reason::Held, detail).with("person", person).with("hold", earlier));
+    }
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    overlay.record([Fact::HrHoldDecided(HrHoldDecided { hold: id, released: release, reason: reason.to_owned() })]);
+    for event in hold.events.iter().filter(|_| release) {
+        if fits::fits(&overlay, event) {
+            happen(&mut overlay, None, true, event)?;
+        }
+    }
+    Ok(overlay.into_facts())
+}
+
+/// Expects no more of a stream.
+pub(in crate::domain::decide) fn retire(
+    state: &State,
+    caller: &Caller<'_>,
+    stream: &StreamName,
+    reason: &str,
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    releaser(state, caller, now)?;
+    if !state.feeds.contains_key(stream) {
+        return Err(Refusal::not_found("stream", stream));
+    }
+    Ok(vec![Fact::HrStreamRetired(HrStreamRetired { stream: stream.clone(), reason: reason.to_owned() })])
+}
+
+/// The person with `feed.release`: no machine lets go what a machine sent.
+fn releaser<'a>(state: &State, caller: &Caller<'a>, now: Now) -> Result<&'a PersonId, Refusal> {
+    needs(state, caller, CapabilityName::FeedRelease, now)?;
+    let machine = || Refusal::new(Reason::NotAnApprover, "a person lets go of the brake, never a machine");
+    caller.viewer.person.as_ref().ok_or_else(machine)
+}
+
+/// The first hold that was caught before this one and is about one of the same persons.
+fn earlier<'a>(state: &'a State, hold: &'a Hold) -> Option<(&'a PersonId, HoldId)> {
+    hold.events.iter().find_map(|event| {
+        let others = state.held_of.of(&event.person).filter_map(|id| state.holds.get(id));
+        let before = others.filter(|other| other.id != hold.id && other.after < hold.after).map(|other| other.id);
+        before.min().map(|id| (&event.person, id))
+    })
+}

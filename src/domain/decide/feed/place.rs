@@ -1,0 +1,94 @@
+//! Places in a stream: what is repeated changes nothing, and what is missing is asked for (THREATS B4).
+
+use super::Caller;
+use crate::domain::hr::{HrEvent, StreamPlace};
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+
+/// What a command brings that was not there before.
+pub(super) struct Arrival<'a> {
+    /// How far the stream reaches with it; none: it moves no stream on.
+    pub(super) heard: Option<StreamPlace>,
+    /// Each with its own place.
+    pub(super) fresh: Vec<(Option<StreamPlace>, &'a HrEvent)>,
+}
+
+/// Of events: those up to the last number were there before. A heartbeat names the next number and uses none.
+///
+/// # Errors
+/// `FEED_OF_ANOTHER`, `FEED_GAP`, `FEED_OLD` (a heartbeat of a source that lags), `INVALID_MESSAGE`.
+pub(super) fn of_events<'a>(
+    state: &State,
+    caller: &Caller<'_>,
+    place: Option<&StreamPlace>,
+    events: &'a [HrEvent],
+) -> Result<Arrival<'a>, Refusal> {
+    let unnumbered = || events.iter().map(|event| (None, event)).collect();
+    let Some(place) = place else {
+        if events.is_empty() {
+            return Err(Refusal::new(Reason::InvalidMessage, "without a stream there is at least one event"));
+        }
+        return Ok(Arrival { heard: None, fresh: unnumbered() });
+    };
+    let last = last_number(state, caller, place)?;
+    let next = last.saturating_add(1);
+    if place.number > next {
+        // What takes access away is never held up by what is missing: it comes again in its place, and changes nothing.
+        return match events {
+            [event] if event.change.is_urgent() => Ok(Arrival { heard: None, fresh: unnumbered() }),
+            _ => Err(gap(place, next)),
+        };
+    }
+    let Some(first) = events.first() else {
+        return if place.number < next {
+            Err(old(place, next))
+        } else {
+            Ok(Arrival { heard: Some(StreamPlace { stream: place.stream.clone(), number: last }), fresh: Vec::new() })
+        };
+    };
+    let numbered = (place.number..).zip(std::iter::once(first).chain(events.iter().skip(1)));
+    let mut reaches = place.number;
+    let mut fresh = Vec::new();
+    for (number, event) in numbered {
+        reaches = number;
+        if number > last {
+            fresh.push((Some(StreamPlace { stream: place.stream.clone(), number }), event));
+        }
+    }
+    Ok(Arrival { heard: Some(StreamPlace { stream: place.stream.clone(), number: reaches }), fresh })
+}
+
+/// Of a whole file: it is the next, or nothing.
+///
+/// # Errors
+/// `FEED_OF_ANOTHER`, `FEED_GAP`, `FEED_OLD`.
+pub(super) fn of_import(state: &State, caller: &Caller<'_>, place: &StreamPlace) -> Result<(), Refusal> {
+    let next = last_number(state, caller, place)?.saturating_add(1);
+    match place.number.cmp(&next) {
+        std::cmp::Ordering::Less => Err(old(place, next)),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(gap(place, next)),
+    }
+}
+
+fn last_number(state: &State, caller: &Caller<'_>, place: &StreamPlace) -> Result<u64, Refusal> {
+    let stream = &place.stream;
+    if place.number == 0 {
+        return Err(Refusal::new(Reason::InvalidMessage, "the numbers of a stream begin with 1"));
+    }
+    match state.feeds.get(stream) {
+        None => Ok(0),
+        Some(feed) if feed.sender == *caller.account => Ok(feed.last_number),
+        Some(_) => Err(Refusal::new(Reason::FeedOfAnother, format!("`{stream}`")).with("stream", stream)),
+    }
+}
+
+fn gap(place: &StreamPlace, next: u64) -> Refusal {
+    let detail = format!("`{}` goes on with {next}, and {} came", place.stream, place.number);
+    Refusal::new(Reason::FeedGap, detail).with("stream", &place.stream).with("next", next)
+}
+
+fn old(place: &StreamPlace, next: u64) -> Refusal {
+    let detail = format!("`{}` goes on with {next}, and {} came", place.stream, place.number);
+    Refusal::new(Reason::FeedOld, detail).with("stream", &place.stream).with("next", next)
+}

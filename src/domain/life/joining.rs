@@ -1,0 +1,169 @@
+//! Joining, coming back, and being known by other certificates. The immutable person id decides who is meant: an address
+//! or an identity that somebody else had brings nothing of that one (THREATS B5).
+
+use std::collections::BTreeSet;
+
+use super::{cascade_of, close_machine, employed, machines, own_accounts, put_account, put_person, record_person};
+use crate::domain::directory::{Account, AccountState, Employment, Person};
+use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
+use crate::domain::organisation::Organisation;
+use crate::domain::overlay::Overlay;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::time::Timestamp;
+
+/// Joined, or came back with nothing of what was.
+///
+/// # Errors
+/// `PERSON_KNOWN`, `PERSON_UNKNOWN` (the manager), `MANAGER_CYCLE`, `IDENTITY_TAKEN`.
+pub(in crate::domain) fn join(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    login: &BTreeSet<Identity>,
+    manager: Option<&PersonId>,
+) -> Result<(), Refusal> {
+    let now = overlay.clocks().latest;
+    let known = overlay.state().organisation().people().get(id);
+    if known.is_some_and(|person| person.is_employed(now)) {
+        return Err(Refusal::new(Reason::PersonKnown, format!("`{id}`")).with("person", id));
+    }
+    // First: who reported here before no longer does, and may be the manager now.
+    if known.is_some() {
+        leave_nothing(overlay, id);
+    }
+    if let Some(manager) = manager {
+        if manager == id {
+            return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
+        }
+        employed(overlay, manager)?;
+        super::moving::no_cycle(overlay, id, manager, now)?;
+    }
+    claim(overlay, login, None)?;
+    let person = Person { login: login.clone(), manager: manager.cloned(), ..Person::default() };
+    put_person(overlay, id, person);
+    cascade_of(overlay, id);
+    Ok(())
+}
+
+/// What was before is over for good: closed accounts, no identities, nobody whose manager this was.
+fn leave_nothing(overlay: &mut Overlay, id: &PersonId) {
+    // A last day that no timer has recorded.
+    super::settle(overlay, id);
+    for (account_id, mut account) in own_accounts(overlay, id) {
+        account.state = AccountState::Closed;
+        account.identities.clear();
+        account.roles.clear();
+        account.audience.clear();
+        put_account(overlay, &account_id, account);
+    }
+    // A directory file leaves out a machine without closing it.
+    for (account_id, machine) in machines(overlay, id) {
+        put_account(overlay, &account_id, close_machine(machine));
+    }
+    let reports: Vec<PersonId> = overlay.state().organisation().reports_of(id).cloned().collect();
+    for report in reports {
+        let record = overlay.state().organisation().people().get(&report).cloned();
+        if let Some(person) = record.filter(|person| person.employment == Employment::Employed) {
+            record_person(overlay, &report, Person { manager: None, ..person });
+        }
+    }
+}
+
+/// Has other identities from now on: of the account, or while there is none of the person.
+///
+/// # Errors
+/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
+pub(in crate::domain) fn rename(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    login: &BTreeSet<Identity>,
+) -> Result<(), Refusal> {
+    let person = employed(overlay, id)?;
+    claim(overlay, login, Some(id))?;
+    let mut accounts = own_accounts(overlay, id);
+    // All of them name the person; the first is the one that enrolment made, the others were set up by a directory.
+    match accounts.first_mut() {
+        Some((account_id, account)) => {
+            let elsewhere = |identity: &&Identity| {
+                let holder = overlay.state().organisation().principal(identity);
+                !matches!(holder, Some(Principal::Account(other)) if other != account_id)
+            };
+            account.identities = login.iter().filter(elsewhere).cloned().collect();
+            let (account_id, account) = (account_id.clone(), account.clone());
+            put_account(overlay, &account_id, account);
+            put_person(overlay, id, person);
+        }
+        None => put_person(overlay, id, Person { login: login.clone(), ..person }),
+    }
+    cascade_of(overlay, id);
+    Ok(())
+}
+
+/// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along.
+fn claim(overlay: &mut Overlay, login: &BTreeSet<Identity>, own: Option<&PersonId>) -> Result<(), Refusal> {
+    let now = overlay.clocks().latest;
+    for identity in login {
+        let organisation = overlay.state().organisation();
+        let Some(holder) = organisation.principal(identity).cloned() else { continue };
+        match taken(organisation, identity, own, now) {
+            Claim::Own => {}
+            Claim::Taken => {
+                let detail = format!("`{identity}` is that of `{holder}`");
+                return Err(Refusal::new(Reason::IdentityTaken, detail)
+                    .with("identity", identity)
+                    .with("holder", holder));
+            }
+            Claim::Free => free(overlay, identity, &holder),
+        }
+    }
+    Ok(())
+}
+
+/// What claiming an identity meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::domain) enum Claim {
+    /// It is the claimer's already.
+    Own,
+    /// It is nobody's, or that of somebody who left.
+    Free,
+    /// It is that of somebody who works here, or of a machine.
+    Taken,
+}
+
+/// Whose an identity is, as a person sees it who claims it.
+pub(in crate::domain) fn taken(
+    organisation: &Organisation,
+    identity: &Identity,
+    own: Option<&PersonId>,
+    at: Timestamp,
+) -> Claim {
+    let (person, machine) = match organisation.principal(identity) {
+        None => return Claim::Free,
+        Some(Principal::Person(person)) => (Some(person), false),
+        Some(Principal::Account(id)) => {
+            let account = organisation.accounts().get(id);
+            (account.map(Account::person), account.is_some_and(Account::is_machine))
+        }
+    };
+    if own.is_some() && person == own && !machine {
+        return Claim::Own;
+    }
+    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(at));
+    if machine || works_here { Claim::Taken } else { Claim::Free }
+}
+
+fn free(overlay: &mut Overlay, identity: &Identity, holder: &Principal) {
+    match holder {
+        Principal::Account(id) => take_from_account(overlay, id, identity),
+        Principal::Person(id) => {
+            let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
+            person.login.remove(identity);
+            put_person(overlay, id, person);
+        }
+    }
+}
+
+fn take_from_account(overlay: &mut Overlay, id: &AccountId, identity: &Identity) {
+    let Some(mut account) = overlay.state().organisation().accounts().get(id).cloned() else { return };
+    account.identities.remove(identity);
+    put_account(overlay, id, account);
+}

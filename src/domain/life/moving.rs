@@ -1,0 +1,109 @@
+//! Moving to another manager: memberships are cut to the grace, and only the new manager can keep them (THREATS B2).
+
+use std::collections::BTreeSet;
+
+use super::{cascade_of, employed, own_accounts, put_account, put_person};
+use crate::domain::cascade::Touched;
+use crate::domain::directory::{Cut, Move, Person};
+use crate::domain::event::{Fact, PersonNamed};
+use crate::domain::ids::PersonId;
+use crate::domain::overlay::Overlay;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::time::Timestamp;
+
+/// Moves to another manager, now or later. An unknown manager: it takes effect without one. One and the same: nothing
+/// moves.
+///
+/// # Errors
+/// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`.
+pub(in crate::domain) fn transfer(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    manager: Option<&PersonId>,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    let person = employed(overlay, id)?;
+    if manager == Some(id) {
+        return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
+    }
+    let now = overlay.clocks();
+    if let Some(manager) = manager {
+        no_cycle(overlay, id, manager, at.max(now.latest))?;
+    }
+    if !at.is_over(now.latest) {
+        put_person(overlay, id, Person { moves: Some(Move { at, manager: manager.cloned() }), ..person });
+        // The end of what is held comes forward already now: by comparison, whatever becomes of the timer.
+        cut(overlay, id, at);
+        cascade_of(overlay, id);
+        return Ok(());
+    }
+    if manager.is_some() && person.manager.as_ref() == manager && person.moves.is_none() && !person.awaits_manager {
+        put_person(overlay, id, person);
+        return Ok(());
+    }
+    moved(overlay, id, person, manager, at);
+    Ok(())
+}
+
+/// A transfer whose time has come takes effect.
+pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
+    let Some(person) = overlay.state().organisation().people().get(id).cloned() else { return };
+    let Some(moves) = person.moves.clone() else { return };
+    overlay.record([Fact::PersonMoved(PersonNamed { person: id.clone() })]);
+    moved(overlay, id, person, moves.manager.as_ref(), moves.at);
+}
+
+fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&PersonId>, at: Timestamp) {
+    let now = overlay.clocks().latest;
+    let fits = |manager: &&PersonId| employed(overlay, manager).is_ok() && no_cycle(overlay, id, manager, now).is_ok();
+    let known = manager.filter(fits);
+    let before = person.manager.clone();
+    let awaits_manager = known.is_none();
+    put_person(overlay, id, Person { manager: known.cloned(), moves: None, awaits_manager, ..person });
+    cut(overlay, id, at);
+    // Who was the manager can no longer approve, and who is may.
+    let touched = [Some(id.clone()), before, known.cloned()];
+    overlay.cascade(&Touched::Persons(touched.into_iter().flatten().collect()));
+}
+
+/// Memberships end with the grace, or sooner if they would have. What they had before can be kept.
+fn cut(overlay: &mut Overlay, id: &PersonId, at: Timestamp) {
+    let end = at.plus(overlay.state().organisation().policy().baseline.transfer_grace);
+    for (account_id, mut account) in own_accounts(overlay, id) {
+        for membership in account.roles.values_mut().filter(|it| it.until.is_none_or(|until| until > end)) {
+            membership.cut.get_or_insert(Cut { until: membership.until });
+            membership.until = Some(end);
+        }
+        put_account(overlay, &account_id, account);
+    }
+}
+
+/// Whether from an instant on, at whatever time, a person would be a manager of himself, over however many others, if this
+/// were the manager: up the chain alone. Who is on it may move: from then on the way up is another, and is gone again.
+///
+/// # Errors
+/// `MANAGER_CYCLE`.
+pub(in crate::domain) fn no_cycle(
+    overlay: &Overlay,
+    id: &PersonId,
+    manager: &PersonId,
+    from: Timestamp,
+) -> Result<(), Refusal> {
+    let people = overlay.state().organisation().people();
+    let mut instant = Some(from);
+    while let Some(at) = instant.take() {
+        let mut seen = BTreeSet::new();
+        let mut next = Some(manager);
+        while let Some(above) = next.filter(|above| seen.insert(*above)) {
+            if above == id {
+                let detail = format!("`{manager}` reports to `{id}`");
+                return Err(Refusal::new(Reason::ManagerCycle, detail).with("person", id).with("manager", manager));
+            }
+            let Some(person) = people.get(above) else { break };
+            let moves_at = person.moves.as_ref().map(|moves| moves.at).filter(|moves_at| *moves_at > at);
+            instant = instant.into_iter().chain(moves_at).min();
+            next = person.manager_at(at);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The overlay: a copy of the state on which the parts of one change are decided one after another, each on what those
+//! before it left. Whoever is refused drops it; whoever is not takes its facts. The copy shares all that does not change.
+
+use super::apply::apply;
+use super::cascade::{Touched, consequences};
+use super::event::{Actor, Event, Fact};
+use super::state::State;
+use super::time::Now;
+
+/// A change on its way.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    state: State,
+    facts: Vec<Fact>,
+    actor: Actor,
+    now: Now,
+}
+
+impl Overlay {
+    /// Nothing changed yet.
+    pub(super) fn new(state: &State, actor: Actor, now: Now) -> Self {
+        Self { state: state.clone(), facts: Vec::new(), actor, now }
+    }
+
+    /// The state as it is after what was recorded so far.
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the clocks say.
+    pub(super) fn clocks(&self) -> Now {
+        self.now
+    }
+
+    /// Records facts: what is decided next sees them.
+    pub(super) fn record(&mut self, facts: impl IntoIterator<Item = Fact>) {
+        for fact in facts {
+            let sequence = self.state.sequence().saturating_add(1);
+            let event = Event { sequence, at: self.now.stamp, actor: self.actor.clone(), request: None, fact };
+            apply(&mut self.state, &event);
+            self.facts.push(event.fact);
+        }
+    }
+
+    /// Records what the changes so far bring for all that is open.
+    pub(super) fn cascade(&mut self, touched: &Touched) {
+        let facts = consequences(&self.state.organisation, &self.state, touched, self.now);
+        self.record(facts);
+    }
+
+    /// All that was recorded, in order.
+    pub(super) fn into_facts(self) -> Vec<Fact> {
+        self.facts
+    }
+}

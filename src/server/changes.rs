@@ -1,0 +1,116 @@
+//! A change: carried out, or with `validate_only` only thought through, and what it takes away and gives. Both are told by
+//! the same function over the same two things: the state before, and the events.
+
+use tonic::Status;
+
+use super::caller::{Broker, Caller};
+use super::past;
+use crate::domain::apply::apply;
+use crate::domain::command::Command;
+use crate::domain::event::{Event, Subject};
+use crate::domain::ids::RequestId;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::engine::{Done, Engine, is_of_same_command};
+use crate::wire::commands::{Change, Mutation};
+use crate::wire::effects::effects;
+use crate::wire::v1 as pb;
+
+/// What a change came to.
+pub(super) struct Changed {
+    /// Of its first event; of a dry run that of the state it was decided on.
+    pub(super) sequence: u64,
+    /// What it is about.
+    pub(super) about: Option<Subject>,
+    pub(super) effects: pb::Effects,
+    /// Its events, in order; of a dry run those that it would make.
+    pub(super) events: Vec<Event>,
+}
+
+/// Carries a change out, or thinks it through.
+pub(super) async fn carry_out(broker: &Broker, caller: &Caller, change: Change) -> Result<Changed, Status> {
+    let tried = match change {
+        Change::Dry(command) => think_through(broker, caller, command).await,
+        Change::ForReal(Mutation { request_id, command }) => execute(broker, caller, request_id, command).await,
+    };
+    tried?.map_err(|refusal| broker.counted(refusal))
+}
+
+/// What a command would do, or why it would be refused.
+pub(super) async fn think_through(
+    broker: &Broker,
+    caller: &Caller,
+    command: Command,
+) -> Result<Result<Changed, Refusal>, Status> {
+    let (events, before) = match broker.engine.preview_on_state(&caller.identity, command).await {
+        Ok(previewed) => previewed,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let sequence = before.sequence();
+    let about = events.first().and_then(|first| first.fact.about().into_iter().next());
+    let (events, effects) = told(Some(before), events).await?;
+    Ok(Ok(Changed { sequence, about, effects, events }))
+}
+
+/// Does it, or says why not.
+pub(super) async fn execute(
+    broker: &Broker,
+    caller: &Caller,
+    request_id: RequestId,
+    command: Command,
+) -> Result<Result<Changed, Refusal>, Status> {
+    // A copy that shares all that does not change.
+    let before = broker.engine.read(State::clone);
+    let done = match broker.engine.execute(&caller.identity, request_id, command).await {
+        Ok(done) => done,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (before, events) = events_of(&broker.engine, &done, before).await?;
+    let (events, effects) = told(before, events).await?;
+    Ok(Ok(Changed { sequence: done.sequence, about: done.about, effects, events }))
+}
+
+/// On a thread for long work: a whole file of people makes very many events.
+async fn told(before: Option<State>, events: Vec<Event>) -> Result<(Vec<Event>, pb::Effects), Status> {
+    let told = tokio::task::spawn_blocking(move || {
+        let effects = effects(before.as_ref(), &events);
+        (events, effects)
+    });
+    told.await.map_err(|error| {
+        tracing::error!(%error, "the effects could not be told");
+        Refusal::new(Reason::Overloaded, "it took effect, but what it took away cannot be told now").into()
+    })
+}
+
+/// The events of a command that was carried out, with the state right before them: the copy, brought up to there. Of a
+/// repetition the events alone.
+async fn events_of(engine: &Engine, done: &Done, copy: State) -> Result<(Option<State>, Vec<Event>), Status> {
+    let mut before = (!done.repeated).then_some(copy);
+    let first = done.sequence.saturating_sub(1);
+    let from = before.as_ref().map_or(first, State::sequence);
+    let mut events: Vec<Event> = Vec::new();
+    let newest = engine.sequence();
+    let Ok(mut follower) = engine.follow(from) else { return from_the_journal(engine, done, before).await };
+    while follower.place() < newest {
+        let Ok(event) = follower.next().await else { return from_the_journal(engine, done, before).await };
+        if event.sequence < done.sequence {
+            before.iter_mut().for_each(|state| apply(state, &event));
+        } else if events.first().is_none_or(|first| is_of_same_command(first, &event)) {
+            events.push((*event).clone());
+        } else {
+            break;
+        }
+    }
+    Ok((before, events))
+}
+
+/// What the feed no longer holds.
+async fn from_the_journal(
+    engine: &Engine,
+    done: &Done,
+    before: Option<State>,
+) -> Result<(Option<State>, Vec<Event>), Status> {
+    let first = done.sequence;
+    let events = past::blocking(engine, move |history| history.led_to(first)).await?;
+    Ok((before, events))
+}

@@ -1,0 +1,217 @@
+//! Moving to another manager (issue 3, part 4; THREATS B2).
+
+use countersign::domain::refusal::Reason;
+
+use crate::living::{
+    a_role, accept, account, enrol, enrolled, enrolment, granted_for, hr, joins, keep, leaves, leaves_at_once,
+    membership, moves, noon, person, world,
+};
+use crate::world::{Ask, assert_refused, kinds, span};
+
+#[test]
+fn a_transfer_ends_memberships_with_the_grace_or_sooner_if_they_would_have() {
+    let mut world = world();
+    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
+    hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
+    assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
+    let grace = Some(noon().plus(span("14d")));
+    assert_eq!(
+        (membership(&world, "ana", "reader").until, membership(&world, "ana", "engineer").until),
+        (grace, grace)
+    );
+    // by comparison: no timer runs
+    world.pass("14d");
+    assert!(Ask::repair().by("ana", &mut world).is_err());
+}
+
+#[test]
+fn a_transfer_cuts_grants_that_would_outlast_the_grace() {
+    let mut world = world();
+    world.load_policy("transfer_grace = \"14d\"", "transfer_grace = \"10m\"").unwrap();
+    let id = granted_for(&mut world, "1h");
+    let events = hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
+    assert!(kinds(&events).contains(&"grant-shortened"));
+    assert_eq!(world.grant_of(id).unwrap().end, noon().plus(span("10m")));
+}
+
+#[test]
+fn keeping_a_role_is_the_new_managers_to_approve() {
+    let mut world = world();
+    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NothingToKeep);
+    hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
+    let id = enrol(&mut world, "ana", keep("engineer")).unwrap();
+    assert_refused(accept(&mut world, "ines", id), Reason::NotFound);
+    accept(&mut world, "odo", id).unwrap();
+    // then it has the end that it had before, and no later one
+    assert_eq!(membership(&world, "ana", "engineer").until, Some(noon().plus(span("180d"))));
+    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NothingToKeep);
+}
+
+#[test]
+fn a_transfer_to_come_takes_effect_at_its_time_with_no_timer_running() {
+    let mut world = world();
+    let at = noon().plus(span("10d"));
+    hr(&mut world, vec![moves("ana", Some("odo"), at)]).unwrap();
+    assert_eq!(person(&world, "ana").manager_at(world.now().latest).unwrap().as_str(), "ines");
+    // the end of what is held comes forward already
+    assert_eq!(membership(&world, "ana", "engineer").until, Some(at.plus(span("14d"))));
+    let id = enrol(&mut world, "ana", a_role("reader")).unwrap();
+    world.pass("10d");
+    assert_eq!(person(&world, "ana").manager_at(world.now().latest).unwrap().as_str(), "odo");
+    // the old manager decides no more, whatever has been recorded
+    assert!(accept(&mut world, "ines", id).is_err());
+    world.tick();
+    assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
+    assert!(person(&world, "ana").moves.is_none());
+}
+
+#[test]
+fn a_transfer_to_somebody_unknown_takes_effect_without_a_manager_and_nothing_can_be_kept() {
+    let mut world = world();
+    hr(&mut world, vec![moves("ana", Some("whoever"), noon())]).unwrap();
+    assert_eq!((person(&world, "ana").manager.clone(), person(&world, "ana").awaits_manager), (None, true));
+    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    // nor by the side door: the people office stands in for nobody who awaits a manager
+    let later = countersign::domain::command::EnrolmentAsk::Role {
+        account: None,
+        role: "engineer".parse().unwrap(),
+        until: Some(noon().plus(span("90d"))),
+    };
+    assert_refused(enrol(&mut world, "ana", later), Reason::NoApprover);
+    // until one is known
+    hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
+    assert!(!person(&world, "ana").awaits_manager);
+    enrolled(&mut world, "ana", keep("engineer"), &["odo"]);
+}
+
+#[test]
+fn what_waited_for_the_old_manager_is_cancelled() {
+    let mut world = world();
+    let place = enrol(&mut world, "ana", a_role("reader")).unwrap();
+    let managed = Ask::managed().by("ana", &mut world).unwrap();
+    hr(&mut world, vec![moves("ana", Some("rex"), noon())]).unwrap();
+    assert_eq!(enrolment(&world, place).phase.name(), "CANCELLED");
+    // an elevation goes on, and the old manager's approval no longer counts
+    assert_eq!(world.phase(managed), "PENDING");
+    assert_refused(world.approve("ines", managed), Reason::NotFound);
+    world.approve("rex", managed).unwrap();
+}
+
+#[test]
+fn nobody_becomes_a_manager_of_himself() {
+    let mut world = world();
+    assert_refused(hr(&mut world, vec![moves("ana", Some("ana"), noon())]), Reason::ManagerCycle);
+    assert_refused(hr(&mut world, vec![moves("omar", Some("ana"), noon())]), Reason::ManagerCycle);
+    // nor by two transfers, one of which is to come
+    hr(&mut world, vec![moves("odo", Some("ana"), noon().plus(span("5d")))]).unwrap();
+    assert_refused(hr(&mut world, vec![moves("ines", Some("odo"), noon())]), Reason::ManagerCycle);
+    assert_refused(hr(&mut world, vec![moves("nobody", Some("ana"), noon())]), Reason::PersonUnknown);
+}
+
+#[test]
+fn one_batch_of_events_is_all_or_nothing() {
+    let mut world = world();
+    let before = world.state.organisation().clone();
+    let events = vec![moves("ana", Some("odo"), noon()), leaves_at_once("nobody")];
+    let refusal = assert_refused(hr(&mut world, events), Reason::PersonUnknown);
+    assert_eq!(refusal.facts["person"], "nobody");
+    assert!(*world.state.organisation() == before);
+}
+
+#[test]
+fn a_circle_that_an_announced_transfer_would_open_later_is_a_circle_until_then() {
+    // given odo, who reports to ana until his transfer in five days
+    let mut world = world();
+    let (day_four, day_five) = (noon().plus(span("4d")), noon().plus(span("5d")));
+    hr(&mut world, vec![moves("odo", Some("ana"), noon()), moves("odo", Some("omar"), day_five)]).unwrap();
+    // then ana cannot report to him before
+    assert_refused(hr(&mut world, vec![moves("ana", Some("odo"), noon())]), Reason::ManagerCycle);
+    assert_refused(hr(&mut world, vec![moves("ana", Some("odo"), day_four)]), Reason::ManagerCycle);
+    // and can from that day on
+    hr(&mut world, vec![moves("ana", Some("odo"), day_five)]).unwrap();
+    world.pass_and_tick("5d");
+    assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
+    assert_eq!(person(&world, "odo").manager.as_ref().unwrap().as_str(), "omar");
+}
+
+#[test]
+fn a_circle_that_a_later_transfer_would_close_is_refused_when_the_earlier_is_announced() {
+    let mut world = world();
+    let at = |days: u32| noon().plus(span(&format!("{days}d")));
+    // given odo, who moves to ana in nine days
+    hr(&mut world, vec![moves("odo", Some("ana"), at(9))]).unwrap();
+    // when ana's manager is to report to odo, sooner
+    assert_refused(hr(&mut world, vec![moves("ines", Some("odo"), at(3))]), Reason::ManagerCycle);
+    // then not that one; and once ana is elsewhere by then, it is no circle
+    hr(&mut world, vec![moves("ana", Some("omar"), at(9)), moves("ines", Some("odo"), at(3))]).unwrap();
+    world.pass_and_tick("10d");
+    let manager = |id: &str| person(&world, id).manager.as_ref().unwrap().as_str();
+    assert_eq!([manager("ines"), manager("odo"), manager("ana")], ["odo", "ana", "omar"]);
+}
+
+#[test]
+fn who_comes_back_closes_no_circle_with_a_transfer_that_was_announced() {
+    let mut world = world();
+    hr(&mut world, vec![moves("odo", Some("ana"), noon().plus(span("9d"))), leaves_at_once("ana")]).unwrap();
+    assert_refused(hr(&mut world, vec![joins("ana", Some("odo"))]), Reason::ManagerCycle);
+    hr(&mut world, vec![joins("ana", Some("omar"))]).unwrap();
+}
+
+#[test]
+fn an_announced_transfer_to_somebody_gone_by_then_leaves_nobody_in_place() {
+    let mut world = world();
+    hr(&mut world, vec![moves("ana", Some("odo"), noon().plus(span("5d"))), leaves("odo", noon().plus(span("4d")))])
+        .unwrap();
+    world.pass("5d");
+    // by comparison, before any timer: neither manager decides, and nobody stands in
+    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    world.tick();
+    assert_eq!((person(&world, "ana").manager.clone(), person(&world, "ana").awaits_manager), (None, true));
+    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+}
+
+#[test]
+fn a_second_transfer_cuts_further_and_what_can_be_kept_stays_what_it_was() {
+    let mut world = world();
+    let whole = membership(&world, "ana", "engineer").until;
+    hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
+    world.pass_and_tick("2d");
+    let now = world.now().stamp;
+    hr(&mut world, vec![moves("ana", Some("rex"), now)]).unwrap();
+    // then the first grace goes on, and no move lengthens it
+    assert_eq!(membership(&world, "ana", "engineer").until, Some(noon().plus(span("14d"))));
+    assert_eq!(membership(&world, "ana", "engineer").cut.unwrap().until, whole);
+    enrolled(&mut world, "ana", keep("engineer"), &["rex"]);
+    assert_eq!(membership(&world, "ana", "engineer").until, whole);
+}
+
+#[test]
+fn machines_stay_with_their_owner() {
+    // given odo, the owner of two machines, with a grant of one of them
+    let mut world = world();
+    let before = account(&world, "bot").clone();
+    let id = Ask::deploy().by("bot", &mut world).unwrap();
+    world.approve("ben", id).unwrap();
+    // when he moves
+    hr(&mut world, vec![moves("odo", Some("ines"), noon())]).unwrap();
+    // then nothing of theirs changes
+    assert_eq!(*account(&world, "bot"), before);
+    assert_eq!(world.grant_phase(id), "ACTIVE");
+    world.pass("15d");
+    assert!(Ask::deploy().by("bot", &mut world).is_ok());
+}
+
+#[test]
+fn the_grace_ends_to_the_millisecond_with_no_timer_running() {
+    let mut world = world();
+    hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
+    world.at = noon().plus(span("14d")).minus(countersign::domain::time::Span::from_millis(1).unwrap());
+    // just before it she may ask, and gets no more than is left of it
+    let id = Ask::repair().lasting("1h").by("ana", &mut world).unwrap();
+    world.approve("ben", id).unwrap();
+    assert_eq!(world.grant_of(id).unwrap().end, noon().plus(span("14d")));
+    assert!(world.may("ana", "db.write", "prod/eu/db/orders/primary"));
+    world.at = noon().plus(span("14d"));
+    assert!(!world.may("ana", "db.write", "prod/eu/db/orders/primary"));
+    assert!(Ask::repair().by("ana", &mut world).is_err());
+}
