@@ -1,0 +1,85 @@
+//! What follows from a call: an urgent deactivation cuts a live grant, and the brake holds what many calls would do.
+
+use countersign::wire::v1 as pb;
+use serde_json::json;
+use tonic::codegen::http::Method;
+
+use crate::harness::{Broker, CORE, ENTERPRISE, OWN, USERS};
+use crate::organisation::Files;
+use crate::person::{ORDERS, repair};
+
+#[tokio::test]
+async fn a_deactivation_cuts_a_live_grant_before_it_is_answered() {
+    let broker = Broker::start();
+    let (ana, ben, orders) =
+        (broker.person("ana").await, broker.person("ben").await, broker.person("orders-api").await);
+    // given a live grant
+    ana.granted(repair(), &ben).await;
+    assert_eq!(orders.verdict("ana", "db.read", ORDERS).await.0, pb::Verdict::Allow);
+    // when the identity system says that she is not active, in the words of Entra ID
+    let user = broker.patch("ana", json!([{ "op": "Replace", "path": "active", "value": "False" }])).await.is(200);
+    // then the very next check denies, and she can ask for nothing
+    assert_eq!(orders.verdict("ana", "db.read", ORDERS).await.0, pb::Verdict::Deny);
+    assert_eq!((&user["active"], &user[OWN]["logins"]), (&json!(false), &json!([])));
+    assert!(ana.request(repair()).await.is_err());
+    assert_eq!(broker.hr_events(), [("ana".to_owned(), "LEFT")]);
+    // when she is active again, then with nothing: no login, no manager, no grant
+    let user = broker.patch("ana", json!([{ "op": "replace", "value": { "active": true } }])).await.is(200);
+    assert_eq!((&user["active"], &user[OWN]["logins"]), (&json!(true), &json!([])));
+    assert_eq!(orders.verdict("ana", "db.read", ORDERS).await.0, pb::Verdict::Deny);
+    assert!(ana.request(repair()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_user_who_is_deleted_leaves_at_once_and_stays_on_record() {
+    let broker = Broker::start();
+    let (ana, ben, orders) =
+        (broker.person("ana").await, broker.person("ben").await, broker.person("orders-api").await);
+    ana.granted(repair(), &ben).await;
+    let path = format!("{USERS}/ana");
+    broker.hr(Method::DELETE, &path, None).await.is(204);
+    assert_eq!(orders.verdict("ana", "db.read", ORDERS).await.0, pb::Verdict::Deny);
+    assert_eq!(broker.get(&path).await.is(200)["active"], json!(false));
+    // once more changes nothing
+    broker.hr(Method::DELETE, &path, None).await.is(204);
+    assert_eq!(broker.hr_events(), [("ana".to_owned(), "LEFT")]);
+}
+
+#[tokio::test]
+async fn what_the_brake_holds_is_told_and_a_single_leaving_passes() {
+    // given a brake that lets one person through in 24 hours
+    let files = Files::example();
+    let policy =
+        files.policy.replace("hr_brake = { people = 50, percent = 20 }", "hr_brake = { people = 1, percent = 100 }");
+    assert_ne!(policy, files.policy);
+    let broker = Broker::with(&Files { policy, directory: files.directory });
+    let create = async |person: &str| {
+        let body = json!({ "schemas": [CORE], "userName": person });
+        broker.hr(Method::POST, USERS, Some(body)).await
+    };
+    // when a second one is created, then it waits, and the answer says where
+    create("zoe").await.is(201);
+    let reply = create("zora").await;
+    let hold = broker.running().engine().read(|state| *state.holds().keys().next().unwrap());
+    assert!(reply.is_error(409, None, "HELD: ").contains(&hold.to_string()), "{reply:?}");
+    broker.get("/scim/v2/Users/zora").await.is_error(404, None, "NOT_FOUND: ");
+    // and two that leave at once, one by one, do not wait
+    for person in ["ana", "ben"] {
+        let user = broker.patch(person, json!([{ "op": "replace", "path": "active", "value": false }])).await.is(200);
+        assert_eq!(user["active"], json!(false), "{person}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_widens_nothing_for_its_owner() {
+    let broker = Broker::start();
+    // given HR's machine, which noa owns
+    for operation in [
+        json!({ "op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": "ines" }),
+        json!({ "op": "add", "path": format!("{OWN}:logins"), "value": ["spiffe://northwind.example/person/noa.b"] }),
+    ] {
+        // when it says something of her that may give her more, then it is refused
+        broker.patch("noa", json!([operation])).await.is_error(403, None, "OWN_STANDING: ");
+    }
+    assert!(broker.hr_events().is_empty());
+}
