@@ -15,31 +15,49 @@ mod audit;
 mod bad_fields;
 #[path = "end_to_end/bad_files.rs"]
 mod bad_files;
+#[path = "end_to_end/cascades_and_dry_runs.rs"]
+mod cascades_and_dry_runs;
 #[path = "end_to_end/certificates.rs"]
 mod certificates_refused;
 mod common;
 #[path = "end_to_end/disk.rs"]
 mod disk;
+#[path = "end_to_end/getting_a_role.rs"]
+mod getting_a_role;
+#[path = "end_to_end/getting_an_account.rs"]
+mod getting_an_account;
 #[path = "end_to_end/grants.rs"]
 mod grants;
 #[path = "end_to_end/harness.rs"]
 mod harness;
+#[path = "end_to_end/hr_feed.rs"]
+mod hr_feed;
+#[path = "end_to_end/keeping_it.rs"]
+mod keeping_it;
+#[path = "end_to_end/life.rs"]
+mod life;
 #[path = "end_to_end/lists.rs"]
 mod lists;
 #[path = "end_to_end/loads.rs"]
 mod loads;
 #[path = "end_to_end/main_thread.rs"]
 mod main_thread;
+#[path = "end_to_end/moving_and_leaving.rs"]
+mod moving_and_leaving;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
 #[path = "end_to_end/person.rs"]
 mod person;
+#[path = "end_to_end/recertification.rs"]
+mod recertification;
 #[path = "end_to_end/reflection.rs"]
 mod reflection;
 #[path = "end_to_end/restart.rs"]
 mod restart;
 #[path = "end_to_end/retries.rs"]
 mod retries;
+#[path = "end_to_end/service_accounts.rs"]
+mod service_accounts;
 #[path = "end_to_end/sight.rs"]
 mod sight;
 #[path = "end_to_end/surfaces.rs"]
