@@ -3,7 +3,9 @@
 
 mod cast;
 mod ending;
+mod life;
 mod narrator;
+mod people;
 mod separation;
 mod story;
 
@@ -78,7 +80,14 @@ async fn tell(narrator: &mut Narrator<'_>, broker: &LocalBroker, texts: &Texts) 
     ending::no_and_no_longer(narrator, &cast).await?;
     separation::roles_stay_apart(narrator, &cast, texts).await?;
     separation::a_lost_role_counts_no_more(narrator, &cast, texts).await?;
-    ending::time_runs_out(narrator, &cast, &repair).await
+    ending::time_runs_out(narrator, &cast, &repair).await?;
+    narrator.say("Chapter two: the life of an account.")?;
+    life::pia_gets_an_account(narrator, &cast).await?;
+    life::a_role_is_another_request(narrator, &cast).await?;
+    life::training_lapses(narrator, &cast).await?;
+    life::pia_moves(narrator, &cast).await?;
+    life::pia_owns_a_machine(narrator, &cast).await?;
+    life::pia_leaves(narrator, &cast).await
 }
 
 fn finish(narrator: &mut Narrator<'_>, journal: &Path) -> Result<()> {

@@ -19,7 +19,11 @@ pub(super) struct Cast {
     pub(super) ben: Actor,
     pub(super) omar: Actor,
     pub(super) sam: Actor,
+    pub(super) ines: Actor,
+    pub(super) pia: Actor,
     pub(super) orders_api: Actor,
+    pub(super) hr_sync: Actor,
+    pub(super) training_feed: Actor,
 }
 
 impl Cast {
@@ -30,11 +34,15 @@ impl Cast {
             ben: Actor::connect(broker, "ben").await?,
             omar: Actor::connect(broker, "omar").await?,
             sam: Actor::connect(broker, "sam").await?,
+            ines: Actor::connect(broker, "ines").await?,
+            pia: Actor::connect(broker, "pia").await?,
             orders_api: Actor::connect(broker, "orders-api").await?,
+            hr_sync: Actor::connect(broker, "hr-sync").await?,
+            training_feed: Actor::connect(broker, "training-feed").await?,
         })
     }
 
-    /// Everybody with an account of a person.
+    /// Those whose roles the first chapter is about.
     pub(super) fn people(&self) -> [&Actor; 5] {
         [&self.ana, &self.ana_admin, &self.ben, &self.omar, &self.sam]
     }
@@ -176,6 +184,6 @@ fn header(replaces: &str) -> v1::LoadHeader {
     v1::LoadHeader { request_id: request_id(), replaces_digest, validate_only: false }
 }
 
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
