@@ -84,7 +84,7 @@ fn agree(past: &Past, t: Timestamp) {
     for account in accounts(state) {
         let usable = state.organisation().account_rests(&account.parse().unwrap(), t).is_ok();
         assert_eq!(usable, model.is_usable(&account, t), "{account} at {t}");
-        let record = &state.organisation().accounts()[account.as_str()];
+        let record = state.organisation().accounts().get(account.as_str()).unwrap();
         for role in ALL_ROLES {
             let core = may_use(state, &account, role, t);
             assert_eq!(core, model.may_use(&account, role, t), "{account} in {role} at {t}: {record:?}");

@@ -329,7 +329,7 @@ impl Past {
         else {
             return;
         };
-        let elevation = &self.state().elevations()[&id];
+        let elevation = self.state().elevations().get(&id).unwrap();
         let (digest, requester) = (elevation.review.digest(), elevation.requester.to_string());
         let Some((_, stage)) = elevation.review.open_stage() else { return };
         let by_manager = stage.by.contains(&Approver::Manager);

@@ -61,11 +61,11 @@ pub(crate) fn organisation() -> Organisation {
 }
 
 pub(crate) fn person<'a>(world: &'a World, id: &str) -> &'a Person {
-    &world.state.organisation().people()[id]
+    world.state.organisation().people().get(id).unwrap()
 }
 
 pub(crate) fn account<'a>(world: &'a World, id: &str) -> &'a Account {
-    &world.state.organisation().accounts()[id]
+    world.state.organisation().accounts().get(id).unwrap()
 }
 
 pub(crate) fn membership<'a>(world: &'a World, id: &str, role: &str) -> &'a Membership {
@@ -103,7 +103,7 @@ pub(crate) fn accept(world: &mut World, who: &str, enrolment: EnrolmentId) -> Re
 }
 
 pub(crate) fn enrolment(world: &World, id: EnrolmentId) -> &Enrolment {
-    &world.state.enrolments()[&id]
+    world.state.enrolments().get(&id).unwrap()
 }
 
 /// Asks and has everybody approve, in order.

@@ -36,14 +36,14 @@ pub(super) fn merge(state: &State, author: Option<&PersonId>, file: Directory, n
     let mut merge = Merge { state, before: &state.organisation, author, now, given: Vec::new() };
     let named: BTreeSet<AccountId> = file.accounts.keys().cloned().collect();
     let mut directory = Directory { tenants: file.tenants, ..Directory::default() };
-    for (id, person) in file.people {
-        let person = merge.person(&id, person);
-        directory.people.insert(id, person);
+    for (id, person) in &file.people {
+        let person = merge.person(id, person.clone());
+        directory.people.insert(id.clone(), person);
     }
     merge.keep_people(&mut directory);
-    for (id, account) in file.accounts {
-        let account = merge.account(&id, account);
-        directory.accounts.insert(id, account);
+    for (id, account) in &file.accounts {
+        let account = merge.account(id, account.clone());
+        directory.accounts.insert(id.clone(), account);
     }
     merge.keep_accounts(&mut directory);
     let identities = merge.one_place_each(&mut directory, &named);
