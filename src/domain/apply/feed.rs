@@ -2,7 +2,7 @@
 
 use crate::domain::event::{Event, Fact};
 use crate::domain::hr::{Feed, Hold, HrChange, StreamPlace};
-use crate::domain::ids::{AccountId, HoldId};
+use crate::domain::ids::{AccountId, HoldId, PersonId, Principal, RequestId};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 
@@ -16,6 +16,7 @@ pub(super) fn record(state: &mut State, event: &Event) {
             forget_touches(state, at);
             if matches!(fact.event.change, HrChange::Joined { .. }) {
                 state.joined_by_feed.insert(fact.event.person.clone());
+                forget_calls(state, &fact.event.person);
             }
             // What a person let through is no longer the feed's alone.
             if !fact.released {
@@ -59,6 +60,18 @@ fn forget_hold(state: &mut State, id: HoldId) {
     let Some(hold) = state.holds.remove(&id) else { return };
     for event in &hold.events {
         state.held_of.remove(&event.person, &id);
+    }
+}
+
+/// What somebody without an account called for is of the life that is over: no answer to whoever begins one.
+fn forget_calls(state: &mut State, person: &PersonId) {
+    let principal = Principal::Person(person.clone());
+    let first = (principal.clone(), RequestId::from(uuid::Uuid::nil()));
+    let calls = state.requests.range(first..).take_while(|((of, _), _)| *of == principal);
+    let calls: Vec<(Timestamp, RequestId)> = calls.map(|((_, id), bound)| (bound.at, *id)).collect();
+    for (at, id) in calls {
+        state.requests.remove(&(principal.clone(), id));
+        state.requests_by_age.remove(&(at, principal.clone(), id));
     }
 }
 
