@@ -164,6 +164,9 @@ pub struct Hold {
     pub held_at: Timestamp,
     /// The account that sent it.
     pub sender: AccountId,
+    /// The person behind that account when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<PersonId>,
     /// The stream, if it came in one.
     pub stream: Option<StreamName>,
     /// From a whole-file import: the next import of the stream takes its place.

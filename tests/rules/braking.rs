@@ -297,3 +297,20 @@ fn a_hold_of_any_size_is_told_in_rows_that_the_journal_takes() {
     let file: ImportedPerson = people[&id("new7")].clone();
     assert_eq!(person(&world, "new7").login, file.login);
 }
+
+#[test]
+fn who_stands_in_for_missing_managers_lets_through_nobody_without_one_who_came_by_the_own_machine() {
+    // given noa of the people office, who owns the machine of HR and may release
+    let mut world = crate::living::world();
+    crate::living::hr(&mut world, vec![crate::living::joins("zoe", None)]).unwrap();
+    let waiting = hold(&world);
+    assert_eq!(held(&waiting), ["JOINED zoe"]);
+    // when the machine is somebody else's by then, then it was still hers
+    assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
+    world.load(|all| all.accounts.get_mut("hr-sync").unwrap().owner = Some("odo".into())).unwrap();
+    assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
+    // she may throw it away, and what is no matter of hers she lets through
+    decide(&mut world, "noa", &waiting, false).unwrap();
+    crate::living::hr(&mut world, vec![crate::living::joins("zoe", None)]).unwrap();
+    assert!(employed(&world, "zoe"));
+}

@@ -182,6 +182,30 @@ fn nobody_sends_what_widens_the_own_standing_or_that_of_the_machines_owner() {
 }
 
 #[test]
+fn what_would_make_the_author_answer_for_others_waits_and_the_stream_goes_on() {
+    let mut world = world(9);
+    let at = world.at;
+    // when the machine of hana's puts people under her, now or later
+    let later = at.plus(span("5d"));
+    let events = vec![
+        joined("nia", "hana"),
+        transferred("ana", "hana", at),
+        transferred("dan", "hana", later),
+        joined("pim", "ines"),
+    ];
+    send(&mut world, 1, events).unwrap();
+    // then that waits, and what comes after it of the same person, while all others go on
+    send(&mut world, 5, vec![left("nia", later), transferred("ben", "omar", at)]).unwrap();
+    let waiting: Vec<_> = world.state.holds().values().flat_map(crate::hr::held).collect();
+    assert_eq!(waiting, ["JOINED nia", "TRANSFERRED ana", "TRANSFERRED dan", "LEFT nia"]);
+    assert!(employed(&world, "pim") && !employed(&world, "nia") && person(&world, "dan").moves.is_none());
+    assert_eq!(manager(&world, "ana"), Some("ines".to_owned()));
+    // an urgent leaving waits for nothing
+    send(&mut world, 7, vec![urgent("ana", at)]).unwrap();
+    assert!(!employed(&world, "ana"));
+}
+
+#[test]
 fn a_manager_who_is_nobody_is_refused_at_joining_and_left_out_at_a_transfer() {
     let mut world = world(9);
     assert_refused(tell(&mut world, vec![joined("nia", "nobody")]), Reason::PersonUnknown);

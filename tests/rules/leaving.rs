@@ -153,7 +153,7 @@ fn an_address_that_somebody_else_gets_carries_nothing_over() {
     assert!(!account(&world, "ana").identities.contains(identity("ana").as_str()));
     // a machine's is never given away
     let login = [identity("bot").parse().unwrap()].into();
-    let machine = event("berta", HrChange::Joined { login, manager: None });
+    let machine = event("berta", HrChange::Joined { login, manager: Some("ines".parse().unwrap()) });
     assert_refused(hr(&mut world, vec![machine]), Reason::IdentityTaken);
 }
 
