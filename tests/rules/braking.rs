@@ -299,18 +299,19 @@ fn a_hold_of_any_size_is_told_in_rows_that_the_journal_takes() {
 }
 
 #[test]
-fn who_stands_in_for_missing_managers_lets_through_nobody_without_one_who_came_by_the_own_machine() {
-    // given noa of the people office, who owns the machine of HR and may release
+fn whose_machine_it_was_does_not_let_through_what_makes_him_the_manager() {
+    // given noa, who owns the machine of HR and may release, and zoe, who joins under her
     let mut world = crate::living::world();
-    crate::living::hr(&mut world, vec![crate::living::joins("zoe", None)]).unwrap();
+    let joins = || vec![crate::living::joins("zoe", Some("noa"))];
+    crate::living::hr(&mut world, joins()).unwrap();
     let waiting = hold(&world);
     assert_eq!(held(&waiting), ["JOINED zoe"]);
     // when the machine is somebody else's by then, then it was still hers
     assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
     world.load(|all| all.accounts.get_mut("hr-sync").unwrap().owner = Some("odo".into())).unwrap();
     assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
-    // she may throw it away, and what is no matter of hers she lets through
+    // she may throw it away; and what the machine of somebody else says is not her word
     decide(&mut world, "noa", &waiting, false).unwrap();
-    crate::living::hr(&mut world, vec![crate::living::joins("zoe", None)]).unwrap();
-    assert!(employed(&world, "zoe"));
+    crate::living::hr(&mut world, joins()).unwrap();
+    assert_eq!(manager(&world, "zoe"), Some("noa".to_owned()));
 }

@@ -21,27 +21,20 @@ pub(super) struct Sorted {
     pub(super) dropped: BTreeSet<PersonId>,
 }
 
-/// Whether an event would widen what a person may do: of himself anything but a leaving; of others, that he answers for them
-/// as their manager, or in a manager's place where one who joins has none (DESIGN 7).
+/// Whether an event would widen what a person may do (DESIGN 7): of himself anything but a leaving; of others, that he
+/// becomes their manager. Who stands in where there is none is the policy's word, whoever joins without one.
 pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
     if event.person == *author {
         return !event.change.is_leaving();
     }
     match &event.change {
         HrChange::Joined { manager: Some(manager), .. } => manager == author,
-        HrChange::Joined { manager: None, .. } => stands_in(organisation, author),
         HrChange::Transferred { manager: Some(manager), at } if manager == author => {
             let person = organisation.people.get(&event.person);
             person.and_then(|person| person.manager_at(now.latest.max(*at))) != Some(author)
         }
-        HrChange::Transferred { .. } | HrChange::Renamed { .. } | HrChange::Left { .. } | HrChange::Stays => false,
+        _ => false,
     }
-}
-
-/// Whether an account of the person is in a role that policy names in a manager's place.
-fn stands_in(organisation: &Organisation, person: &PersonId) -> bool {
-    let instead = &organisation.policy.baseline.manager_missing;
-    organisation.accounts_of(person).any(|(_, account)| instead.iter().any(|role| account.roles.contains_key(role)))
 }
 
 /// Sorts a command's events. `author`: whose own standing they may not widen; what would waits as well.
