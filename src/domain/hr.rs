@@ -152,6 +152,8 @@ pub struct Feed {
     pub last_number: u64,
     /// When it was last heard of: silence counts from here.
     pub heard_at: Timestamp,
+    /// Whole files come in it. One stream alone says who is here at all.
+    pub whole_files: bool,
 }
 
 /// What the brake holds until a person with `feed.release` lets it through or throws it away.

@@ -348,6 +348,29 @@ fn a_retired_stream_is_waited_for_no_more() {
 }
 
 #[test]
+fn what_a_retired_stream_said_is_old_whoever_says_it_again() {
+    // given a stream in which nia joined and left, retired by a person
+    let mut world = world(9);
+    let at = world.at;
+    let events = || vec![joined("nia", "ines"), left("nia", at)];
+    send(&mut world, 1, events()).unwrap();
+    world.send("rela", Command::RetireStream { stream: "hr".parse().unwrap(), reason: "quiet".into() }).unwrap();
+    // when its numbers come again, from its sender or another, then nobody is here by them
+    for who in ["hr", "hr-two"] {
+        let command = Command::ApplyHrEvents { place: Some(place("hr", 1)), events: vec![joined("nia", "ines")] };
+        world.send(who, command).unwrap();
+        assert!(!employed(&world, "nia") && world.state.feeds().is_empty(), "{who}");
+    }
+    let people = crate::hr::file(&world);
+    assert_refused(crate::hr::import(&mut world, 2, &people), Reason::FeedOld);
+    // and it goes on where it was, with whoever sends it from now on
+    let command = Command::ApplyHrEvents { place: Some(place("hr", 3)), events: vec![joined("nia", "ines")] };
+    world.send("hr-two", command).unwrap();
+    assert!(employed(&world, "nia"));
+    assert_refused(send(&mut world, 4, vec![left("nia", at)]), Reason::FeedOfAnother);
+}
+
+#[test]
 fn a_leaving_by_the_feed_takes_everything_along_in_one_batch() {
     // given a grant of ana's, a request of hers, and one that ben approved once
     let mut world = world(9);

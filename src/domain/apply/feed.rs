@@ -23,22 +23,31 @@ pub(super) fn record(state: &mut State, event: &Event) {
                 state.hr_touches.insert((at, fact.event.person.clone(), fact.event.change.part()));
             }
         }
-        Fact::HrFeedHeard(fact) => hear(state, &fact.place, &fact.sender, at),
-        Fact::HrImported(fact) => hear(state, &fact.place, &fact.sender, at),
+        Fact::HrFeedHeard(fact) => hear(state, (&fact.place, &fact.sender), false, at),
+        Fact::HrImported(fact) => hear(state, (&fact.place, &fact.sender), true, at),
         Fact::HrHeld(hold) => put_hold(state, hold),
         Fact::HrHoldDecided(fact) => forget_hold(state, fact.hold),
         Fact::HrStreamRetired(fact) => {
-            state.feeds.remove(&fact.stream);
+            if let Some(feed) = state.feeds.remove(&fact.stream) {
+                state.retired_feeds.insert(fact.stream.clone(), feed.last_number);
+            }
         }
         _ => {}
     }
 }
 
 /// A stream that only repeats what is older than the last number is not heard: what is stale goes silent (THREATS B4).
-fn hear(state: &mut State, place: &StreamPlace, sender: &AccountId, at: Timestamp) {
-    let last = state.feeds.get(&place.stream).map_or(0, |feed| feed.last_number);
-    if place.number >= last {
-        let feed = Feed { sender: sender.clone(), last_number: place.number, heard_at: at };
+fn hear(state: &mut State, (place, sender): (&StreamPlace, &AccountId), whole_file: bool, at: Timestamp) {
+    let present = state.feeds.get(&place.stream);
+    let is_news = match (present, state.retired_feeds.get(&place.stream)) {
+        (Some(feed), _) => place.number >= feed.last_number,
+        // One that was retired is expected again once it says something new.
+        (None, Some(last)) => place.number > *last,
+        (None, None) => true,
+    };
+    if is_news {
+        let whole_files = whole_file || present.is_some_and(|feed| feed.whole_files);
+        let feed = Feed { sender: sender.clone(), last_number: place.number, heard_at: at, whole_files };
         state.feeds.insert(place.stream.clone(), feed);
     }
 }
