@@ -44,6 +44,8 @@ pub struct State {
     pub(super) rounds: Map<RoundId, Round>,
     pub(super) last_grants: Map<(AccountId, RoleName), LastGrant>,
     pub(super) feeds: Map<StreamName, Feed>,
+    /// The last number of each stream that was retired: none of them comes again.
+    pub(super) retired_feeds: Map<StreamName, u64>,
     pub(super) holds: Map<HoldId, Hold>,
     /// By the person whom a held event is about.
     pub(super) held_of: Index<PersonId, HoldId>,

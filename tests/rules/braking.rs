@@ -297,3 +297,21 @@ fn a_hold_of_any_size_is_told_in_rows_that_the_journal_takes() {
     let file: ImportedPerson = people[&id("new7")].clone();
     assert_eq!(person(&world, "new7").login, file.login);
 }
+
+#[test]
+fn whose_machine_it_was_does_not_let_through_what_makes_him_the_manager() {
+    // given noa, who owns the machine of HR and may release, and zoe, who joins under her
+    let mut world = crate::living::world();
+    let joins = || vec![crate::living::joins("zoe", Some("noa"))];
+    crate::living::hr(&mut world, joins()).unwrap();
+    let waiting = hold(&world);
+    assert_eq!(held(&waiting), ["JOINED zoe"]);
+    // when the machine is somebody else's by then, then it was still hers
+    assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
+    world.load(|all| all.accounts.get_mut("hr-sync").unwrap().owner = Some("odo".into())).unwrap();
+    assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
+    // she may throw it away; and what the machine of somebody else says is not her word
+    decide(&mut world, "noa", &waiting, false).unwrap();
+    crate::living::hr(&mut world, joins()).unwrap();
+    assert_eq!(manager(&world, "zoe"), Some("noa".to_owned()));
+}

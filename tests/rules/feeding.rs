@@ -182,6 +182,30 @@ fn nobody_sends_what_widens_the_own_standing_or_that_of_the_machines_owner() {
 }
 
 #[test]
+fn what_would_make_the_author_answer_for_others_waits_and_the_stream_goes_on() {
+    let mut world = world(9);
+    let at = world.at;
+    // when the machine of hana's puts people under her, now or later
+    let later = at.plus(span("5d"));
+    let events = vec![
+        joined("nia", "hana"),
+        transferred("ana", "hana", at),
+        transferred("dan", "hana", later),
+        joined("pim", "ines"),
+    ];
+    send(&mut world, 1, events).unwrap();
+    // then that waits, and what comes after it of the same person, while all others go on
+    send(&mut world, 5, vec![left("nia", later), transferred("ben", "omar", at)]).unwrap();
+    let waiting: Vec<_> = world.state.holds().values().flat_map(crate::hr::held).collect();
+    assert_eq!(waiting, ["JOINED nia", "TRANSFERRED ana", "TRANSFERRED dan", "LEFT nia"]);
+    assert!(employed(&world, "pim") && !employed(&world, "nia") && person(&world, "dan").moves.is_none());
+    assert_eq!(manager(&world, "ana"), Some("ines".to_owned()));
+    // an urgent leaving waits for nothing
+    send(&mut world, 7, vec![urgent("ana", at)]).unwrap();
+    assert!(!employed(&world, "ana"));
+}
+
+#[test]
 fn a_manager_who_is_nobody_is_refused_at_joining_and_left_out_at_a_transfer() {
     let mut world = world(9);
     assert_refused(tell(&mut world, vec![joined("nia", "nobody")]), Reason::PersonUnknown);
@@ -321,6 +345,29 @@ fn a_retired_stream_is_waited_for_no_more() {
     // then requests go on, and there is nothing left to retire
     Ask::repair().by("ana", &mut world).unwrap();
     assert_refused(world.send("rela", command()), Reason::NotFound);
+}
+
+#[test]
+fn what_a_retired_stream_said_is_old_whoever_says_it_again() {
+    // given a stream in which nia joined and left, retired by a person
+    let mut world = world(9);
+    let at = world.at;
+    let events = || vec![joined("nia", "ines"), left("nia", at)];
+    send(&mut world, 1, events()).unwrap();
+    world.send("rela", Command::RetireStream { stream: "hr".parse().unwrap(), reason: "quiet".into() }).unwrap();
+    // when its numbers come again, from its sender or another, then nobody is here by them
+    for who in ["hr", "hr-two"] {
+        let command = Command::ApplyHrEvents { place: Some(place("hr", 1)), events: vec![joined("nia", "ines")] };
+        world.send(who, command).unwrap();
+        assert!(!employed(&world, "nia") && world.state.feeds().is_empty(), "{who}");
+    }
+    let people = crate::hr::file(&world);
+    assert_refused(crate::hr::import(&mut world, 2, &people), Reason::FeedOld);
+    // and it goes on where it was, with whoever sends it from now on
+    let command = Command::ApplyHrEvents { place: Some(place("hr", 3)), events: vec![joined("nia", "ines")] };
+    world.send("hr-two", command).unwrap();
+    assert!(employed(&world, "nia"));
+    assert_refused(send(&mut world, 4, vec![left("nia", at)]), Reason::FeedOfAnother);
 }
 
 #[test]
