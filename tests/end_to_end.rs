@@ -22,6 +22,10 @@ mod certificates_refused;
 mod common;
 #[path = "end_to_end/disk.rs"]
 mod disk;
+#[path = "end_to_end/enrolment_watches.rs"]
+mod enrolment_watches;
+#[path = "end_to_end/every_field.rs"]
+mod every_field;
 #[path = "end_to_end/getting_a_role.rs"]
 mod getting_a_role;
 #[path = "end_to_end/getting_an_account.rs"]

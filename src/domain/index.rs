@@ -69,6 +69,11 @@ impl<K: Ord, V> Map<K, V> {
         self.0.range::<_, K>((key.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)).map(parts)
     }
 
+    /// In the order of the keys, one and those after it.
+    pub fn starting_at(&self, key: &K) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        self.0.range::<_, K>((Bound::Included(key), Bound::Unbounded)).map(parts)
+    }
+
     /// In the order of the keys, those before one, or all.
     pub fn before(&self, key: Option<&K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.0.range::<_, K>((Bound::Unbounded, key.map_or(Bound::Unbounded, Bound::Excluded))).map(parts)

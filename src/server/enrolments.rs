@@ -244,6 +244,12 @@ impl Teller for Steps {
     type Told = pb::EnrolmentEvent;
     type Message = pb::WatchEnrolmentsResponse;
 
+    /// Open to whoever may ask for an enrolment: a person without an account, and a disabled account. Of such a one
+    /// `may_see` shows what they are behind themselves, and nothing else.
+    fn is_open(&self, _state: &State, _viewer: &Viewer, _now: Now) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal> {
         let Some(id) = enrolment_of(&event.fact) else { return Ok(Step::Skip) };
         let it = state.enrolments().get(&id).ok_or_else(|| resync(event.sequence))?;

@@ -2,16 +2,14 @@
 
 use countersign::domain::refusal::Reason;
 
-use crate::living::{
-    a_role, accept, account, enrol, enrolled, enrolment, granted_for, hr, joins, keep, leaves, leaves_at_once,
-    membership, moves, noon, person, world,
-};
+use crate::living::{account, granted_for, hr, joins, leaves, leaves_at_once, membership, moves, noon, person, world};
+use crate::world::enrolments::{a_role, keep};
 use crate::world::{Ask, World, assert_refused, kinds, span};
 
 #[test]
 fn a_transfer_ends_memberships_with_the_grace_or_sooner_if_they_would_have() {
     let mut world = world();
-    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
+    world.enrolled("ana", a_role("reader"), &["ines"]);
     hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
     assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
     let grace = Some(noon().plus(span("14d")));
@@ -37,14 +35,14 @@ fn a_transfer_cuts_grants_that_would_outlast_the_grace() {
 #[test]
 fn keeping_a_role_is_the_new_managers_to_approve() {
     let mut world = world();
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NothingToKeep);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NothingToKeep);
     hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
-    let id = enrol(&mut world, "ana", keep("engineer")).unwrap();
-    assert_refused(accept(&mut world, "ines", id), Reason::NotFound);
-    accept(&mut world, "odo", id).unwrap();
+    let id = world.enrol("ana", keep("engineer")).unwrap();
+    assert_refused(world.approve_enrolment("ines", id), Reason::NotFound);
+    world.approve_enrolment("odo", id).unwrap();
     // then it has the end that it had before, and no later one
     assert_eq!(membership(&world, "ana", "engineer").until, Some(noon().plus(span("180d"))));
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NothingToKeep);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NothingToKeep);
 }
 
 #[test]
@@ -55,11 +53,11 @@ fn a_transfer_to_come_takes_effect_at_its_time_with_no_timer_running() {
     assert_eq!(person(&world, "ana").manager_at(world.now().latest).unwrap().as_str(), "ines");
     // the end of what is held comes forward already
     assert_eq!(membership(&world, "ana", "engineer").until, Some(at.plus(span("14d"))));
-    let id = enrol(&mut world, "ana", a_role("reader")).unwrap();
+    let id = world.enrol("ana", a_role("reader")).unwrap();
     world.pass("10d");
     assert_eq!(person(&world, "ana").manager_at(world.now().latest).unwrap().as_str(), "odo");
     // the old manager decides no more, whatever has been recorded
-    assert!(accept(&mut world, "ines", id).is_err());
+    assert!(world.approve_enrolment("ines", id).is_err());
     world.tick();
     assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
     assert!(person(&world, "ana").moves.is_none());
@@ -70,27 +68,27 @@ fn a_transfer_to_somebody_unknown_takes_effect_without_a_manager_and_nothing_can
     let mut world = world();
     hr(&mut world, vec![moves("ana", Some("whoever"), noon())]).unwrap();
     assert_eq!((person(&world, "ana").manager.clone(), person(&world, "ana").awaits_manager), (None, true));
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
     // nor by the side door: the people office stands in for nobody who awaits a manager
     let later = countersign::domain::command::EnrolmentAsk::Role {
         account: None,
         role: "engineer".parse().unwrap(),
         until: Some(noon().plus(span("90d"))),
     };
-    assert_refused(enrol(&mut world, "ana", later), Reason::NoApprover);
+    assert_refused(world.enrol("ana", later), Reason::NoApprover);
     // until one is known
     hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
     assert!(!person(&world, "ana").awaits_manager);
-    enrolled(&mut world, "ana", keep("engineer"), &["odo"]);
+    world.enrolled("ana", keep("engineer"), &["odo"]);
 }
 
 #[test]
 fn what_waited_for_the_old_manager_is_cancelled() {
     let mut world = world();
-    let place = enrol(&mut world, "ana", a_role("reader")).unwrap();
+    let place = world.enrol("ana", a_role("reader")).unwrap();
     let managed = Ask::managed().by("ana", &mut world).unwrap();
     hr(&mut world, vec![moves("ana", Some("rex"), noon())]).unwrap();
-    assert_eq!(enrolment(&world, place).phase.name(), "CANCELLED");
+    assert_eq!(world.enrolment(place).phase.name(), "CANCELLED");
     // an elevation goes on, and the old manager's approval no longer counts
     assert_eq!(world.phase(managed), "PENDING");
     assert_refused(world.approve("ines", managed), Reason::NotFound);
@@ -170,10 +168,10 @@ fn an_announced_transfer_to_somebody_gone_by_then_leaves_nobody_in_place() {
         .unwrap();
     world.pass("5d");
     // by comparison, before any timer: neither manager decides, and nobody stands in
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
     world.tick();
     assert_eq!((person(&world, "ana").manager.clone(), person(&world, "ana").awaits_manager), (None, true));
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
 }
 
 #[test]
@@ -187,7 +185,7 @@ fn a_second_transfer_cuts_further_and_what_can_be_kept_stays_what_it_was() {
     // then the first grace goes on, and no move lengthens it
     assert_eq!(membership(&world, "ana", "engineer").until, Some(noon().plus(span("14d"))));
     assert_eq!(membership(&world, "ana", "engineer").cut.unwrap().until, whole);
-    enrolled(&mut world, "ana", keep("engineer"), &["rex"]);
+    world.enrolled("ana", keep("engineer"), &["rex"]);
     assert_eq!(membership(&world, "ana", "engineer").until, whole);
 }
 
@@ -242,7 +240,7 @@ fn who_joins_after_the_instant_of_a_transfer_does_not_become_the_manager_with_no
     for who in ["ana", "dan"] {
         assert_eq!(manager_of(&world, who), None, "{who}");
         assert!(person(&world, who).awaits_manager);
-        assert_refused(enrol(&mut world, who, keep("engineer")), Reason::NoApprover);
+        assert_refused(world.enrol(who, keep("engineer")), Reason::NoApprover);
     }
     let now = world.now().stamp;
     hr(&mut world, vec![moves("ana", Some("zoe"), now)]).unwrap();
@@ -273,7 +271,7 @@ fn who_left_and_comes_back_is_not_the_manager_whom_an_earlier_transfer_names() {
     // then at its time there is nobody, before and after any timer
     world.pass("4d");
     assert_eq!(manager_of(&world, "ana"), None);
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
     world.tick();
     assert_eq!((manager_of(&world, "ana"), person(&world, "ana").awaits_manager), (None, true));
 }
@@ -333,7 +331,7 @@ fn a_transfer_to_the_present_manager_who_has_left_by_then_leaves_nobody_in_place
     hr(&mut world, vec![leaves("ines", day(3)), moves("ana", Some("ines"), day(5))]).unwrap();
     assert_eq!(membership(&world, "ana", "engineer").until, Some(day(19)));
     world.pass("5d");
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NoApprover);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
     // nor does anybody stand in where she waits for a manager
-    assert_refused(enrol(&mut world, "ana", a_role("reader")), Reason::NoApprover);
+    assert_refused(world.enrol("ana", a_role("reader")), Reason::NoApprover);
 }

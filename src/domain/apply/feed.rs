@@ -76,7 +76,7 @@ fn forget_hold(state: &mut State, id: HoldId) {
 fn forget_calls(state: &mut State, person: &PersonId) {
     let principal = Principal::Person(person.clone());
     let first = (principal.clone(), RequestId::from(uuid::Uuid::nil()));
-    let calls = state.requests.range(first..).take_while(|((of, _), _)| *of == principal);
+    let calls = state.requests.starting_at(&first).take_while(|((of, _), _)| *of == principal);
     let calls: Vec<(Timestamp, RequestId)> = calls.map(|((_, id), bound)| (bound.at, *id)).collect();
     for (at, id) in calls {
         state.requests.remove(&(principal.clone(), id));
