@@ -36,6 +36,8 @@ mod hr_feed;
 mod keeping_it;
 #[path = "end_to_end/life.rs"]
 mod life;
+#[path = "end_to_end/life_by_hand.rs"]
+mod life_by_hand;
 #[path = "end_to_end/lists.rs"]
 mod lists;
 #[path = "end_to_end/loads.rs"]
