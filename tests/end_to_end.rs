@@ -22,6 +22,8 @@ mod certificates_refused;
 mod common;
 #[path = "end_to_end/disk.rs"]
 mod disk;
+#[path = "end_to_end/earlier.rs"]
+mod earlier;
 #[path = "end_to_end/getting_a_role.rs"]
 mod getting_a_role;
 #[path = "end_to_end/getting_an_account.rs"]
@@ -32,6 +34,8 @@ mod grants;
 mod harness;
 #[path = "end_to_end/hr_feed.rs"]
 mod hr_feed;
+#[path = "end_to_end/hr_silence.rs"]
+mod hr_silence;
 #[path = "end_to_end/keeping_it.rs"]
 mod keeping_it;
 #[path = "end_to_end/life.rs"]
