@@ -34,6 +34,8 @@ mod grants;
 mod harness;
 #[path = "end_to_end/hr_feed.rs"]
 mod hr_feed;
+#[path = "end_to_end/hr_import_killed.rs"]
+mod hr_import_killed;
 #[path = "end_to_end/hr_silence.rs"]
 mod hr_silence;
 #[path = "end_to_end/keeping_it.rs"]
