@@ -12,12 +12,12 @@ use crate::life::{DAY, joined, left, left_urgently, moved, place, refused};
 use crate::organisation::identity;
 use crate::person::{Person, call_id};
 
-fn header(number: u64, format: pb::PeopleFormat, validate_only: bool) -> pb::ImportHeader {
+pub fn header(number: u64, format: pb::PeopleFormat, validate_only: bool) -> pb::ImportHeader {
     let (place, format) = (place("people", number), format.into());
     pb::ImportHeader { request_id: call_id(), place, format, validate_only }
 }
 
-async fn import(person: &Person, header: pb::ImportHeader, text: &str) -> Result<pb::ImportPeopleResponse, Status> {
+pub async fn import(person: &Person, header: pb::ImportHeader, text: &str) -> Result<pb::ImportPeopleResponse, Status> {
     let chunks = text.as_bytes().chunks(30_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
     send(person, [Piece::Header(header)].into_iter().chain(chunks).collect()).await
 }
@@ -29,7 +29,7 @@ async fn send(person: &Person, pieces: Vec<Piece>) -> Result<pb::ImportPeopleRes
 }
 
 /// Everybody whom the directory has, as a file of HR has them: person, manager, login.
-fn everybody() -> Vec<(String, String, String)> {
+pub fn everybody() -> Vec<(String, String, String)> {
     let person = |id: &str, manager: &str| (id.to_owned(), manager.to_owned(), identity(id));
     let mut people = vec![
         person("ana", "ines"),
@@ -44,7 +44,7 @@ fn everybody() -> Vec<(String, String, String)> {
     people
 }
 
-fn json_lines(people: &[(String, String, String)]) -> String {
+pub fn json_lines(people: &[(String, String, String)]) -> String {
     let line = |(id, manager, login): &(String, String, String)| {
         let manager = if manager.is_empty() { String::new() } else { format!(",\"manager\":\"{manager}\"") };
         format!("{{\"person\":\"{id}\"{manager},\"login\":[\"{login}\"]}}\n")

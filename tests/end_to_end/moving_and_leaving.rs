@@ -75,6 +75,34 @@ async fn a_transfer_cuts_grants_to_it_and_to_somebody_unknown_nothing_can_be_kep
 }
 
 #[tokio::test]
+async fn an_announced_transfer_cuts_at_once_and_takes_effect_at_its_instant_without_anybodys_call() {
+    let broker = Broker::new();
+    let (dev, ben) = broker.hired_engineer("dev", "ben").await;
+    let (sam, hr) = (broker.person("sam").await, broker.person("hr-sync").await);
+    let at = (now_millis() / 1_000) * 1_000 + 4_000;
+    // when HR announces it, then what is held ends with the grace after that instant, and ben is the manager till then
+    hr.tell(vec![moved("dev", "sam", Some(at))]).await.unwrap();
+    assert_eq!(millis(membership(&dev.account().await, "db-engineer").end_time.as_ref()), at + 14 * DAY);
+    assert_eq!(dev.whoami().await.person.unwrap().manager, "ben");
+    let asked = dev.ask(role("auditor")).await.unwrap();
+    // when its instant comes, then what waited for ben is cancelled, and sam decides
+    eventually("the transfer takes effect", async || {
+        (dev.whoami().await.person.unwrap().manager == "sam").then_some(())
+    })
+    .await;
+    assert!(now_millis() >= at);
+    let cancelled = eventually("what waited is cancelled", async || {
+        Some(dev.enrolment(&asked.id).await.unwrap()).filter(|it| it.state() == pb::EnrolmentState::Cancelled)
+    })
+    .await;
+    assert_eq!(cancelled.closing.unwrap().cause, "MANAGER_CHANGED");
+    let keeps = dev.ask(keep("db-engineer")).await.unwrap();
+    refused(ben.approve_enrolment(&keeps.id).await, "NOT_FOUND");
+    sam.approve_enrolment(&keeps.id).await.unwrap();
+    assert!(millis(membership(&dev.account().await, "db-engineer").end_time.as_ref()) > at + 15 * DAY);
+}
+
+#[tokio::test]
 async fn the_last_day_cuts_what_is_held_and_ends_everything_at_its_instant() {
     let broker = Broker::new();
     let (dev, ben) = broker.hired_engineer("dev", "ben").await;
