@@ -56,9 +56,11 @@ fn put_account(state: &mut State, id: &AccountId, account: &Account, at: Timesta
 
 /// What lies behind is due no more, unless it was due and nobody has recorded it: another change does not hide it.
 fn put_dues(state: &mut State, before: Option<Vec<(Timestamp, Due)>>, after: Vec<(Timestamp, Due)>, at: Timestamp) {
-    let before = before.into_iter().flatten();
-    let unrecorded: BTreeSet<_> = before.filter(|due| state.due.remove(due).is_some()).collect();
-    state.due.extend(after.into_iter().filter(|due| due.0 > at || unrecorded.contains(due)));
+    let before = before.unwrap_or_default();
+    for gone in before.iter().filter(|due| !after.contains(due)) {
+        state.due.remove(gone);
+    }
+    state.due.extend(after.into_iter().filter(|due| due.0 > at && !before.contains(due)));
 }
 
 /// After a change of policy every lapse is another: the index is made anew. What held until then and has lapsed by the new
