@@ -192,7 +192,7 @@ fn what_a_manager_gives_before_an_announced_transfer_ends_with_its_grace() {
     let mut world = world();
     let moves = at(NOON).plus(span("10d"));
     touch(&mut world, "ana", |ana| {
-        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None })
+        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None });
     });
     world.enrolled("ana", a_role("keeper"), &["ines"]);
     // then the membership ends with the grace, by comparison, and what it would have had can be kept later
@@ -217,7 +217,7 @@ fn a_transfer_cuts_what_is_held_and_only_the_new_manager_keeps_it() {
     let mut world = world();
     let moves = at(NOON).plus(span("1h"));
     touch(&mut world, "ana", |ana| {
-        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None })
+        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None });
     });
     world.pass_and_tick("1h");
     let grace = moves.plus(span("14d"));
