@@ -248,3 +248,21 @@ fn a_pending_request_for_a_role_is_no_way_around_a_restoration() {
     assert_refused(enrol(&mut world, "ana-lab", a_role("reader")), Reason::AccountDisabled);
     assert_refused(enrol(&mut world, "ana", take_over("bot")), Reason::AccountDisabled);
 }
+
+#[test]
+fn the_first_and_the_last_instant_there_are_move_no_end() {
+    use countersign::domain::time::Timestamp;
+    let mut world = world();
+    let whole = membership(&world, "ana", "engineer").until;
+    hr(&mut world, vec![moves("ana", Some("odo"), Timestamp::MAX), leaves("ana", Timestamp::MAX)]).unwrap();
+    assert_eq!(membership(&world, "ana", "engineer").until, whole);
+    let id = granted_for(&mut world, "1h");
+    world.pass_and_tick("2h");
+    assert_eq!((world.grant_phase(id), person(&world, "ana").employment), ("ENDED", Default::default()));
+    // one from long ago has had its grace
+    let first = Timestamp::from_millis(1).unwrap();
+    hr(&mut world, vec![moves("dan", Some("odo"), first), leaves("ben", first)]).unwrap();
+    assert_refused(Ask::repair().by("dan", &mut world), Reason::NotInRole);
+    assert_refused(Ask::repair().by("ben", &mut world), Reason::AccountDisabled);
+    assert_refused(enrol(&mut world, "dan", keep("engineer")), Reason::NothingToKeep);
+}
