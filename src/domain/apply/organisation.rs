@@ -49,7 +49,12 @@ fn put_person(state: &mut State, id: &PersonId, person: &Person, at: Timestamp) 
 }
 
 fn put_account(state: &mut State, id: &AccountId, account: &Account, at: Timestamp) {
-    let before = state.organisation.accounts.get(id).map(|old| dues_of_account(id, old));
+    let old = state.organisation.accounts.get(id);
+    let changes_hands = account.is_machine() && old.is_some_and(|old| old.person() != account.person());
+    let before = old.map(|old| dues_of_account(id, old));
+    if changes_hands {
+        state.put_behind(id, account.person());
+    }
     state.organisation.put_account(id.clone(), account.clone());
     put_dues(state, before, dues_of_account(id, account), at);
 }
