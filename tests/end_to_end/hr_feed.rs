@@ -29,7 +29,7 @@ async fn send(person: &Person, pieces: Vec<Piece>) -> Result<pb::ImportPeopleRes
 }
 
 /// Everybody whom the directory has, as a file of HR has them: person, manager, login.
-fn everybody() -> Vec<(String, String, String)> {
+pub fn everybody() -> Vec<(String, String, String)> {
     let person = |id: &str, manager: &str| (id.to_owned(), manager.to_owned(), identity(id));
     let mut people = vec![
         person("ana", "ines"),
@@ -44,7 +44,7 @@ fn everybody() -> Vec<(String, String, String)> {
     people
 }
 
-fn json_lines(people: &[(String, String, String)]) -> String {
+pub fn json_lines(people: &[(String, String, String)]) -> String {
     let line = |(id, manager, login): &(String, String, String)| {
         let manager = if manager.is_empty() { String::new() } else { format!(",\"manager\":\"{manager}\"") };
         format!("{{\"person\":\"{id}\"{manager},\"login\":[\"{login}\"]}}\n")
@@ -52,7 +52,7 @@ fn json_lines(people: &[(String, String, String)]) -> String {
     people.iter().map(line).collect()
 }
 
-fn csv(people: &[(String, String, String)]) -> String {
+pub fn csv(people: &[(String, String, String)]) -> String {
     let lines: String = people.iter().map(|(id, manager, login)| format!("{id},{manager},{login},\n")).collect();
     format!("person,manager,login,last_day\n{lines}")
 }
