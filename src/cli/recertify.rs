@@ -177,7 +177,7 @@ async fn end(session: &mut Session<'_>, arguments: EndArguments) -> Ran {
     let round = get(session, arguments.round).await?;
     if !round.items.iter().any(|item| item.account == arguments.account) {
         let text = format!("`{}` is not in round {} that you may see", arguments.account, ending(&round.id));
-        return Err(Failure::Usage(text));
+        return Err(Failure::NotFound(text));
     }
     let (account, role) = (arguments.account, round.role);
     let arguments = EndMembershipArguments { account, role, reason: arguments.reason, change: arguments.change };

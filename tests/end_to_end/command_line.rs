@@ -204,3 +204,65 @@ async fn what_gives_is_told_before_as_well() {
     let words = ["hr", "discard", end(&hold.id), "--digest", &digest, "--reason", "half a file"];
     says(&tried_and_done(&broker, "noa", &words).await, &[&["takes away", "nothing"]]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_has_its_exit_code_and_says_what_to_do_next() {
+    let broker = Broker::new();
+    let round = "01a206e5-711d-75a3-a5ab-149840b6b700";
+    let text = "{\"person\":\"dev\",\"event\":\"fired\"}\n";
+    let file = broker.organisation.path("events.jsonl");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let met = instant(now_millis() + DAY);
+    let rows: Vec<(&str, Vec<&str>, i32, &[&str])> = vec![
+        ("hr-sync", vec!["hr", "left", "nemo", "--urgent"], 5, &["PERSON_UNKNOWN"]),
+        ("hr-sync", vec!["hr", "left", "Ana", "--urgent"], 2, &["`Ana`"]),
+        ("hr-sync", vec!["hr", "joined", "ana"], 5, &["PERSON_KNOWN"]),
+        ("hr-sync", vec!["hr", "transferred", "ines", "--manager", "ana"], 5, &["MANAGER_CYCLE"]),
+        ("hr-sync", vec!["hr", "transferred", "noa", "--manager", "ana"], 3, &["OWN_STANDING"]),
+        (
+            "hr-sync",
+            vec!["hr", "stays", "ana", "--stream", "workday", "--number", "3"],
+            5,
+            &["FEED_GAP", "goes on with 1"],
+        ),
+        ("hr-sync", vec!["hr", "apply", file], 1, &["nothing was sent"]),
+        ("hr-sync", vec!["hr", "apply", "/nonexistent"], 2, &["/nonexistent"]),
+        ("ana", vec!["hr", "left", "ben", "--urgent"], 3, &["CAPABILITY_MISSING", "hr.feed"]),
+        ("ana", vec!["hr", "status"], 3, &["CAPABILITY_MISSING"]),
+        ("pia", vec!["hr", "status"], 3, &["NO_ACCOUNT", "countersign enrol account"]),
+        ("mallory", vec!["enrol", "account"], 3, &["NO_ACCOUNT"]),
+        ("noa", vec!["hr", "release", "ffffffff", "--reason", "looked at"], 4, &["ffffffff", "countersign hr status"]),
+        ("noa", vec!["hr", "retire", "nothing", "--reason", "old"], 4, &["NOT_FOUND"]),
+        ("noa", vec!["attest", "record", "ana", "screening", "--met", &met], 2, &["ATTESTATION_INVALID"]),
+        ("noa", vec!["attest", "record", "nemo", "screening", "--met", "2026-01-01"], 5, &["PERSON_UNKNOWN"]),
+        ("ana", vec!["enrol", "account"], 5, &["ALREADY_THERE"]),
+        ("ana", vec!["enrol", "role", "no-such-role"], 4, &["no-such-role"]),
+        ("ana", vec!["enrol", "keep", "db-engineer"], 5, &["NOTHING_TO_KEEP"]),
+        ("ana", vec!["enrol", "restore"], 5, &["NOTHING_TO_RESTORE"]),
+        ("ana", vec!["recertify", "show", round], 4, &["NOT_FOUND"]),
+        ("ana", vec!["recertify", "start", "db-engineer", "--due", "2099-01-01"], 3, &[]),
+        ("ines", vec!["recertify", "start", "db-engineer", "--due", "2099-01-01"], 2, &["180 days"]),
+        ("sam", vec!["account", "end-membership", "ana", "db-engineer", "--reason", "x"], 4, &[]),
+        ("ana", vec!["account", "close", "ana", "--reason", "x"], 4, &[]),
+    ];
+    let before = journal(&broker).await;
+    for (name, words, code, says) in rows {
+        let ended = run(&mut broker.command(name, &words));
+        assert_eq!(ended.code, Some(code), "{name} {words:?}: {}{}", ended.stdout, ended.stderr);
+        let named = says.iter().all(|word| ended.stderr.contains(word));
+        assert!(named, "{name} {words:?}: {says:?}: {}", ended.stderr);
+        // each refusal says what to do, after what is wrong
+        assert!(
+            ended.stderr.contains(';') || ended.stdout.contains("; wanted") || code == 2,
+            "{words:?}: {}",
+            ended.stderr
+        );
+    }
+    // then nothing was changed, and what the broker refused is in its journal
+    let omar = broker.person("omar").await;
+    let after = omar.events(countersign::wire::v1::ListEventsRequest::default()).await;
+    let refusals = after.iter().filter(|it| it.kind.starts_with("command-refused")).count();
+    assert_eq!(after.len() - refusals, before);
+    assert!(refusals >= 12, "{refusals}");
+}
