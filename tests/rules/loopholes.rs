@@ -8,11 +8,11 @@ use countersign::domain::visibility::{Thing, may_see, viewer};
 
 use crate::hr::{decide, hold};
 use crate::living::{
-    a_role, accept, account, attest_now, enrol, enrolled, event, granted_for, hr, joins, keep, leaves, leaves_at_once,
-    membership, moves, noon, organisation, person, policy, restore, world,
+    account, attest_now, event, granted_for, hr, joins, leaves, leaves_at_once, membership, moves, noon, organisation,
+    person, policy, world,
 };
 use crate::recording::{change_account, touch};
-use crate::world::enrolments::take_over;
+use crate::world::enrolments::{a_role, keep, restore, take_over};
 use crate::world::{Ask, World, assert_refused, identity, kinds, span};
 
 fn suspect_leaves(person: &str) -> countersign::domain::hr::HrEvent {
@@ -55,7 +55,7 @@ fn a_file_that_renews_what_lapsed_restores_nothing_with_no_timer_running() {
     assert!(matches!(account(&world, "ana").state, AccountState::Disabled { .. }));
     assert_refused(Ask::repair().by("ana", &mut world), Reason::AccountDisabled);
     // and the manager restores
-    enrolled(&mut world, "ana", restore(), &["ines"]);
+    world.enrolled("ana", restore(), &["ines"]);
     Ask::repair().by("ana", &mut world).unwrap();
 }
 
@@ -71,7 +71,7 @@ fn a_policy_that_lets_requirements_last_longer_restores_nothing_with_no_timer_ru
     assert!(membership(&world, "ana", "engineer").suspended.is_some());
     assert_refused(Ask::repair().by("ana", &mut world), Reason::NotEligible);
     // and when it lapses by that one is due in its time
-    enrolled(&mut world, "ana", restore(), &["ines"]);
+    world.enrolled("ana", restore(), &["ines"]);
     assert!(Ask::repair().by("ana", &mut world).is_ok());
     assert!(kinds(&world.pass_and_tick("220d")).contains(&"requirement-lapsed"));
 }
@@ -82,9 +82,9 @@ fn whoever_owned_a_machine_in_between_does_not_approve_what_it_asked_for_before(
     let mut world = world();
     let id = Ask::managed().by("bot", &mut world).unwrap();
     // when omar takes it over, and ana takes it over from him
-    enrolled(&mut world, "omar", take_over("bot"), &["noa"]);
+    world.enrolled("omar", take_over("bot"), &["noa"]);
     assert_refused(world.approve("omar", id), Reason::SelfApproval);
-    enrolled(&mut world, "ana", take_over("bot"), &["ines"]);
+    world.enrolled("ana", take_over("bot"), &["ines"]);
     // then none of the three decides
     for who in ["omar", "odo", "ana"] {
         assert_refused(world.approve(who, id), Reason::SelfApproval);
@@ -217,21 +217,21 @@ fn keeping_rests_on_the_manager_of_the_last_approval() {
     // given ana, whose role odo would keep, and who moves on before he says so
     let mut world = world();
     hr(&mut world, vec![moves("ana", Some("odo"), noon())]).unwrap();
-    let id = enrol(&mut world, "ana", keep("engineer")).unwrap();
+    let id = world.enrol("ana", keep("engineer")).unwrap();
     hr(&mut world, vec![moves("ana", Some("rex"), noon().plus(span("1h")))]).unwrap();
-    assert!(accept(&mut world, "odo", id).is_err());
+    assert!(world.approve_enrolment("odo", id).is_err());
     world.pass("1h");
     for who in ["odo", "rex", "ines"] {
-        assert!(accept(&mut world, who, id).is_err(), "{who}");
+        assert!(world.approve_enrolment(who, id).is_err(), "{who}");
     }
     assert_eq!(membership(&world, "ana", "engineer").until, Some(noon().plus(span("14d"))));
     // nor does a lapse in between change what is cut
-    let later = enrol(&mut world, "ana", keep("engineer")).unwrap();
+    let later = world.enrol("ana", keep("engineer")).unwrap();
     crate::living::correct(&mut world, "trainer", ("ana", "dba"), None).unwrap();
-    assert!(accept(&mut world, "rex", later).is_err());
+    assert!(world.approve_enrolment("rex", later).is_err());
     attest_now(&mut world, "trainer", ("ana", "dba")).unwrap();
-    assert_refused(enrol(&mut world, "ana", keep("engineer")), Reason::NotEligible);
-    enrolled(&mut world, "ana", restore(), &["rex"]);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NotEligible);
+    world.enrolled("ana", restore(), &["rex"]);
     assert_eq!(membership(&world, "ana", "engineer").until, Some(noon().plus(span("14d"))));
 }
 
@@ -239,14 +239,14 @@ fn keeping_rests_on_the_manager_of_the_last_approval() {
 fn a_pending_request_for_a_role_is_no_way_around_a_restoration() {
     // given ana, who asked for a later end of her role before her training lapsed
     let mut world = world();
-    let id = enrol(&mut world, "ana", a_role("reader")).unwrap();
+    let id = world.enrol("ana", a_role("reader")).unwrap();
     crate::living::correct(&mut world, "trainer", ("ana", "training"), None).unwrap();
     attest_now(&mut world, "trainer", ("ana", "training")).unwrap();
     assert_eq!(world.enrolment_phase(id), "CANCELLED");
-    assert_refused(enrol(&mut world, "ana", a_role("reader")), Reason::AccountDisabled);
+    assert_refused(world.enrol("ana", a_role("reader")), Reason::AccountDisabled);
     // nor is another account of hers, or a machine
-    assert_refused(enrol(&mut world, "ana-lab", a_role("reader")), Reason::AccountDisabled);
-    assert_refused(enrol(&mut world, "ana", take_over("bot")), Reason::AccountDisabled);
+    assert_refused(world.enrol("ana-lab", a_role("reader")), Reason::AccountDisabled);
+    assert_refused(world.enrol("ana", take_over("bot")), Reason::AccountDisabled);
 }
 
 #[test]
@@ -264,5 +264,5 @@ fn the_first_and_the_last_instant_there_are_move_no_end() {
     hr(&mut world, vec![moves("dan", Some("odo"), first), leaves("ben", first)]).unwrap();
     assert_refused(Ask::repair().by("dan", &mut world), Reason::NotInRole);
     assert_refused(Ask::repair().by("ben", &mut world), Reason::AccountDisabled);
-    assert_refused(enrol(&mut world, "dan", keep("engineer")), Reason::NothingToKeep);
+    assert_refused(world.enrol("dan", keep("engineer")), Reason::NothingToKeep);
 }
