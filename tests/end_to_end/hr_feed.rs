@@ -10,7 +10,7 @@ use crate::common::certificates::now_millis;
 use crate::harness::Broker;
 use crate::life::{DAY, joined, left, left_urgently, moved, place, refused};
 use crate::organisation::identity;
-use crate::person::{Person, call_id};
+use crate::person::{Person, call_id, millis};
 
 pub fn header(number: u64, format: pb::PeopleFormat, validate_only: bool) -> pb::ImportHeader {
     let (place, format) = (place("people", number), format.into());
@@ -135,6 +135,40 @@ async fn a_file_in_either_form_brings_the_directory_to_agree_and_an_old_one_chan
     refused(import(&hr, header(1, pb::PeopleFormat::JsonLines, false), &old).await, "FEED_OLD");
     refused(import(&hr, header(9, pb::PeopleFormat::JsonLines, false), &old).await, "FEED_GAP");
     assert_eq!(broker.person("eng01").await.account().await.disabled_by, "TERMINATION");
+}
+
+#[tokio::test]
+async fn of_40_001_lines_the_40_000th_is_named_and_nothing_is_applied() {
+    let broker = Broker::shared();
+    let hr = broker.person("hr-sync").await;
+    let login = identity("worker");
+    let mut lines: Vec<String> =
+        (1..=40_001).map(|number| format!("{{\"person\":\"p{number}\",\"login\":[\"{login}-{number}\"]}}")).collect();
+    lines[39_999] = "{\"person\":\"p40000\",\"boss\":\"ines\"}".to_owned();
+    let told = import(&hr, header(1, pb::PeopleFormat::JsonLines, false), &lines.join("\n")).await.unwrap();
+    let [mistake] = told.mistakes.as_slice() else { panic!("{:?}", told.mistakes) };
+    assert_eq!((mistake.line, told.applied_count, told.held_count), (40_000, 0, 0));
+    assert!(mistake.path == "boss", "{mistake:?}");
+    let filter = pb::ListEventsRequest { about: "person:p1".to_owned(), ..Default::default() };
+    assert_eq!(broker.person("omar").await.events(filter).await, []);
+}
+
+#[tokio::test]
+async fn a_last_day_in_a_file_is_its_end_in_utc() {
+    let broker = Broker::new();
+    let hr = broker.person("hr-sync").await;
+    let last_day = crate::organisation::days_ago(-20);
+    let midnight = (now_millis() / DAY + 21) * DAY;
+    let text =
+        csv(&everybody()).replace(&format!("{},\n", identity("eng07")), &format!("{},{last_day}\n", identity("eng07")));
+    let done = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+    assert_eq!((done.mistakes.len(), done.applied_count), (0, 1), "{done:?}");
+    let leaver = broker.person("eng07").await;
+    assert_eq!(millis(leaver.whoami().await.person.unwrap().employment_end_time.as_ref()), midnight);
+    // and the next file, which has no last day for eng07, takes it back
+    let text = csv(&everybody());
+    import(&hr, header(2, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+    assert!(leaver.whoami().await.person.unwrap().employment_end_time.is_none());
 }
 
 #[tokio::test]
