@@ -24,6 +24,10 @@ mod common;
 mod disk;
 #[path = "end_to_end/earlier.rs"]
 mod earlier;
+#[path = "end_to_end/enrolment_watches.rs"]
+mod enrolment_watches;
+#[path = "end_to_end/every_field.rs"]
+mod every_field;
 #[path = "end_to_end/getting_a_role.rs"]
 mod getting_a_role;
 #[path = "end_to_end/getting_an_account.rs"]

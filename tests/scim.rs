@@ -8,6 +8,8 @@ mod common;
 mod effects;
 #[path = "scim/harness.rs"]
 mod harness;
+#[path = "scim/identity_systems.rs"]
+mod identity_systems;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
 #[path = "end_to_end/person.rs"]

@@ -1,7 +1,5 @@
 //! `--wait` of an enrolment: staying with it until it is decided.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::enrolment_card::outcome;
@@ -28,9 +26,6 @@ pub struct Patience {
     #[arg(long, requires = "wait", value_parser = values::span, value_name = "DURATION")]
     pub wait_for: Option<Span>,
 }
-
-/// How often somebody whom no watch is open to asks how things stand.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Waits until an enrolment is decided.
 ///
@@ -82,14 +77,7 @@ async fn wait_for_end(session: &Session<'_>, enrolment: &Enrolment, sequence: St
             Ok(_) => continue,
             // What was missed is read from the enrolment itself, and the watch begins anew from there.
             Err(error) if error.reason() == Some(Reason::Resync) => true,
-            Err(error) => match error.reason() {
-                // A watch is for accounts that can be used: who waits for one asks from time to time.
-                Some(Reason::NoAccount | Reason::AccountDisabled) => {
-                    tokio::time::sleep(PAUSE).await;
-                    true
-                }
-                _ => return Err(error.into()),
-            },
+            Err(error) => return Err(error.into()),
         };
         let request = GetEnrolmentRequest { enrolment_id: enrolment.id.clone() };
         let answer = session.client.get_enrolment(request).await?;

@@ -63,13 +63,17 @@ impl Broker {
         self.engine.read(|state| read(state, &viewer(state.organisation(), &caller.identity)?, now))
     }
 
-    /// Whether an open stream of this caller may go on.
-    pub(super) fn still_lets(&self, caller: &Caller) -> Result<(), Status> {
+    /// Whether an open stream of this caller may go on: whoever it is open to, by the present view.
+    pub(super) fn still_lets(
+        &self,
+        caller: &Caller,
+        is_open: impl FnOnce(&State, &Viewer, Now) -> Result<(), Refusal>,
+    ) -> Result<(), Status> {
         caller.is_in_date(self.engine.latest())?;
         if let Some(standing) = &caller.standing {
             standing.check()?;
         }
-        Ok(self.read(caller, is_usable)?)
+        Ok(self.read(caller, is_open)?)
     }
 
     /// Counts a refused command.
@@ -90,7 +94,7 @@ impl Caller {
 }
 
 /// A disabled or closed account sees nothing any more, so that a stream of it has no use.
-fn is_usable(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
+pub(super) fn is_usable(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
     let Ok(id) = viewer.account() else { return Ok(()) };
     let account = state.organisation().accounts().get(id);
     let usable = account.is_some_and(|it| it.state == AccountState::Active && !it.ends_at().is_over(now.latest));

@@ -1,8 +1,6 @@
 //! EnrolmentService: asking for accounts and roles, and their review. Open to a person without an account, who sees what
 //! they asked for and nothing else. Each handler says who, parses, executes, encodes.
 
-use std::ops::Bound::{Excluded, Unbounded};
-
 use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
@@ -208,8 +206,7 @@ fn enrolments(
     after: Option<&EnrolmentId>,
     page: &mut Draft<EnrolmentId, pb::Enrolment>,
 ) {
-    let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.enrolments().range::<_, EnrolmentId>(range).rev() {
+    for (id, it) in state.enrolments().before(after).rev() {
         let wanted = || {
             (query.states.is_empty() || query.states.contains(&render::state(it, now)))
                 && query.relation.is_none_or(|relation| relates(state, viewer, it, relation, now))
@@ -246,6 +243,12 @@ struct Steps;
 impl Teller for Steps {
     type Told = pb::EnrolmentEvent;
     type Message = pb::WatchEnrolmentsResponse;
+
+    /// Open to whoever may ask for an enrolment: a person without an account, and a disabled account. Of such a one
+    /// `may_see` shows what they are behind themselves, and nothing else.
+    fn is_open(&self, _state: &State, _viewer: &Viewer, _now: Now) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal> {
         let Some(id) = enrolment_of(&event.fact) else { return Ok(Step::Skip) };

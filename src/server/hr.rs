@@ -10,13 +10,9 @@ use super::changes::{Changed, carry_out};
 use super::imports;
 use super::loads::PIECE_BYTES;
 use crate::domain::event::Fact;
-use crate::domain::hr::{FeedStatus, feed_status};
-use crate::domain::ids::{AccountId, HoldId};
-use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::Viewer;
+use crate::domain::hr::feed_status_for;
+use crate::domain::ids::HoldId;
+use crate::domain::refusal::Refusal;
 use crate::wire::commands::Change;
 use crate::wire::hr as render;
 use crate::wire::message::InvalidMessage;
@@ -81,7 +77,7 @@ impl HrService for Hr {
     ) -> Result<Response<pb::GetFeedStatusResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let told = self.0.read(&caller, |state, viewer, now| {
-            Ok(render::feed_status(&visible_status(state, viewer, now)?, state.sequence()))
+            Ok(render::feed_status(&feed_status_for(state, viewer, now)?, state.sequence()))
         });
         Ok(Response::new(told?))
     }
@@ -95,7 +91,7 @@ impl HrService for Hr {
         let caller = self.0.caller(&request)?;
         let id: HoldId = parsed(&request.get_ref().hold_id).map_err(|wanted| InvalidMessage::one("hold_id", wanted))?;
         let json = self.0.read(&caller, |state, viewer, now| {
-            let status = visible_status(state, viewer, now)?;
+            let status = feed_status_for(state, viewer, now)?;
             let hold = status.holds.iter().find(|hold| hold.id == id);
             Ok(render::held_events(hold.ok_or_else(|| Refusal::not_found("hold", id))?))
         })?;
@@ -103,24 +99,6 @@ impl HrService for Hr {
         let pieces: Vec<_> = pieces.map(|chunk| Ok(pb::GetHeldEventsResponse { chunk })).collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
     }
-}
-
-/// The feed as the caller may see it: with `feed.release` and `audit.read` all of it, with `hr.feed` what it sends itself.
-fn visible_status(state: &State, viewer: &Viewer, now: Now) -> Result<FeedStatus, Refusal> {
-    let account = viewer.account()?;
-    let has = |name| state.organisation().capability(account, name, now.latest).is_some();
-    let mut status = feed_status(state, now);
-    if has(CapabilityName::FeedRelease) || has(CapabilityName::AuditRead) {
-        return Ok(status);
-    }
-    if !has(CapabilityName::HrFeed) {
-        let name = CapabilityName::HrFeed.as_str();
-        return Err(Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name));
-    }
-    let own = |sender: &AccountId| sender == account;
-    status.streams.retain(|stream| own(&stream.feed.sender));
-    status.holds.retain(|hold| own(&hold.sender));
-    Ok(status)
 }
 
 /// How many events a change applied.

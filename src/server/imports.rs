@@ -17,11 +17,9 @@ use crate::domain::refusal::{Reason, Refusal};
 use crate::wire::hr::Import;
 use crate::wire::message::InvalidMessage;
 use crate::wire::organisation::mistake;
-use crate::wire::people_file::{PeopleFormat, parse_people};
+use crate::wire::people_file::{LONGEST_PEOPLE_BYTES, PeopleFormat, parse_people};
 use crate::wire::v1 as pb;
 
-/// The longest file.
-const LONGEST_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// What stands before the number of a mistake among the variables of a refusal.
 const MISTAKE: &str = "mistake.";
 
@@ -37,7 +35,7 @@ pub(super) async fn receive(
     };
     let header = Import::try_from(header)?;
     may_import(broker, caller)?;
-    let mut file = File::of(LONGEST_FILE_BYTES);
+    let mut file = File::of(LONGEST_PEOPLE_BYTES);
     while let Some(message) = pieces.message().await? {
         match message.piece {
             Some(Piece::Chunk(chunk)) => file.add(&chunk)?,

@@ -99,7 +99,7 @@ impl File {
             return Err(InvalidMessage::one("chunk", wanted));
         }
         if self.bytes.len().saturating_add(chunk.len()) > self.most {
-            return Err(InvalidMessage::one("chunk", format!("the file is longer than {} bytes", self.most)));
+            return Err(InvalidMessage::one("chunk", format!("a file of at most {} bytes is wanted", self.most)));
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())
@@ -309,7 +309,7 @@ mod tests {
         // 8 bytes are left of 256 KiB
         assert!(policy.add(&[b'x'; 9]).is_err());
         assert!(policy.add(&[b'x'; 8]).is_ok());
-        assert!(policy.add(b"x").unwrap_err().to_string().contains("longer than 262144 bytes"));
+        assert!(policy.add(b"x").unwrap_err().to_string().contains("at most 262144 bytes"));
     }
 
     #[test]

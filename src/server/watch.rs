@@ -11,7 +11,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::caller::{Broker, Caller};
+use super::caller::{Broker, Caller, is_usable};
 use super::past;
 use crate::domain::event::Event;
 use crate::domain::refusal::{Reason, Refusal};
@@ -45,6 +45,10 @@ pub(super) trait Teller: Send + Sync + 'static {
     /// One message of the stream.
     type Message: Send + 'static;
 
+    /// Whether the viewer may watch at all; asked at the start and at every beat.
+    fn is_open(&self, state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
+        is_usable(state, viewer, now)
+    }
     /// What becomes of the event, in the present view. `RESYNC` if what it is about has left memory.
     fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal>;
     /// The event with what the journal knows.
@@ -60,7 +64,7 @@ pub(super) fn watch<T: Teller>(
     after: Option<u64>,
     teller: T,
 ) -> Result<Told<T::Message>, Status> {
-    broker.still_lets(&caller)?;
+    broker.still_lets(&caller, |state, viewer, now| teller.is_open(state, viewer, now))?;
     let start = after.unwrap_or_else(|| broker.engine.read(State::sequence));
     let follower = broker.engine.follow(start)?;
     let (sender, receiver) = mpsc::channel(WAITING);
@@ -104,7 +108,7 @@ impl<T: Teller> Watching<T> {
             // Room first: an event is taken only when it can be told, under the rights of that moment.
             let permit = tokio::select! {
                 permit = sender.reserve() => permit,
-                _ = beat.tick() => { self.broker.still_lets(&self.caller)?; continue; }
+                _ = beat.tick() => { self.still_lets()?; continue; }
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
             };
             let Ok(permit) = permit else { return Ok(()) };
@@ -117,7 +121,7 @@ impl<T: Teller> Watching<T> {
             let told = match event {
                 Some(event) => self.told_of(event).await?.map(Some),
                 None => {
-                    self.broker.still_lets(&self.caller)?;
+                    self.still_lets()?;
                     self.told.is_none_or(|told| told < self.follower.place()).then_some(None)
                 }
             };
@@ -126,6 +130,10 @@ impl<T: Teller> Watching<T> {
                 permit.send(Ok(self.teller.message(self.follower.place().to_string(), told)));
             }
         }
+    }
+
+    fn still_lets(&self) -> Result<(), Status> {
+        self.broker.still_lets(&self.caller, |state, viewer, now| self.teller.is_open(state, viewer, now))
     }
 
     async fn told_of(&self, event: Arc<Event>) -> Result<Option<T::Told>, Status> {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use prost::Message;
+
 use super::elevations::cancellation;
 use super::grants::{end_word, revocation};
 use super::v1 as pb;
@@ -15,6 +17,8 @@ use crate::domain::state::State;
 
 /// Entries of one list; what goes beyond is counted.
 pub const LONGEST_LIST: usize = 1_000;
+/// Of all lists together, where names are long: an answer is bounded too.
+const MOST_BYTES: usize = 768 * 1024;
 
 /// The effects among a change's events, each list in the order of ids. Without the state before them (a repetition of what
 /// took effect long ago) only what the events say themselves.
@@ -33,19 +37,7 @@ pub fn effects(before: Option<&State>, events: &[Event]) -> pb::Effects {
     effects.revoked_grants.sort_by(|a, b| a.grant_id.cmp(&b.grant_id));
     effects.cancelled_enrolments.sort_by(|a, b| a.enrolment_id.cmp(&b.enrolment_id));
     effects.voided_enrolment_approvals.sort_by(|a, b| (&a.enrolment_id, &a.person).cmp(&(&b.enrolment_id, &b.person)));
-    let omitted = [
-        cut(&mut effects.cancelled_elevations),
-        cut(&mut effects.voided_approvals),
-        cut(&mut effects.shortened_grants),
-        cut(&mut effects.revoked_grants),
-        cut(&mut effects.cancelled_enrolments),
-        cut(&mut effects.voided_enrolment_approvals),
-        cut(&mut effects.changed_accounts),
-        cut(&mut effects.changed_memberships),
-    ];
-    let omitted = omitted.into_iter().fold(0_usize, usize::saturating_add);
-    effects.omitted_count = u32::try_from(omitted).unwrap_or(u32::MAX);
-    effects
+    shortened(effects)
 }
 
 fn add(effects: &mut pb::Effects, before: Option<&State>, fact: &Fact) {
@@ -186,8 +178,38 @@ fn membership_changes(old: Option<&Membership>, new: Option<&Membership>) -> Vec
     changes
 }
 
-fn cut<T>(list: &mut Vec<T>) -> usize {
-    let omitted = list.len().saturating_sub(LONGEST_LIST);
-    list.truncate(LONGEST_LIST);
+/// Cut to what an answer holds. A change that took effect is never answered with an error because it did too much.
+fn shortened(mut effects: pb::Effects) -> pb::Effects {
+    let (mut most, mut omitted) = (LONGEST_LIST, 0_usize);
+    loop {
+        omitted = cut_to(&mut effects, most).into_iter().fold(omitted, usize::saturating_add);
+        effects.omitted_count = u32::try_from(omitted).unwrap_or(u32::MAX);
+        if effects.encoded_len() <= MOST_BYTES || most == 0 {
+            return effects;
+        }
+        most /= 2;
+    }
+}
+
+fn cut_to(effects: &mut pb::Effects, most: usize) -> [usize; 8] {
+    [
+        cut(&mut effects.cancelled_elevations, most),
+        cut(&mut effects.voided_approvals, most),
+        cut(&mut effects.shortened_grants, most),
+        cut(&mut effects.revoked_grants, most),
+        cut(&mut effects.cancelled_enrolments, most),
+        cut(&mut effects.voided_enrolment_approvals, most),
+        cut(&mut effects.changed_accounts, most),
+        cut(&mut effects.changed_memberships, most),
+    ]
+}
+
+fn cut<T>(list: &mut Vec<T>, most: usize) -> usize {
+    let omitted = list.len().saturating_sub(most);
+    list.truncate(most);
     omitted
 }
+
+#[cfg(test)]
+#[path = "effects_tests.rs"]
+mod tests;

@@ -105,6 +105,7 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
         id: ID.parse().unwrap(),
         held_at: Timestamp::from_millis(7).unwrap(),
         sender: "hr-sync".parse().unwrap(),
+        author: None,
         stream: None,
         from_import: false,
         after: 6,

@@ -15,8 +15,8 @@ use crate::domain::time::Timestamp;
 mod csv;
 mod json_lines;
 
-/// The longest file.
-pub const LONGEST_PEOPLE_BYTES: usize = 32 * 1024 * 1024;
+/// The longest file: fifty thousand people with room to spare.
+pub const LONGEST_PEOPLE_BYTES: usize = 16 * 1024 * 1024;
 /// The longest line of it.
 pub const LONGEST_LINE_BYTES: usize = 16 * 1024;
 /// At most this many mistakes are told one by one.
@@ -43,8 +43,12 @@ pub enum PeopleFormat {
 pub fn parse_people(format: PeopleFormat, text: &str) -> Result<BTreeMap<PersonId, ImportedPerson>, Vec<Mistake>> {
     let mut draft = Draft::default();
     if text.len() > LONGEST_PEOPLE_BYTES {
-        let most = LONGEST_PEOPLE_BYTES.checked_div(1024).unwrap_or_default();
-        draft.mistake(0, "", format!("a file of {} bytes", text.len()), format!("at most {most} KiB"));
+        draft.mistake(
+            0,
+            "",
+            format!("a file of {} bytes", text.len()),
+            format!("at most {LONGEST_PEOPLE_BYTES} bytes"),
+        );
         return Err(draft.mistakes);
     }
     // Spreadsheets put a byte order mark before what they save.

@@ -74,7 +74,7 @@ impl Earlier {
     /// The same, approved by ben: the grant's id.
     pub async fn granted(&self, who: &str, start: Option<i64>) -> String {
         let elevation = self.asked(who, start).await;
-        let digest = self.read(|state| state.elevations()[&elevation].review.digest());
+        let digest = self.read(|state| state.elevations().get(&elevation).unwrap().review.digest());
         self.run("ben", Command::ApproveElevation { elevation, digest, comment: String::new() }).await;
         self.read(|state| state.grants().values().find(|grant| grant.elevation == elevation).unwrap().id.to_string())
     }

@@ -146,7 +146,7 @@ async fn try_call(channel: tonic::transport::Channel, path: &str, message: Vec<u
 }
 
 /// Messages as the bytes that they are.
-struct Bytes;
+pub struct Bytes;
 
 impl tonic::codec::Codec for Bytes {
     type Encode = Vec<u8>;

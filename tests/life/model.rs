@@ -146,19 +146,6 @@ impl Model {
         self.named_manager(person, t)?.filter(|manager| self.is_employed(manager, t))
     }
 
-    /// Whether somebody may count as the manager: also where a transfer that was announced named them who were not here at
-    /// its time, and came since, before any timer recorded that.
-    pub fn may_be_manager(&self, person: &str, manager: &str, t: Timestamp) -> bool {
-        let mut moved = self.until(t).filter_map(|(_, deed)| match &deed.what {
-            W::Moving { person: who, manager, at } if who == person => Some((*at, deed.when, manager)),
-            _ => None,
-        });
-        let named =
-            moved.next_back().filter(|(at, when, _)| when < at && *at <= t).and_then(|(.., manager)| manager.clone());
-        self.manager(person, t).as_deref() == Some(manager)
-            || (named.as_deref() == Some(manager) && self.is_employed(manager, t))
-    }
-
     /// Transferred to nobody who is here: until HR names a manager, nobody stands in.
     pub fn awaits_manager(&self, person: &str, t: Timestamp) -> bool {
         let Some(hired) = self.hired(person, t) else { return false };
@@ -173,15 +160,21 @@ impl Model {
         let hired = self.hired(person, t)?;
         let W::Hired { manager, .. } = &self.deeds[hired].what else { return None };
         let mut known = (manager.clone(), self.deeds[hired].when);
-        let mut ahead: Option<(Timestamp, Option<String>)> = None;
-        let effect = |at: Timestamp, manager: Option<String>| (manager.filter(|it| self.is_employed(it, at)), at);
+        let mut ahead: Option<(Timestamp, Option<String>, usize)> = None;
+        // Who came back after it was announced is another, who was named by nobody.
+        let effect = |at: Timestamp, manager: Option<String>, announced: usize| {
+            let came_back = |it: &String| {
+                self.hired(it, at).is_some_and(|hired| hired > announced && self.was_here_before(it, hired))
+            };
+            (manager.filter(|it| self.is_employed(it, at) && !came_back(it)), at)
+        };
         for (index, deed) in self.until(t).filter(|(index, _)| *index > hired) {
             let W::Moving { person: who, manager, at } = &deed.what else { continue };
             if who != person {
                 continue;
             }
-            if let Some((at, manager)) = ahead.take_if(|(at, _)| *at <= deed.when) {
-                known = effect(at, manager);
+            if let Some((at, manager, announced)) = ahead.take_if(|(at, ..)| *at <= deed.when) {
+                known = effect(at, manager, announced);
             }
             if *at <= deed.when {
                 // As it was then: who joins later within the same batch was nobody yet.
@@ -189,11 +182,11 @@ impl Model {
                 known = (manager.clone().filter(|it| before.is_employed(it, deed.when)), deed.when);
                 ahead = None;
             } else {
-                ahead = Some((*at, manager.clone()));
+                ahead = Some((*at, manager.clone(), index));
             }
         }
-        if let Some((at, manager)) = ahead.filter(|(at, _)| *at <= t) {
-            known = effect(at, manager);
+        if let Some((at, manager, announced)) = ahead.filter(|(at, ..)| *at <= t) {
+            known = effect(at, manager, announced);
         }
         let (manager, since) = known;
         // Who left and came back begins with nobody.
@@ -215,10 +208,13 @@ impl Model {
         last.next_back().filter(|(at, _)| *at > t)
     }
 
-    /// Whether a transfer changes nothing, because that is the manager, and no other is to come.
+    /// Whether a transfer changes nothing, because by all that is known that is the manager at its instant anyway.
     pub fn is_no_move(&self, person: &str, manager: Option<&str>, at: Timestamp, t: Timestamp) -> bool {
-        let known = self.named_manager(person, t).flatten();
-        at <= t && manager.is_some() && known.as_deref() == manager && self.moves_to(person, t).is_none()
+        manager.is_some() && self.manager(person, at.max(t)).as_deref() == manager
+    }
+
+    fn was_here_before(&self, person: &str, index: usize) -> bool {
+        self.deeds[..index].iter().any(|deed| matches!(&deed.what, W::Hired { person: who, .. } if who == person))
     }
 
     /// Whether somebody would be a manager of himself by what is in force or announced, if a person got this manager.
@@ -379,14 +375,9 @@ impl Model {
         let announced = |t: Timestamp| if machine { None } else { self.announced(&person, t).map(|(at, _)| grace(at)) };
         let mut end = whole.min(announced(self.deeds[given].when).unwrap_or(Timestamp::MAX));
         let mut asked: Option<Timestamp> = None;
-        for (index, deed) in self.until(t).filter(|(index, _)| *index > given) {
+        for (_, deed) in self.until(t).filter(|(index, _)| *index > given) {
             match &deed.what {
-                W::Moving { person: who, manager, at } if *who == person && !machine => {
-                    let before = Self { deeds: self.deeds[..index].to_vec() };
-                    if !before.is_no_move(who, manager.as_deref(), *at, deed.when) {
-                        end = end.min(grace(*at));
-                    }
-                }
+                W::Moving { person: who, at, .. } if *who == person && !machine => end = end.min(grace(*at)),
                 W::Kept { account: id, role: what } if id == account && what == role => {
                     let longest = longest(role).map_or(Timestamp::MAX, |span| deed.when.plus(days(span)));
                     let kept = whole.min(longest).max(end);

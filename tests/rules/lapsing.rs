@@ -8,16 +8,16 @@ use countersign::domain::refusal::Reason;
 use countersign::domain::tick::next_due;
 
 use crate::living::{
-    a_role, accept, account, an_account, attest, attest_now, correct, enrol, enrolled, granted_for, hr, leaves,
-    membership, moves, noon, person, restore, world,
+    account, attest, attest_now, correct, granted_for, hr, leaves, membership, moves, noon, person, world,
 };
+use crate::world::enrolments::{a_role, an_account, restore};
 use crate::world::{Ask, KEEP, assert_refused, kinds, span};
 
 #[test]
 fn a_lapsed_baseline_requirement_disables_the_account_by_itself() {
     // given ana, whose training lapses after 365 days, and a role without an end of its own
     let mut world = world();
-    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
+    world.enrolled("ana", a_role("reader"), &["ines"]);
     world.pass("364d");
     world.tick();
     assert_eq!(account(&world, "ana").state, AccountState::Active);
@@ -48,7 +48,7 @@ fn with_no_timer_running_what_lapsed_is_over_all_the_same() {
 #[test]
 fn a_roles_own_requirement_makes_its_members_ineligible_in_that_role_alone() {
     let mut world = world();
-    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
+    world.enrolled("ana", a_role("reader"), &["ines"]);
     correct(&mut world, "trainer", ("ana", "dba"), Some(noon().minus(span("179d")))).unwrap();
     world.pass_and_tick("1d");
     assert_eq!(account(&world, "ana").state, AccountState::Active);
@@ -82,29 +82,29 @@ fn a_lapse_is_told_thirty_seven_and_one_days_ahead() {
 fn a_renewed_attestation_and_an_approved_enrolment_restore_what_lapsed() {
     // given ana, whose training alone lapses
     let mut world = world();
-    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
+    world.enrolled("ana", a_role("reader"), &["ines"]);
     correct(&mut world, "trainer", ("ana", "training"), Some(noon().minus(span("364d")))).unwrap();
     world.pass_and_tick("1d");
     assert!(matches!(account(&world, "ana").state, AccountState::Disabled { because: Disabling::Lapse, .. }));
     // when it is renewed and her manager approves the restoration, within 90 days
     world.pass_and_tick("30d");
-    assert_refused(enrol(&mut world, "ana", restore()), Reason::RequirementLapsed);
+    assert_refused(world.enrol("ana", restore()), Reason::RequirementLapsed);
     attest_now(&mut world, "trainer", ("ana", "training")).unwrap();
     assert!(matches!(account(&world, "ana").state, AccountState::Disabled { .. }), "that alone restores nothing");
-    let id = enrol(&mut world, "ana", restore()).unwrap();
-    assert_refused(accept(&mut world, "odo", id), Reason::NotFound);
-    accept(&mut world, "ines", id).unwrap();
+    let id = world.enrol("ana", restore()).unwrap();
+    assert_refused(world.approve_enrolment("odo", id), Reason::NotFound);
+    world.approve_enrolment("ines", id).unwrap();
     // then all is as before
     assert_eq!(account(&world, "ana").state, AccountState::Active);
     assert!(membership(&world, "ana", "reader").suspended.is_none());
     assert!(Ask::repair().by("ana", &mut world).is_ok());
-    assert_refused(enrol(&mut world, "ana", restore()), Reason::NothingToRestore);
+    assert_refused(world.enrol("ana", restore()), Reason::NothingToRestore);
 }
 
 #[test]
 fn after_ninety_days_a_suspended_membership_is_over() {
     let mut world = world();
-    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
+    world.enrolled("ana", a_role("reader"), &["ines"]);
     correct(&mut world, "trainer", ("ana", "training"), Some(noon().minus(span("364d")))).unwrap();
     world.pass_and_tick("1d");
     world.pass("90d");
@@ -112,8 +112,8 @@ fn after_ninety_days_a_suspended_membership_is_over() {
     assert!(membership(&world, "ana", "reader").ends_at().is_over(world.now().latest));
     world.tick();
     attest_now(&mut world, "trainer", ("ana", "training")).unwrap();
-    let id = enrol(&mut world, "ana", restore()).unwrap();
-    accept(&mut world, "ines", id).unwrap();
+    let id = world.enrol("ana", restore()).unwrap();
+    world.approve_enrolment("ines", id).unwrap();
     // then the account alone returns
     assert_eq!(account(&world, "ana").state, AccountState::Active);
     assert!(
@@ -175,9 +175,9 @@ fn each_source_attests_its_own_requirements_up_to_now_and_not_for_itself() {
 #[test]
 fn what_is_corrected_away_may_be_the_baseline_of_who_has_no_account() {
     let mut world = world();
-    let id = enrol(&mut world, "pia", an_account()).unwrap();
+    let id = world.enrol("pia", an_account()).unwrap();
     correct(&mut world, "trainer", ("pia", "training"), None).unwrap();
-    assert_eq!(crate::living::enrolment(&world, id).phase.name(), "CANCELLED");
+    assert_eq!(world.enrolment(id).phase.name(), "CANCELLED");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_lapse_is_recorded_once_however_often_the_person_is_looked_at() {
         role: "reader".parse().unwrap(),
         until: Some(noon().plus(span("1d"))),
     };
-    enrolled(&mut world, "ana", short, &["ines"]);
+    world.enrolled("ana", short, &["ines"]);
     correct(&mut world, "trainer", ("ana", "training"), Some(noon().minus(span("363d")))).unwrap();
     world.pass_and_tick("3d");
     // when something else of hers is attested
@@ -227,8 +227,8 @@ fn a_lapse_is_recorded_once_however_often_the_person_is_looked_at() {
 fn after_every_tick_nothing_is_due_any_more() {
     // given much that falls due, and timers that were off for a long while
     let mut world = world();
-    enrolled(&mut world, "ana", a_role("reader"), &["ines"]);
-    enrolled(&mut world, "dan", a_role("reader"), &["ines"]);
+    world.enrolled("ana", a_role("reader"), &["ines"]);
+    world.enrolled("dan", a_role("reader"), &["ines"]);
     hr(&mut world, vec![moves("dan", Some("whoever"), noon().plus(span("100d")))]).unwrap();
     hr(&mut world, vec![leaves("cleo", noon().plus(span("150d")))]).unwrap();
     for _ in 0..6 {

@@ -1,6 +1,6 @@
 //! Leaving, coming back, and what a name or an address does not carry over (issue 3, part 4; THREATS B1, B5).
 
-use countersign::domain::command::{Command, EnrolmentAsk};
+use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::{AccountState, ActsFor, Disabling, Employment};
 use countersign::domain::enrolment::MachineAsk;
 use countersign::domain::grant::{GrantPhase, Revocation};
@@ -8,9 +8,10 @@ use countersign::domain::hr::HrChange;
 use countersign::domain::refusal::Reason;
 
 use crate::living::{
-    a_role, accept, account, an_account, attest_now, enrol, enrolled, event, granted_for, hr, joins, leaves,
-    leaves_at_once, moves, noon, person, world,
+    account, attest_now, event, granted_for, hr, joins, leaves, leaves_at_once, moves, noon, person, world,
 };
+use crate::recording::touch;
+use crate::world::enrolments::{a_role, an_account};
 use crate::world::{Ask, World, assert_refused, identity, kinds, span};
 
 fn machine(account: &str) -> EnrolmentAsk {
@@ -29,7 +30,7 @@ fn an_urgent_leaving_ends_everything_in_one_batch() {
     let mut world = world();
     let live = granted_for(&mut world, "1h");
     let pending = Ask::critical().by("ana", &mut world).unwrap();
-    enrolled(&mut world, "ana", machine("ana-bot"), &["ines"]);
+    world.enrolled("ana", machine("ana-bot"), &["ines"]);
     let by_machine = Ask::deploy().by("ana-bot", &mut world).unwrap();
     world.approve("ben", by_machine).unwrap();
     // when she leaves at once
@@ -44,7 +45,7 @@ fn an_urgent_leaving_ends_everything_in_one_batch() {
     assert!(account(&world, "ana").roles.is_empty() && account(&world, "ana-lab").roles.is_empty());
     assert_eq!(account(&world, "ana-bot").state, AccountState::Closed);
     assert_refused(Ask::repair().by("ana", &mut world), Reason::AccountDisabled);
-    assert_refused(enrol(&mut world, "ana", a_role("reader")), Reason::AccountDisabled);
+    assert_refused(world.enrol("ana", a_role("reader")), Reason::AccountDisabled);
 }
 
 #[test]
@@ -115,18 +116,18 @@ fn who_comes_back_starts_with_nothing() {
     assert!(account(&world, "ana").identities.is_empty());
     assert!(!world.may("ana", "db.write", "prod/eu/db/orders/primary"));
     assert_refused(Ask::repair().by("ana", &mut world), Reason::NoAccount);
-    assert_refused(enrol(&mut world, "ana", an_account()), Reason::NotEligible);
+    assert_refused(world.enrol("ana", an_account()), Reason::NotEligible);
     // nor is ines anybody's manager any more but of those whom HR gives her
     assert_eq!(person(&world, "ben").manager, None);
     // with everything proved anew she gets a new account under a new id
     world.load_policy("requires = [\"screening\", \"training\"]", "requires = [\"training\"]").unwrap();
     attest_now(&mut world, "trainer", ("ana", "training")).unwrap();
     attest_now(&mut world, "trainer", ("ines", "training")).unwrap();
-    let id = enrol(&mut world, "ines", an_account()).unwrap();
-    accept(&mut world, "omar", id).unwrap();
-    let id = enrol(&mut world, "ana", an_account()).unwrap();
-    assert_eq!(crate::living::enrolment(&world, id).ask.account().as_str(), "ana-2");
-    accept(&mut world, "ines", id).unwrap();
+    let id = world.enrol("ines", an_account()).unwrap();
+    world.approve_enrolment("omar", id).unwrap();
+    let id = world.enrol("ana", an_account()).unwrap();
+    assert_eq!(world.enrolment(id).ask.account().as_str(), "ana-2");
+    world.approve_enrolment("ines", id).unwrap();
     assert!(account(&world, "ana-2").roles.is_empty());
 }
 
@@ -152,7 +153,7 @@ fn an_address_that_somebody_else_gets_carries_nothing_over() {
     assert!(!account(&world, "ana").identities.contains(identity("ana").as_str()));
     // a machine's is never given away
     let login = [identity("bot").parse().unwrap()].into();
-    let machine = event("berta", HrChange::Joined { login, manager: None });
+    let machine = event("berta", HrChange::Joined { login, manager: Some("ines".parse().unwrap()) });
     assert_refused(hr(&mut world, vec![machine]), Reason::IdentityTaken);
 }
 
@@ -168,7 +169,7 @@ fn a_renamed_person_is_the_same_person() {
     // one who has no account yet is known by the new one, too
     let login = [identity("pia.new").parse().unwrap()].into();
     hr(&mut world, vec![event("pia", HrChange::Renamed { login })]).unwrap();
-    enrol(&mut world, "pia.new", an_account()).unwrap();
+    world.enrol("pia.new", an_account()).unwrap();
     let login = [identity("ben").parse().unwrap()].into();
     assert_refused(hr(&mut world, vec![event("pia", HrChange::Renamed { login })]), Reason::IdentityTaken);
 }
@@ -177,14 +178,14 @@ fn a_renamed_person_is_the_same_person() {
 fn a_machine_is_closed_with_its_owners_leaving_unless_somebody_took_it_over() {
     // given two machines of ana's, one of which dan takes over
     let mut world = world();
-    enrolled(&mut world, "ana", machine("one"), &["ines"]);
-    enrolled(&mut world, "ana", machine("two"), &["ines"]);
+    world.enrolled("ana", machine("one"), &["ines"]);
+    world.enrolled("ana", machine("two"), &["ines"]);
     let asked = Ask::deploy().by("two", &mut world).unwrap();
-    let id = enrol(&mut world, "dan", EnrolmentAsk::TakeOver { account: "two".parse().unwrap() }).unwrap();
+    let id = world.enrol("dan", EnrolmentAsk::TakeOver { account: "two".parse().unwrap() }).unwrap();
     for who in ["ana", "dan"] {
-        assert_refused(accept(&mut world, who, id), Reason::SelfApproval);
+        assert_refused(world.approve_enrolment(who, id), Reason::SelfApproval);
     }
-    accept(&mut world, "ines", id).unwrap();
+    world.approve_enrolment("ines", id).unwrap();
     assert_eq!(account(&world, "two").person().as_str(), "dan");
     // neither the old nor the new owner approves what it had asked for
     assert_eq!(world.elevation(asked).behind.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["ana"]);
@@ -195,7 +196,7 @@ fn a_machine_is_closed_with_its_owners_leaving_unless_somebody_took_it_over() {
     assert_refused(Ask::deploy().by("one", &mut world), Reason::NoAccount);
     // what is closed stays closed
     let again = EnrolmentAsk::TakeOver { account: "one".parse().unwrap() };
-    assert_refused(enrol(&mut world, "dan", again), Reason::NotFound);
+    assert_refused(world.enrol("dan", again), Reason::NotFound);
 }
 
 #[test]
@@ -207,17 +208,17 @@ fn a_machine_is_asked_for_with_free_identities_and_roles_for_machines() {
         EnrolmentAsk::Machine(asked)
     };
     let taken = with(&|it| it.identities = [identity("ben").parse().unwrap()].into());
-    assert_refused(enrol(&mut world, "ana", taken), Reason::IdentityTaken);
+    assert_refused(world.enrol("ana", taken), Reason::IdentityTaken);
     let known = with(&|it| it.account = "bot".parse().unwrap());
-    assert_refused(enrol(&mut world, "ana", known), Reason::AlreadyThere);
+    assert_refused(world.enrol("ana", known), Reason::AlreadyThere);
     let people = with(&|it| it.roles = [("reader".parse().unwrap(), None)].into());
-    assert_refused(enrol(&mut world, "ana", people), Reason::NotInRole);
+    assert_refused(world.enrol("ana", people), Reason::NotInRole);
     let tenants = with(&|it| it.audience = ["tenants/acme/**".parse().unwrap()].into());
-    assert_refused(enrol(&mut world, "ana", tenants), Reason::OutOfScope);
+    assert_refused(world.enrol("ana", tenants), Reason::OutOfScope);
     // and by nobody who would come to stand on both sides: ben approves what robots ask for
-    assert_refused(enrol(&mut world, "ben", machine("ben-bot")), Reason::RoleConflict);
-    let id = enrolled(&mut world, "ana", machine("ana-bot"), &["ines"]);
-    assert!(crate::living::enrolment(&world, id).review.text.contains("asks_for: \"MACHINE\""));
+    assert_refused(world.enrol("ben", machine("ben-bot")), Reason::RoleConflict);
+    let id = world.enrolled("ana", machine("ana-bot"), &["ines"]);
+    assert!(world.enrolment(id).review.text.contains("asks_for: \"MACHINE\""));
     assert!(Ask::deploy().by("ana-bot", &mut world).is_ok());
     world.send("ana", Command::CloseAccount { account: "ana-bot".parse().unwrap(), reason: "done".into() }).unwrap();
     assert_refused(Ask::deploy().by("ana-bot", &mut world), Reason::NoAccount);
@@ -263,7 +264,7 @@ fn the_last_day_ends_to_the_millisecond_on_every_path_with_no_timer_running() {
     assert!(Ask::repair().by("ana", &mut world).is_err());
     assert!(!world.may("pipe", "deploy.run", "prod/eu/apps/orders"), "nor through a machine");
     assert_refused(world.deny("ben", pending), Reason::NotEligible);
-    assert_refused(enrol(&mut world, "ana", a_role("reader")), Reason::AccountDisabled);
+    assert_refused(world.enrol("ana", a_role("reader")), Reason::AccountDisabled);
     // then ben's approval no longer counts when the others have approved
     world.approve("cleo", pending).unwrap();
     world.approve("sam", pending).unwrap();
@@ -274,7 +275,7 @@ fn the_last_day_ends_to_the_millisecond_on_every_path_with_no_timer_running() {
 #[test]
 fn who_comes_back_before_any_timer_recorded_the_leaving_starts_with_nothing_too() {
     let mut world = world();
-    enrolled(&mut world, "ana", machine("ana-bot"), &["ines"]);
+    world.enrolled("ana", machine("ana-bot"), &["ines"]);
     hr(&mut world, vec![leaves("ana", noon().plus(span("1d")))]).unwrap();
     world.pass("1d");
     hr(&mut world, vec![joins("ana", Some("ines"))]).unwrap();
@@ -323,6 +324,33 @@ fn a_call_of_the_former_life_is_not_the_answer_to_one_of_the_new() {
     let again = countersign::domain::command::Envelope { now, ..envelope };
     // then it is judged by what she is now
     assert_refused(world.execute(&again), Reason::NoAccount);
+}
+
+#[test]
+fn nor_is_one_of_somebody_without_an_account() {
+    // given pia, who asked for an account, left and came back, within a day
+    let mut world = world();
+    let ask = RequestEnrolment { ask: an_account(), justification: String::new() };
+    let envelope = world.envelope("pia", Command::RequestEnrolment(ask));
+    world.execute(&envelope).unwrap();
+    hr(&mut world, vec![leaves_at_once("pia")]).unwrap();
+    hr(&mut world, vec![joins("pia", Some("ines"))]).unwrap();
+    // when she sends it again, then it is judged by what she has proved since, which is nothing
+    let again = |world: &World| countersign::domain::command::Envelope { now: world.now(), ..envelope.clone() };
+    let sent = again(&world);
+    assert_refused(world.execute(&sent), Reason::NotEligible);
+    // and once that is something, it is a request of its own
+    let met_at = world.at;
+    touch(&mut world, "pia", |pia| {
+        pia.attestations = ["screening", "training"].map(|name| (name.parse().unwrap(), met_at)).into();
+    });
+    let sent = again(&world);
+    assert_eq!(world.execute(&sent).unwrap().len(), 1);
+    assert!(world.execute(&sent).unwrap().is_empty(), "and takes effect once");
+    // nor is it forgotten by who comes to be known otherwise than by joining
+    hr(&mut world, vec![event("pia", HrChange::Renamed { login: [identity("pia").parse().unwrap()].into() })]).unwrap();
+    let sent = again(&world);
+    assert!(world.execute(&sent).unwrap().is_empty());
 }
 
 #[test]

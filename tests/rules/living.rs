@@ -1,11 +1,9 @@
 //! The organisation in which accounts come and go, and the calls that its tests make.
 
-use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::command::Command;
 use countersign::domain::directory::{Account, Membership, Person};
-use countersign::domain::enrolment::Enrolment;
-use countersign::domain::event::{Event, Fact};
+use countersign::domain::event::Event;
 use countersign::domain::hr::{HrChange, HrEvent};
-use countersign::domain::ids::{Digest, EnrolmentId};
 use countersign::domain::refusal::Refusal;
 use countersign::domain::time::Timestamp;
 
@@ -61,59 +59,15 @@ pub(crate) fn organisation() -> Organisation {
 }
 
 pub(crate) fn person<'a>(world: &'a World, id: &str) -> &'a Person {
-    &world.state.organisation().people()[id]
+    world.state.organisation().people().get(id).unwrap()
 }
 
 pub(crate) fn account<'a>(world: &'a World, id: &str) -> &'a Account {
-    &world.state.organisation().accounts()[id]
+    world.state.organisation().accounts().get(id).unwrap()
 }
 
 pub(crate) fn membership<'a>(world: &'a World, id: &str, role: &str) -> &'a Membership {
     &account(world, id).roles[role]
-}
-
-pub(crate) fn enrol(world: &mut World, who: &str, ask: EnrolmentAsk) -> Result<EnrolmentId, Refusal> {
-    let request = RequestEnrolment { ask, justification: "for the team".into() };
-    let events = world.send(who, Command::RequestEnrolment(request))?;
-    match &events[0].fact {
-        Fact::EnrolmentRequested(enrolment) => Ok(enrolment.id),
-        other => panic!("a request led to {other:?}"),
-    }
-}
-
-pub(crate) fn an_account() -> EnrolmentAsk {
-    EnrolmentAsk::Account { account: None }
-}
-
-pub(crate) fn a_role(role: &str) -> EnrolmentAsk {
-    EnrolmentAsk::Role { account: None, role: role.parse().unwrap(), until: None }
-}
-
-pub(crate) fn keep(role: &str) -> EnrolmentAsk {
-    EnrolmentAsk::Keep { account: None, role: role.parse().unwrap() }
-}
-
-pub(crate) fn restore() -> EnrolmentAsk {
-    EnrolmentAsk::Restore { account: None }
-}
-
-pub(crate) fn accept(world: &mut World, who: &str, enrolment: EnrolmentId) -> Result<Vec<Event>, Refusal> {
-    let digest = world.state.enrolments().get(&enrolment).map_or(Digest::of(b""), |it| it.review.digest());
-    world.send(who, Command::ApproveEnrolment { enrolment, digest, comment: String::new() })
-}
-
-pub(crate) fn enrolment(world: &World, id: EnrolmentId) -> &Enrolment {
-    &world.state.enrolments()[&id]
-}
-
-/// Asks and has everybody approve, in order.
-pub(crate) fn enrolled(world: &mut World, who: &str, ask: EnrolmentAsk, by: &[&str]) -> EnrolmentId {
-    let id = enrol(world, who, ask).unwrap();
-    for approver in by {
-        accept(world, approver, id).unwrap();
-    }
-    assert_eq!(enrolment(world, id).phase.name(), "APPROVED");
-    id
 }
 
 pub(crate) fn attest(

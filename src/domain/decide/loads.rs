@@ -322,7 +322,7 @@ mod tests {
     }
 
     fn end_of_anas_role(organisation: &Organisation) -> Option<Timestamp> {
-        organisation.accounts["ana"].roles["db-engineer"].until
+        organisation.accounts.get("ana").unwrap().roles["db-engineer"].until
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub(in crate::domain) fn join(
         return Err(Refusal::new(Reason::PersonKnown, format!("`{id}`")).with("person", id));
     }
     // First: who reported here before no longer does, and may be the manager now.
-    if known.is_some() {
+    let comes_back = known.is_some();
+    super::moving::arrives(overlay, id, comes_back);
+    if comes_back {
         leave_nothing(overlay, id);
     }
     if let Some(manager) = manager {

@@ -11,8 +11,8 @@ use crate::domain::overlay::Overlay;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
 
-/// Moves to another manager, now or later. An unknown manager: it takes effect without one. One and the same: nothing
-/// moves.
+/// Moves to another manager, now or later. An unknown manager: it takes effect without one. The one whom the person has at
+/// that instant anyway, by what is announced too: nothing moves. What is announced later takes the place of what was before.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`.
@@ -30,15 +30,15 @@ pub(in crate::domain) fn transfer(
     if let Some(manager) = manager {
         no_cycle(overlay, id, manager, at.max(now.latest))?;
     }
+    if manager.is_some() && manager == manager_then(overlay, &person, at.max(now.latest)) {
+        put_person(overlay, id, person);
+        return Ok(());
+    }
     if !at.is_over(now.latest) {
         put_person(overlay, id, Person { moves: Some(Move { at, manager: manager.cloned() }), ..person });
         // The end of what is held comes forward already now: by comparison, whatever becomes of the timer.
         cut(overlay, id, at);
         cascade_of(overlay, id);
-        return Ok(());
-    }
-    if manager.is_some() && person.manager.as_ref() == manager && person.moves.is_none() && !person.awaits_manager {
-        put_person(overlay, id, person);
         return Ok(());
     }
     moved(overlay, id, person, manager, at);
@@ -51,6 +51,26 @@ pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
     let Some(moves) = person.moves.clone() else { return };
     overlay.record([Fact::PersonMoved(PersonNamed { person: id.clone() })]);
     moved(overlay, id, person, moves.manager.as_ref(), moves.at);
+}
+
+/// Somebody is about to work here. Whoever was to move to them by now was left without a manager, though no timer has
+/// recorded that; and who comes back starts with nothing, so that what was announced before means nobody.
+pub(super) fn arrives(overlay: &mut Overlay, id: &PersonId, comes_back: bool) {
+    let named: Vec<PersonId> = overlay.state().organisation().moves_to(id).cloned().collect();
+    for person in named {
+        super::settle(overlay, &person);
+        let record = overlay.state().organisation().people().get(&person).cloned();
+        let Some((record, moves)) = record.and_then(|it| it.moves.clone().map(|moves| (it, moves))) else { continue };
+        if comes_back && moves.manager.as_ref() == Some(id) {
+            put_person(overlay, &person, Person { moves: Some(Move { manager: None, ..moves }), ..record });
+        }
+    }
+}
+
+/// The manager of record at an instant, as far as that is known by now, if somebody who works here then.
+fn manager_then<'a>(overlay: &'a Overlay, person: &'a Person, at: Timestamp) -> Option<&'a PersonId> {
+    let people = overlay.state().organisation().people();
+    person.manager_at(at).filter(|manager| people.get(*manager).is_some_and(|it| it.is_employed(at)))
 }
 
 fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&PersonId>, at: Timestamp) {

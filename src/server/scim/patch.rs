@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::answer::ScimError;
 use super::changes::Standing;
-use super::user::{Asserted, Attribute, field, in_schema, logins};
+use super::user::{Asserted, Attribute, field, logins};
 use crate::domain::ids::{Identity, PersonId, excerpt};
 
 /// The schema of the message.
@@ -89,20 +89,15 @@ impl Operation {
 impl Path {
     fn read(text: &str) -> Result<Self, ScimError> {
         let invalid = |detail: &str| ScimError::of_type("invalidPath", format!("`{}`: {detail}", excerpt(text)));
-        let (schema, rest) = in_schema(text);
-        let end = rest.find(['.', '[']).unwrap_or(rest.len());
-        let (name, parts) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        let attribute = Attribute::named(&format!("{schema}:{name}"))?;
+        let (attribute, part) = Attribute::at(text)?;
         let chosen = match attribute {
-            Attribute::Label => None,
-            Attribute::Manager if parts.eq_ignore_ascii_case(".value") => None,
-            Attribute::Logins if parts.starts_with('[') => {
-                let filter = parts.strip_prefix('[').and_then(|parts| parts.strip_suffix(']'));
+            Attribute::Logins if part.starts_with('[') => {
+                let filter = part.strip_prefix('[').and_then(|part| part.strip_suffix(']'));
                 let value = filter.and_then(|filter| super::query::equals(filter, "value"));
                 let value = value.ok_or_else(|| invalid("`[value eq \"…\"]` alone is understood"))?;
                 Some(value.parse().map_err(|error| ScimError::invalid_value(format!("`path`: {error}")))?)
             }
-            _ if parts.is_empty() => None,
+            _ if part.is_empty() => None,
             _ => return Err(invalid("it has no such part")),
         };
         Ok(Self { text: text.to_owned(), attribute, chosen })

@@ -40,7 +40,8 @@ const LABELS: [&str; 17] = [
 ];
 const ENTERPRISE_LABELS: [&str; 5] = ["employeenumber", "costcenter", "organization", "division", "department"];
 /// Attributes that must not seem to have had an effect.
-const WITHHELD: [&str; 4] = ["roles", "entitlements", "password", "x509certificates"];
+const WITHHELD: [&str; 2] = ["roles", "entitlements"];
+const SECRETS: [&str; 2] = ["password", "x509certificates"];
 
 /// What an attribute means here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +86,40 @@ impl Attribute {
             _ => None,
         };
         let shown = excerpt(name);
+        if schema == CORE && SECRETS.contains(&lower) {
+            let detail = format!("`{shown}` is not taken: people come with certificates; have it left out");
+            return Err(ScimError::invalid_value(detail));
+        }
         if schema == CORE && WITHHELD.contains(&lower) {
             let detail = format!("`{shown}` is not given over SCIM: roles and rights are asked for, and approved");
             return Err(ScimError::invalid_value(detail));
         }
         found.ok_or_else(|| ScimError::of_type("invalidPath", format!("`{shown}`: no such attribute of a user")))
+    }
+
+    /// The attribute that a path begins with, and what of it is meant: `emails[type eq "work"].value`. A part that is a
+    /// label, as the manager's `displayName`, is not taken for the whole.
+    pub(super) fn at(text: &str) -> Result<(Self, &str), ScimError> {
+        let (_, rest) = in_schema(text);
+        let end = rest.find(['.', '[']).unwrap_or(rest.len());
+        // A schema's own dots are none of these.
+        let end = text.len().saturating_sub(rest.len()).saturating_add(end);
+        let (name, part) = text.split_at_checked(end).unwrap_or((text, ""));
+        let is_manager_label = || [".displayname", ".$ref"].contains(&part.to_ascii_lowercase().as_str());
+        match Self::named(name)? {
+            Self::Label => Ok((Self::Label, "")),
+            Self::Manager if part.eq_ignore_ascii_case(".value") => Ok((Self::Manager, "")),
+            Self::Manager if is_manager_label() => Ok((Self::Label, "")),
+            attribute => Ok((attribute, part)),
+        }
+    }
+
+    /// The attribute that a key of a document names; some write a path as a key: `name.givenName`, `manager.value`.
+    fn of_key(key: &str) -> Result<Self, ScimError> {
+        match Self::at(key)? {
+            (attribute, "") => Ok(attribute),
+            _ => Err(ScimError::of_type("invalidPath", format!("`{}`: it has no such part", excerpt(key)))),
+        }
     }
 }
 
@@ -102,11 +132,10 @@ impl Asserted {
                 Some(schema) => {
                     let inner = value.as_object().ok_or_else(|| wanted(key, "an object"))?;
                     for (key, value) in inner {
-                        asserted.set(Attribute::named(&format!("{schema}:{key}"))?, key, value)?;
+                        asserted.set(Attribute::of_key(&format!("{schema}:{key}"))?, key, value)?;
                     }
                 }
-                // Some write a part of a complex attribute as a key: `name.givenName`, `manager.value`.
-                None => asserted.set(Attribute::named(head(key))?, key, value)?,
+                None => asserted.set(Attribute::of_key(key)?, key, value)?,
             }
         }
         Ok(asserted)
@@ -218,13 +247,6 @@ pub(super) fn logins(name: &str, value: &Value) -> Result<BTreeSet<Identity>, Sc
         Value::Array(list) => list.iter().map(one).collect(),
         other => one(other).map(|identity| [identity].into()),
     }
-}
-
-/// A name without its parts: a schema's own dots are none of them.
-fn head(name: &str) -> &str {
-    let (_, bare) = in_schema(name);
-    let end = bare.find('.').map_or(name.len(), |dot| name.len().saturating_sub(bare.len()).saturating_add(dot));
-    name.get(..end).unwrap_or(name)
 }
 
 fn text(name: &str, value: &Value) -> Result<String, ScimError> {

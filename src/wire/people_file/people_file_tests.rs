@@ -151,7 +151,7 @@ fn control_characters_and_lines_without_end_are_refused() {
     one(&json(&long), "line 1: ", "at most 16384 bytes a line");
     one(&json(&format!("{{\"person\":{}", "[".repeat(10_000))), "line 1: ", "one JSON object");
     let large = "\n".repeat(LONGEST_PEOPLE_BYTES + 1);
-    one(&json(&large), "found a file of", "at most 32768 KiB");
+    one(&json(&large), "found a file of", "at most 16777216 bytes");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::Sent;
 use crate::domain::directory::Account;
 use crate::domain::hr::{HrChange, HrEvent, Part, brake_limit, touched_lately};
 use crate::domain::ids::{Identity, PersonId, Principal};
+use crate::domain::organisation::Organisation;
 use crate::domain::state::State;
 use crate::domain::time::Now;
 
@@ -20,18 +21,34 @@ pub(super) struct Sorted {
     pub(super) dropped: BTreeSet<PersonId>,
 }
 
+/// Whether an event would widen what a person may do (DESIGN 7): of himself anything but a leaving; of others, that he
+/// becomes their manager. Who stands in where there is none is the policy's word, whoever joins without one.
+pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
+    if event.person == *author {
+        return !event.change.is_leaving();
+    }
+    match &event.change {
+        HrChange::Joined { manager: Some(manager), .. } => manager == author,
+        HrChange::Transferred { manager: Some(manager), at } if manager == author => {
+            let person = organisation.people.get(&event.person);
+            person.and_then(|person| person.manager_at(now.latest.max(*at))) != Some(author)
+        }
+        _ => false,
+    }
+}
+
 /// Sorts a command's events. `author`: whose own standing they may not widen; what would waits as well.
 pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, now: Now) -> Sorted {
     let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
-    let brakes = if alone { BTreeSet::new() } else { braked(state, &events, now) };
+    let lifts_author = |event: &HrEvent| author.is_some_and(|it| lifts(&state.organisation, it, event, now));
+    let brakes = if alone { BTreeSet::new() } else { braked(state, &events, lifts_author, now) };
     let mut sorting = Sorting { state, now, waiting: BTreeMap::new(), dropped: BTreeSet::new() };
     let mut held: Vec<Option<HrEvent>> = Vec::new();
     let mut pass = Vec::new();
     for sent in events {
         let event = &sent.event;
-        let lifts_author = author == Some(&event.person) && !event.change.is_leaving();
         let goes = !brakes.contains(&event.change.part())
-            && !lifts_author
+            && !lifts_author(event)
             && (event.change.is_urgent() || !sorting.rests_on_held(event));
         if !goes {
             sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
@@ -51,11 +68,12 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
     Sorted { pass, held: held.into_iter().flatten().collect(), dropped: sorting.dropped }
 }
 
-/// The parts that are too many. What rests on something held waits anyway, and does not count.
-fn braked(state: &State, events: &[Sent], now: Now) -> BTreeSet<Part> {
+/// The parts that are too many. What waits anyway does not count.
+fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now: Now) -> BTreeSet<Part> {
     let limit = brake_limit(state);
     let sorting = Sorting { state, now, waiting: BTreeMap::new(), dropped: BTreeSet::new() };
-    let free = || events.iter().map(|sent| &sent.event).filter(|event| !sorting.rests_on_held(event));
+    let goes = |event: &&HrEvent| !sorting.rests_on_held(event) && !waits(event);
+    let free = || events.iter().map(|sent| &sent.event).filter(goes);
     let leaving: BTreeSet<&PersonId> = free().filter(|it| it.change.is_leaving()).map(|event| &event.person).collect();
     // Whatever the limit: nobody disables everybody.
     let everybody = !leaving.is_empty() && leaving.len() >= state.organisation.employed_count();

@@ -1,6 +1,7 @@
 //! What the brake holds, and the person who lets it through or throws it away.
 
 use super::super::{Caller, needs, principal};
+use super::brake::lifts;
 use super::{fits, happen};
 use crate::domain::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
 use crate::domain::hr::{Hold, HrEvent, StreamPlace};
@@ -18,6 +19,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub(super) struct New {
     pub(super) id: HoldId,
     pub(super) sender: AccountId,
+    pub(super) author: Option<PersonId>,
     pub(super) stream: Option<StreamName>,
     pub(super) from_import: bool,
 }
@@ -33,6 +35,7 @@ pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New) {
             id: new.id,
             held_at: overlay.clocks().stamp,
             sender: new.sender.clone(),
+            author: new.author.clone(),
             stream: new.stream.clone(),
             from_import: new.from_import,
             after: overlay.state().sequence(),
@@ -94,9 +97,17 @@ pub(in crate::domain::decide) fn decide_hold(
         return Err(Refusal::new(Reason::DigestMismatch, detail).with("hold", id));
     }
     // What is let through widens, and what is thrown away would have narrowed.
-    let lifts = |event: &&HrEvent| event.person == *own && event.change.is_leaving() != release;
-    if hold.events.iter().any(|event| lifts(&event)) {
-        return Err(Refusal::new(Reason::OwnStanding, format!("`{own}` is among them")).with("person", own));
+    let own_author = hold.author.as_ref() == Some(own);
+    let touches = |event: &HrEvent| {
+        let own_part = event.person == *own && event.change.is_leaving() != release;
+        own_part || (release && own_author && lifts(&state.organisation, own, event, now))
+    };
+    if let Some(event) = hold.events.iter().find(|event| touches(event)) {
+        let detail = match event.person == *own {
+            true => format!("`{own}` is among them"),
+            false => format!("`{own}` sent what would make him answer for `{}`", event.person),
+        };
+        return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
     if release && let Some((person, earlier)) = earlier(state, hold) {
         let detail = format!("`{earlier}` has an earlier change of `{person}`");
