@@ -184,12 +184,19 @@ async fn an_empty_or_wrong_file_comes_back_with_its_lines_and_changes_nothing() 
     assert_eq!(empty.mistakes.len(), 1);
     let header_alone = import(&hr, header(1, pb::PeopleFormat::Csv, false), "person,manager,login,last_day\n").await;
     assert_eq!(header_alone.unwrap().mistakes.len(), 1);
-    // when two claim one identity, and managers form a circle
-    let mut conflicting = people.clone();
-    conflicting[10].2 = identity("eng01");
-    conflicting[3].1 = "ana".into();
-    let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &csv(&conflicting)).await.unwrap();
-    assert!(!told.mistakes.is_empty(), "{told:?}");
+    // when two claim one identity, or managers form a circle, then those are named
+    let conflicting = |change: &dyn Fn(&mut Vec<(String, String, String)>)| {
+        let mut people = people.clone();
+        change(&mut people);
+        csv(&people)
+    };
+    let twice = conflicting(&|people| people[10].2 = identity("eng01"));
+    let circle = conflicting(&|people| people[3].1 = "ana".into());
+    for (text, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
+        let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+        let told: String = told.mistakes.iter().map(|it| format!("{} {}\n", it.line, it.text)).collect();
+        assert!(named.iter().all(|it| told.contains(it)), "{told}");
+    }
     assert_eq!(eng.account().await.state(), pb::AccountState::Active);
     // and pieces that are none, and whoever may not import, are refused
     refused(import(&eng, header(1, pb::PeopleFormat::Csv, false), "").await, "CAPABILITY_MISSING");
