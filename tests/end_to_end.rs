@@ -52,6 +52,8 @@ mod keeping_it;
 mod life;
 #[path = "end_to_end/life_by_hand.rs"]
 mod life_by_hand;
+#[path = "end_to_end/life_lists.rs"]
+mod life_lists;
 #[path = "end_to_end/lists.rs"]
 mod lists;
 #[path = "end_to_end/loads.rs"]

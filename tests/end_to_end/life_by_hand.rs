@@ -283,6 +283,10 @@ async fn the_feed_its_files_and_its_brake() {
     tried_and_done(&broker, "hr-sync", &apply);
     assert_eq!(told(&broker, "hr-sync", &apply)["skipped_count"], 2);
     assert_eq!(told(&broker, "dev", &["whoami"])["person"]["manager"], "ben");
+    // and a file without events says that the feed lives, and uses no number
+    std::fs::write(&events, "").unwrap();
+    told(&broker, "hr-sync", &["hr", "apply", &events, "--stream", "workday", "--number", "3"]);
+    assert_eq!(told(&broker, "noa", &["hr", "status"])["streams"][0]["last_number"], 2);
     std::fs::write(&events, "{\"person\":\"dev\",\"event\":\"lost\"}\n").unwrap();
     let wrong = command(&broker, "hr-sync", &["hr", "apply", &events]);
     assert_eq!(wrong.code, Some(1), "{}{}", wrong.stdout, wrong.stderr);

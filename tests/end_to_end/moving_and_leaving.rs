@@ -203,6 +203,40 @@ async fn who_comes_back_starts_with_nothing_and_an_address_means_whoever_has_it_
 }
 
 #[tokio::test]
+async fn who_comes_back_and_is_hired_anew_has_another_account_and_nothing_of_the_old_one() {
+    // given an engineer with a live grant, who left and came back
+    let broker = Broker::new();
+    let (dev, ben) = broker.hired_engineer("dev", "ben").await;
+    let grant = dev.granted(repair(), &ben).await;
+    let (hr, orders) = (broker.person("hr-sync").await, broker.person("orders-api").await);
+    hr.tell(vec![left_urgently("dev", false)]).await.unwrap();
+    // when everything is proved anew, and the manager approves
+    let (dev, ben) = broker.hired("dev", "ben").await;
+    // then it is another account, with the certificate of the person and no role
+    let account = dev.account().await;
+    assert_eq!((account.id.as_str(), account.memberships.len()), ("dev-2", 0));
+    let omar = broker.person("omar").await;
+    let old = omar.accounts().get_account(pb::GetAccountRequest { account_id: "dev".into() }).await.unwrap();
+    let old = old.into_inner().account.unwrap();
+    assert_eq!((old.state(), old.identities.len()), (pb::AccountState::Closed, 0));
+    // and neither the certificate nor any of the names is allowed what the old account was
+    let certificate = crate::organisation::identity("dev");
+    for subject in ["dev", "dev-2", &certificate] {
+        assert_eq!(orders.verdict(subject, "db.read", ORDERS).await.0, pb::Verdict::Deny, "{subject}");
+    }
+    refused(dev.request(repair()).await, "NOT_IN_ROLE");
+    assert_eq!(omar.grant(&grant.id).await.unwrap().state(), pb::GrantState::Revoked);
+    // and the next approval of a role begins it anew
+    broker.person("training-feed").await.attest("dev", "dba-training", now_millis() - DAY).await.unwrap();
+    let asked = dev.ask(role("db-engineer")).await.unwrap();
+    ben.approve_enrolment(&asked.id).await.unwrap();
+    broker.person("ines").await.approve_enrolment(&asked.id).await.unwrap();
+    dev.granted(repair(), &ben).await;
+    assert_eq!(orders.verdict(&certificate, "db.read", ORDERS).await, ALLOWED);
+    assert_eq!(orders.verdict("dev", "db.read", ORDERS).await.0, pb::Verdict::Deny);
+}
+
+#[tokio::test]
 async fn a_rename_moves_the_identity_of_the_account_and_a_circle_of_managers_is_refused() {
     let broker = Broker::new();
     let (dev, _) = broker.hired("dev", "ben").await;
