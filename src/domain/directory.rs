@@ -302,6 +302,8 @@ pub struct HeldBy<'a> {
     pub person: &'a PersonId,
     /// For whom a machine asked.
     pub on_behalf_of: Option<&'a PersonId>,
+    /// Everybody behind the request.
+    pub behind: &'a BTreeSet<PersonId>,
 }
 
 /// A tenant.

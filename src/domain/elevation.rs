@@ -144,7 +144,12 @@ impl Elevation {
     /// Who would hold what it leads to.
     #[must_use]
     pub fn held_by(&self) -> HeldBy<'_> {
-        HeldBy { account: &self.requester, person: &self.person, on_behalf_of: self.on_behalf_of.as_ref() }
+        HeldBy {
+            account: &self.requester,
+            person: &self.person,
+            on_behalf_of: self.on_behalf_of.as_ref(),
+            behind: &self.behind,
+        }
     }
 
     /// What is approved, as a text: every value that matters, in fixed order, one line each.

@@ -158,7 +158,12 @@ impl Grant {
     /// Who holds it.
     #[must_use]
     pub fn held_by(&self) -> HeldBy<'_> {
-        HeldBy { account: &self.holder, person: &self.person, on_behalf_of: self.on_behalf_of.as_ref() }
+        HeldBy {
+            account: &self.holder,
+            person: &self.person,
+            on_behalf_of: self.on_behalf_of.as_ref(),
+            behind: &self.behind,
+        }
     }
 
     /// Whether it is scheduled or live as far as was recorded. Its end is a comparison of its own.

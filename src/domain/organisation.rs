@@ -381,13 +381,14 @@ impl Organisation {
         }
     }
 
-    /// Until when what was asked for may be held: all that a request needs, and the account still whose it was. Ids of
+    /// Until when what was asked for may be held: all that a request needs, everybody behind it still working here, and the
+    /// account still whose it was. Ids of
     /// accounts are given to others, machines to other purposes; a grant does not go along (THREATS B5).
     ///
     /// # Errors
     /// All that stands in the way.
     pub fn holder_rests(&self, held_by: HeldBy<'_>, terms: &Terms, at: Timestamp) -> Result<Rest, Obstacles> {
-        let HeldBy { account: id, person, on_behalf_of } = held_by;
+        let HeldBy { account: id, person, on_behalf_of, behind } = held_by;
         let moved = match (self.accounts.get(id).map(|account| &account.kind), on_behalf_of) {
             (Some(AccountKind::Service { acts_for: ActsFor::People, .. }), None) => Some(Reason::OnBehalfRequired),
             (Some(AccountKind::Service { acts_for: ActsFor::People, .. }), Some(_)) | (None, _) => None,
@@ -399,7 +400,13 @@ impl Organisation {
         };
         match moved {
             Some(reason) => Err(vec![Refusal::new(reason, format!("`{id}` is no longer what it was at the request"))]),
-            None => self.requester_rests(id, on_behalf_of, terms, at),
+            None => {
+                let rest = self.requester_rests(id, on_behalf_of, terms, at)?;
+                // Who owned a machine when it asked need not own it now, and takes along what it asked for (DESIGN 4).
+                behind.iter().try_fold(rest, |rest, person| {
+                    Ok(self.person_rests(person, [], at)?.map_or(rest.clone(), |theirs| rest.sooner(theirs)))
+                })
+            }
         }
     }
 

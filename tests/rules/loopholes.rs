@@ -92,6 +92,30 @@ fn whoever_owned_a_machine_in_between_does_not_approve_what_it_asked_for_before(
 }
 
 #[test]
+fn what_a_machine_asked_for_under_an_owner_who_left_goes_though_the_machine_stays() {
+    // given a grant of odo's machine, a scheduled one and a request, and ana, who takes it over
+    let mut world = world();
+    let live = Ask::deploy().by("bot", &mut world).unwrap();
+    world.approve("ben", live).unwrap();
+    let scheduled = Ask::managed().starting(noon().plus(span("2h"))).by("bot", &mut world).unwrap();
+    world.approve("omar", scheduled).unwrap();
+    let pending = Ask::managed().by("bot", &mut world).unwrap();
+    enrolled(&mut world, "ana", take_over("bot"), &["ines"]);
+    assert_eq!((world.grant_phase(live), world.phase(pending)), ("ACTIVE", "PENDING"));
+    // when odo is to leave, then it ends by that, with no timer running, and it goes when he does
+    let mut announced = world.clone();
+    hr(&mut announced, vec![leaves("odo", noon().plus(span("1m")))]).unwrap();
+    announced.pass("1m");
+    assert!(!announced.may("bot", "deploy.run", "prod/eu/apps/orders"));
+    hr(&mut world, vec![leaves_at_once("odo")]).unwrap();
+    assert_eq!((world.grant_phase(live), world.grant_phase(scheduled)), ("REVOKED", "REVOKED"));
+    assert_eq!(world.phase(pending), "CANCELLED");
+    // and the machine asks on, as hers
+    assert_eq!(account(&world, "bot").state, AccountState::Active);
+    Ask::managed().by("bot", &mut world).unwrap();
+}
+
+#[test]
 fn another_name_is_that_of_the_account_in_use_and_no_old_one_stays() {
     // given ana, with an account that a file shut, before her own by its name, and a login beside it
     let mut world = world();
