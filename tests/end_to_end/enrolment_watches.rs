@@ -31,8 +31,11 @@ async fn next(watch: &mut Watch) -> (String, String) {
 
 #[tokio::test]
 async fn a_person_without_an_account_watches_their_own_request_and_nobody_elses() {
-    // given two persons without accounts, one of whom watches
+    // given two persons without accounts, one of whom watches; who is nobody on record cannot
     let broker = Broker::new();
+    let stranger = broker.person("mallory").await;
+    let request = pb::WatchEnrolmentsRequest::default();
+    refused(stranger.enrolments().watch_enrolments(request).await.map(|_| ()), "NO_ACCOUNT");
     let (first, second) = (broker.joined("first", "ines").await, broker.joined("second", "ines").await);
     let mut stream = watch(&first).await;
     // when both ask, and the manager approves both, the other's first

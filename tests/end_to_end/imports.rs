@@ -41,7 +41,7 @@ async fn a_file_that_is_wrong_is_refused_with_its_line_and_nothing_is_applied() 
     let omar = broker.person("omar").await;
     let people = everybody();
     let (table, lines) = (csv(&people), json_lines(&people));
-    let with = |change: &dyn Fn(&mut Vec<Line>)| {
+    let with = |change: fn(&mut Vec<Line>)| {
         let mut people = people.clone();
         change(&mut people);
         csv(&people)
@@ -70,10 +70,10 @@ async fn a_file_that_is_wrong_is_refused_with_its_line_and_nothing_is_applied() 
         ("a.csv", table.replacen("eng07,", "Eng07,", 1), &["a.csv:15:", "Eng07"]),
         ("a.csv", table.replacen("eng07,", "eng07 ,", 1), &["a.csv:15:"]),
         ("a.csv", table.replacen("eng07,", "eng08,", 1), &["eng08"]),
-        ("a.csv", with(&|it| it[10].2 = identity("eng01")), &["a.csv:12:", "eng01"]),
-        ("a.csv", with(&|it| it[3].1 = "ana".into()), &["circle"]),
-        ("a.csv", with(&|it| it[0].1 = "ana".into()), &["a.csv:2:", "ana"]),
-        ("a.csv", with(&|it| it[0].1 = "nemo".into()), &["nemo"]),
+        ("a.csv", with(|it| it[10].2 = identity("eng01")), &["a.csv:12:", "eng01"]),
+        ("a.csv", with(|it| it[3].1 = "ana".into()), &["circle"]),
+        ("a.csv", with(|it| it[0].1 = "ana".into()), &["a.csv:2:", "ana"]),
+        ("a.csv", with(|it| it[0].1 = "nemo".into()), &["nemo"]),
         ("a.jsonl", lines.replacen("\"person\":\"ben\"", "\"person\":\"ben\",\"person\":\"ben\"", 1), &["a.jsonl:2:"]),
         ("a.jsonl", format!("[{lines}]"), &["a.jsonl:1:"]),
         ("a.jsonl", table.clone(), &["a.jsonl:1:"]),
@@ -90,7 +90,7 @@ async fn a_file_that_is_wrong_is_refused_with_its_line_and_nothing_is_applied() 
         }
     }
     // what somebody or something has already is a conflict, which is named
-    let taken = with(&|it| it[20].2 = identity("orders-api"));
+    let taken = with(|it| it[20].2 = identity("orders-api"));
     let ended = import(&broker, "a.csv", taken.as_bytes(), &[]);
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
     assert!(["eng14", "account:orders-api", "IDENTITY_TAKEN"].iter().all(|word| ended.stderr.contains(word)));

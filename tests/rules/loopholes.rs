@@ -100,7 +100,7 @@ fn what_a_machine_asked_for_under_an_owner_who_left_goes_though_the_machine_stay
     let scheduled = Ask::managed().starting(noon().plus(span("2h"))).by("bot", &mut world).unwrap();
     world.approve("omar", scheduled).unwrap();
     let pending = Ask::managed().by("bot", &mut world).unwrap();
-    enrolled(&mut world, "ana", take_over("bot"), &["ines"]);
+    world.enrolled("ana", take_over("bot"), &["ines"]);
     assert_eq!((world.grant_phase(live), world.phase(pending)), ("ACTIVE", "PENDING"));
     // when odo is to leave, then it ends by that, with no timer running, and it goes when he does
     let mut announced = world.clone();

@@ -166,3 +166,40 @@ async fn it_is_off_unless_it_is_asked_for() {
     assert_eq!(read("127.0.0.1:7444").unwrap().https_listen, Some("127.0.0.1:7444".parse().unwrap()));
     assert!(read("here").unwrap_err().to_string().contains("`COUNTERSIGN_HTTPS_LISTEN`: `here` is not an address"));
 }
+
+#[tokio::test]
+async fn a_request_that_two_readers_would_cut_apart_differently_is_not_served() {
+    let broker = Broker::start();
+    let leaf = broker.organisation.leaf("hr-sync");
+    let before = broker.running().engine().sequence();
+    let body = "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"zoe\"}";
+    let head = "content-type: application/scim+json\r\nconnection: close\r\n";
+    let length = body.len();
+    let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
+    for request in [
+        // two lengths, a length beside pieces, pieces under another name, a line folded, a space before the colon
+        format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nhost: a\r\n{head}content-length: 5\r\ncontent-length: {length}\r\n\r\n{body}"
+        ),
+        format!("POST /scim/v2/Users HTTP/1.1\r\nhost: a\r\n{head}transfer-encoding: xchunked\r\n\r\n{chunked}"),
+        format!("POST /scim/v2/Users HTTP/1.1\r\nhost: a\r\n{head}transfer-encoding : chunked\r\n\r\n{chunked}"),
+        format!("POST /scim/v2/Users HTTP/1.1\r\nhost: a\r\n{head}content-length: +{length}\r\n\r\n{body}"),
+        format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nhost: a\r\nx: 1\r\n y\r\n{head}content-length: {length}\r\n\r\n{body}"
+        ),
+        format!("POST /scim/v2/Users HTTP/1.0\r\n{head}transfer-encoding: chunked\r\n\r\n{chunked}"),
+        format!("POST /scim/v2/Users HTTP/1.1\r\nhost: a\r\n{head}content-length: 900\r\n\r\n{body}"),
+    ] {
+        let mut stream = broker.raw(Some(&leaf), &["http/1.1"]).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let _ = stream.shutdown().await;
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said).await;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(
+            said.is_empty() || said.starts_with("HTTP/1.1 4") || said.starts_with("HTTP/1.0 4"),
+            "{request}\n{said}"
+        );
+    }
+    assert_eq!(broker.running().engine().sequence(), before);
+}
