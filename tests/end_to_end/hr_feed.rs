@@ -185,15 +185,11 @@ async fn an_empty_or_wrong_file_comes_back_with_its_lines_and_changes_nothing() 
     let header_alone = import(&hr, header(1, pb::PeopleFormat::Csv, false), "person,manager,login,last_day\n").await;
     assert_eq!(header_alone.unwrap().mistakes.len(), 1);
     // when two claim one identity, or managers form a circle, then those are named
-    let conflicting = |change: &dyn Fn(&mut Vec<(String, String, String)>)| {
-        let mut people = people.clone();
-        change(&mut people);
-        csv(&people)
-    };
-    let twice = conflicting(&|people| people[10].2 = identity("eng01"));
-    let circle = conflicting(&|people| people[3].1 = "ana".into());
-    for (text, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
-        let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+    let (mut twice, mut circle) = (people.clone(), people.clone());
+    twice[10].2 = identity("eng01");
+    circle[3].1 = "ana".into();
+    for (people, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
+        let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &csv(&people)).await.unwrap();
         let told: String = told.mistakes.iter().map(|it| format!("{} {}\n", it.line, it.text)).collect();
         assert!(named.iter().all(|it| told.contains(it)), "{told}");
     }

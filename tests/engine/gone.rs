@@ -241,7 +241,7 @@ impl Run {
         if let Ok(done) = self.broker().run(owner, Command::RequestEnrolment(request)).await {
             let Some(Subject::Enrolment(enrolment)) = done.about else { panic!("about {:?}", done.about) };
             for approver in ["noa", "ines"] {
-                let digest = self.broker().state().enrolments()[&enrolment].review.digest();
+                let digest = self.broker().state().enrolments().get(&enrolment).unwrap().review.digest();
                 let command = Command::ApproveEnrolment { enrolment, digest, comment: String::new() };
                 self.broker().run(approver, command).await.unwrap();
             }
