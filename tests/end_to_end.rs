@@ -19,6 +19,8 @@ mod bad_files;
 mod cascades_and_dry_runs;
 #[path = "end_to_end/certificates.rs"]
 mod certificates_refused;
+#[path = "end_to_end/command_line.rs"]
+mod command_line;
 mod common;
 #[path = "end_to_end/disk.rs"]
 mod disk;
@@ -42,6 +44,8 @@ mod hr_feed;
 mod hr_import_killed;
 #[path = "end_to_end/hr_silence.rs"]
 mod hr_silence;
+#[path = "end_to_end/imports.rs"]
+mod imports;
 #[path = "end_to_end/keeping_it.rs"]
 mod keeping_it;
 #[path = "end_to_end/life.rs"]

@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use crate::domain::refusal::Reason;
 use crate::sdk::ClientError;
 
 /// What a command that did its work answers with.
@@ -39,6 +40,8 @@ pub enum Failure {
     Client(Box<ClientError>),
     /// The command line, a file or the environment asks for something that makes no sense. Exit code 2.
     Usage(String),
+    /// There is no such thing among those that the broker told of. Exit code 4, as when it says so itself.
+    NotFound(String),
     /// Something else went wrong. Exit code 1.
     Failed(String),
     /// The person at the terminal said no. Exit code 1.
@@ -57,6 +60,7 @@ impl Failure {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::Usage(_) => 2,
+            Self::NotFound(_) => 4,
             Self::Failed(_) | Self::Declined(_) => 1,
             Self::NobodyReads => 0,
         }
@@ -89,13 +93,16 @@ impl Failure {
                 object.insert("reason".into(), json!(refused.reason_name));
             }
         }
+        if let (Self::NotFound(_), Some(object)) = (self, error.as_object_mut()) {
+            object.insert("reason".into(), json!(Reason::NotFound.entry().name));
+        }
         json!({ "error": error })
     }
 
     fn text(&self) -> String {
         match self {
             Self::Client(error) => error.to_string(),
-            Self::Usage(text) | Self::Failed(text) | Self::Declined(text) => text.clone(),
+            Self::Usage(text) | Self::NotFound(text) | Self::Failed(text) | Self::Declined(text) => text.clone(),
             Self::NobodyReads => String::new(),
         }
     }
@@ -106,6 +113,7 @@ impl Failure {
                 ClientError::Refused(refused) => Some((&refused.reason_name, &refused.fields)),
                 _ => None,
             },
+            Self::NotFound(_) => Some((Reason::NotFound.entry().name, &[])),
             _ => None,
         }
     }

@@ -210,7 +210,11 @@ fn status_page(width: u16, answer: &GetFeedStatusResponse, now: Timestamp) -> St
             ),
         )],
     );
-    let parts = [streams, holds, brake];
+    let more = match answer.omitted_hold_count {
+        0 => String::new(),
+        count => format!("and {count} more, told once older ones are decided\n"),
+    };
+    let parts = [streams, holds + &more, brake];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 

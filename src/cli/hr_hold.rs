@@ -71,7 +71,7 @@ fn find<'a>(holds: &'a [FeedHold], id: &str) -> Result<&'a FeedHold, Failure> {
     let mut found = holds.iter().filter(|hold| hold.id == id || (id.len() >= 4 && hold.id.ends_with(id)));
     match (found.next(), found.next()) {
         (Some(hold), None) => Ok(hold),
-        (None, _) => Err(Failure::Usage(format!(
+        (None, _) => Err(Failure::NotFound(format!(
             "the brake holds nothing whose id ends in `{id}`; `countersign hr status` lists it"
         ))),
         (Some(_), Some(_)) => Err(Failure::Usage(format!("several holds end in `{id}`; give more digits"))),

@@ -81,7 +81,7 @@ fn a_hold_is_named_by_an_ending_that_is_its_own() {
     assert_eq!(find(&holds, "ff66").unwrap().id, sample::ENROLMENT_ID);
     assert_eq!(find(&holds, sample::GRANT_ID).unwrap().id, sample::GRANT_ID);
     for id in ["", "66", "0000"] {
-        assert_eq!(find(&holds, id).unwrap_err().exit_code(), 2, "{id}");
+        assert_eq!(find(&holds, id).unwrap_err().exit_code(), 4, "{id}");
     }
     let twins = [hold(), hold()];
     assert_eq!(find(&twins, "ff66").unwrap_err().exit_code(), 2);

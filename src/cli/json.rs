@@ -31,12 +31,12 @@ macro_rules! named {
 
 named! {
     Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
-    CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse Effects Elevation ElevationEvent
+    CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse DenyEnrolmentResponse Elevation ElevationEvent
     EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
     GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse
     LoadDirectoryResponse LoadPolicyResponse Person Policy Recertification RecordAttestationResponse
     ReleaseBrakeResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
-    StartRecertificationResponse WhoAmIResponse
+    StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse
 }
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).ok());

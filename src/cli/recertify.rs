@@ -175,9 +175,11 @@ async fn confirm(session: &mut Session<'_>, arguments: ConfirmArguments) -> Ran 
 
 async fn end(session: &mut Session<'_>, arguments: EndArguments) -> Ran {
     let round = get(session, arguments.round).await?;
-    if !round.items.iter().any(|item| item.account == arguments.account) {
+    let is_listed = round.items.iter().any(|item| item.account == arguments.account);
+    // Of a round that is not listed whole the broker knows.
+    if !is_listed && round.omitted_item_count == 0 {
         let text = format!("`{}` is not in round {} that you may see", arguments.account, ending(&round.id));
-        return Err(Failure::Usage(text));
+        return Err(Failure::NotFound(text));
     }
     let (account, role) = (arguments.account, round.role);
     let arguments = EndMembershipArguments { account, role, reason: arguments.reason, change: arguments.change };
@@ -206,7 +208,8 @@ const ROUND_HEADING: [&str; 5] = ["id", "role", "begun by", "due", "to decide"];
 
 fn round_row(round: &Recertification, now: Timestamp) -> Vec<String> {
     let due = if round.close_time.is_some() { "over".to_owned() } else { when(round.due_time.as_ref(), now) };
-    let decided = format!("{} of {}", open(round), round.items.len());
+    let more = if round.omitted_item_count == 0 { "" } else { " and more" };
+    let decided = format!("{} of {}{more}", open(round), round.items.len());
     vec![ending(&round.id), round.role.clone(), round.starter.clone(), due, decided]
 }
 
@@ -221,7 +224,11 @@ fn round_page(width: u16, round: &Recertification, now: Timestamp) -> String {
         ("id", round.id.clone()),
     ];
     let items = rows(width, &ITEM_HEADING, round.items.iter().map(|item| item_row(item, now)).collect());
-    format!("{}\n{items}", card(width, &lines))
+    let more = match round.omitted_item_count {
+        0 => String::new(),
+        count => format!("and {count} more\n"),
+    };
+    format!("{}\n{items}{more}", card(width, &lines))
 }
 
 fn item_row(item: &RecertificationItem, now: Timestamp) -> Vec<String> {
@@ -282,6 +289,7 @@ mod tests {
                     ..item("eva")
                 },
             ],
+            omitted_item_count: 0,
         }
     }
 

@@ -144,7 +144,8 @@ pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
                 DenyEnrolmentRequest { request_id: request_id.clone(), enrolment_id: id, reason, validate_only };
             let answer = session.client.deny_enrolment(request).await;
             let answer = change.answered(session, answer, &request_id)?;
-            enrolment_closed(session, &change, answer.enrolment, answer.effects)
+            let value = json::of(&answer);
+            enrolment_closed(session, &change, answer.enrolment.as_ref(), answer.effects.as_ref(), value)
         }
     }
 }
@@ -174,7 +175,8 @@ pub async fn withdraw(session: &mut Session<'_>, arguments: WithdrawArguments) -
             };
             let answer = session.client.withdraw_enrolment(request).await;
             let answer = change.answered(session, answer, &request_id)?;
-            enrolment_closed(session, &change, answer.enrolment, answer.effects)
+            let value = json::of(&answer);
+            enrolment_closed(session, &change, answer.enrolment.as_ref(), answer.effects.as_ref(), value)
         }
     }
 }
@@ -187,17 +189,16 @@ fn not_tried(change: &ChangeArguments) -> Result<(), Failure> {
     Err(Failure::Usage("only an enrolment can be tried: this is a request for access".to_owned()))
 }
 
+/// The same lines and the same fields whether it is tried or done.
 fn enrolment_closed(
     session: &mut Session<'_>,
     change: &ChangeArguments,
-    enrolment: Option<Enrolment>,
-    effects: Option<Effects>,
+    enrolment: Option<&Enrolment>,
+    effects: Option<&Effects>,
+    value: Value,
 ) -> Ran {
-    let enrolment = enrolment.unwrap_or_default();
-    if change.dry_run {
-        return change.told(session, effects.as_ref(), || json::of(&effects.clone().unwrap_or_default()), "");
-    }
-    closed(session, &enrolment.id, &enrolment_card::state_word(&enrolment), json::of(&enrolment))
+    let (id, state) = enrolment.map(|it| (ending(&it.id), enrolment_card::state_word(it))).unwrap_or_default();
+    change.told(session, effects, || value, &format!("{id} is {state}"))
 }
 
 fn closed(session: &mut Session<'_>, id: &str, state: &str, value: Value) -> Ran {

@@ -142,7 +142,7 @@ impl Organisation {
             if let Some(manager) = &old.manager {
                 self.reports_of.remove(manager, &id);
             }
-            if let Some(manager) = named_by_move(old) {
+            for manager in old.announced().filter_map(|moves| moves.manager.as_ref()) {
                 self.moves_to.remove(manager, &id);
             }
         }
@@ -155,7 +155,7 @@ impl Organisation {
         if let Some(manager) = &person.manager {
             self.reports_of.insert(manager.clone(), id.clone());
         }
-        if let Some(manager) = named_by_move(&person) {
+        for manager in person.announced().filter_map(|moves| moves.manager.as_ref()) {
             self.moves_to.insert(manager.clone(), id.clone());
         }
         self.people.insert(id, person);
@@ -424,8 +424,4 @@ impl Organisation {
     pub fn capability(&self, id: &AccountId, name: CapabilityName, at: Timestamp) -> Option<&Capability> {
         self.capabilities(id, name, at).next()
     }
-}
-
-fn named_by_move(person: &Person) -> Option<&PersonId> {
-    person.moves.as_ref()?.manager.as_ref()
 }

@@ -268,6 +268,18 @@ impl State {
         }
     }
 
+    /// Whoever owns a machine by now is behind all that it has asked for, whoever owns it later (THREATS A3).
+    pub(super) fn put_behind(&mut self, machine: &AccountId, owner: &PersonId) {
+        let held: Vec<GrantId> = self.open_grants_by.of(machine).copied().collect();
+        let mut asked: Vec<ElevationId> = self.pending_by.of(machine).copied().collect();
+        asked.extend(held.iter().filter_map(|id| self.grants.get(id)).map(|grant| grant.elevation));
+        for id in asked {
+            let Some(mut elevation) = self.elevations.get(&id).cloned() else { continue };
+            elevation.behind.insert(owner.clone());
+            self.put_elevation(elevation);
+        }
+    }
+
     pub(super) fn remove_elevation(&mut self, id: ElevationId) {
         let Some(old) = self.elevations.remove(&id) else { return };
         self.pending.remove(&id);

@@ -97,7 +97,8 @@ async fn replace(State(broker): State<Broker>, request: Request) -> Answered {
         asserted.onto(wished);
         Ok(())
     })
-    .await
+    .await?;
+    shown(&broker, &person).map(Answer::ok)
 }
 
 async fn modify(State(broker): State<Broker>, request: Request) -> Answered {
@@ -107,7 +108,8 @@ async fn modify(State(broker): State<Broker>, request: Request) -> Answered {
     change(&broker, &caller, request_id, &person, |wished| {
         operations.iter().try_for_each(|operation| operation.onto(wished, &person))
     })
-    .await
+    .await?;
+    shown(&broker, &person).map(Answer::ok)
 }
 
 async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
@@ -121,27 +123,38 @@ async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
     Ok(Answer::nothing())
 }
 
-/// Has a person on record be as is wished, and shows the outcome.
+/// Has a person on record be as is wished. Who leaves while a joining waits behind the brake leaves as well: it must not
+/// be let through later (THREATS B4).
 async fn change(
     broker: &Broker,
     caller: &Caller,
     request_id: RequestId,
     person: &PersonId,
     wish: impl FnOnce(&mut Standing) -> Result<(), ScimError>,
-) -> Answered {
+) -> Result<(), ScimError> {
     let now = broker.engine.now();
-    let present = broker.engine.read(|state| Standing::of(state, person, now)).ok_or_else(|| unknown(person))?;
-    let mut wished = present.clone();
+    let (present, waits) =
+        broker.engine.read(|state| (Standing::of(state, person, now), changes::waits(state, person)));
+    let mut wished = present.clone().or_else(|| waits.then(Standing::default)).ok_or_else(|| unknown(person))?;
     wish(&mut wished)?;
-    let events = changes::between(person, &present, &wished, now.stamp);
-    apply(broker, caller, request_id, events).await?;
-    shown(broker, person).map(Answer::ok)
+    let events = match &present {
+        None if wished.active => return Err(unknown(person)),
+        Some(present) if present.active || wished.active => changes::between(person, present, &wished, now.stamp),
+        _ if waits => vec![changes::leaving(person, now.stamp)],
+        _ => Vec::new(),
+    };
+    apply(broker, caller, request_id, events).await
 }
 
 /// Puts events to the core. Nothing to say is no command.
 async fn apply(broker: &Broker, caller: &Caller, request_id: RequestId, events: Vec<HrEvent>) -> Result<(), ScimError> {
     if events.is_empty() {
         return Ok(());
+    }
+    // Who does not take 409 for an answer asks again and again: one hold is enough.
+    let waiting = broker.read(caller, |state, viewer, _| Ok(changes::waiting(state, viewer.account()?, &events)));
+    if let Some(hold) = waiting.map_err(|refusal| refused(broker, refusal))? {
+        return Err(ScimError::held(hold));
     }
     let command = Command::ApplyHrEvents { place: None, events: events.clone() };
     let done = broker.engine.execute(&caller.identity, request_id, command).await;

@@ -12,6 +12,9 @@ use crate::domain::hr::{FeedStatus, Hold, HrChange, HrEvent, StreamPlace, Stream
 use crate::domain::ids::{Identity, RequestId};
 use crate::domain::time::Timestamp;
 
+/// Holds that are told, oldest first: who sends event by event beyond the brake makes as many holds, and an answer that
+/// could not be sent would let nobody decide.
+pub const MOST_HOLDS: usize = 500;
 /// Events of a hold that are told as messages. All of them are in the JSON that the digest is over.
 pub const MOST_HELD_EVENTS: usize = 1_000;
 /// The JSON of all holds together that a status tells; what is longer is read hold by hold.
@@ -162,11 +165,12 @@ pub fn feed_status(it: &FeedStatus, sequence: u64) -> pb::GetFeedStatusResponse 
     let mut room = LONGEST_HELD_BYTES;
     pb::GetFeedStatusResponse {
         streams: it.streams.iter().map(stream).collect(),
-        holds: it.holds.iter().map(|it| hold(it, &mut room)).collect(),
+        holds: it.holds.iter().take(MOST_HOLDS).map(|it| hold(it, &mut room)).collect(),
         brake_limit: counted(it.brake_limit),
         enabling_left: counted(it.enabling_left),
         disabling_left: counted(it.disabling_left),
         sequence: sequence.to_string(),
+        omitted_hold_count: counted(it.holds.len().saturating_sub(MOST_HOLDS)),
     }
 }
 

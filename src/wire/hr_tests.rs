@@ -108,6 +108,7 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
         author: None,
         stream: None,
         from_import: false,
+        author: None,
         after: 6,
         events,
     };
@@ -118,4 +119,34 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
     // Where there is no room for all of it, nothing of it is shown, so that nobody decides on a part.
     let told = self::hold(&hold, &mut 10);
     assert_eq!((told.events.len(), told.event_count, told.events_json.len()), (0, 2, 0));
+}
+
+#[test]
+fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
+    let hold = |number: u64| Hold {
+        id: uuid::Uuid::from_u128(u128::from(number)).into(),
+        held_at: Timestamp::MAX,
+        sender: "s".repeat(64).parse().unwrap(),
+        stream: Some("t".repeat(64).parse().unwrap()),
+        from_import: false,
+        after: number,
+        events: vec![HrEvent {
+            person: "p".repeat(64).parse().unwrap(),
+            change: HrChange::Left { at: Timestamp::MAX, urgent: false, also_approved: false },
+        }],
+    };
+    let status = |count: u64| FeedStatus {
+        streams: Vec::new(),
+        holds: (1..=count).map(hold).collect(),
+        brake_limit: 1,
+        enabling_left: 0,
+        disabling_left: 0,
+    };
+    // given events that came one by one, when the brake had caught them: a hold for each
+    let told = feed_status(&status(20_000), 7);
+    assert!(prost::Message::encoded_len(&told) < 700 * 1024, "{} bytes", prost::Message::encoded_len(&told));
+    assert_eq!((told.holds.len(), told.omitted_hold_count), (500, 19_500));
+    assert_eq!(told.holds[0].id, hold(1).id.to_string());
+    let told = feed_status(&status(500), 7);
+    assert_eq!((told.holds.len(), told.omitted_hold_count), (500, 0));
 }

@@ -1,5 +1,7 @@
 //! Rounds of recertification, both ways.
 
+use prost::Message;
+
 use super::commands::{Change, change};
 use super::message::{Fields, InvalidMessage};
 use super::queries::Paging;
@@ -8,6 +10,11 @@ use super::values::{optional, parsed, pb_timestamp, timestamp};
 use crate::domain::command::Command;
 use crate::domain::ids::{AccountId, RoleName};
 use crate::domain::recertification::{Round, RoundItem, RoundOutcome};
+
+/// All items of a round that are told together; well under the largest answer.
+const MOST_ITEM_BYTES: usize = 640 * 1024;
+/// What stands before an item: its tag and its length.
+const ITEM_FRAME_BYTES: usize = 4;
 
 impl TryFrom<pb::StartRecertificationRequest> for Change {
     type Error = InvalidMessage;
@@ -59,12 +66,21 @@ impl TryFrom<&pb::ListRecertificationsRequest> for Recertifications {
     }
 }
 
-/// A round with those of its items that the caller may see.
+/// A round with those of its items that the caller may see, as far as an answer holds them: a role may be everybody's.
 #[must_use]
 pub fn recertification<'a>(
     it: &Round,
     items: impl IntoIterator<Item = (&'a AccountId, &'a RoundItem)>,
 ) -> pb::Recertification {
+    let (mut shown, mut bytes, mut omitted) = (Vec::new(), 0_usize, 0_u32);
+    for item in items.into_iter().map(|(account, item)| self::item(account, item)) {
+        bytes = bytes.saturating_add(item.encoded_len().saturating_add(ITEM_FRAME_BYTES));
+        if bytes <= MOST_ITEM_BYTES {
+            shown.push(item);
+        } else {
+            omitted = omitted.saturating_add(1);
+        }
+    }
     pb::Recertification {
         id: it.id.to_string(),
         role: it.role.to_string(),
@@ -72,7 +88,8 @@ pub fn recertification<'a>(
         create_time: Some(pb_timestamp(it.started_at)),
         due_time: Some(pb_timestamp(it.due)),
         close_time: it.closed_at.map(pb_timestamp),
-        items: items.into_iter().map(|(account, item)| self::item(account, item)).collect(),
+        items: shown,
+        omitted_item_count: omitted,
     }
 }
 
@@ -95,5 +112,46 @@ fn item(account: &AccountId, it: &RoundItem) -> pb::RecertificationItem {
         outcome: outcome.into(),
         outcome_time: at.map(pb_timestamp),
         confirmer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Principal;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_round_over_everybody_fits_into_an_answer_and_what_does_not_is_counted() {
+        // given a role that ten thousand hold, each of whom was confirmed
+        let by = Principal::Account("m".repeat(64).parse().unwrap());
+        let item = |number: usize| RoundItem {
+            person: format!("person-of-the-north-{number:05}").parse().unwrap(),
+            since: Some(Timestamp::MAX),
+            approved: None,
+            last_grant: None,
+            ends_at: Some(Timestamp::MAX),
+            outcome: Some(RoundOutcome::Confirmed { at: Timestamp::MAX, by: by.clone() }),
+        };
+        let items = |count: usize| (0..count).map(|number| (format!("a{number:05}").parse().unwrap(), item(number)));
+        let round = |count: usize| Round {
+            id: uuid::Uuid::nil().into(),
+            role: "everybody".parse().unwrap(),
+            started_by: by.clone(),
+            started_at: Timestamp::MIN,
+            due: Timestamp::MAX,
+            items: items(count).collect(),
+            closed_at: None,
+        };
+        // when it is told whole, then as much as fits
+        let many = round(10_000);
+        let told = recertification(&many, &many.items);
+        assert!(told.encoded_len() < 700 * 1024, "{} bytes", told.encoded_len());
+        assert!(told.items.len() > 3_000);
+        assert_eq!(told.items.len() + usize::try_from(told.omitted_item_count).unwrap(), 10_000);
+        // and of fewer all
+        let few = round(500);
+        let told = recertification(&few, &few.items);
+        assert_eq!((told.items.len(), told.omitted_item_count), (500, 0));
     }
 }

@@ -10,24 +10,24 @@ use crate::organisation::{Files, Organisation};
 use crate::person::{ORDERS, Person, at_millis, call_id, repair};
 
 /// An engineer behind whom there is a bit of everything, and who that is for.
-struct Scene {
-    broker: Broker,
-    dev: Person,
-    hr: Person,
+pub struct Scene {
+    pub broker: Broker,
+    pub dev: Person,
+    pub hr: Person,
     /// Live.
-    grant: pb::Grant,
+    pub grant: pb::Grant,
     /// To start in three days.
-    scheduled: pb::Grant,
+    pub scheduled: pb::Grant,
     /// Waits for its approver.
-    pending: pb::Elevation,
+    pub pending: pb::Elevation,
     /// Waits for the manager.
-    enrolment: pb::Enrolment,
+    pub enrolment: pb::Enrolment,
     /// Of a machine that dev owns.
-    of_machine: pb::Elevation,
+    pub of_machine: pb::Elevation,
 }
 
 impl Scene {
-    async fn set() -> Self {
+    pub async fn set() -> Self {
         let broker = Broker::new();
         let (dev, sam) = broker.hired_engineer("dev", "sam").await;
         let (ben, ines) = (broker.person("ben").await, broker.person("ines").await);
@@ -74,7 +74,7 @@ impl Scene {
     }
 
     /// How all of it stands.
-    async fn everything(&self) -> Vec<String> {
+    pub async fn everything(&self) -> Vec<String> {
         let omar = self.broker.person("omar").await;
         vec![
             format!("{:?}", omar.grant(&self.grant.id).await.unwrap().state()),

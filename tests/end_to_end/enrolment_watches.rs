@@ -6,7 +6,7 @@ use std::time::Duration;
 use countersign::wire::v1 as pb;
 use tonic::Streaming;
 
-use crate::harness::{Broker, countersign, run};
+use crate::harness::{Broker, run};
 use crate::life::{account, left_urgently, refused, restore};
 use crate::person::{Person, reason};
 
@@ -94,11 +94,7 @@ async fn whoever_waits_for_an_account_on_the_command_line_hears_of_its_end() {
     let broker = Broker::new();
     let dev = broker.joined("dev", "ines").await;
     let wait = |words: &'static [&'static str]| {
-        let (certificate, key) = broker.organisation.leaf_files("dev");
-        let mut command = countersign();
-        command.args(words).env("COUNTERSIGN_ADDR", format!("https://{}", broker.address));
-        command.env("COUNTERSIGN_CA", broker.organisation.path("northwind.pem"));
-        command.env("COUNTERSIGN_CERT", certificate).env("COUNTERSIGN_KEY", key);
+        let mut command = broker.command("dev", words);
         tokio::task::spawn_blocking(move || run(&mut command))
     };
     // given a person who asks and waits

@@ -207,6 +207,16 @@ impl Broker {
         endpoint.tls_config(tls).unwrap().timeout(Duration::from_secs(10)).connect_timeout(Duration::from_secs(10))
     }
 
+    /// The command line, as somebody.
+    pub fn command(&self, name: &str, words: &[&str]) -> Command {
+        let (certificate, key) = self.organisation.leaf_files(name);
+        let mut command = countersign();
+        command.args(words).env("COUNTERSIGN_ADDR", format!("https://{}", self.address));
+        command.env("COUNTERSIGN_CA", self.organisation.path("northwind.pem"));
+        command.env("COUNTERSIGN_CERT", certificate).env("COUNTERSIGN_KEY", key);
+        command
+    }
+
     /// `kill -9`, and nothing of it is left.
     pub fn kill(mut self) -> Arc<Organisation> {
         self.child.kill().unwrap();

@@ -52,7 +52,7 @@ pub fn json_lines(people: &[(String, String, String)]) -> String {
     people.iter().map(line).collect()
 }
 
-fn csv(people: &[(String, String, String)]) -> String {
+pub fn csv(people: &[(String, String, String)]) -> String {
     let lines: String = people.iter().map(|(id, manager, login)| format!("{id},{manager},{login},\n")).collect();
     format!("person,manager,login,last_day\n{lines}")
 }

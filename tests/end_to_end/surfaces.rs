@@ -11,12 +11,7 @@ use crate::person::{ORDERS, Person, reason, repair};
 
 /// Runs a command as somebody, writing JSON.
 pub fn command(broker: &Broker, name: &str, words: &[&str]) -> Ended {
-    let (certificate, key) = broker.organisation.leaf_files(name);
-    let mut command = countersign();
-    command.args(["-o", "json"]).args(words);
-    command.env("COUNTERSIGN_ADDR", format!("https://{}", broker.address));
-    command.env("COUNTERSIGN_CA", broker.organisation.path("northwind.pem"));
-    command.env("COUNTERSIGN_CERT", certificate).env("COUNTERSIGN_KEY", key);
+    let mut command = broker.command(name, &[&["-o", "json"], words].concat());
     run(&mut command)
 }
 

@@ -2,7 +2,7 @@
 //! it keeps the list of all that ever happened, and answers every question by going through that list.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::time::{Span, Timestamp};
 
@@ -160,7 +160,7 @@ impl Model {
         let hired = self.hired(person, t)?;
         let W::Hired { manager, .. } = &self.deeds[hired].what else { return None };
         let mut known = (manager.clone(), self.deeds[hired].when);
-        let mut ahead: Option<(Timestamp, Option<String>, usize)> = None;
+        let mut ahead: BTreeMap<Timestamp, (Option<String>, usize)> = BTreeMap::new();
         // Who came back after it was announced is another, who was named by nobody.
         let effect = |at: Timestamp, manager: Option<String>, announced: usize| {
             let came_back = |it: &String| {
@@ -173,19 +173,19 @@ impl Model {
             if who != person {
                 continue;
             }
-            if let Some((at, manager, announced)) = ahead.take_if(|(at, ..)| *at <= deed.when) {
+            while let Some(next) = ahead.first_entry().filter(|next| *next.key() <= deed.when) {
+                let (at, (manager, announced)) = next.remove_entry();
                 known = effect(at, manager, announced);
             }
             if *at <= deed.when {
                 // As it was then: who joins later within the same batch was nobody yet.
                 let before = Self { deeds: self.deeds[..index].to_vec() };
                 known = (manager.clone().filter(|it| before.is_employed(it, deed.when)), deed.when);
-                ahead = None;
             } else {
-                ahead = Some((*at, manager.clone(), index));
+                ahead.insert(*at, (manager.clone(), index));
             }
         }
-        if let Some((at, manager, announced)) = ahead.filter(|(at, ..)| *at <= t) {
+        for (at, (manager, announced)) in ahead.into_iter().filter(|(at, _)| *at <= t) {
             known = effect(at, manager, announced);
         }
         let (manager, since) = known;
@@ -194,18 +194,14 @@ impl Model {
         Some(manager.filter(|it| !is_back(it)))
     }
 
-    /// A transfer that has been announced and whose time has not come.
-    pub fn moves_to(&self, person: &str, t: Timestamp) -> Option<Option<String>> {
-        self.announced(person, t).map(|(_, manager)| manager)
-    }
-
-    fn announced(&self, person: &str, t: Timestamp) -> Option<(Timestamp, Option<String>)> {
-        let hired = self.hired(person, t)?;
-        let mut last = self.until(t).filter(|(index, _)| *index > hired).filter_map(|(_, deed)| match &deed.what {
+    /// Transfers that have been announced and whose time has not come: when, and to whom.
+    fn announced(&self, person: &str, t: Timestamp) -> Vec<(Timestamp, Option<String>)> {
+        let Some(hired) = self.hired(person, t) else { return Vec::new() };
+        let moves = self.until(t).filter(|(index, _)| *index > hired).filter_map(|(_, deed)| match &deed.what {
             W::Moving { person: who, manager, at } if who == person => Some((*at, manager.clone())),
             _ => None,
         });
-        last.next_back().filter(|(at, _)| *at > t)
+        moves.filter(|(at, _)| *at > t).collect()
     }
 
     /// Whether a transfer changes nothing, because by all that is known that is the manager at its instant anyway.
@@ -222,8 +218,8 @@ impl Model {
         let mut reached = BTreeSet::from([manager.to_owned()]);
         loop {
             let above = reached.iter().flat_map(|who| {
-                let now = self.named_manager(who, t).flatten();
-                [now, self.moves_to(who, t).flatten()]
+                let later = self.announced(who, t).into_iter().map(|(_, manager)| manager);
+                later.chain([self.named_manager(who, t).flatten()])
             });
             let more: BTreeSet<String> = above.flatten().filter(|who| !reached.contains(who)).collect();
             if reached.contains(person) {
@@ -372,7 +368,9 @@ impl Model {
         let whole = until.unwrap_or(Timestamp::MAX);
         let grace = |at: Timestamp| at.plus(days(GRACE_DAYS));
         // A transfer that is announced cuts what is given before its time as well.
-        let announced = |t: Timestamp| if machine { None } else { self.announced(&person, t).map(|(at, _)| grace(at)) };
+        let announced = |t: Timestamp| {
+            if machine { None } else { self.announced(&person, t).into_iter().map(|(at, _)| grace(at)).min() }
+        };
         let mut end = whole.min(announced(self.deeds[given].when).unwrap_or(Timestamp::MAX));
         let mut asked: Option<Timestamp> = None;
         for (_, deed) in self.until(t).filter(|(index, _)| *index > given) {

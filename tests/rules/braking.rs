@@ -315,3 +315,37 @@ fn whose_machine_it_was_does_not_let_through_what_makes_him_the_manager() {
     crate::living::hr(&mut world, joins()).unwrap();
     assert_eq!(manager(&world, "zoe"), Some("noa".to_owned()));
 }
+
+#[test]
+fn a_leaving_of_who_works_here_waits_for_nothing_else_of_the_person() {
+    // given ana and dan, of whom a change waits, because it would put them under hana
+    let mut world = world(9);
+    let at = world.at;
+    send(&mut world, 1, ["ana", "dan"].map(|name| transferred(name, "hana", at)).to_vec()).unwrap();
+    // when ana leaves today, and dan on a day to come, then both do
+    let later = at.plus(span("3d"));
+    send(&mut world, 3, vec![left("ana", at), left("dan", later)]).unwrap();
+    assert!(!employed(&world, "ana") && person(&world, "dan").employed_until == Some(later));
+    // what waited of her is dropped; of him it comes before his last day, whoever lets it through
+    let waiting: Vec<_> = world.state.holds().values().flat_map(held).collect();
+    assert_eq!(waiting, ["TRANSFERRED dan", "LEFT dan"]);
+    let holds: Vec<_> = world.state.holds().values().cloned().collect();
+    for it in &holds {
+        decide(&mut world, "rela", it, true).unwrap();
+    }
+    assert_eq!((manager(&world, "dan"), person(&world, "dan").employed_until), (Some("hana".to_owned()), Some(later)));
+}
+
+#[test]
+fn leavings_of_those_of_whom_something_waits_count_as_any_others() {
+    let mut world = world(2);
+    let at = world.at;
+    let names = ["ana", "dan", "ben"];
+    tell(&mut world, names.map(|name| transferred(name, "hana", at)).to_vec()).unwrap();
+    // when all three leave, then that is more than the brake lets pass
+    tell(&mut world, names.map(|name| left(name, at)).to_vec()).unwrap();
+    assert!(names.iter().all(|name| employed(&world, name)));
+    // and two are not
+    tell(&mut world, names[..2].iter().map(|name| left(name, at)).collect()).unwrap();
+    assert!(!employed(&world, "ana") && !employed(&world, "dan") && employed(&world, "ben"));
+}

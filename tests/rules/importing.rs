@@ -317,6 +317,22 @@ fn what_a_file_puts_under_its_author_waits_for_somebody_else() {
 }
 
 #[test]
+fn who_changes_places_with_somebody_who_waits_waits_too() {
+    // given ana, who reports to dan, and a file in which he reports to her, and she to hana, whose machine sends it
+    let mut world = world(9);
+    let at = world.at;
+    tell(&mut world, vec![crate::hr::transferred("ana", "dan", at)]).unwrap();
+    let mut people = file(&world);
+    people.get_mut("ana").unwrap().manager = Some(id("hana"));
+    people.get_mut("dan").unwrap().manager = Some(id("ana"));
+    import(&mut world, 1, &people).unwrap();
+    let waiting = hold(&world);
+    assert_eq!(held(&waiting), ["TRANSFERRED ana", "TRANSFERRED dan"]);
+    decide(&mut world, "rela", &waiting, true).unwrap();
+    assert_eq!((manager(&world, "ana"), manager(&world, "dan")), (Some("hana".to_owned()), Some("ana".to_owned())));
+}
+
+#[test]
 fn whole_files_come_in_one_stream_so_that_no_other_systems_file_makes_its_people_leave() {
     // given a system that sends whole files, and another one, by another account or the same, that knows other people
     let mut world = world(1_000_000);

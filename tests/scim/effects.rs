@@ -63,6 +63,16 @@ async fn what_the_brake_holds_is_told_and_a_single_leaving_passes() {
     let hold = broker.running().engine().read(|state| *state.holds().keys().next().unwrap());
     assert!(reply.is_error(409, None, "HELD: ").contains(&hold.to_string()), "{reply:?}");
     broker.get("/scim/v2/Users/zora").await.is_error(404, None, "NOT_FOUND: ");
+    // and who asks again, as identity systems do for days, makes no more of it
+    let sequence = broker.running().engine().sequence();
+    for _ in 0..3 {
+        assert!(create("zora").await.is_error(409, None, "HELD: ").contains(&hold.to_string()));
+    }
+    assert_eq!(broker.running().engine().sequence(), sequence);
+    // another word of the same person waits behind it
+    let body = json!({ "schemas": [CORE], "userName": "zora", ENTERPRISE: { "manager": "ines" } });
+    let other = broker.hr(Method::POST, USERS, Some(body)).await;
+    assert!(!other.is_error(409, None, "HELD: ").contains(&hold.to_string()), "{other:?}");
     // and two that leave at once, one by one, do not wait
     for person in ["ana", "ben"] {
         let user = broker.patch(person, json!([{ "op": "replace", "path": "active", "value": false }])).await.is(200);
@@ -82,4 +92,35 @@ async fn a_machine_widens_nothing_for_its_owner() {
         broker.patch("noa", json!([operation])).await.is_error(403, None, "OWN_STANDING: ");
     }
     assert!(broker.hr_events().is_empty());
+}
+
+#[tokio::test]
+async fn who_leaves_while_a_joining_waits_does_not_come_later() {
+    let files = Files::example();
+    let policy =
+        files.policy.replace("hr_brake = { people = 50, percent = 20 }", "hr_brake = { people = 1, percent = 100 }");
+    let broker = Broker::with(&Files { policy, directory: files.directory });
+    let waiting = |person: &str| {
+        let waits =
+            |hold: &countersign::domain::hr::Hold| hold.events.iter().any(|event| event.person.as_str() == person);
+        broker.running().engine().read(|state| state.holds().values().any(waits))
+    };
+    let create = async |person: &str| {
+        let body = json!({ "schemas": [CORE], "userName": person });
+        broker.hr(Method::POST, USERS, Some(body)).await.status
+    };
+    let off = json!([{ "op": "replace", "value": { "active": false } }]);
+    // given one who has joined, and who is new or comes back and waits
+    assert_eq!(create("zoe").await, 201);
+    broker.patch("ana", off.clone()).await.is(200);
+    assert_eq!((create("zora").await, create("ana").await), (409, 409));
+    assert!(waiting("zora") && waiting("ana"));
+    // when each is taken out again, then nothing of them waits any more
+    broker.hr(Method::DELETE, &format!("{USERS}/zora"), None).await.is(204);
+    assert_eq!(broker.patch("ana", off.clone()).await.is(200)["active"], json!(false));
+    assert!(!waiting("zora") && !waiting("ana"));
+    broker.get("/scim/v2/Users/zora").await.is_error(404, None, "NOT_FOUND: ");
+    // and whoever neither is on record nor waits is not there
+    broker.hr(Method::DELETE, &format!("{USERS}/nemo"), None).await.is_error(404, None, "NOT_FOUND: ");
+    broker.patch("nemo", off).await.is_error(404, None, "NOT_FOUND: ");
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::directory::AccountState;
-use crate::domain::hr::{HrChange, HrEvent};
-use crate::domain::ids::{Identity, PersonId};
+use crate::domain::hr::{Hold, HrChange, HrEvent};
+use crate::domain::ids::{AccountId, HoldId, Identity, PersonId};
 use crate::domain::state::State;
 use crate::domain::time::{Now, Timestamp};
 
@@ -39,8 +39,7 @@ pub(super) fn between(person: &PersonId, present: &Standing, wished: &Standing, 
         (false, true) => {
             vec![HrChange::Joined { login: wished.logins.clone(), manager: wished.manager.clone() }]
         }
-        // Alone, so that the brake lets it pass: a single urgent leaving always does.
-        (true, false) => vec![HrChange::Left { at, urgent: true, also_approved: false }],
+        (true, false) => return vec![leaving(person, at)],
         (true, true) => {
             let renamed = (present.logins != wished.logins).then(|| HrChange::Renamed { login: wished.logins.clone() });
             let manager = (present.manager != wished.manager).then(|| wished.manager.clone());
@@ -49,6 +48,37 @@ pub(super) fn between(person: &PersonId, present: &Standing, wished: &Standing, 
         }
     };
     changes.into_iter().map(|change| HrEvent { person: person.clone(), change }).collect()
+}
+
+/// Alone in its command the brake lets it pass: a single urgent leaving always does.
+pub(super) fn leaving(person: &PersonId, at: Timestamp) -> HrEvent {
+    HrEvent { person: person.clone(), change: HrChange::Left { at, urgent: true, also_approved: false } }
+}
+
+/// Whether something of a person waits behind the brake.
+pub(super) fn waits(state: &State, person: &PersonId) -> bool {
+    state.holds().values().any(|hold| hold.events.iter().any(|event| event.person == *person))
+}
+
+/// The hold in which these events of one person wait already, as the last that its sender said of that person; whenever
+/// that was.
+pub(super) fn waiting(state: &State, sender: &AccountId, events: &[HrEvent]) -> Option<HoldId> {
+    let person = &events.first()?.person;
+    let mut holds: Vec<&Hold> = state.holds().values().collect();
+    holds.sort_by_key(|hold| hold.after);
+    let held = holds.iter().flat_map(|hold| hold.events.iter().map(move |event| (*hold, event)));
+    let held: Vec<(&Hold, &HrEvent)> = held.filter(|(_, event)| event.person == *person).collect();
+    let last = held.get(held.len().checked_sub(events.len())?..)?;
+    let all = last.iter().zip(events).all(|((hold, held), event)| hold.sender == *sender && is_same(held, event));
+    last.first().filter(|_| all).map(|(hold, _)| hold.id)
+}
+
+/// The same but for the instant: what is said over SCIM is of now.
+fn is_same(held: &HrEvent, said: &HrEvent) -> bool {
+    match (&held.change, &said.change) {
+        (HrChange::Transferred { manager: held, .. }, HrChange::Transferred { manager: said, .. }) => held == said,
+        (held, said) => held == said,
+    }
 }
 
 #[cfg(test)]

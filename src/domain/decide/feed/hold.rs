@@ -4,7 +4,7 @@ use super::super::{Caller, needs, principal};
 use super::brake::lifts;
 use super::{fits, happen};
 use crate::domain::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
-use crate::domain::hr::{Hold, HrEvent, StreamPlace};
+use crate::domain::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::ids::{AccountId, Digest, HoldId, PersonId, StreamName};
 use crate::domain::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
@@ -109,7 +109,7 @@ pub(in crate::domain::decide) fn decide_hold(
         };
         return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
-    if release && let Some((person, earlier)) = earlier(state, hold) {
+    if release && let Some((person, earlier)) = earlier(state, hold, now) {
         let detail = format!("`{earlier}` has an earlier change of `{person}`");
         return Err(Refusal::new(Reason::Held, detail).with("person", person).with("hold", earlier));
     }
@@ -145,11 +145,20 @@ fn releaser<'a>(state: &State, caller: &Caller<'a>, now: Now) -> Result<&'a Pers
     caller.viewer.person.as_ref().ok_or_else(machine)
 }
 
-/// The first hold that was caught before this one and is about one of the same persons.
-fn earlier<'a>(state: &'a State, hold: &'a Hold) -> Option<(&'a PersonId, HoldId)> {
-    hold.events.iter().find_map(|event| {
-        let others = state.held_of.of(&event.person).filter_map(|id| state.holds.get(id));
+/// The first hold that was caught before this one and is about one of the same persons, or about a manager who is yet to
+/// join: by whom those who report to him would come to nothing.
+fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a PersonId, HoldId)> {
+    let works_here = |id: &PersonId| state.organisation.people.get(id).is_some_and(|it| it.is_employed(now.latest));
+    let mut persons = hold.events.iter().flat_map(|event| {
+        let manager = match &event.change {
+            HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.as_ref(),
+            _ => None,
+        };
+        [Some(&event.person), manager.filter(|manager| !works_here(manager))].into_iter().flatten()
+    });
+    persons.find_map(|person| {
+        let others = state.held_of.of(person).filter_map(|id| state.holds.get(id));
         let before = others.filter(|other| other.id != hold.id && other.after < hold.after).map(|other| other.id);
-        before.min().map(|id| (&event.person, id))
+        before.min().map(|id| (person, id))
     })
 }

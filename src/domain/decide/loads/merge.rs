@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::without_past;
-use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Person};
+use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Move, Person};
 use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
@@ -117,16 +117,19 @@ impl Merge<'_> {
     /// A file that brings back the manager whom an announced transfer names makes nobody a manager by that: whoever was to
     /// move to them by now was left without one, and what is to come names somebody who left (THREATS B5).
     fn arrived(&self, mut person: Person) -> Person {
-        let Some(moves) = &mut person.moves else { return person };
-        let named = moves.manager.as_ref().and_then(|manager| self.before.people.get(manager));
-        if named.is_some_and(|manager| manager.is_employed(self.now.latest)) {
-            return person;
+        let now = self.now.latest;
+        let works_here = |id: &PersonId| self.before.people.get(id).is_some_and(|it| it.is_employed(now));
+        let mut announced = person.announced_by_time();
+        let come = announced.iter().rfind(|(at, _)| at.is_over(now)).map(|(_, manager)| manager);
+        if come.is_some_and(|manager| !manager.as_ref().is_some_and(works_here)) {
+            announced.retain(|at, _| !at.is_over(now));
+            (person.manager, person.awaits_manager) = (None, true);
         }
-        if moves.at.is_over(self.now.latest) {
-            (person.moves, person.manager, person.awaits_manager) = (None, None, true);
-        } else if named.is_some() {
-            moves.manager = None;
+        for (_, manager) in announced.iter_mut().filter(|(at, _)| !at.is_over(now)) {
+            let gone = |id: &PersonId| self.before.people.contains_key(id) && !works_here(id);
+            *manager = manager.take().filter(|manager| !gone(manager));
         }
+        person.moves = Move::in_order(announced);
         person
     }
 
