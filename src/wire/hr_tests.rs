@@ -108,7 +108,6 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
         author: None,
         stream: None,
         from_import: false,
-        author: None,
         after: 6,
         events,
     };
@@ -129,6 +128,7 @@ fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
         sender: "s".repeat(64).parse().unwrap(),
         stream: Some("t".repeat(64).parse().unwrap()),
         from_import: false,
+        author: None,
         after: number,
         events: vec![HrEvent {
             person: "p".repeat(64).parse().unwrap(),

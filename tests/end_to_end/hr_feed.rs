@@ -28,8 +28,11 @@ async fn send(person: &Person, pieces: Vec<Piece>) -> Result<pb::ImportPeopleRes
     Ok(person.hr().import_people(stream).await?.into_inner())
 }
 
-/// Everybody whom the directory has, as a file of HR has them: person, manager, login.
-pub fn everybody() -> Vec<(String, String, String)> {
+/// A person, the manager, the login.
+pub type Line = (String, String, String);
+
+/// Everybody whom the directory has, as a file of HR has them.
+pub fn everybody() -> Vec<Line> {
     let person = |id: &str, manager: &str| (id.to_owned(), manager.to_owned(), identity(id));
     let mut people = vec![
         person("ana", "ines"),
@@ -44,15 +47,15 @@ pub fn everybody() -> Vec<(String, String, String)> {
     people
 }
 
-pub fn json_lines(people: &[(String, String, String)]) -> String {
-    let line = |(id, manager, login): &(String, String, String)| {
+pub fn json_lines(people: &[Line]) -> String {
+    let line = |(id, manager, login): &Line| {
         let manager = if manager.is_empty() { String::new() } else { format!(",\"manager\":\"{manager}\"") };
         format!("{{\"person\":\"{id}\"{manager},\"login\":[\"{login}\"]}}\n")
     };
     people.iter().map(line).collect()
 }
 
-pub fn csv(people: &[(String, String, String)]) -> String {
+pub fn csv(people: &[Line]) -> String {
     let lines: String = people.iter().map(|(id, manager, login)| format!("{id},{manager},{login},\n")).collect();
     format!("person,manager,login,last_day\n{lines}")
 }
@@ -185,11 +188,15 @@ async fn an_empty_or_wrong_file_comes_back_with_its_lines_and_changes_nothing() 
     let header_alone = import(&hr, header(1, pb::PeopleFormat::Csv, false), "person,manager,login,last_day\n").await;
     assert_eq!(header_alone.unwrap().mistakes.len(), 1);
     // when two claim one identity, or managers form a circle, then those are named
-    let (mut twice, mut circle) = (people.clone(), people.clone());
-    twice[10].2 = identity("eng01");
-    circle[3].1 = "ana".into();
-    for (people, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
-        let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &csv(&people)).await.unwrap();
+    let conflicting = |change: &dyn Fn(&mut Vec<Line>)| {
+        let mut people = people.clone();
+        change(&mut people);
+        csv(&people)
+    };
+    let twice = conflicting(&|people| people[10].2 = identity("eng01"));
+    let circle = conflicting(&|people| people[3].1 = "ana".into());
+    for (text, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
+        let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
         let told: String = told.mistakes.iter().map(|it| format!("{} {}\n", it.line, it.text)).collect();
         assert!(named.iter().all(|it| told.contains(it)), "{told}");
     }
