@@ -24,6 +24,8 @@ mod command_line;
 mod common;
 #[path = "end_to_end/disk.rs"]
 mod disk;
+#[path = "end_to_end/earlier.rs"]
+mod earlier;
 #[path = "end_to_end/enrolment_watches.rs"]
 mod enrolment_watches;
 #[path = "end_to_end/every_field.rs"]
@@ -38,12 +40,20 @@ mod grants;
 mod harness;
 #[path = "end_to_end/hr_feed.rs"]
 mod hr_feed;
+#[path = "end_to_end/hr_import_killed.rs"]
+mod hr_import_killed;
+#[path = "end_to_end/hr_silence.rs"]
+mod hr_silence;
 #[path = "end_to_end/imports.rs"]
 mod imports;
 #[path = "end_to_end/keeping_it.rs"]
 mod keeping_it;
 #[path = "end_to_end/life.rs"]
 mod life;
+#[path = "end_to_end/life_by_hand.rs"]
+mod life_by_hand;
+#[path = "end_to_end/life_lists.rs"]
+mod life_lists;
 #[path = "end_to_end/lists.rs"]
 mod lists;
 #[path = "end_to_end/loads.rs"]

@@ -14,6 +14,8 @@ mod crash;
 mod faults;
 #[path = "engine/feeds.rs"]
 mod feeds;
+#[path = "engine/gone.rs"]
+mod gone;
 #[path = "engine/histories.rs"]
 mod histories;
 #[path = "engine/model.rs"]

@@ -208,7 +208,7 @@ fn invariant_4_a_scope_is_within_request_and_policy_and_no_end_ever_grows() {
                     assert_eq!((&grant.scope, &grant.holder, grant.start), (&old.scope, &old.holder, old.start));
                 }
                 None => {
-                    let elevation = &world.state.elevations()[&grant.elevation];
+                    let elevation = world.state.elevations().get(&grant.elevation).unwrap();
                     let terms = &world.state.organisation().policy().entitlements[&grant.entitlement].terms;
                     let scope: &Scope = &grant.scope;
                     assert!(elevation.scope.contains(scope) && terms.scope.contains(scope));
@@ -235,7 +235,7 @@ fn invariant_5_nothing_is_left_to_whoever_was_removed() {
             );
         }
         for id in world.state.pending() {
-            let elevation = &world.state.elevations()[id];
+            let elevation = world.state.elevations().get(id).unwrap();
             let over = elevation.review.deadline.is_over(world.now().latest);
             assert!(over || elevation.review.approvals().all(|decision| !gone(&decision.person)));
         }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(clippy::as_conversions, clippy::arithmetic_side_effects, unreachable_pub, dead_code, reason = "tests")]
 
+#[path = "scim/binary.rs"]
+mod binary;
 mod common;
 #[path = "scim/effects.rs"]
 mod effects;

@@ -40,6 +40,7 @@ fn what_is_held_is_shown_whole_from_the_bytes_that_the_digest_is_over() {
         id: hold.id.parse().unwrap(),
         held_at: sample::moment(),
         sender: "hr-sync".parse().unwrap(),
+        author: None,
         stream: None,
         from_import: true,
         after: 0,

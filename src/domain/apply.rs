@@ -119,7 +119,7 @@ pub(super) fn put_policy(organisation: &mut Organisation, text: &str) {
 fn count_refusal(state: &mut State, event: &Event) {
     let Actor::Caller(principal) = &event.actor else { return };
     let minute = super::refused::minute_of(event.at);
-    let window = state.refusals.entry(principal.clone()).or_default();
+    let window = state.refusals.or_default(principal.clone());
     if window.minute != minute {
         *window = RefusalWindow { minute, told: 0 };
     }

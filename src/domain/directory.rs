@@ -65,6 +65,9 @@ pub struct Move {
     pub at: Timestamp,
     /// The new manager; none: nobody known.
     pub manager: Option<PersonId>,
+    /// The one that is announced for after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Box<Move>>,
 }
 
 impl Person {
@@ -83,10 +86,28 @@ impl Person {
     /// The manager of record at an instant: a transfer whose time has come counts, whatever the timer has recorded.
     #[must_use]
     pub fn manager_at(&self, at: Timestamp) -> Option<&PersonId> {
-        match &self.moves {
-            Some(moves) if moves.at.is_over(at) => moves.manager.as_ref(),
-            _ => self.manager.as_ref(),
-        }
+        let come = self.announced().take_while(|moves| moves.at.is_over(at)).last();
+        come.map_or(self.manager.as_ref(), |moves| moves.manager.as_ref())
+    }
+
+    /// The transfers that are announced, in order.
+    pub fn announced(&self) -> impl Iterator<Item = &Move> {
+        std::iter::successors(self.moves.as_ref(), |moves| moves.then.as_deref())
+    }
+
+    /// The same, by their instants.
+    #[must_use]
+    pub fn announced_by_time(&self) -> BTreeMap<Timestamp, Option<PersonId>> {
+        self.announced().map(|moves| (moves.at, moves.manager.clone())).collect()
+    }
+}
+
+impl Move {
+    /// Transfers, one after another.
+    #[must_use]
+    pub fn in_order(moves: BTreeMap<Timestamp, Option<PersonId>>) -> Option<Self> {
+        let last_first = moves.into_iter().rev();
+        last_first.fold(None, |then, (at, manager)| Some(Self { at, manager, then: then.map(Box::new) }))
     }
 }
 

@@ -23,7 +23,8 @@ pub struct Elevation {
     pub requester: AccountId,
     /// The person whom caps and continuity count: the requester, or the one on whose behalf a machine asks, or its owner.
     pub person: PersonId,
-    /// Every person behind the request, as they were when it was made: none of them may review it.
+    /// Every person behind the request, as they were when it was made, and whoever has owned the machine since: none of them
+    /// may review it.
     pub behind: BTreeSet<PersonId>,
     /// For whom a machine asks.
     pub on_behalf_of: Option<PersonId>,

@@ -152,6 +152,8 @@ pub struct Feed {
     pub last_number: u64,
     /// When it was last heard of: silence counts from here.
     pub heard_at: Timestamp,
+    /// Whole files come in it. One stream alone says who is here at all.
+    pub whole_files: bool,
 }
 
 /// What the brake holds until a person with `feed.release` lets it through or throws it away.
@@ -164,6 +166,9 @@ pub struct Hold {
     pub held_at: Timestamp,
     /// The account that sent it.
     pub sender: AccountId,
+    /// The person behind that account when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<PersonId>,
     /// The stream, if it came in one.
     pub stream: Option<StreamName>,
     /// From a whole-file import: the next import of the stream takes its place.

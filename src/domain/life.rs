@@ -21,7 +21,7 @@ use super::refusal::{Reason, Refusal};
 use super::state::Due;
 
 pub use ahead::{Coming, Lapsing, lapses_ahead};
-pub(super) use joining::{Claim, join, rename, taken};
+pub(super) use joining::{Claim, join, named, rename, taken};
 pub(super) use lapsing::lapse;
 pub(super) use leaving::{close_machine, leave, stay};
 pub(super) use moving::{no_cycle, transfer};
@@ -56,6 +56,19 @@ pub(super) fn settle(overlay: &mut Overlay, id: &PersonId) {
         moving::take_effect(overlay, id);
     }
     lapsing::settle(overlay, id);
+}
+
+/// Whatever has lapsed by now of anybody is recorded, though no timer has: before a load lets it look as if it had not.
+pub(super) fn settle_lapses(overlay: &mut Overlay) {
+    let latest = overlay.clocks().latest;
+    let due = overlay.state().due.iter().take_while(|(at, _)| at.is_over(latest));
+    let persons: BTreeSet<PersonId> = due
+        .filter_map(|(_, due)| match due {
+            Due::RequirementLapse(person, _) => Some(person.clone()),
+            _ => None,
+        })
+        .collect();
+    persons.iter().for_each(|person| lapsing::settle(overlay, person));
 }
 
 /// The accounts of a person that are the person's own, and not closed.

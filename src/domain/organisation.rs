@@ -27,6 +27,8 @@ pub struct Organisation {
     /// Accounts of a person, and machines that the person owns.
     pub(super) accounts_of: Index<PersonId, AccountId>,
     pub(super) reports_of: Index<PersonId, PersonId>,
+    /// By the manager whom an announced transfer names.
+    pub(super) moves_to: Index<PersonId, PersonId>,
 }
 
 /// Until when something holds, and what ends it.
@@ -113,6 +115,11 @@ impl Organisation {
         self.reports_of.of(manager)
     }
 
+    /// The people whom an announced transfer brings to this manager.
+    pub fn moves_to(&self, manager: &PersonId) -> impl Iterator<Item = &PersonId> {
+        self.moves_to.of(manager)
+    }
+
     /// The accounts that hold a role.
     pub fn members(&self, role: &RoleName) -> impl Iterator<Item = &AccountId> {
         self.members.of(role)
@@ -135,6 +142,9 @@ impl Organisation {
             if let Some(manager) = &old.manager {
                 self.reports_of.remove(manager, &id);
             }
+            for manager in old.announced().filter_map(|moves| moves.manager.as_ref()) {
+                self.moves_to.remove(manager, &id);
+            }
         }
         for identity in &person.login {
             // An account's identity is the account's; another person's login may have moved here.
@@ -144,6 +154,9 @@ impl Organisation {
         }
         if let Some(manager) = &person.manager {
             self.reports_of.insert(manager.clone(), id.clone());
+        }
+        for manager in person.announced().filter_map(|moves| moves.manager.as_ref()) {
+            self.moves_to.insert(manager.clone(), id.clone());
         }
         self.people.insert(id, person);
     }

@@ -135,8 +135,8 @@ catalogue! {
         "send the events from the number that is named";
     FeedOld "FEED_OLD" FailedPrecondition 5, "the stream is past this number, and what is old changes nothing",
         "send a file with the next number, taken now";
-    FeedOfAnother "FEED_OF_ANOTHER" PermissionDenied 3, "another account sends this stream",
-        "use a stream of your own, or have this one retired";
+    FeedOfAnother "FEED_OF_ANOTHER" PermissionDenied 3, "another account sends this stream, or whole files come in another",
+        "use a stream of your own, or have the one that is named retired";
     FeedSilent "FEED_SILENT" Unavailable 8, "a feed of HR is silent, so nobody knows who still works here",
         "have the feed mended, or retired by a person with `feed.release`";
     Held "HELD" FailedPrecondition 5, "the brake holds an earlier change of this person",

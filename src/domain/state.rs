@@ -44,6 +44,8 @@ pub struct State {
     pub(super) rounds: Map<RoundId, Round>,
     pub(super) last_grants: Map<(AccountId, RoleName), LastGrant>,
     pub(super) feeds: Map<StreamName, Feed>,
+    /// The last number of each stream that was retired: none of them comes again.
+    pub(super) retired_feeds: Map<StreamName, u64>,
     pub(super) holds: Map<HoldId, Hold>,
     /// By the person whom a held event is about.
     pub(super) held_of: Index<PersonId, HoldId>,
@@ -241,15 +243,41 @@ impl State {
             }
             self.due.insert((elevation.review.deadline, Due::ReviewDeadline(elevation.id)));
         }
-        if self.rests_on_approvals(&elevation) {
-            for decision in &elevation.review.decisions {
-                self.approved_by.insert(decision.person.clone(), elevation.id);
-            }
-        }
         if let Some(at) = forgotten_alone(&elevation) {
             self.closed.insert((at, Closed::Elevation(elevation.id)));
         }
-        self.elevations.insert(elevation.id, elevation);
+        let id = elevation.id;
+        self.elevations.insert(id, elevation);
+        self.index_approvals(id);
+    }
+
+    /// Whether the approvals still bear something depends on the grant as well.
+    fn index_approvals(&mut self, id: ElevationId) {
+        let Some(elevation) = self.elevations.get(&id) else { return };
+        let bears = match &elevation.phase {
+            Phase::Pending => true,
+            Phase::Approved { outcome: grant, .. } => self.grants.get(grant).is_none_or(Grant::is_open),
+            _ => false,
+        };
+        for decision in &elevation.review.decisions {
+            if bears {
+                self.approved_by.insert(decision.person.clone(), id);
+            } else {
+                self.approved_by.remove(&decision.person, &id);
+            }
+        }
+    }
+
+    /// Whoever owns a machine by now is behind all that it has asked for, whoever owns it later (THREATS A3).
+    pub(super) fn put_behind(&mut self, machine: &AccountId, owner: &PersonId) {
+        let held: Vec<GrantId> = self.open_grants_by.of(machine).copied().collect();
+        let mut asked: Vec<ElevationId> = self.pending_by.of(machine).copied().collect();
+        asked.extend(held.iter().filter_map(|id| self.grants.get(id)).map(|grant| grant.elevation));
+        for id in asked {
+            let Some(mut elevation) = self.elevations.get(&id).cloned() else { continue };
+            elevation.behind.insert(owner.clone());
+            self.put_elevation(elevation);
+        }
     }
 
     pub(super) fn remove_elevation(&mut self, id: ElevationId) {
@@ -286,10 +314,7 @@ impl State {
             self.closed.insert((at, Closed::Grant(grant.id)));
         }
         self.grants.insert(grant.id, grant);
-        // Whether the approvals still bear something depends on the grant: index the elevation again.
-        if let Some(elevation) = self.elevations.get(&elevation).cloned() {
-            self.put_elevation(elevation);
-        }
+        self.index_approvals(elevation);
     }
 
     pub(super) fn remove_grant(&mut self, id: GrantId) {
@@ -350,14 +375,6 @@ impl State {
         self.due.remove(&(old.due, Due::RoundEnd(id)));
         if let Some(at) = old.closed_at {
             self.closed.remove(&(at, Closed::Round(id)));
-        }
-    }
-
-    fn rests_on_approvals(&self, elevation: &Elevation) -> bool {
-        match &elevation.phase {
-            Phase::Pending => true,
-            Phase::Approved { outcome: grant, .. } => self.grants.get(grant).is_none_or(Grant::is_open),
-            _ => false,
         }
     }
 }

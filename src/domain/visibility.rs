@@ -103,12 +103,12 @@ pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bo
         Thing::Grant(grant) => {
             let elevation = state.elevations.get(&grant.elevation);
             is_own(viewer, &grant.holder, grant.behind.iter())
-                || manages(organisation, viewer, &grant.person)
+                || manages(organisation, viewer, &grant.person, now)
                 || elevation.is_some_and(|elevation| sees_elevation(organisation, viewer, elevation, now))
                 || audits()
         }
-        Thing::Account(id) => sees_account(organisation, viewer, id) || audits(),
-        Thing::Person(id) => viewer.person.as_ref() == Some(id) || manages(organisation, viewer, id) || audits(),
+        Thing::Account(id) => sees_account(organisation, viewer, id, now) || audits(),
+        Thing::Person(id) => viewer.person.as_ref() == Some(id) || manages(organisation, viewer, id, now) || audits(),
         Thing::Round(round) => visible_items(state, viewer, round, now).next().is_some(),
         Thing::PolicyText => viewer.has(organisation, CapabilityName::PolicyLoad, now) || audits(),
         Thing::Event(event) => is_about(state, viewer, event) || audits(),
@@ -165,7 +165,7 @@ pub fn sees_entitlement(organisation: &Organisation, id: &AccountId, name: &Enti
 fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elevation, now: Now) -> bool {
     is_own(viewer, &elevation.requester, elevation.behind.iter())
         || viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person))
-        || manages(organisation, viewer, &elevation.person)
+        || manages(organisation, viewer, &elevation.person, now)
         || viewer.account().is_ok_and(|id| could_review(organisation, id, elevation, now))
 }
 
@@ -177,7 +177,7 @@ fn is_behind(viewer: &Viewer, enrolment: &Enrolment) -> bool {
 
 fn sees_enrolment(organisation: &Organisation, viewer: &Viewer, enrolment: &Enrolment, now: Now) -> bool {
     viewer.person.as_ref().is_some_and(|person| enrolment.review.has_decided(person))
-        || manages(organisation, viewer, &enrolment.person)
+        || manages(organisation, viewer, &enrolment.person, now)
         || viewer.account().is_ok_and(|id| could_review(organisation, id, enrolment, now))
 }
 
@@ -199,12 +199,13 @@ fn is_own<'a>(viewer: &Viewer, holder: &AccountId, mut behind: impl Iterator<Ite
         || viewer.person.as_ref().is_some_and(|person| behind.any(|other| other == person))
 }
 
-fn manages(organisation: &Organisation, viewer: &Viewer, person: &PersonId) -> bool {
-    let manager = organisation.people().get(person).and_then(|person| person.manager.as_ref());
+/// By comparison: a transfer whose time has come counts, whatever the timer has recorded.
+fn manages(organisation: &Organisation, viewer: &Viewer, person: &PersonId, now: Now) -> bool {
+    let manager = organisation.people().get(person).and_then(|person| person.manager_at(now.latest));
     manager.is_some() && manager == viewer.person.as_ref()
 }
 
-fn sees_account(organisation: &Organisation, viewer: &Viewer, id: &AccountId) -> bool {
+fn sees_account(organisation: &Organisation, viewer: &Viewer, id: &AccountId, now: Now) -> bool {
     let Some(account) = organisation.accounts().get(id) else { return false };
     let own = |account: &Account| viewer.person.as_ref() == Some(account.person());
     let owns_role = || {
@@ -213,7 +214,7 @@ fn sees_account(organisation: &Organisation, viewer: &Viewer, id: &AccountId) ->
     };
     viewer.account().is_ok_and(|own| own == id)
         || own(account)
-        || manages(organisation, viewer, account.person())
+        || manages(organisation, viewer, account.person(), now)
         || owns_role()
 }
 
@@ -255,8 +256,12 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
         })
 }
 
-/// A disabled or closed account, or one at its own end, sees nothing but itself (`whoami` says why).
+/// A disabled or closed account, one at its own end, and whoever works here no longer, sees nothing but itself (`whoami`
+/// says why).
 fn is_shut_out(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
     let account = viewer.account().ok().and_then(|id| organisation.accounts().get(id));
-    account.is_some_and(|it| it.state != super::directory::AccountState::Active || it.ends_at().is_over(now.latest))
+    let person = viewer.person.as_ref().or(account.map(Account::person));
+    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(now.latest));
+    let over = |it: &Account| it.state != super::directory::AccountState::Active || it.ends_at().is_over(now.latest);
+    !works_here || account.is_some_and(over)
 }

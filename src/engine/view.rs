@@ -6,6 +6,9 @@ use crate::domain::apply::apply;
 use crate::domain::event::Event;
 use crate::domain::state::State;
 
+/// From so many events on, the view is handed over whole.
+const SHARED_FROM_EVENTS: usize = 4_096;
+
 pub(super) struct View(RwLock<State>);
 
 impl View {
@@ -17,9 +20,16 @@ impl View {
         read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One short write lock a batch.
-    pub(super) fn record<'a>(&self, events: impl IntoIterator<Item = &'a Event>) {
+    /// One short write lock a batch: brings a few events to the view, or makes the writer's state, which has them all,
+    /// the view. To share it costs both their next changes, so that is for what is longer to tell. Gives back what
+    /// nobody needs any more: to take it apart takes its time.
+    #[must_use]
+    pub(super) fn record(&self, events: &[Event], writers: &State) -> Option<State> {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        events.into_iter().for_each(|event| apply(&mut state, event));
+        if events.len() < SHARED_FROM_EVENTS {
+            events.iter().for_each(|event| apply(&mut state, event));
+            return None;
+        }
+        Some(std::mem::replace(&mut *state, writers.clone()))
     }
 }

@@ -113,7 +113,7 @@ impl Writer {
         let head = self.journal.head();
         self.journal.append(head, &rows)?;
         self.clock_noted = Some(self.keeper.record().boot);
-        self.publish(batch, now);
+        drop(self.publish(batch, now));
         Ok(self)
     }
 
@@ -221,6 +221,7 @@ impl Writer {
     fn record(&mut self, events: &mut Vec<Event>, answers: &mut Vec<Answer>) -> Result<(), Failed> {
         let events = std::mem::take(events);
         let answers = std::mem::take(answers);
+        let mut before = None;
         if !events.is_empty() {
             let appended = rows(&events).map_err(|halt| AppendError::Unknown { what: halt.to_string() });
             let head = self.journal.head();
@@ -229,12 +230,13 @@ impl Writer {
                 Err(error) => return Err(self.failed(&error, &events, answers)),
             }
             let now = self.now();
-            self.publish(events, now);
+            before = self.publish(events, now);
         }
         for (reply, answer) in answers {
             // Who asked may have gone; what was decided stands.
             let _ = reply.send(answer);
         }
+        drop(before);
         Ok(())
     }
 
@@ -262,11 +264,13 @@ impl Writer {
         failed
     }
 
-    fn publish(&mut self, events: Vec<Event>, now: Now) {
-        self.view.record(&events);
+    /// What is given back may be dropped once everybody has an answer.
+    fn publish(&mut self, events: Vec<Event>, now: Now) -> Option<State> {
+        let before = self.view.record(&events, &self.state);
         self.checks.apply(&changes::of_batch(&self.state, &events, now));
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         self.feed.publish(&events);
+        before
     }
 
     fn take_in(&mut self, events: Vec<Event>, batch: &mut Vec<Event>) {

@@ -1,7 +1,5 @@
 //! AccountService: who the caller is, accounts, persons, attestations, and the directory that they come from.
 
-use std::ops::Bound::{Excluded, Unbounded};
-
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::{Broker, Caller};
@@ -236,8 +234,7 @@ fn accounts(
     after: Option<&AccountId>,
     page: &mut Draft<AccountId, pb::Account>,
 ) {
-    let range = (after.map_or(Unbounded, Excluded), Unbounded);
-    for (id, it) in state.organisation().accounts().range::<_, AccountId>(range) {
+    for (id, it) in state.organisation().accounts().after(after) {
         let kind = match &it.kind {
             AccountKind::ServiceTeam { .. } => pb::AccountKind::ServiceTeam,
             AccountKind::Service { .. } => pb::AccountKind::Service,
@@ -261,8 +258,7 @@ fn persons(
     after: Option<&PersonId>,
     page: &mut Draft<PersonId, pb::Person>,
 ) {
-    let range = (after.map_or(Unbounded, Excluded), Unbounded);
-    for (id, it) in state.organisation().people().range::<_, PersonId>(range) {
+    for (id, it) in state.organisation().people().after(after) {
         let wanted = query.manager.is_none() || it.manager == query.manager;
         if !page.offer(id, || if wanted { person(state, viewer, id, now) } else { None }) {
             return;

@@ -295,8 +295,7 @@ fn elevations(
     after: Option<&ElevationId>,
     page: &mut Draft<ElevationId, pb::Elevation>,
 ) {
-    let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.elevations().range::<_, ElevationId>(range).rev() {
+    for (id, it) in state.elevations().before(after).rev() {
         let wanted = || {
             query.entitlement.as_ref().is_none_or(|only| *only == it.entitlement)
                 && query.requester.as_ref().is_none_or(|only| *only == it.requester)

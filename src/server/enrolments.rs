@@ -1,8 +1,6 @@
 //! EnrolmentService: asking for accounts and roles, and their review. Open to a person without an account, who sees what
 //! they asked for and nothing else. Each handler says who, parses, executes, encodes.
 
-use std::ops::Bound::{Excluded, Unbounded};
-
 use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
@@ -208,8 +206,7 @@ fn enrolments(
     after: Option<&EnrolmentId>,
     page: &mut Draft<EnrolmentId, pb::Enrolment>,
 ) {
-    let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.enrolments().range::<_, EnrolmentId>(range).rev() {
+    for (id, it) in state.enrolments().before(after).rev() {
         let wanted = || {
             (query.states.is_empty() || query.states.contains(&render::state(it, now)))
                 && query.relation.is_none_or(|relation| relates(state, viewer, it, relation, now))

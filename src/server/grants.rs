@@ -1,7 +1,5 @@
 //! GrantService: held rights, to see and to end.
 
-use std::ops::Bound::{Excluded, Unbounded};
-
 use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
@@ -150,8 +148,7 @@ fn grants(
     after: Option<&GrantId>,
     page: &mut Draft<GrantId, pb::Grant>,
 ) {
-    let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.grants().range::<_, GrantId>(range).rev() {
+    for (id, it) in state.grants().before(after).rev() {
         let held = || {
             viewer.account().is_ok_and(|id| *id == it.holder)
                 || viewer.person.as_ref().is_some_and(|person| it.behind.contains(person))

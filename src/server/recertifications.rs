@@ -1,8 +1,6 @@
 //! RecertificationService: rounds in which a role's holders are confirmed or end. Of a round everybody sees the items that
 //! are theirs to judge, and no round of which they see none.
 
-use std::ops::Bound::{Excluded, Unbounded};
-
 use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
@@ -130,8 +128,7 @@ fn rounds(
     after: Option<&RoundId>,
     page: &mut Draft<RoundId, pb::Recertification>,
 ) {
-    let range = (Unbounded, after.map_or(Unbounded, Excluded));
-    for (id, it) in state.rounds().range::<_, RoundId>(range).rev() {
+    for (id, it) in state.rounds().before(after).rev() {
         let wanted = || {
             query.role.as_ref().is_none_or(|role| *role == it.role)
                 && (!query.open_only || it.is_open(now.latest))

@@ -186,6 +186,7 @@ fn what_is_held_anew_is_counted_once() {
             sender: "hr-sync".parse().unwrap(),
             stream: None,
             from_import: false,
+            author: None,
             after: 0,
             events,
         })

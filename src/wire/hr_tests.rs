@@ -105,6 +105,7 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
         id: ID.parse().unwrap(),
         held_at: Timestamp::from_millis(7).unwrap(),
         sender: "hr-sync".parse().unwrap(),
+        author: None,
         stream: None,
         from_import: false,
         after: 6,
@@ -127,6 +128,7 @@ fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
         sender: "s".repeat(64).parse().unwrap(),
         stream: Some("t".repeat(64).parse().unwrap()),
         from_import: false,
+        author: None,
         after: number,
         events: vec![HrEvent {
             person: "p".repeat(64).parse().unwrap(),

@@ -35,7 +35,7 @@ impl World {
     }
 
     pub fn enrolment(&self, id: EnrolmentId) -> &Enrolment {
-        &self.state.enrolments()[&id]
+        self.state.enrolments().get(&id).unwrap()
     }
 
     pub fn enrolment_phase(&self, id: EnrolmentId) -> &'static str {

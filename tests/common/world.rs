@@ -203,7 +203,7 @@ impl World {
     }
 
     pub fn elevation(&self, id: ElevationId) -> &Elevation {
-        &self.state.elevations()[&id]
+        self.state.elevations().get(&id).unwrap()
     }
 
     pub fn phase(&self, id: ElevationId) -> &'static str {

@@ -6,6 +6,7 @@ use countersign::wire::v1 as pb;
 use crate::common::certificates::now_millis;
 use crate::harness::Broker;
 use crate::life::{ALLOWED, DAY, event, left_urgently, moved, place, refused, role};
+use crate::organisation::{Files, Organisation};
 use crate::person::{ORDERS, Person, at_millis, call_id, repair};
 
 /// An engineer behind whom there is a bit of everything, and who that is for.
@@ -134,7 +135,7 @@ async fn an_approver_who_leaves_voids_what_has_not_started_and_with_a_word_what_
 }
 
 #[tokio::test]
-async fn a_void_approval_reopens_the_stage_of_an_enrolment() {
+async fn a_manager_who_leaves_takes_along_what_was_asked_of_him() {
     // given an enrolment in two stages of which the first is approved by sam
     let broker = Broker::new();
     let (dev, sam) = broker.hired("dev", "sam").await;
@@ -147,13 +148,50 @@ async fn a_void_approval_reopens_the_stage_of_an_enrolment() {
     let told = hr.tell_all(None, vec![left_urgently("sam", false)], true).await.unwrap().effects.unwrap();
     let done = hr.tell_all(None, vec![left_urgently("sam", false)], false).await.unwrap().effects.unwrap();
     assert_eq!(told, done);
-    // then what he approved counts no more: the enrolment is void with its manager, or waits anew
-    let named = done.cancelled_enrolments.iter().map(|it| &it.enrolment_id);
-    let voided = done.voided_enrolment_approvals.iter().map(|it| &it.enrolment_id);
-    assert_eq!(ids(named.chain(voided).take(1)), [asked.id.as_str()]);
-    let status = broker.person("ines").await.approve_enrolment(&asked.id).await.unwrap_err();
-    assert!(["NOT_PENDING", "STAGE_NOT_OPEN"].contains(&crate::person::reason(&status).as_str()), "{status:?}");
+    // then it is void with its manager, and the owner of the role has nothing to decide
+    let cancelled: Vec<(&str, &str)> =
+        done.cancelled_enrolments.iter().map(|it| (it.enrolment_id.as_str(), it.cause.as_str())).collect();
+    assert_eq!(cancelled, [(asked.id.as_str(), "MANAGER_CHANGED")]);
+    refused(broker.person("ines").await.approve_enrolment(&asked.id).await, "NOT_PENDING");
     assert_eq!(dev.account().await.memberships, []);
+}
+
+#[tokio::test]
+async fn a_void_approval_reopens_the_stage_of_an_enrolment() {
+    // given somebody without a manager, for whom noa or sam may decide, and the first of two stages approved by noa
+    let mut files = Files::example();
+    let roles = "roles = [\"security-duty\"]";
+    assert!(files.directory.contains(roles));
+    files.directory = files.directory.replacen(roles, "roles = [\"security-duty\", \"people-office\"]", 1);
+    let broker = Broker::of(Organisation::with(&files));
+    let dev = broker.joined("dev", "").await;
+    let (noa, sam, ines) = (broker.person("noa").await, broker.person("sam").await, broker.person("ines").await);
+    noa.approve_enrolment(&dev.ask(crate::life::account()).await.unwrap().id).await.unwrap();
+    broker.person("training-feed").await.attest("dev", "dba-training", now_millis() - DAY).await.unwrap();
+    let asked = dev.ask(role("db-engineer")).await.unwrap();
+    noa.approve_enrolment(&asked.id).await.unwrap();
+    // when noa loses the role in which she approved: tried, then done
+    let end = |validate_only| pb::EndMembershipRequest {
+        request_id: call_id(),
+        account: "noa".to_owned(),
+        role: "people-office".to_owned(),
+        reason: "another office".to_owned(),
+        validate_only,
+    };
+    let mut omar = broker.person("omar").await.accounts();
+    let told = omar.end_membership(end(true)).await.unwrap().into_inner().effects.unwrap();
+    let done = omar.end_membership(end(false)).await.unwrap().into_inner().effects.unwrap();
+    // then her approval counts no more, and the first stage is open again
+    assert_eq!(told, done);
+    let voided = done.voided_enrolment_approvals.iter().map(|it| (it.enrolment_id.as_str(), it.person.as_str()));
+    assert_eq!(voided.collect::<Vec<_>>(), [(asked.id.as_str(), "noa")]);
+    assert_eq!(done.cancelled_enrolments, []);
+    refused(ines.approve_enrolment(&asked.id).await, "STAGE_NOT_OPEN");
+    assert_eq!(dev.account().await.memberships, []);
+    // and with another approval of it the membership rests on those who count
+    sam.approve_enrolment(&asked.id).await.unwrap();
+    ines.approve_enrolment(&asked.id).await.unwrap();
+    assert_eq!(crate::life::membership(&dev.account().await, "db-engineer").approved_by, ["ines", "sam"]);
 }
 
 #[tokio::test]

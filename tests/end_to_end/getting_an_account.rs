@@ -2,13 +2,13 @@
 //! and what comes of it reads and cannot be raised (THREATS A1, A2, A4, B6).
 
 use countersign::wire::v1 as pb;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::common::certificates::now_millis;
 use crate::harness::Broker;
 use crate::life::{DAY, account, joined, refused};
 use crate::organisation::{Files, Organisation, identity};
-use crate::person::{call_id, reason, repair};
+use crate::person::{Person, at_millis, call_id, reason, repair};
 
 #[tokio::test]
 async fn a_person_without_an_account_asks_for_one_and_their_manager_approves() {
@@ -84,6 +84,99 @@ async fn a_new_account_reads_what_the_baseline_allows_and_asks_for_nothing() {
     assert!(!dev.events(pb::ListEventsRequest::default()).await.is_empty());
     // and no privilege can be asked for
     refused(dev.request(repair()).await, "NOT_IN_ROLE");
+}
+
+/// A call under its name, and how it was refused; none: it was answered.
+type Called = (&'static str, Option<Status>);
+
+/// What changes something, or would.
+async fn changes_by(pia: &Person) -> Vec<Called> {
+    let id = call_id;
+    let file = |_: ()| tokio_stream::iter(Vec::<pb::LoadDirectoryRequest>::new());
+    let header = pb::ImportHeader {
+        request_id: id(),
+        place: crate::life::place("people", 1),
+        format: pb::PeopleFormat::Csv.into(),
+        validate_only: true,
+    };
+    let piece = pb::ImportPeopleRequest { piece: Some(pb::import_people_request::Piece::Header(header)) };
+    let round = pb::StartRecertificationRequest {
+        request_id: id(),
+        role: "db-engineer".into(),
+        due_time: at_millis(now_millis() + 9 * DAY),
+        validate_only: true,
+    };
+    let close = pb::CloseAccountRequest { request_id: id(), account: "orders-api".into(), ..Default::default() };
+    let end = pb::EndMembershipRequest {
+        request_id: id(),
+        account: "ana".into(),
+        role: "db-engineer".into(),
+        ..Default::default()
+    };
+    vec![
+        ("RequestElevation", pia.request(repair()).await.err()),
+        ("WithdrawElevation", pia.withdraw(&id()).await.err()),
+        ("DenyElevation", pia.deny(&id()).await.err()),
+        ("ApproveElevation", pia.approve_text(&id(), "text").await.err()),
+        ("RelinquishGrant", pia.relinquish(&id()).await.err()),
+        ("RevokeGrant", pia.revoke(&id()).await.err()),
+        ("RecordAttestation", pia.attest("pia", "annual-training", now_millis() - DAY).await.err()),
+        ("CorrectAttestation", pia.correct("pia", "screening", None, true).await.err()),
+        ("EndMembership", pia.accounts().end_membership(end).await.err()),
+        ("CloseAccount", pia.accounts().close_account(close).await.err()),
+        ("LoadDirectory", pia.accounts().load_directory(file(())).await.err()),
+        ("ApplyHrEvents", pia.tell(vec![joined("friend", "ines")]).await.err()),
+        ("ImportPeople", pia.hr().import_people(tokio_stream::iter([piece])).await.err()),
+        ("StartRecertification", pia.rounds().start_recertification(round).await.err()),
+    ]
+}
+
+/// What only looks.
+async fn looks_of(pia: &Person) -> Vec<Called> {
+    vec![
+        ("CheckAccess", pia.check("pia", "metadata.read", "status/eu").await.err()),
+        ("GetElevation", pia.elevation(&call_id()).await.err()),
+        ("GetGrant", pia.grant(&call_id()).await.err()),
+        ("GetAccount", pia.accounts().get_account(pb::GetAccountRequest { account_id: "ana".into() }).await.err()),
+        ("GetPerson", pia.accounts().get_person(pb::GetPersonRequest { person_id: "ana".into() }).await.err()),
+        ("GetFeedStatus", pia.feed().await.err()),
+        ("GetPolicy", pia.policy().get_policy(pb::GetPolicyRequest::default()).await.err()),
+    ]
+}
+
+#[tokio::test]
+async fn a_person_without_an_account_sees_and_does_nothing_but_ask_for_one() {
+    let broker = Broker::new();
+    let pia = broker.person("pia").await;
+    let before = broker.person("omar").await.events(pb::ListEventsRequest::default()).await;
+    // when everything else is called, then it is refused: there is no account, no right to it, or no such thing
+    for (call, refusal) in changes_by(&pia).await.into_iter().chain(looks_of(&pia).await) {
+        let status = refusal.unwrap_or_else(|| panic!("{call} was answered"));
+        let why = reason(&status);
+        assert!(
+            ["NO_ACCOUNT", "CAPABILITY_MISSING", "NOT_FOUND", "INVALID_MESSAGE"].contains(&why.as_str()),
+            "{call}: {status:?}"
+        );
+        assert!(why != "INVALID_MESSAGE" || call == "LoadDirectory", "{call}: {status:?}");
+    }
+    // and lists are empty, but for herself
+    let offers = pia.elevations().list_entitlements(pb::ListEntitlementsRequest::default()).await;
+    assert!(offers.map_or(true, |page| page.into_inner().offers.is_empty()));
+    let elevations = pia.elevations().list_elevations(pb::ListElevationsRequest::default()).await;
+    assert!(elevations.map_or(true, |page| page.into_inner().elevations.is_empty()));
+    let grants = pia.grants().list_grants(pb::ListGrantsRequest::default()).await;
+    assert!(grants.map_or(true, |page| page.into_inner().grants.is_empty()));
+    let accounts = pia.accounts().list_accounts(pb::ListAccountsRequest::default()).await;
+    assert!(accounts.map_or(true, |page| page.into_inner().accounts.is_empty()));
+    let persons = pia.accounts().list_persons(pb::ListPersonsRequest::default()).await;
+    let persons = persons.map_or(Vec::new(), |page| page.into_inner().persons);
+    assert!(persons.iter().all(|person| person.id == "pia"), "{persons:?}");
+    // and nothing came of it but the record of the refusals
+    let after = broker.person("omar").await.events(pb::ListEventsRequest::default()).await;
+    assert!(after.len() > before.len(), "refusals are on record");
+    for event in &after[before.len()..] {
+        assert!(event.kind.starts_with("command-refused/") || event.actor == "broker", "{event:?}");
+    }
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@ use crate::common::certificates::now_millis;
 use crate::harness::Broker;
 use crate::life::{DAY, joined, left, left_urgently, moved, place, refused};
 use crate::organisation::identity;
-use crate::person::{Person, call_id};
+use crate::person::{Person, call_id, millis};
 
-fn header(number: u64, format: pb::PeopleFormat, validate_only: bool) -> pb::ImportHeader {
+pub fn header(number: u64, format: pb::PeopleFormat, validate_only: bool) -> pb::ImportHeader {
     let (place, format) = (place("people", number), format.into());
     pb::ImportHeader { request_id: call_id(), place, format, validate_only }
 }
 
-async fn import(person: &Person, header: pb::ImportHeader, text: &str) -> Result<pb::ImportPeopleResponse, Status> {
+pub async fn import(person: &Person, header: pb::ImportHeader, text: &str) -> Result<pb::ImportPeopleResponse, Status> {
     let chunks = text.as_bytes().chunks(30_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
     send(person, [Piece::Header(header)].into_iter().chain(chunks).collect()).await
 }
@@ -28,8 +28,11 @@ async fn send(person: &Person, pieces: Vec<Piece>) -> Result<pb::ImportPeopleRes
     Ok(person.hr().import_people(stream).await?.into_inner())
 }
 
-/// Everybody whom the directory has, as a file of HR has them: person, manager, login.
-pub fn everybody() -> Vec<(String, String, String)> {
+/// A person, the manager, the login.
+pub type Line = (String, String, String);
+
+/// Everybody whom the directory has, as a file of HR has them.
+pub fn everybody() -> Vec<Line> {
     let person = |id: &str, manager: &str| (id.to_owned(), manager.to_owned(), identity(id));
     let mut people = vec![
         person("ana", "ines"),
@@ -44,15 +47,15 @@ pub fn everybody() -> Vec<(String, String, String)> {
     people
 }
 
-pub fn json_lines(people: &[(String, String, String)]) -> String {
-    let line = |(id, manager, login): &(String, String, String)| {
+pub fn json_lines(people: &[Line]) -> String {
+    let line = |(id, manager, login): &Line| {
         let manager = if manager.is_empty() { String::new() } else { format!(",\"manager\":\"{manager}\"") };
         format!("{{\"person\":\"{id}\"{manager},\"login\":[\"{login}\"]}}\n")
     };
     people.iter().map(line).collect()
 }
 
-pub fn csv(people: &[(String, String, String)]) -> String {
+pub fn csv(people: &[Line]) -> String {
     let lines: String = people.iter().map(|(id, manager, login)| format!("{id},{manager},{login},\n")).collect();
     format!("person,manager,login,last_day\n{lines}")
 }
@@ -138,6 +141,40 @@ async fn a_file_in_either_form_brings_the_directory_to_agree_and_an_old_one_chan
 }
 
 #[tokio::test]
+async fn of_40_001_lines_the_40_000th_is_named_and_nothing_is_applied() {
+    let broker = Broker::shared();
+    let hr = broker.person("hr-sync").await;
+    let login = identity("worker");
+    let mut lines: Vec<String> =
+        (1..=40_001).map(|number| format!("{{\"person\":\"p{number}\",\"login\":[\"{login}-{number}\"]}}")).collect();
+    lines[39_999] = "{\"person\":\"p40000\",\"boss\":\"ines\"}".to_owned();
+    let told = import(&hr, header(1, pb::PeopleFormat::JsonLines, false), &lines.join("\n")).await.unwrap();
+    let [mistake] = told.mistakes.as_slice() else { panic!("{:?}", told.mistakes) };
+    assert_eq!((mistake.line, told.applied_count, told.held_count), (40_000, 0, 0));
+    assert!(mistake.path == "boss", "{mistake:?}");
+    let filter = pb::ListEventsRequest { about: "person:p1".to_owned(), ..Default::default() };
+    assert_eq!(broker.person("omar").await.events(filter).await, []);
+}
+
+#[tokio::test]
+async fn a_last_day_in_a_file_is_its_end_in_utc() {
+    let broker = Broker::new();
+    let hr = broker.person("hr-sync").await;
+    let last_day = crate::organisation::days_ago(-20);
+    let midnight = (now_millis() / DAY + 21) * DAY;
+    let text =
+        csv(&everybody()).replace(&format!("{},\n", identity("eng07")), &format!("{},{last_day}\n", identity("eng07")));
+    let done = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+    assert_eq!((done.mistakes.len(), done.applied_count), (0, 1), "{done:?}");
+    let leaver = broker.person("eng07").await;
+    assert_eq!(millis(leaver.whoami().await.person.unwrap().employment_end_time.as_ref()), midnight);
+    // and the next file, which has no last day for eng07, takes it back
+    let text = csv(&everybody());
+    import(&hr, header(2, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+    assert!(leaver.whoami().await.person.unwrap().employment_end_time.is_none());
+}
+
+#[tokio::test]
 async fn an_empty_or_wrong_file_comes_back_with_its_lines_and_changes_nothing() {
     let broker = Broker::new();
     let (hr, eng) = (broker.person("hr-sync").await, broker.person("eng05").await);
@@ -150,12 +187,19 @@ async fn an_empty_or_wrong_file_comes_back_with_its_lines_and_changes_nothing() 
     assert_eq!(empty.mistakes.len(), 1);
     let header_alone = import(&hr, header(1, pb::PeopleFormat::Csv, false), "person,manager,login,last_day\n").await;
     assert_eq!(header_alone.unwrap().mistakes.len(), 1);
-    // when two claim one identity, and managers form a circle
-    let mut conflicting = people.clone();
-    conflicting[10].2 = identity("eng01");
-    conflicting[3].1 = "ana".into();
-    let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &csv(&conflicting)).await.unwrap();
-    assert!(!told.mistakes.is_empty(), "{told:?}");
+    // when two claim one identity, or managers form a circle, then those are named
+    let conflicting = |change: &dyn Fn(&mut Vec<Line>)| {
+        let mut people = people.clone();
+        change(&mut people);
+        csv(&people)
+    };
+    let twice = conflicting(&|people| people[10].2 = identity("eng01"));
+    let circle = conflicting(&|people| people[3].1 = "ana".into());
+    for (text, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
+        let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
+        let told: String = told.mistakes.iter().map(|it| format!("{} {}\n", it.line, it.text)).collect();
+        assert!(named.iter().all(|it| told.contains(it)), "{told}");
+    }
     assert_eq!(eng.account().await.state(), pb::AccountState::Active);
     // and pieces that are none, and whoever may not import, are refused
     refused(import(&eng, header(1, pb::PeopleFormat::Csv, false), "").await, "CAPABILITY_MISSING");

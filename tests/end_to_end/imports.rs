@@ -4,12 +4,9 @@
 use countersign::wire::v1 as pb;
 
 use crate::harness::{Broker, Ended, run};
-use crate::hr_feed::{csv, everybody, json_lines};
+use crate::hr_feed::{Line, csv, everybody, json_lines};
 use crate::organisation::identity;
 use crate::person::millis;
-
-/// Person, manager, login.
-type Row = (String, String, String);
 
 fn import(broker: &Broker, name: &str, content: &[u8], more: &[&str]) -> Ended {
     let path = broker.organisation.path(name);
@@ -44,7 +41,7 @@ async fn a_file_that_is_wrong_is_refused_with_its_line_and_nothing_is_applied() 
     let omar = broker.person("omar").await;
     let people = everybody();
     let (table, lines) = (csv(&people), json_lines(&people));
-    let with = |change: fn(&mut Vec<Row>)| {
+    let with = |change: fn(&mut Vec<Line>)| {
         let mut people = people.clone();
         change(&mut people);
         csv(&people)

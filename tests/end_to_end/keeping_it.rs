@@ -1,11 +1,15 @@
 //! Keeping it: what lapses disables by itself, warnings come ahead, memberships wait unusable, and a renewed attestation
-//! with an approved enrolment brings them back (THREATS B1, B10, C1).
+//! with an approved enrolment brings them back (THREATS B3, C9).
+
+use std::sync::Arc;
 
 use countersign::wire::v1 as pb;
 
 use crate::common::certificates::now_millis;
-use crate::harness::{Broker, eventually};
+use crate::earlier::Earlier;
+use crate::harness::{Broker, Start, eventually};
 use crate::life::{ALLOWED, DAY, YEAR, membership, refused, restore, role};
+use crate::organisation::{Files, Organisation, days_ago};
 use crate::person::{ORDERS, millis, repair};
 
 #[tokio::test]
@@ -140,4 +144,40 @@ async fn warnings_are_told_ahead_in_the_feed_and_to_whoever_asks() {
     }
     let ahead = dev.whoami().await.lapses_ahead;
     assert_eq!((ahead[0].name.as_str(), ahead[0].days), ("annual-training", 6));
+}
+
+#[tokio::test]
+async fn after_ninety_days_the_account_can_return_and_its_memberships_are_over() {
+    // given two engineers, in a journal that began 95 days ago; the training of one lapsed 93 days ago, of one 80 days ago
+    let mut files = Files::example();
+    let training = |day: &str| format!("annual-training = {day}, dba-training");
+    files.directory = files.directory.replace(&days_ago(2), &days_ago(100));
+    let attested = training(&days_ago(100));
+    for (name, lapsed) in [("eng01", 93), ("eng02", 80)] {
+        let (before, of_person) = files.directory.split_once(&format!("[people.{name}]")).unwrap();
+        let of_person = of_person.replacen(&attested, &training(&days_ago(365 + lapsed)), 1);
+        files.directory = format!("{before}[people.{name}]{of_person}");
+    }
+    let organisation = Arc::new(Organisation::with(&files));
+    Earlier::begun(&organisation, now_millis() - 95 * DAY).stop();
+    // when the broker serves again today, then both are disabled since their lapse, whenever that was recorded
+    let broker = Broker::serve(&organisation, &Start::default());
+    let (training, ines) = (broker.person("training-feed").await, broker.person("ines").await);
+    for (name, restored) in [("eng01", vec![]), ("eng02", vec!["db-engineer"])] {
+        let engineer = broker.person(name).await;
+        eventually("the lapse is recorded", async || (engineer.account().await.disabled_by == "LAPSE").then_some(()))
+            .await;
+        // and once the training is renewed, the manager restores the account, with what is not older than 90 days
+        training.attest(name, "annual-training", now_millis() - DAY).await.unwrap();
+        let asked = engineer.ask(restore()).await.unwrap();
+        ines.approve_enrolment(&asked.id).await.unwrap();
+        let account = engineer.account().await;
+        assert_eq!(account.state(), pb::AccountState::Active);
+        let usable = account.memberships.iter().filter(|it| it.suspended_time.is_none()).map(|it| it.role.as_str());
+        assert_eq!(usable.collect::<Vec<_>>(), restored, "{name}");
+        match engineer.request(repair()).await {
+            Ok(_) => assert_eq!(name, "eng02"),
+            refusal => drop(refused(refusal, "NOT_IN_ROLE")),
+        }
+    }
 }

@@ -75,6 +75,34 @@ async fn a_transfer_cuts_grants_to_it_and_to_somebody_unknown_nothing_can_be_kep
 }
 
 #[tokio::test]
+async fn an_announced_transfer_cuts_at_once_and_takes_effect_at_its_instant_without_anybodys_call() {
+    let broker = Broker::new();
+    let (dev, ben) = broker.hired_engineer("dev", "ben").await;
+    let (sam, hr) = (broker.person("sam").await, broker.person("hr-sync").await);
+    let at = (now_millis() / 1_000) * 1_000 + 4_000;
+    // when HR announces it, then what is held ends with the grace after that instant, and ben is the manager till then
+    hr.tell(vec![moved("dev", "sam", Some(at))]).await.unwrap();
+    assert_eq!(millis(membership(&dev.account().await, "db-engineer").end_time.as_ref()), at + 14 * DAY);
+    assert_eq!(dev.whoami().await.person.unwrap().manager, "ben");
+    let asked = dev.ask(role("auditor")).await.unwrap();
+    // when its instant comes, then what waited for ben is cancelled, and sam decides
+    eventually("the transfer takes effect", async || {
+        (dev.whoami().await.person.unwrap().manager == "sam").then_some(())
+    })
+    .await;
+    assert!(now_millis() >= at);
+    let cancelled = eventually("what waited is cancelled", async || {
+        Some(dev.enrolment(&asked.id).await.unwrap()).filter(|it| it.state() == pb::EnrolmentState::Cancelled)
+    })
+    .await;
+    assert_eq!(cancelled.closing.unwrap().cause, "MANAGER_CHANGED");
+    let keeps = dev.ask(keep("db-engineer")).await.unwrap();
+    refused(ben.approve_enrolment(&keeps.id).await, "NOT_FOUND");
+    sam.approve_enrolment(&keeps.id).await.unwrap();
+    assert!(millis(membership(&dev.account().await, "db-engineer").end_time.as_ref()) > at + 15 * DAY);
+}
+
+#[tokio::test]
 async fn the_last_day_cuts_what_is_held_and_ends_everything_at_its_instant() {
     let broker = Broker::new();
     let (dev, ben) = broker.hired_engineer("dev", "ben").await;
@@ -172,6 +200,40 @@ async fn who_comes_back_starts_with_nothing_and_an_address_means_whoever_has_it_
     let who = dev.whoami().await;
     assert!(who.account.is_none());
     assert_eq!(who.person.unwrap().id, "dev-two");
+}
+
+#[tokio::test]
+async fn who_comes_back_and_is_hired_anew_has_another_account_and_nothing_of_the_old_one() {
+    // given an engineer with a live grant, who left and came back
+    let broker = Broker::new();
+    let (dev, ben) = broker.hired_engineer("dev", "ben").await;
+    let grant = dev.granted(repair(), &ben).await;
+    let (hr, orders) = (broker.person("hr-sync").await, broker.person("orders-api").await);
+    hr.tell(vec![left_urgently("dev", false)]).await.unwrap();
+    // when everything is proved anew, and the manager approves
+    let (dev, ben) = broker.hired("dev", "ben").await;
+    // then it is another account, with the certificate of the person and no role
+    let account = dev.account().await;
+    assert_eq!((account.id.as_str(), account.memberships.len()), ("dev-2", 0));
+    let omar = broker.person("omar").await;
+    let old = omar.accounts().get_account(pb::GetAccountRequest { account_id: "dev".into() }).await.unwrap();
+    let old = old.into_inner().account.unwrap();
+    assert_eq!((old.state(), old.identities.len()), (pb::AccountState::Closed, 0));
+    // and neither the certificate nor any of the names is allowed what the old account was
+    let certificate = crate::organisation::identity("dev");
+    for subject in ["dev", "dev-2", &certificate] {
+        assert_eq!(orders.verdict(subject, "db.read", ORDERS).await.0, pb::Verdict::Deny, "{subject}");
+    }
+    refused(dev.request(repair()).await, "NOT_IN_ROLE");
+    assert_eq!(omar.grant(&grant.id).await.unwrap().state(), pb::GrantState::Revoked);
+    // and the next approval of a role begins it anew
+    broker.person("training-feed").await.attest("dev", "dba-training", now_millis() - DAY).await.unwrap();
+    let asked = dev.ask(role("db-engineer")).await.unwrap();
+    ben.approve_enrolment(&asked.id).await.unwrap();
+    broker.person("ines").await.approve_enrolment(&asked.id).await.unwrap();
+    dev.granted(repair(), &ben).await;
+    assert_eq!(orders.verdict(&certificate, "db.read", ORDERS).await, ALLOWED);
+    assert_eq!(orders.verdict("dev", "db.read", ORDERS).await.0, pb::Verdict::Deny);
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! Recertification: the manager of each holder of a role confirms, or the membership ends (THREATS B7).
 
+use std::sync::Arc;
+
+use countersign::domain::command::Command;
+use countersign::domain::event::Subject;
 use countersign::wire::v1 as pb;
 use tonic::Status;
 
 use crate::common::certificates::now_millis;
-use crate::harness::Broker;
-use crate::life::{DAY, membership, refused};
-use crate::person::{Person, at_millis, call_id, millis, repair};
+use crate::earlier::{Earlier, instant};
+use crate::harness::{Broker, Start, eventually};
+use crate::life::{ALLOWED, DAY, membership, refused};
+use crate::organisation::Organisation;
+use crate::person::{ORDERS, Person, at_millis, call_id, millis, repair};
 
 async fn start(
     person: &Person,
@@ -116,4 +122,52 @@ async fn nobody_confirms_for_himself_and_nobody_ends_what_is_no_business_of_his(
     end(&ben, "ben", "incident-commander").await.unwrap();
     end(&omar, "sam", "security-duty").await.unwrap();
     assert_eq!(ben.account().await.memberships, []);
+}
+
+#[tokio::test]
+async fn what_is_not_confirmed_by_the_date_ends_by_itself_in_the_middle_of_a_grant() {
+    // given a round that began an hour ago and is due in a moment; ines confirmed one holder, and not another
+    let organisation = Arc::new(Organisation::new());
+    let due = (now_millis() / 1_000) * 1_000 + 15_000;
+    let earlier = Earlier::begun(&organisation, due - 3_600_000);
+    let role = "db-engineer".parse().unwrap();
+    let begun = earlier.run("ines", Command::StartRound { role, due: instant(due) }).await;
+    let Some(Subject::Round(id)) = begun.about else { panic!("about {:?}", begun.about) };
+    let confirmed = Command::ConfirmMembership { round: id, account: "eng01".parse().unwrap() };
+    earlier.run("ines", confirmed).await;
+    // and both got a grant of an hour, half an hour ago
+    earlier.pass_to(due - 1_800_000);
+    let (kept, cut) = (earlier.granted("eng01", None).await, earlier.granted("eng02", None).await);
+    earlier.stop();
+    // when the real broker goes on with it, then both are allowed until then
+    let broker = Broker::serve(&organisation, &Start::default());
+    let orders = broker.person("orders-api").await;
+    for holder in ["eng01", "eng02"] {
+        assert_eq!(orders.verdict(holder, "db.read", ORDERS).await, ALLOWED, "{holder}");
+    }
+    assert!(now_millis() < due, "the broker took too long to start");
+    let (first, second) = (broker.person("eng01").await, broker.person("eng02").await);
+    assert_eq!(millis(second.grant(&cut).await.unwrap().end_time.as_ref()), due);
+    // and from the date on nobody's call ends what nobody confirmed, and nothing else
+    eventually("the date has passed", async || {
+        (orders.verdict("eng02", "db.read", ORDERS).await.0 == pb::Verdict::Deny).then_some(())
+    })
+    .await;
+    assert!(now_millis() >= due);
+    assert_eq!(orders.verdict("eng01", "db.read", ORDERS).await, ALLOWED);
+    refused(second.request(repair()).await, "NOT_IN_ROLE");
+    let ines = broker.person("ines").await;
+    let closed = eventually("the round is closed", async || {
+        Some(round(&ines, &id.to_string()).await.unwrap()).filter(|round| round.close_time.is_some())
+    })
+    .await;
+    let outcome = |account: &str| closed.items.iter().find(|item| item.account == account).unwrap().outcome();
+    use pb::RecertificationOutcome::{Confirmed, Ended};
+    assert_eq!((outcome("eng01"), outcome("eng02"), outcome("ana")), (Confirmed, Ended, Ended));
+    assert_eq!(second.account().await.memberships, []);
+    assert!(membership(&first.account().await, "db-engineer").confirm_by_time.is_none());
+    assert_eq!(millis(first.grant(&kept).await.unwrap().end_time.as_ref()), due + 1_800_000);
+    // and it cannot be confirmed any more
+    refused(confirm(&ines, &id.to_string(), "eng02").await, "ROUND_OVER");
+    assert_eq!(broker.verify().code, Some(0));
 }

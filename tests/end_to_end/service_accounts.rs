@@ -7,7 +7,7 @@ use pb::enrolment_ask::Ask;
 use crate::harness::Broker;
 use crate::life::{left_urgently, refused, role};
 use crate::organisation::identity;
-use crate::person::{Person, call_id};
+use crate::person::{ORDERS, Person, call_id};
 
 fn machine(name: &str, roles: &[&str]) -> Ask {
     let roles = roles.iter().map(|role| pb::MachineRole { role: (*role).to_owned(), end_time: None });
@@ -81,7 +81,14 @@ async fn an_owner_asks_for_a_machine_with_the_bare_minimum() {
     let second = dev.ask(machine("lab-bot-6", &["enforcement-point"])).await.unwrap();
     broker.person("sam").await.approve_enrolment(&second.id).await.unwrap();
     broker.person("omar").await.approve_enrolment(&second.id).await.unwrap();
-    assert_eq!(broker.person("lab-bot-6").await.whoami().await.capabilities, ["access.check"]);
+    let checker = broker.person("lab-bot-6").await;
+    assert_eq!(checker.whoami().await.capabilities, ["access.check"]);
+    // and what that one may check is as narrow as was asked for and approved
+    let denied = |reason| (pb::Verdict::Deny, reason);
+    let inside = checker.verdict("ana", "db.read", ORDERS).await;
+    assert_eq!(inside, denied(pb::CheckReason::NoGrant));
+    let outside = checker.verdict("ana", "db.read", "prod/eu/db/payments/ledger").await;
+    assert_eq!(outside, denied(pb::CheckReason::OutOfAudience));
 }
 
 #[tokio::test]

@@ -10,13 +10,13 @@ use crate::harness::{Broker, Ended, countersign, run};
 use crate::person::{ORDERS, Person, reason, repair};
 
 /// Runs a command as somebody, writing JSON.
-fn command(broker: &Broker, name: &str, words: &[&str]) -> Ended {
+pub fn command(broker: &Broker, name: &str, words: &[&str]) -> Ended {
     let mut command = broker.command(name, &[&["-o", "json"], words].concat());
     run(&mut command)
 }
 
 /// The reason that a command failed with, and its exit code.
-fn failed(ended: &Ended) -> (String, i32) {
+pub fn failed(ended: &Ended) -> (String, i32) {
     let last = ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let error: serde_json::Value =
         serde_json::from_str(last).unwrap_or_else(|_| panic!("{}{}", ended.stdout, ended.stderr));

@@ -79,7 +79,7 @@ async fn a_start_before_the_last_event_revokes_and_is_suspect() {
     let broker = broker.restart();
     // then what was live is revoked, because no end could be trusted
     assert_eq!(broker.check("ana"), NO);
-    let phase = broker.state().grants()[&live].phase.clone();
+    let phase = broker.state().grants().get(&live).unwrap().phase.clone();
     assert!(matches!(phase, GrantPhase::Revoked { because: Revocation::Clock, .. }));
     assert_eq!(reason(broker.approve("ben", pending).await), Reason::ClockSuspect);
     broker.run("e0", withdrawal(pending)).await.unwrap();

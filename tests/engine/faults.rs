@@ -118,8 +118,8 @@ async fn after_an_unknown_outcome_a_batch_is_there_whole_or_not_at_all() {
         assert_eq!(is_granted(broker.check("ana")), whole, "{kept_rows} rows");
         let after = broker.state();
         assert_eq!(after.elevations().len(), 1);
-        assert_eq!(after.elevations()[&elevation].phase.is_pending(), !whole);
-        assert_eq!(after.elevations()[&elevation].review.decisions.len(), usize::from(whole));
+        assert_eq!(after.elevations().get(&elevation).unwrap().phase.is_pending(), !whole);
+        assert_eq!(after.elevations().get(&elevation).unwrap().review.decisions.len(), usize::from(whole));
         let torn = kept_rows == 1 || kept_rows == 2;
         let recorded = kinds(broker.memory(), before.sequence() + kept_rows as u64);
         let expected: &[&str] = if torn { &["rows-abandoned/1", "broker-started/1"] } else { &["broker-started/1"] };
@@ -156,8 +156,8 @@ async fn a_start_that_is_torn_is_struck_out_by_the_next() {
     let again = countersign::engine::Engine::start(&Store::Memory(store.clone()), std::sync::Arc::new(clock), settings);
     let engine = again.unwrap();
     let state = engine.read(State::clone);
-    assert!(state.elevations()[&elevation].phase.is_pending());
-    assert!(state.elevations()[&elevation].review.decisions.is_empty());
+    assert!(state.elevations().get(&elevation).unwrap().phase.is_pending());
+    assert!(state.elevations().get(&elevation).unwrap().review.decisions.is_empty());
     assert_eq!(replayed(&store), state);
     run(&engine, "ben", approval(&engine, elevation)).await.unwrap();
     assert!(is_granted(check(&engine, "ana", RESOURCE)));

@@ -67,7 +67,7 @@ async fn what_was_pruned_is_read_as_it_was() {
     let history = broker.engine.history();
     for grant in [given_up, ended] {
         let state = history.only(&Subject::Grant(grant)).unwrap();
-        assert_eq!(state.grants(), &[(grant, before.grants()[&grant].clone())].into_iter().collect());
+        assert_eq!(state.grants(), &[(grant, before.grants().get(&grant).unwrap().clone())].into_iter().collect());
         assert!(state.elevations().is_empty());
     }
     for elevation in before.elevations().values() {

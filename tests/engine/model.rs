@@ -123,13 +123,13 @@ async fn take(mut broker: Broker, step: &Step) -> Broker {
         }
         Step::Withdraw { which } => {
             if let Some(elevation) = pending(*which) {
-                let who = broker.engine.read(|state| state.elevations()[&elevation].requester.to_string());
+                let who = broker.engine.read(|state| state.elevations().get(&elevation).unwrap().requester.to_string());
                 let _ = broker.run(&who, withdrawal(elevation)).await;
             }
         }
         Step::Relinquish { which } => {
             if let Some(grant) = grant(*which) {
-                let who = broker.engine.read(|state| state.grants()[&grant].holder.to_string());
+                let who = broker.engine.read(|state| state.grants().get(&grant).unwrap().holder.to_string());
                 let _ = broker.run(&who, relinquishment(grant)).await;
             }
         }
@@ -177,7 +177,7 @@ async fn start_until_it_does(broker: Broker) -> Broker {
 /// What DESIGN 9 says, by looking at everything.
 fn naive(state: &State, subject: &AccountId, action: &str, resource: &str, now: Timestamp) -> Verdict {
     let (action, resource): (Action, Resource) = (action.parse().unwrap(), resource.parse().unwrap());
-    let account = &state.organisation().accounts()[subject];
+    let account = state.organisation().accounts().get(subject).unwrap();
     if account.state != AccountState::Active {
         return NO;
     }

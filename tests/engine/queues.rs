@@ -106,7 +106,7 @@ async fn of_64_identical_approvals_at_once_one_counts() {
             }
         }
         let state = broker.state();
-        assert_eq!((counted, state.elevations()[&elevation].review.decisions.len()), (1, 1));
+        assert_eq!((counted, state.elevations().get(&elevation).unwrap().review.decisions.len()), (1, 1));
         assert!(state.grants().is_empty());
         broker.approve("sam", elevation).await.unwrap();
         assert_eq!(broker.state().grants().len(), 1);

@@ -21,7 +21,7 @@ use crate::world::Ask;
 /// Nothing is allowed to a person who left, whatever the timer has recorded; and once it is recorded, nothing is open.
 pub fn nothing_is_left(past: &mut Past, person: &str) {
     let id: PersonId = person.parse().unwrap();
-    let recorded = past.state().organisation().people()[&id].employment == Employment::Left;
+    let recorded = past.state().organisation().people().get(&id).unwrap().employment == Employment::Left;
     no_function_gives_anything(past, &id);
     no_grant_is_usable(past, &id);
     if recorded {
@@ -65,18 +65,18 @@ fn no_grant_is_usable(past: &Past, id: &PersonId) {
 
 /// What is over by comparison is not open, whatever the timer has recorded.
 fn nothing_open_hangs_on(state: &State, id: &PersonId, now: Timestamp) {
-    let pending = state.pending().iter().map(|elevation| &state.elevations()[elevation]);
+    let pending = state.pending().iter().map(|elevation| state.elevations().get(elevation).unwrap());
     for elevation in pending.filter(|it| !it.review.deadline.is_over(now)) {
         assert!(elevation.review.approvals().all(|decision| decision.person != *id), "{elevation:?}");
         assert!(!elevation.behind.contains(id), "{elevation:?}");
     }
     let scheduled = state.grants().values().filter(|grant| grant.phase == GrantPhase::Scheduled);
     for grant in scheduled.filter(|grant| !grant.end.is_over(now)) {
-        let review = &state.elevations()[&grant.elevation].review;
+        let review = &state.elevations().get(&grant.elevation).unwrap().review;
         assert!(review.approvals().all(|decision| decision.person != *id), "{grant:?} has an approval of {id}");
         assert!(!grant.behind.contains(id));
     }
-    let pending = state.pending_enrolments().iter().map(|enrolment| &state.enrolments()[enrolment]);
+    let pending = state.pending_enrolments().iter().map(|enrolment| state.enrolments().get(enrolment).unwrap());
     for enrolment in pending.filter(|it| !it.review.deadline.is_over(now)) {
         assert!(enrolment.review.approvals().all(|decision| decision.person != *id), "{enrolment:?}");
         assert!(enrolment.person != *id && !matches!(&enrolment.requester, Principal::Person(who) if who == id));
@@ -93,7 +93,7 @@ fn nothing_open_hangs_on(state: &State, id: &PersonId, now: Timestamp) {
 pub fn nothing_rests_on_approvals_of(past: &Past, person: &str) {
     let state = past.state();
     for grant in state.grants().values().filter(|grant| grant.is_live(past.now())) {
-        let review = &state.elevations()[&grant.elevation].review;
+        let review = &state.elevations().get(&grant.elevation).unwrap().review;
         let counted = review.approvals().any(|decision| decision.person.as_str() == person);
         assert!(!counted, "{person} left with all that they approved, and {grant:?} is live");
     }
@@ -103,7 +103,7 @@ pub fn nothing_rests_on_approvals_of(past: &Past, person: &str) {
 /// recorded the leaving, one may still give up what one has.
 fn no_command_is_taken(past: &mut Past, id: &PersonId, recorded: bool) {
     let organisation = past.state().organisation();
-    let known = organisation.people()[id].login.iter();
+    let known = organisation.people().get(id).unwrap().login.iter();
     let accounts: Vec<(AccountId, BTreeSet<Identity>)> =
         organisation.accounts_of(id).map(|(account, record)| (account.clone(), record.identities.clone())).collect();
     let identities: BTreeSet<Identity> =
@@ -126,7 +126,7 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
     let text = String::new;
     let mut all = vec![Ask::of("repair", &["db.write"], &["prod/eu/1"]).command()];
     for elevation in state.pending() {
-        let digest = state.elevations()[elevation].review.digest();
+        let digest = state.elevations().get(elevation).unwrap().review.digest();
         all.push(Command::ApproveElevation { elevation: *elevation, digest, comment: text() });
         all.push(Command::DenyElevation { elevation: *elevation, reason: text() });
         all.push(Command::WithdrawElevation { elevation: *elevation, reason: text() });
@@ -136,7 +136,7 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
         all.push(Command::RevokeGrant { grant: *grant, reason: text() });
     }
     for enrolment in state.pending_enrolments() {
-        let digest = state.enrolments()[enrolment].review.digest();
+        let digest = state.enrolments().get(enrolment).unwrap().review.digest();
         all.push(Command::ApproveEnrolment { enrolment: *enrolment, digest, comment: text() });
         all.push(Command::DenyEnrolment { enrolment: *enrolment, reason: text() });
         all.push(Command::WithdrawEnrolment { enrolment: *enrolment, reason: text() });

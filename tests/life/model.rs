@@ -2,7 +2,7 @@
 //! it keeps the list of all that ever happened, and answers every question by going through that list.
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::time::{Span, Timestamp};
 
@@ -146,19 +146,6 @@ impl Model {
         self.named_manager(person, t)?.filter(|manager| self.is_employed(manager, t))
     }
 
-    /// Whether somebody may count as the manager: also where a transfer that was announced named them who were not here at
-    /// its time, and came since, before any timer recorded that.
-    pub fn may_be_manager(&self, person: &str, manager: &str, t: Timestamp) -> bool {
-        let mut moved = self.until(t).filter_map(|(_, deed)| match &deed.what {
-            W::Moving { person: who, manager, at } if who == person => Some((*at, deed.when, manager)),
-            _ => None,
-        });
-        let named =
-            moved.next_back().filter(|(at, when, _)| when < at && *at <= t).and_then(|(.., manager)| manager.clone());
-        self.manager(person, t).as_deref() == Some(manager)
-            || (named.as_deref() == Some(manager) && self.is_employed(manager, t))
-    }
-
     /// Transferred to nobody who is here: until HR names a manager, nobody stands in.
     pub fn awaits_manager(&self, person: &str, t: Timestamp) -> bool {
         let Some(hired) = self.hired(person, t) else { return false };
@@ -173,27 +160,33 @@ impl Model {
         let hired = self.hired(person, t)?;
         let W::Hired { manager, .. } = &self.deeds[hired].what else { return None };
         let mut known = (manager.clone(), self.deeds[hired].when);
-        let mut ahead: Option<(Timestamp, Option<String>)> = None;
-        let effect = |at: Timestamp, manager: Option<String>| (manager.filter(|it| self.is_employed(it, at)), at);
+        let mut ahead: BTreeMap<Timestamp, (Option<String>, usize)> = BTreeMap::new();
+        // Who came back after it was announced is another, who was named by nobody.
+        let effect = |at: Timestamp, manager: Option<String>, announced: usize| {
+            let came_back = |it: &String| {
+                self.hired(it, at).is_some_and(|hired| hired > announced && self.was_here_before(it, hired))
+            };
+            (manager.filter(|it| self.is_employed(it, at) && !came_back(it)), at)
+        };
         for (index, deed) in self.until(t).filter(|(index, _)| *index > hired) {
             let W::Moving { person: who, manager, at } = &deed.what else { continue };
             if who != person {
                 continue;
             }
-            if let Some((at, manager)) = ahead.take_if(|(at, _)| *at <= deed.when) {
-                known = effect(at, manager);
+            while let Some(next) = ahead.first_entry().filter(|next| *next.key() <= deed.when) {
+                let (at, (manager, announced)) = next.remove_entry();
+                known = effect(at, manager, announced);
             }
             if *at <= deed.when {
                 // As it was then: who joins later within the same batch was nobody yet.
                 let before = Self { deeds: self.deeds[..index].to_vec() };
                 known = (manager.clone().filter(|it| before.is_employed(it, deed.when)), deed.when);
-                ahead = None;
             } else {
-                ahead = Some((*at, manager.clone()));
+                ahead.insert(*at, (manager.clone(), index));
             }
         }
-        if let Some((at, manager)) = ahead.filter(|(at, _)| *at <= t) {
-            known = effect(at, manager);
+        for (at, (manager, announced)) in ahead.into_iter().filter(|(at, _)| *at <= t) {
+            known = effect(at, manager, announced);
         }
         let (manager, since) = known;
         // Who left and came back begins with nobody.
@@ -201,24 +194,23 @@ impl Model {
         Some(manager.filter(|it| !is_back(it)))
     }
 
-    /// A transfer that has been announced and whose time has not come.
-    pub fn moves_to(&self, person: &str, t: Timestamp) -> Option<Option<String>> {
-        self.announced(person, t).map(|(_, manager)| manager)
-    }
-
-    fn announced(&self, person: &str, t: Timestamp) -> Option<(Timestamp, Option<String>)> {
-        let hired = self.hired(person, t)?;
-        let mut last = self.until(t).filter(|(index, _)| *index > hired).filter_map(|(_, deed)| match &deed.what {
+    /// Transfers that have been announced and whose time has not come: when, and to whom.
+    fn announced(&self, person: &str, t: Timestamp) -> Vec<(Timestamp, Option<String>)> {
+        let Some(hired) = self.hired(person, t) else { return Vec::new() };
+        let moves = self.until(t).filter(|(index, _)| *index > hired).filter_map(|(_, deed)| match &deed.what {
             W::Moving { person: who, manager, at } if who == person => Some((*at, manager.clone())),
             _ => None,
         });
-        last.next_back().filter(|(at, _)| *at > t)
+        moves.filter(|(at, _)| *at > t).collect()
     }
 
-    /// Whether a transfer changes nothing, because that is the manager, and no other is to come.
+    /// Whether a transfer changes nothing, because by all that is known that is the manager at its instant anyway.
     pub fn is_no_move(&self, person: &str, manager: Option<&str>, at: Timestamp, t: Timestamp) -> bool {
-        let known = self.named_manager(person, t).flatten();
-        at <= t && manager.is_some() && known.as_deref() == manager && self.moves_to(person, t).is_none()
+        manager.is_some() && self.manager(person, at.max(t)).as_deref() == manager
+    }
+
+    fn was_here_before(&self, person: &str, index: usize) -> bool {
+        self.deeds[..index].iter().any(|deed| matches!(&deed.what, W::Hired { person: who, .. } if who == person))
     }
 
     /// Whether somebody would be a manager of himself by what is in force or announced, if a person got this manager.
@@ -226,8 +218,8 @@ impl Model {
         let mut reached = BTreeSet::from([manager.to_owned()]);
         loop {
             let above = reached.iter().flat_map(|who| {
-                let now = self.named_manager(who, t).flatten();
-                [now, self.moves_to(who, t).flatten()]
+                let later = self.announced(who, t).into_iter().map(|(_, manager)| manager);
+                later.chain([self.named_manager(who, t).flatten()])
             });
             let more: BTreeSet<String> = above.flatten().filter(|who| !reached.contains(who)).collect();
             if reached.contains(person) {
@@ -376,17 +368,14 @@ impl Model {
         let whole = until.unwrap_or(Timestamp::MAX);
         let grace = |at: Timestamp| at.plus(days(GRACE_DAYS));
         // A transfer that is announced cuts what is given before its time as well.
-        let announced = |t: Timestamp| if machine { None } else { self.announced(&person, t).map(|(at, _)| grace(at)) };
+        let announced = |t: Timestamp| {
+            if machine { None } else { self.announced(&person, t).into_iter().map(|(at, _)| grace(at)).min() }
+        };
         let mut end = whole.min(announced(self.deeds[given].when).unwrap_or(Timestamp::MAX));
         let mut asked: Option<Timestamp> = None;
-        for (index, deed) in self.until(t).filter(|(index, _)| *index > given) {
+        for (_, deed) in self.until(t).filter(|(index, _)| *index > given) {
             match &deed.what {
-                W::Moving { person: who, manager, at } if *who == person && !machine => {
-                    let before = Self { deeds: self.deeds[..index].to_vec() };
-                    if !before.is_no_move(who, manager.as_deref(), *at, deed.when) {
-                        end = end.min(grace(*at));
-                    }
-                }
+                W::Moving { person: who, at, .. } if *who == person && !machine => end = end.min(grace(*at)),
                 W::Kept { account: id, role: what } if id == account && what == role => {
                     let longest = longest(role).map_or(Timestamp::MAX, |span| deed.when.plus(days(span)));
                     let kept = whole.min(longest).max(end);

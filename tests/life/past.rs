@@ -142,7 +142,7 @@ impl Past {
 
     /// Those who run the place renew their own training through each other's machines.
     fn keep_staff_trained(&mut self) {
-        for (who, by) in [("hal", "academy"), ("omar", "school")] {
+        for (who, by) in [("hal", "academy"), ("omar", "school"), ("hera", "school")] {
             self.attest(by, who, "training", 0);
         }
     }
@@ -265,7 +265,8 @@ impl Past {
                     let round = manager.as_ref().is_some_and(circle);
                     let itself = manager.as_ref().is_some_and(|it| it.as_str() == person);
                     let what = What::Moving { person: person.into(), manager: name(manager), at: *at };
-                    (known && !itself, round, Some(what))
+                    let moves = !model.is_no_move(person, name(manager).as_deref(), *at, t);
+                    (known && !itself, round, moves.then_some(what))
                 }
                 HrChange::Left { at, urgent, .. } => {
                     let from = if *urgent { t } else { *at };
@@ -329,7 +330,7 @@ impl Past {
         else {
             return;
         };
-        let elevation = &self.state().elevations()[&id];
+        let elevation = self.state().elevations().get(&id).unwrap();
         let (digest, requester) = (elevation.review.digest(), elevation.requester.to_string());
         let Some((_, stage)) = elevation.review.open_stage() else { return };
         let by_manager = stage.by.contains(&Approver::Manager);
@@ -341,7 +342,7 @@ impl Past {
             assert_ne!(person, who);
             let own = model.accounts_of(who, latest);
             if by_manager {
-                assert!(model.may_be_manager(&person, who, latest), "{who} is not the manager of {person}");
+                assert!(model.manager(&person, latest).as_deref() == Some(who), "{who} is not the manager of {person}");
                 assert!(own.iter().any(|it| model.is_usable(it, latest)));
             } else {
                 assert!(own.iter().any(|it| model.may_use(it, "commander", latest)), "{who} approved");

@@ -100,22 +100,22 @@ pub fn in_days(from: Timestamp, days: i64) -> Timestamp {
     Timestamp::from_millis(from.millis() + days * 86_400_000).unwrap()
 }
 
-/// The organisation at noon: the people above, two of their machines; `hal`, an engineer's manager at most, who owns the
-/// machines of HR and of one of training; and `omar`, who administers and owns the other.
+/// The organisation at noon: the people above, two of their machines; `hal`, an engineer's manager at most, who owns one
+/// machine of training; `omar`, who administers and owns the other; and `hera`, who owns that of HR and manages nobody.
 pub fn organisation(starts: &[Start]) -> Organisation {
     let noon = at(NOON);
     let mut all =
         Organisation { people: std::collections::BTreeMap::new(), accounts: std::collections::BTreeMap::new() };
-    for (name, role) in [("hal", "people-office"), ("omar", "admin")] {
+    for (name, role) in [("hal", Some("people-office")), ("omar", Some("admin")), ("hera", None)] {
         let person = all.person(name, None);
         person.attestations.remove("dba");
-        all.account(name, name).roles.insert(role.into(), None);
+        all.account(name, name).roles = role.into_iter().map(|role| (role.into(), None)).collect();
     }
     // Many others, who do nothing: the brake is a share of all.
     for index in 0..OTHERS {
         all.person(&other(index), None).attestations.clear();
     }
-    for (name, role, owner) in [("feed", "hr", "hal"), ("school", "trainer", "hal"), ("academy", "trainer", "omar")] {
+    for (name, role, owner) in [("feed", "hr", "hera"), ("school", "trainer", "hal"), ("academy", "trainer", "omar")] {
         let owner = Some(owner.to_owned());
         let machine = crate::world::organisation::Account { owner, ..Default::default() };
         let machine = all.accounts.entry(name.into()).insert_entry(machine).into_mut();

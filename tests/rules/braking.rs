@@ -23,7 +23,7 @@ fn so_many_pass_and_one_more_holds_all_of_that_part() {
     let events = send(&mut world, 3, vec![left("ana", at), left("dan", at), left("ben", at)]).unwrap();
     // then all leavings wait, the stream goes on, and nobody has left
     assert_eq!(kinds(&events), ["hr-feed-heard", "hr-held"]);
-    assert_eq!(world.state.feeds()["hr"].last_number, 5);
+    assert_eq!(world.state.feeds().get("hr").unwrap().last_number, 5);
     assert_eq!(held(&hold(&world)), ["LEFT ana", "LEFT dan", "LEFT ben"]);
     assert!(employed(&world, "ana") && employed(&world, "noa"));
 }
@@ -175,7 +175,7 @@ fn a_person_with_the_capability_lets_through_in_order() {
     }
     import(&mut world, 1, &people).unwrap();
     let waiting = hold(&world);
-    assert!(world.state.grants()[&grant].is_open());
+    assert!(world.state.grants().get(&grant).unwrap().is_open());
     // given that neither the sender, nor a machine with the capability, nor who has none may decide
     for who in ["hr", "ana", "omar"] {
         assert_refused(decide(&mut world, who, &waiting, true), Reason::CapabilityMissing);
@@ -187,7 +187,7 @@ fn a_person_with_the_capability_lets_through_in_order() {
     let events = decide(&mut world, "rela", &waiting, true).unwrap();
     assert_eq!(events[0].fact.kind(), "hr-hold-decided/1");
     assert_eq!(applied(&events), ["LEFT ana", "LEFT cleo", "LEFT dan"]);
-    assert!(!employed(&world, "ana") && !world.state.grants()[&grant].is_open());
+    assert!(!employed(&world, "ana") && !world.state.grants().get(&grant).unwrap().is_open());
     // and the journal says from where; what a person let through takes nothing of the brake's room
     let by_a_person = |event: &Event| matches!(&event.fact, Fact::HrEventApplied(fact) if fact.released);
     assert_eq!(events.iter().filter(|event| by_a_person(event)).count(), 3);
@@ -296,4 +296,56 @@ fn a_hold_of_any_size_is_told_in_rows_that_the_journal_takes() {
     assert!(employed(&world, "new0") && employed(&world, "new5999"));
     let file: ImportedPerson = people[&id("new7")].clone();
     assert_eq!(person(&world, "new7").login, file.login);
+}
+
+#[test]
+fn whose_machine_it_was_does_not_let_through_what_makes_him_the_manager() {
+    // given noa, who owns the machine of HR and may release, and zoe, who joins under her
+    let mut world = crate::living::world();
+    let joins = || vec![crate::living::joins("zoe", Some("noa"))];
+    crate::living::hr(&mut world, joins()).unwrap();
+    let waiting = hold(&world);
+    assert_eq!(held(&waiting), ["JOINED zoe"]);
+    // when the machine is somebody else's by then, then it was still hers
+    assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
+    world.load(|all| all.accounts.get_mut("hr-sync").unwrap().owner = Some("odo".into())).unwrap();
+    assert_refused(decide(&mut world, "noa", &waiting, true), Reason::OwnStanding);
+    // she may throw it away; and what the machine of somebody else says is not her word
+    decide(&mut world, "noa", &waiting, false).unwrap();
+    crate::living::hr(&mut world, joins()).unwrap();
+    assert_eq!(manager(&world, "zoe"), Some("noa".to_owned()));
+}
+
+#[test]
+fn a_leaving_of_who_works_here_waits_for_nothing_else_of_the_person() {
+    // given ana and dan, of whom a change waits, because it would put them under hana
+    let mut world = world(9);
+    let at = world.at;
+    send(&mut world, 1, ["ana", "dan"].map(|name| transferred(name, "hana", at)).to_vec()).unwrap();
+    // when ana leaves today, and dan on a day to come, then both do
+    let later = at.plus(span("3d"));
+    send(&mut world, 3, vec![left("ana", at), left("dan", later)]).unwrap();
+    assert!(!employed(&world, "ana") && person(&world, "dan").employed_until == Some(later));
+    // what waited of her is dropped; of him it comes before his last day, whoever lets it through
+    let waiting: Vec<_> = world.state.holds().values().flat_map(held).collect();
+    assert_eq!(waiting, ["TRANSFERRED dan", "LEFT dan"]);
+    let holds: Vec<_> = world.state.holds().values().cloned().collect();
+    for it in &holds {
+        decide(&mut world, "rela", it, true).unwrap();
+    }
+    assert_eq!((manager(&world, "dan"), person(&world, "dan").employed_until), (Some("hana".to_owned()), Some(later)));
+}
+
+#[test]
+fn leavings_of_those_of_whom_something_waits_count_as_any_others() {
+    let mut world = world(2);
+    let at = world.at;
+    let names = ["ana", "dan", "ben"];
+    tell(&mut world, names.map(|name| transferred(name, "hana", at)).to_vec()).unwrap();
+    // when all three leave, then that is more than the brake lets pass
+    tell(&mut world, names.map(|name| left(name, at)).to_vec()).unwrap();
+    assert!(names.iter().all(|name| employed(&world, name)));
+    // and two are not
+    tell(&mut world, names[..2].iter().map(|name| left(name, at)).collect()).unwrap();
+    assert!(!employed(&world, "ana") && !employed(&world, "dan") && employed(&world, "ben"));
 }

@@ -114,7 +114,7 @@ fn an_end_that_a_load_brings_forward_shortens_the_grant_in_the_same_batch() {
     assert!(matches!(shortened.end_because, EndBecause::MembershipEnds { .. }));
     // and when the end is taken back, what was shortened stays so
     world.load(|all| all.join("ana", "engineer")).unwrap();
-    assert_eq!(world.state.grants()[&grant].end, at(ten_past));
+    assert_eq!(world.state.grants().get(&grant).unwrap().end, at(ten_past));
     world.pass("10m");
     assert!(!world.may("ana", "db.read", DB));
     world.tick();

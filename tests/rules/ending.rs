@@ -12,7 +12,7 @@ const DB: &str = "prod/eu/db/orders/1";
 fn a_grant_ends_at_its_very_end_and_no_timer_is_needed() {
     let mut world = World::new();
     let (id, grant) = world.granted();
-    assert_eq!(world.state.grants()[&grant].end, at(NOON).plus(span("15m")));
+    assert_eq!(world.state.grants().get(&grant).unwrap().end, at(NOON).plus(span("15m")));
     world.pass("899999ms");
     assert!(world.may("ana", "db.read", DB));
     world.pass("1ms");

@@ -39,9 +39,9 @@ fn a_membership_is_ended_by_its_holder_the_manager_the_role_s_owner_or_directory
         let mut world = World::of(&policy, crate::world::Organisation::example()).unwrap();
         let events = end(&mut world, who, account, role).unwrap();
         assert_eq!(kinds(&events), ["membership-revoked", "account-recorded", "person-recorded"], "{who}");
-        let account = &world.state.organisation().accounts()[account];
+        let account = world.state.organisation().accounts().get(account).unwrap();
         assert!(account.roles.is_empty() && account.state == AccountState::Active);
-        assert!(world.state.organisation().people()[account.person()].touched);
+        assert!(world.state.organisation().people().get(account.person()).unwrap().touched);
     }
 }
 
@@ -59,7 +59,7 @@ fn not_owner_or_nothing_at_all_for_everybody_else() {
     assert_refused(end(&mut world, "ines", "ana", "nothing"), Reason::NotFound);
     // the owner of one role does not answer for another
     assert_refused(end(&mut world, "ines", "sam", "security"), Reason::NotFound);
-    assert!(world.state.organisation().accounts()["ana"].roles.contains_key("engineer"));
+    assert!(world.state.organisation().accounts().get("ana").unwrap().roles.contains_key("engineer"));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_closed_machine_is_shut_for_good_with_all_that_it_asked_for_and_held() {
         assert_eq!(kinds(&events)[..2], ["account-closed", "account-recorded"]);
         assert_eq!((world.grant_phase(held), world.phase(pending)), ("REVOKED", "CANCELLED"), "{who}");
         assert_eq!(world.grant_phase(untouched), "ACTIVE", "another machine of the same owner goes on");
-        let bot = &world.state.organisation().accounts()["bot"];
+        let bot = world.state.organisation().accounts().get("bot").unwrap();
         assert!(bot.state == AccountState::Closed && bot.identities.is_empty() && bot.roles.is_empty());
         assert!(world.state.organisation().principal(&identity("bot").parse().unwrap()).is_none());
         assert_refused(Ask::deploy().by("bot", &mut world), Reason::NoAccount);
@@ -126,7 +126,7 @@ fn only_machines_are_closed_and_only_by_those_who_answer_for_them() {
     for who in ["ines", "ana", "pipe"] {
         assert_refused(close(&mut world, who, "bot"), Reason::NotFound);
     }
-    assert_eq!(world.state.organisation().accounts()["bot"].state, AccountState::Active);
+    assert_eq!(world.state.organisation().accounts().get("bot").unwrap().state, AccountState::Active);
 }
 
 #[test]

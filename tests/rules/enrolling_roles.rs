@@ -191,7 +191,9 @@ fn what_a_manager_gives_before_an_announced_transfer_ends_with_its_grace() {
     // given ana's transfer in ten days
     let mut world = world();
     let moves = at(NOON).plus(span("10d"));
-    touch(&mut world, "ana", |ana| ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()) }));
+    touch(&mut world, "ana", |ana| {
+        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None });
+    });
     world.enrolled("ana", a_role("keeper"), &["ines"]);
     // then the membership ends with the grace, by comparison, and what it would have had can be kept later
     let held = membership(&world, "ana", "keeper");
@@ -214,7 +216,9 @@ fn a_transfer_cuts_what_is_held_and_only_the_new_manager_keeps_it() {
     // given ana, an engineer without an end, whose transfer to omar comes about
     let mut world = world();
     let moves = at(NOON).plus(span("1h"));
-    touch(&mut world, "ana", |ana| ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()) }));
+    touch(&mut world, "ana", |ana| {
+        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None });
+    });
     world.pass_and_tick("1h");
     let grace = moves.plus(span("14d"));
     assert_eq!(membership(&world, "ana", "engineer").until, Some(grace));
@@ -235,7 +239,7 @@ fn what_was_not_kept_within_the_grace_or_was_never_cut_cannot_be_kept() {
     assert_refused(world.enrol("dan", keep("engineer")), Reason::NothingToKeep);
     assert_refused(world.enrol("dan", keep("reader")), Reason::NothingToKeep);
     touch(&mut world, "ana", |ana| {
-        ana.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: Some("omar".parse().unwrap()) });
+        ana.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: Some("omar".parse().unwrap()), then: None });
     });
     world.pass_and_tick("1h");
     world.pass("8d");
@@ -248,7 +252,7 @@ fn what_was_not_kept_within_the_grace_or_was_never_cut_cannot_be_kept() {
 #[test]
 fn after_a_transfer_to_nobody_known_nothing_can_be_kept_or_given() {
     let mut world = world();
-    touch(&mut world, "ana", |ana| ana.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: None }));
+    touch(&mut world, "ana", |ana| ana.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: None, then: None }));
     // also with no timer
     world.pass("1h");
     assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);

@@ -26,7 +26,7 @@ fn an_event_of_a_stream_takes_effect_and_its_number_is_kept() {
     // then the person is on record, and the stream is at 1
     assert_eq!(kinds(&events), ["hr-feed-heard", "hr-event-applied", "person-recorded"]);
     assert!(employed(&world, "nia"));
-    let feed = &world.state.feeds()["hr"];
+    let feed = world.state.feeds().get("hr").unwrap();
     assert_eq!((feed.sender.as_str(), feed.last_number, feed.heard_at), ("hr", 1, world.at));
 }
 
@@ -43,7 +43,7 @@ fn what_is_repeated_changes_nothing() {
     // then nobody is back
     assert_eq!((applied(&again).len(), applied(&first).len()), (0, 0));
     assert!(!employed(&world, "nia"));
-    assert_eq!(world.state.feeds()["hr"].last_number, 2);
+    assert_eq!(world.state.feeds().get("hr").unwrap().last_number, 2);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn of_events_that_overlap_only_the_new_ones_happen() {
     let events = send(&mut world, 1, vec![joined("nia", "ines"), joined("noa", "ines")]).unwrap();
     // then the one more happens
     assert_eq!(applied(&events), ["JOINED noa"]);
-    assert_eq!(world.state.feeds()["hr"].last_number, 2);
+    assert_eq!(world.state.feeds().get("hr").unwrap().last_number, 2);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_urgent_leaving_waits_for_no_missing_number_and_uses_none() {
     let at = world.at;
     send(&mut world, 2, vec![urgent("ana", at)]).unwrap();
     // then she has left, and the stream is still before 1
-    assert!(!employed(&world, "ana") && !world.state.grants()[&grant].is_open());
+    assert!(!employed(&world, "ana") && !world.state.grants().get(&grant).unwrap().is_open());
     assert!(world.state.feeds().is_empty());
     // and when both come in order, the second changes nothing more
     send(&mut world, 1, vec![joined("nia", "ines")]).unwrap();
@@ -182,6 +182,30 @@ fn nobody_sends_what_widens_the_own_standing_or_that_of_the_machines_owner() {
 }
 
 #[test]
+fn what_would_make_the_author_answer_for_others_waits_and_the_stream_goes_on() {
+    let mut world = world(9);
+    let at = world.at;
+    // when the machine of hana's puts people under her, now or later
+    let later = at.plus(span("5d"));
+    let events = vec![
+        joined("nia", "hana"),
+        transferred("ana", "hana", at),
+        transferred("dan", "hana", later),
+        joined("pim", "ines"),
+    ];
+    send(&mut world, 1, events).unwrap();
+    // then that waits, and what comes after it of the same person, while all others go on
+    send(&mut world, 5, vec![left("nia", later), transferred("ben", "omar", at)]).unwrap();
+    let waiting: Vec<_> = world.state.holds().values().flat_map(crate::hr::held).collect();
+    assert_eq!(waiting, ["JOINED nia", "TRANSFERRED ana", "TRANSFERRED dan", "LEFT nia"]);
+    assert!(employed(&world, "pim") && !employed(&world, "nia") && person(&world, "dan").moves.is_none());
+    assert_eq!(manager(&world, "ana"), Some("ines".to_owned()));
+    // an urgent leaving waits for nothing
+    send(&mut world, 7, vec![urgent("ana", at)]).unwrap();
+    assert!(!employed(&world, "ana"));
+}
+
+#[test]
 fn a_manager_who_is_nobody_is_refused_at_joining_and_left_out_at_a_transfer() {
     let mut world = world(9);
     assert_refused(tell(&mut world, vec![joined("nia", "nobody")]), Reason::PersonUnknown);
@@ -216,7 +240,7 @@ fn a_heartbeat_keeps_a_feed_alive_and_uses_no_number() {
         let asked = Ask::repair().by("dan", &mut world).unwrap();
         world.withdraw("dan", asked).unwrap();
     }
-    assert_eq!(world.state.feeds()["hr"].last_number, 1);
+    assert_eq!(world.state.feeds().get("hr").unwrap().last_number, 1);
     send(&mut world, 2, vec![joined("noa", "ines")]).unwrap();
 }
 
@@ -235,12 +259,12 @@ fn an_old_copy_of_a_feed_does_not_keep_it_alive() {
     // given a feed at 2
     let mut world = world(9);
     send(&mut world, 1, vec![joined("nia", "ines"), joined("noa", "ines")]).unwrap();
-    let heard = world.state.feeds()["hr"].heard_at;
+    let heard = world.state.feeds().get("hr").unwrap().heard_at;
     // when a copy from before 2 sends what it has, again and again
     world.pass("20h");
     send(&mut world, 1, vec![joined("nia", "ines")]).unwrap();
     // then the feed was not heard by that
-    assert_eq!(world.state.feeds()["hr"].heard_at, heard);
+    assert_eq!(world.state.feeds().get("hr").unwrap().heard_at, heard);
     world.pass("6h");
     assert_refused(Ask::repair().by("ana", &mut world), Reason::FeedSilent);
 }
@@ -324,6 +348,29 @@ fn a_retired_stream_is_waited_for_no_more() {
 }
 
 #[test]
+fn what_a_retired_stream_said_is_old_whoever_says_it_again() {
+    // given a stream in which nia joined and left, retired by a person
+    let mut world = world(9);
+    let at = world.at;
+    let events = || vec![joined("nia", "ines"), left("nia", at)];
+    send(&mut world, 1, events()).unwrap();
+    world.send("rela", Command::RetireStream { stream: "hr".parse().unwrap(), reason: "quiet".into() }).unwrap();
+    // when its numbers come again, from its sender or another, then nobody is here by them
+    for who in ["hr", "hr-two"] {
+        let command = Command::ApplyHrEvents { place: Some(place("hr", 1)), events: vec![joined("nia", "ines")] };
+        world.send(who, command).unwrap();
+        assert!(!employed(&world, "nia") && world.state.feeds().is_empty(), "{who}");
+    }
+    let people = crate::hr::file(&world);
+    assert_refused(crate::hr::import(&mut world, 2, &people), Reason::FeedOld);
+    // and it goes on where it was, with whoever sends it from now on
+    let command = Command::ApplyHrEvents { place: Some(place("hr", 3)), events: vec![joined("nia", "ines")] };
+    world.send("hr-two", command).unwrap();
+    assert!(employed(&world, "nia"));
+    assert_refused(send(&mut world, 4, vec![left("nia", at)]), Reason::FeedOfAnother);
+}
+
+#[test]
 fn a_leaving_by_the_feed_takes_everything_along_in_one_batch() {
     // given a grant of ana's, a request of hers, and one that ben approved once
     let mut world = world(9);
@@ -335,7 +382,7 @@ fn a_leaving_by_the_feed_takes_everything_along_in_one_batch() {
     let at = world.at;
     send(&mut world, 1, vec![left("ana", at), left("ben", at)]).unwrap();
     // then the grant is revoked, the request cancelled, the approval void, the accounts disabled
-    assert!(!world.state.grants()[&grant].is_open());
+    assert!(!world.state.grants().get(&grant).unwrap().is_open());
     let reason = Reason::AccountDisabled;
     let cancelled = world.elevation(asked).phase.clone();
     assert!(

@@ -1,6 +1,6 @@
 //! Leaving, coming back, and what a name or an address does not carry over (issue 3, part 4; THREATS B1, B5).
 
-use countersign::domain::command::{Command, EnrolmentAsk};
+use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::{AccountState, ActsFor, Disabling, Employment};
 use countersign::domain::enrolment::MachineAsk;
 use countersign::domain::grant::{GrantPhase, Revocation};
@@ -10,6 +10,7 @@ use countersign::domain::refusal::Reason;
 use crate::living::{
     account, attest_now, event, granted_for, hr, joins, leaves, leaves_at_once, moves, noon, person, world,
 };
+use crate::recording::touch;
 use crate::world::enrolments::{a_role, an_account};
 use crate::world::{Ask, World, assert_refused, identity, kinds, span};
 
@@ -152,7 +153,7 @@ fn an_address_that_somebody_else_gets_carries_nothing_over() {
     assert!(!account(&world, "ana").identities.contains(identity("ana").as_str()));
     // a machine's is never given away
     let login = [identity("bot").parse().unwrap()].into();
-    let machine = event("berta", HrChange::Joined { login, manager: None });
+    let machine = event("berta", HrChange::Joined { login, manager: Some("ines".parse().unwrap()) });
     assert_refused(hr(&mut world, vec![machine]), Reason::IdentityTaken);
 }
 
@@ -187,7 +188,7 @@ fn a_machine_is_closed_with_its_owners_leaving_unless_somebody_took_it_over() {
     world.approve_enrolment("ines", id).unwrap();
     assert_eq!(account(&world, "two").person().as_str(), "dan");
     // neither the old nor the new owner approves what it had asked for
-    assert_eq!(world.elevation(asked).behind.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["ana"]);
+    assert_eq!(world.elevation(asked).behind.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["ana", "dan"]);
     // when ana leaves
     hr(&mut world, vec![leaves_at_once("ana")]).unwrap();
     assert_eq!(account(&world, "one").state, AccountState::Closed);
@@ -262,7 +263,7 @@ fn the_last_day_ends_to_the_millisecond_on_every_path_with_no_timer_running() {
     world.at = end;
     assert!(Ask::repair().by("ana", &mut world).is_err());
     assert!(!world.may("pipe", "deploy.run", "prod/eu/apps/orders"), "nor through a machine");
-    assert_refused(world.deny("ben", pending), Reason::NotEligible);
+    assert_refused(world.deny("ben", pending), Reason::NotFound);
     assert_refused(world.enrol("ana", a_role("reader")), Reason::AccountDisabled);
     // then ben's approval no longer counts when the others have approved
     world.approve("cleo", pending).unwrap();
@@ -323,6 +324,33 @@ fn a_call_of_the_former_life_is_not_the_answer_to_one_of_the_new() {
     let again = countersign::domain::command::Envelope { now, ..envelope };
     // then it is judged by what she is now
     assert_refused(world.execute(&again), Reason::NoAccount);
+}
+
+#[test]
+fn nor_is_one_of_somebody_without_an_account() {
+    // given pia, who asked for an account, left and came back, within a day
+    let mut world = world();
+    let ask = RequestEnrolment { ask: an_account(), justification: String::new() };
+    let envelope = world.envelope("pia", Command::RequestEnrolment(ask));
+    world.execute(&envelope).unwrap();
+    hr(&mut world, vec![leaves_at_once("pia")]).unwrap();
+    hr(&mut world, vec![joins("pia", Some("ines"))]).unwrap();
+    // when she sends it again, then it is judged by what she has proved since, which is nothing
+    let again = |world: &World| countersign::domain::command::Envelope { now: world.now(), ..envelope.clone() };
+    let sent = again(&world);
+    assert_refused(world.execute(&sent), Reason::NotEligible);
+    // and once that is something, it is a request of its own
+    let met_at = world.at;
+    touch(&mut world, "pia", |pia| {
+        pia.attestations = ["screening", "training"].map(|name| (name.parse().unwrap(), met_at)).into();
+    });
+    let sent = again(&world);
+    assert_eq!(world.execute(&sent).unwrap().len(), 1);
+    assert!(world.execute(&sent).unwrap().is_empty(), "and takes effect once");
+    // nor is it forgotten by who comes to be known otherwise than by joining
+    hr(&mut world, vec![event("pia", HrChange::Renamed { login: [identity("pia").parse().unwrap()].into() })]).unwrap();
+    let sent = again(&world);
+    assert!(world.execute(&sent).unwrap().is_empty());
 }
 
 #[test]

@@ -59,11 +59,11 @@ pub(crate) fn organisation() -> Organisation {
 }
 
 pub(crate) fn person<'a>(world: &'a World, id: &str) -> &'a Person {
-    &world.state.organisation().people()[id]
+    world.state.organisation().people().get(id).unwrap()
 }
 
 pub(crate) fn account<'a>(world: &'a World, id: &str) -> &'a Account {
-    &world.state.organisation().accounts()[id]
+    world.state.organisation().accounts().get(id).unwrap()
 }
 
 pub(crate) fn membership<'a>(world: &'a World, id: &str, role: &str) -> &'a Membership {

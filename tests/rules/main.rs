@@ -22,6 +22,7 @@ mod lapsing;
 mod leaving;
 mod living;
 mod loading;
+mod loopholes;
 mod machines;
 mod moving;
 mod recertifying;

@@ -4,7 +4,7 @@ use countersign::domain::refusal::Reason;
 
 use crate::living::{account, granted_for, hr, joins, leaves, leaves_at_once, membership, moves, noon, person, world};
 use crate::world::enrolments::{a_role, keep};
-use crate::world::{Ask, assert_refused, kinds, span};
+use crate::world::{Ask, World, assert_refused, kinds, span};
 
 #[test]
 fn a_transfer_ends_memberships_with_the_grace_or_sooner_if_they_would_have() {
@@ -148,11 +148,17 @@ fn a_circle_that_a_later_transfer_would_close_is_refused_when_the_earlier_is_ann
 }
 
 #[test]
-fn who_comes_back_closes_no_circle_with_a_transfer_that_was_announced() {
+fn who_joins_closes_no_circle_with_a_transfer_that_was_announced() {
     let mut world = world();
-    hr(&mut world, vec![moves("odo", Some("ana"), noon().plus(span("9d"))), leaves_at_once("ana")]).unwrap();
-    assert_refused(hr(&mut world, vec![joins("ana", Some("odo"))]), Reason::ManagerCycle);
-    hr(&mut world, vec![joins("ana", Some("omar"))]).unwrap();
+    let at = noon().plus(span("9d"));
+    hr(&mut world, vec![moves("odo", Some("zoe"), at), moves("rex", Some("ana"), at)]).unwrap();
+    assert_refused(hr(&mut world, vec![joins("zoe", Some("odo"))]), Reason::ManagerCycle);
+    hr(&mut world, vec![joins("zoe", Some("omar"))]).unwrap();
+    // of who left and comes back nobody is to report any more
+    hr(&mut world, vec![leaves_at_once("ana")]).unwrap();
+    hr(&mut world, vec![joins("ana", Some("rex"))]).unwrap();
+    world.pass("9d");
+    assert_eq!(manager_of(&world, "rex"), None);
 }
 
 #[test]
@@ -212,4 +218,120 @@ fn the_grace_ends_to_the_millisecond_with_no_timer_running() {
     world.at = noon().plus(span("14d"));
     assert!(!world.may("ana", "db.write", "prod/eu/db/orders/primary"));
     assert!(Ask::repair().by("ana", &mut world).is_err());
+}
+
+/// The manager of record by comparison, whatever a timer has recorded.
+fn manager_of(world: &World, id: &str) -> Option<String> {
+    world.state.organisation().manager_of(&id.parse().unwrap(), world.now().latest).map(ToString::to_string)
+}
+
+#[test]
+fn who_joins_after_the_instant_of_a_transfer_does_not_become_the_manager_with_no_timer_running() {
+    // given ana, who moves to somebody whom nobody knows, and odo's leaving before dan moves to him
+    let mut world = world();
+    let at = noon().plus(span("5d"));
+    hr(&mut world, vec![moves("ana", Some("zoe"), at), moves("dan", Some("odo"), at)]).unwrap();
+    hr(&mut world, vec![leaves("odo", noon().plus(span("4d")))]).unwrap();
+    world.pass("6d");
+    assert_eq!((manager_of(&world, "ana"), manager_of(&world, "dan")), (None, None));
+    // when both of them work here by now, and no timer has run
+    hr(&mut world, vec![joins("zoe", Some("omar")), joins("odo", Some("omar"))]).unwrap();
+    // then nobody is the manager, and nothing can be kept, until HR names one
+    for who in ["ana", "dan"] {
+        assert_eq!(manager_of(&world, who), None, "{who}");
+        assert!(person(&world, who).awaits_manager);
+        assert_refused(world.enrol(who, keep("engineer")), Reason::NoApprover);
+    }
+    let now = world.now().stamp;
+    hr(&mut world, vec![moves("ana", Some("zoe"), now)]).unwrap();
+    assert_eq!(manager_of(&world, "ana").as_deref(), Some("zoe"));
+}
+
+#[test]
+fn who_joins_before_the_instant_of_a_transfer_is_the_manager_from_then_on() {
+    let mut world = world();
+    hr(&mut world, vec![moves("ana", Some("zoe"), noon().plus(span("5d")))]).unwrap();
+    world.pass("4d");
+    hr(&mut world, vec![joins("zoe", Some("omar"))]).unwrap();
+    assert_eq!(manager_of(&world, "ana").as_deref(), Some("ines"));
+    world.pass("1d");
+    assert_eq!(manager_of(&world, "ana").as_deref(), Some("zoe"));
+    world.tick();
+    assert_eq!((manager_of(&world, "ana").as_deref(), person(&world, "ana").awaits_manager), (Some("zoe"), false));
+}
+
+#[test]
+fn who_left_and_comes_back_is_not_the_manager_whom_an_earlier_transfer_names() {
+    // given ana, who is to move to odo; who leaves, and comes back before that
+    let mut world = world();
+    hr(&mut world, vec![moves("ana", Some("odo"), noon().plus(span("5d"))), leaves_at_once("odo")]).unwrap();
+    world.pass("1d");
+    hr(&mut world, vec![joins("odo", Some("omar"))]).unwrap();
+    assert_eq!(manager_of(&world, "ana").as_deref(), Some("ines"));
+    // then at its time there is nobody, before and after any timer
+    world.pass("4d");
+    assert_eq!(manager_of(&world, "ana"), None);
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
+    world.tick();
+    assert_eq!((manager_of(&world, "ana"), person(&world, "ana").awaits_manager), (None, true));
+}
+
+#[test]
+fn a_directory_file_that_brings_somebody_back_makes_nobody_the_manager_by_an_earlier_transfer() {
+    // given rex, whom a file left out after ana was to move to him, and to whom dan moves later
+    let mut world = world();
+    let day = |days: u32| noon().plus(span(&format!("{days}d")));
+    hr(&mut world, vec![moves("ana", Some("rex"), day(5)), moves("dan", Some("rex"), day(9))]).unwrap();
+    let before = world.organisation.clone();
+    world
+        .load(|all| {
+            all.remove_person("rex");
+            all.people.get_mut("ana").unwrap().manager = None;
+        })
+        .unwrap();
+    world.pass("6d");
+    // when the next one names him again, with no timer running
+    world
+        .load(|all| {
+            *all = before.clone();
+            all.people.get_mut("ana").unwrap().manager = None;
+        })
+        .unwrap();
+    // then neither the transfer that is past nor the one to come names him
+    assert_eq!((manager_of(&world, "ana"), person(&world, "ana").awaits_manager), (None, true));
+    world.pass("3d");
+    assert_eq!(manager_of(&world, "dan"), None);
+}
+
+#[test]
+fn a_transfer_to_the_manager_of_that_instant_changes_nothing() {
+    let mut world = world();
+    let day = |days: u32| noon().plus(span(&format!("{days}d")));
+    let before = account(&world, "ana").clone();
+    // given one to the present manager, now and later
+    for at in [noon(), day(10)] {
+        hr(&mut world, vec![moves("ana", Some("ines"), at)]).unwrap();
+        assert_eq!((account(&world, "ana"), &person(&world, "ana").moves), (&before, &None));
+    }
+    // and one to whom an earlier one brings her by then
+    hr(&mut world, vec![moves("ana", Some("odo"), day(5))]).unwrap();
+    let (announced, cut) = (person(&world, "ana").clone(), account(&world, "ana").clone());
+    hr(&mut world, vec![moves("ana", Some("odo"), day(10)), moves("ana", Some("ines"), day(4))]).unwrap();
+    assert_eq!((person(&world, "ana"), account(&world, "ana")), (&announced, &cut));
+    // but one to the present manager at that instant takes it back
+    hr(&mut world, vec![moves("ana", Some("ines"), day(5))]).unwrap();
+    world.pass_and_tick("6d");
+    assert_eq!(manager_of(&world, "ana").as_deref(), Some("ines"));
+}
+
+#[test]
+fn a_transfer_to_the_present_manager_who_has_left_by_then_leaves_nobody_in_place() {
+    let mut world = world();
+    let day = |days: u32| noon().plus(span(&format!("{days}d")));
+    hr(&mut world, vec![leaves("ines", day(3)), moves("ana", Some("ines"), day(5))]).unwrap();
+    assert_eq!(membership(&world, "ana", "engineer").until, Some(day(19)));
+    world.pass("5d");
+    assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
+    // nor does anybody stand in where she waits for a manager
+    assert_refused(world.enrol("ana", a_role("reader")), Reason::NoApprover);
 }

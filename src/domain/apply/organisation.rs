@@ -49,16 +49,23 @@ fn put_person(state: &mut State, id: &PersonId, person: &Person, at: Timestamp) 
 }
 
 fn put_account(state: &mut State, id: &AccountId, account: &Account, at: Timestamp) {
-    let before = state.organisation.accounts.get(id).map(|old| dues_of_account(id, old));
+    let old = state.organisation.accounts.get(id);
+    let changes_hands = account.is_machine() && old.is_some_and(|old| old.person() != account.person());
+    let before = old.map(|old| dues_of_account(id, old));
+    if changes_hands {
+        state.put_behind(id, account.person());
+    }
     state.organisation.put_account(id.clone(), account.clone());
     put_dues(state, before, dues_of_account(id, account), at);
 }
 
 /// What lies behind is due no more, unless it was due and nobody has recorded it: another change does not hide it.
 fn put_dues(state: &mut State, before: Option<Vec<(Timestamp, Due)>>, after: Vec<(Timestamp, Due)>, at: Timestamp) {
-    let before = before.into_iter().flatten();
-    let unrecorded: BTreeSet<_> = before.filter(|due| state.due.remove(due).is_some()).collect();
-    state.due.extend(after.into_iter().filter(|due| due.0 > at || unrecorded.contains(due)));
+    let before = before.unwrap_or_default();
+    for gone in before.iter().filter(|due| !after.contains(due)) {
+        state.due.remove(gone);
+    }
+    state.due.extend(after.into_iter().filter(|due| due.0 > at && !before.contains(due)));
 }
 
 /// After a change of policy every lapse is another: the index is made anew. What held until then and has lapsed by the new

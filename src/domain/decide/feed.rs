@@ -32,7 +32,8 @@ struct Sent {
     event: HrEvent,
 }
 
-/// What HR says happened, in order. What a stream repeats changes nothing.
+/// What HR says happened, in order. What a stream repeats changes nothing, and what would make its author answer for others
+/// waits for somebody else.
 pub(super) fn apply_events(
     state: &State,
     caller: &Caller<'_>,
@@ -46,19 +47,20 @@ pub(super) fn apply_events(
     for (_, event) in &arrival.fresh {
         not_own(author.as_ref(), event)?;
     }
+    let new = new_hold(caller, author, place, envelope);
     let sent = arrival.fresh.into_iter();
     let sent = sent.map(|(place, event)| Sent { place, event: said_now(event, envelope) }).collect();
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
     if let Some(place) = arrival.heard {
         overlay.record([Fact::HrFeedHeard(HrFeedHeard { place, sender: caller.account.clone() })]);
     }
-    let sorted = brake::sort(state, sent, None, envelope.now);
-    take(&mut overlay, sorted, &new_hold(caller, place, false, envelope))?;
+    let sorted = brake::sort(state, sent, new.author.as_ref(), envelope.now);
+    take(&mut overlay, sorted, &new)?;
     Ok(overlay.into_facts())
 }
 
-/// Everybody whom HR knows: the directory is made to agree. Nobody's import lifts its author: what it says of that person
-/// waits for somebody else.
+/// Everybody whom HR knows: the directory is made to agree. Nobody's import lifts its author: what it says of that person,
+/// or puts under that person, waits for somebody else.
 pub(super) fn import(
     state: &State,
     caller: &Caller<'_>,
@@ -76,7 +78,8 @@ pub(super) fn import(
     let mut sorting = Overlay::new(state, actor.clone(), now);
     sorting.record(replaced.iter().cloned());
     let sent = events.into_iter().map(|event| Sent { place: None, event }).collect();
-    let sorted = brake::sort(sorting.state(), sent, author(state, caller).as_ref(), now);
+    let new = hold::New { from_import: true, ..new_hold(caller, author(state, caller), Some(place), envelope) };
+    let sorted = brake::sort(sorting.state(), sent, new.author.as_ref(), now);
     drop(sorting);
     let mut overlay = Overlay::new(state, actor, now);
     overlay.record([Fact::HrImported(HrImported {
@@ -87,7 +90,7 @@ pub(super) fn import(
         held: count(sorted.held.len()),
     })]);
     overlay.record(replaced);
-    take(&mut overlay, sorted, &new_hold(caller, Some(place), true, envelope))?;
+    take(&mut overlay, sorted, &new)?;
     Ok(overlay.into_facts())
 }
 
@@ -157,12 +160,18 @@ fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn new_hold(caller: &Caller<'_>, place: Option<&StreamPlace>, from_import: bool, envelope: &Envelope) -> hold::New {
+fn new_hold(
+    caller: &Caller<'_>,
+    author: Option<PersonId>,
+    place: Option<&StreamPlace>,
+    envelope: &Envelope,
+) -> hold::New {
     hold::New {
         id: HoldId::from(make_id(envelope, 0)),
         sender: caller.account.clone(),
+        author,
         stream: place.map(|place| place.stream.clone()),
-        from_import,
+        from_import: false,
     }
 }
 

@@ -51,7 +51,7 @@ fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bo
         let approved = caller.viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person));
         approved || reviewer_in_any(organisation, elevation, caller.account, now.latest).is_ok()
     });
-    let manager = organisation.people().get(&grant.person).and_then(|person| person.manager.as_ref());
+    let manager = organisation.people().get(&grant.person).and_then(|person| person.manager_at(now.latest));
     let by_manager = manager.is_some() && manager == caller.viewer.person.as_ref();
     may_revoke_any(state, caller, grant, now) || by_review || by_manager || is_behind(caller, grant)
 }

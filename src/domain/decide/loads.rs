@@ -9,7 +9,9 @@ use super::super::event::{
     AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, PersonRecorded, TenantRecorded,
 };
 use super::super::ids::{Digest, PersonId};
+use super::super::life;
 use super::super::organisation::Organisation;
+use super::super::overlay::Overlay;
 use super::super::policy::{
     CapabilityName, MemberKind, Mistake, ParsedPolicy, Places, Policy, SourceFile, check_together, parse_policy,
     separation_rule_2,
@@ -60,15 +62,20 @@ pub(super) fn load_policy(
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
     needs(state, caller, CapabilityName::PolicyLoad, now)?;
-    let before = &state.organisation;
-    replaces_present(before.policy.digest, replaces)?;
+    replaces_present(state.organisation.policy.digest, replaces)?;
+    // What has lapsed by the policy before stays so, however much longer it lasts by this one.
+    let settled = settled(state, caller, now);
+    let (state, before) = (settled.state(), &settled.state().organisation);
     let ParsedPolicy { policy, places, .. } = parsed_policy(text)?;
     agree(&policy, &in_force(before, now), SourceFile::Policy, &places)?;
     let mut after = before.clone();
     super::super::apply::put_policy(&mut after, text);
     somebody_can_load(&after, now)?;
     let mut facts = vec![policy_fact(text, before.policy.digest)];
-    facts.extend(consequences(&after, state, &Touched::All, now));
+    let follows = consequences(&after, state, &Touched::All, now);
+    // When each requirement lapses next is a matter of this policy.
+    facts.extend(settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::RequirementLapsed(_))));
+    facts.extend(follows);
     Ok(facts)
 }
 
@@ -82,24 +89,34 @@ pub(super) fn load_directory(
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
     needs(state, caller, CapabilityName::DirectoryLoad, now)?;
-    let before = &state.organisation;
-    replaces_present(before.directory_digest, replaces)?;
+    replaces_present(state.organisation.directory_digest, replaces)?;
+    // A later attestation alone restores nothing: what has lapsed until now is recorded first.
+    let settled = settled(state, caller, now);
+    let (state, before) = (settled.state(), &settled.state().organisation);
     let ParsedDirectory { directory, places, .. } = parsed_directory(text)?;
     let author = before.accounts.get(caller.account).map(Account::person);
     let merge::Merged { directory, checked, refusals } = merge::merge(state, author, directory, now);
     agree(&before.policy, &checked, SourceFile::Directory, &places)?;
     refusals?;
     let directory = with_ends(before, directory, (&before.policy, &places), now)?;
-    let (mut facts, touched) = records_of(before, &directory);
+    let (records, touched) = records_of(before, &directory);
     let mut after = before.clone();
-    put_records(&mut after, &facts);
+    put_records(&mut after, &records);
     somebody_can_load(&after, now)?;
-    facts.push(directory_fact(text, before.directory_digest));
     // After the records, because their end is what they rest on.
-    facts.extend(consequences(&after, state, &Touched::Persons(touched), now));
+    let follows = consequences(&after, state, &Touched::Persons(touched), now);
     // The load itself is the first event: its `request_id` names it.
-    facts.sort_by_key(|fact| !matches!(fact, Fact::DirectoryLoaded(_)));
+    let mut facts = vec![directory_fact(text, before.directory_digest)];
+    facts.extend(settled.into_facts());
+    facts.extend(records);
+    facts.extend(follows);
     Ok(facts)
+}
+
+fn settled(state: &State, caller: &Caller<'_>, now: Now) -> Overlay {
+    let mut overlay = Overlay::new(state, Actor::Caller(super::principal(caller)), now);
+    life::settle_lapses(&mut overlay);
+    overlay
 }
 
 fn replaces_present(present: Option<Digest>, replaces: Digest) -> Result<(), Refusal> {
@@ -322,7 +339,7 @@ mod tests {
     }
 
     fn end_of_anas_role(organisation: &Organisation) -> Option<Timestamp> {
-        organisation.accounts["ana"].roles["db-engineer"].until
+        organisation.accounts.get("ana").unwrap().roles["db-engineer"].until
     }
 
     #[test]

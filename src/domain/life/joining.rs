@@ -27,7 +27,9 @@ pub(in crate::domain) fn join(
         return Err(Refusal::new(Reason::PersonKnown, format!("`{id}`")).with("person", id));
     }
     // First: who reported here before no longer does, and may be the manager now.
-    if known.is_some() {
+    let comes_back = known.is_some();
+    super::moving::arrives(overlay, id, comes_back);
+    if comes_back {
         leave_nothing(overlay, id);
     }
     if let Some(manager) = manager {
@@ -79,23 +81,30 @@ pub(in crate::domain) fn rename(
 ) -> Result<(), Refusal> {
     let person = employed(overlay, id)?;
     claim(overlay, login, Some(id))?;
-    let mut accounts = own_accounts(overlay, id);
-    // All of them name the person; the first is the one that enrolment made, the others were set up by a directory.
-    match accounts.first_mut() {
-        Some((account_id, account)) => {
+    match named(overlay.state().organisation(), id).map(|(account_id, account)| (account_id.clone(), account.clone())) {
+        Some((account_id, mut account)) => {
             let elsewhere = |identity: &&Identity| {
                 let holder = overlay.state().organisation().principal(identity);
-                !matches!(holder, Some(Principal::Account(other)) if other != account_id)
+                !matches!(holder, Some(Principal::Account(other)) if *other != account_id)
             };
             account.identities = login.iter().filter(elsewhere).cloned().collect();
-            let (account_id, account) = (account_id.clone(), account.clone());
             put_account(overlay, &account_id, account);
-            put_person(overlay, id, person);
+            put_person(overlay, id, Person { login: BTreeSet::new(), ..person });
         }
         None => put_person(overlay, id, Person { login: login.clone(), ..person }),
     }
     cascade_of(overlay, id);
     Ok(())
+}
+
+/// The account that HR's name for a person means: all of the person's own do, but the others were set up by a directory.
+/// One in use comes before one that was shut.
+pub(in crate::domain) fn named<'a>(
+    organisation: &'a Organisation,
+    id: &PersonId,
+) -> Option<(&'a AccountId, &'a Account)> {
+    let own = organisation.accounts_of(id).filter(|(_, it)| !it.is_machine() && it.state != AccountState::Closed);
+    own.min_by_key(|(_, it)| (it.state != AccountState::Active, it.identities.is_empty()))
 }
 
 /// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along.

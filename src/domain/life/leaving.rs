@@ -10,7 +10,7 @@ use crate::domain::overlay::Overlay;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
 
-/// Leaves, now or later. Somebody who is gone already: nothing changes.
+/// Leaves, now or later. Somebody who is gone already: nothing changes, but for what was approved if that goes as well.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN`.
@@ -24,7 +24,11 @@ pub(in crate::domain) fn leave(
     let Some(person) = overlay.state().organisation().people().get(id).cloned() else {
         return Err(Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id));
     };
+    let open = |phase: &GrantPhase| matches!(phase, GrantPhase::Active | GrantPhase::Scheduled);
     if person.employment == Employment::Left {
+        if also_approved {
+            revoke_approved(overlay, id, open);
+        }
         return Ok(());
     }
     let now = overlay.clocks();
@@ -36,7 +40,7 @@ pub(in crate::domain) fn leave(
     put_person(overlay, id, Person { employed_until: Some(until), ..person });
     if also_approved {
         // Until the last day the approvals hold, so that none would keep a scheduled one from starting.
-        revoke_approved(overlay, id, |phase| matches!(phase, GrantPhase::Active | GrantPhase::Scheduled));
+        revoke_approved(overlay, id, open);
     }
     cascade_of(overlay, id);
     Ok(())

@@ -11,8 +11,8 @@ use crate::domain::overlay::Overlay;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
 
-/// Moves to another manager, now or later. An unknown manager: it takes effect without one. One and the same: nothing
-/// moves.
+/// Moves to another manager, now or later. An unknown manager: it takes effect without one. The one whom the person has at
+/// that instant anyway, by what is announced too: nothing moves. Of two for one instant the one that was said last counts.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`.
@@ -30,27 +30,55 @@ pub(in crate::domain) fn transfer(
     if let Some(manager) = manager {
         no_cycle(overlay, id, manager, at.max(now.latest))?;
     }
+    if manager.is_some() && manager == manager_then(overlay, &person, at.max(now.latest)) {
+        put_person(overlay, id, person);
+        return Ok(());
+    }
     if !at.is_over(now.latest) {
-        put_person(overlay, id, Person { moves: Some(Move { at, manager: manager.cloned() }), ..person });
+        let mut announced = person.announced_by_time();
+        announced.insert(at, manager.cloned());
+        put_person(overlay, id, Person { moves: Move::in_order(announced), ..person });
         // The end of what is held comes forward already now: by comparison, whatever becomes of the timer.
         cut(overlay, id, at);
         cascade_of(overlay, id);
-        return Ok(());
-    }
-    if manager.is_some() && person.manager.as_ref() == manager && person.moves.is_none() && !person.awaits_manager {
-        put_person(overlay, id, person);
         return Ok(());
     }
     moved(overlay, id, person, manager, at);
     Ok(())
 }
 
-/// A transfer whose time has come takes effect.
+/// Transfers whose time has come take effect.
 pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
-    let Some(person) = overlay.state().organisation().people().get(id).cloned() else { return };
-    let Some(moves) = person.moves.clone() else { return };
-    overlay.record([Fact::PersonMoved(PersonNamed { person: id.clone() })]);
-    moved(overlay, id, person, moves.manager.as_ref(), moves.at);
+    let now = overlay.clocks().latest;
+    loop {
+        let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
+        let Some(moves) = person.moves.take().filter(|moves| moves.at.is_over(now)) else { return };
+        person.moves = moves.then.map(|then| *then);
+        overlay.record([Fact::PersonMoved(PersonNamed { person: id.clone() })]);
+        moved(overlay, id, person, moves.manager.as_ref(), moves.at);
+    }
+}
+
+/// Somebody is about to work here. Whoever was to move to them by now was left without a manager, though no timer has
+/// recorded that; and who comes back starts with nothing, so that what was announced before means nobody.
+pub(super) fn arrives(overlay: &mut Overlay, id: &PersonId, comes_back: bool) {
+    let named: Vec<PersonId> = overlay.state().organisation().moves_to(id).cloned().collect();
+    for person in named {
+        super::settle(overlay, &person);
+        let Some(record) = overlay.state().organisation().people().get(&person).cloned() else { continue };
+        let mut announced = record.announced_by_time();
+        announced.values_mut().filter(|manager| comes_back && manager.as_ref() == Some(id)).for_each(|it| *it = None);
+        let moves = Move::in_order(announced);
+        if moves != record.moves {
+            put_person(overlay, &person, Person { moves, ..record });
+        }
+    }
+}
+
+/// The manager of record at an instant, as far as that is known by now, if somebody who works here then.
+fn manager_then<'a>(overlay: &'a Overlay, person: &'a Person, at: Timestamp) -> Option<&'a PersonId> {
+    let people = overlay.state().organisation().people();
+    person.manager_at(at).filter(|manager| people.get(*manager).is_some_and(|it| it.is_employed(at)))
 }
 
 fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&PersonId>, at: Timestamp) {
@@ -59,7 +87,7 @@ fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&
     let known = manager.filter(fits);
     let before = person.manager.clone();
     let awaits_manager = known.is_none();
-    put_person(overlay, id, Person { manager: known.cloned(), moves: None, awaits_manager, ..person });
+    put_person(overlay, id, Person { manager: known.cloned(), awaits_manager, ..person });
     cut(overlay, id, at);
     // Who was the manager can no longer approve, and who is may.
     let touched = [Some(id.clone()), before, known.cloned()];
@@ -100,7 +128,7 @@ pub(in crate::domain) fn no_cycle(
                 return Err(Refusal::new(Reason::ManagerCycle, detail).with("person", id).with("manager", manager));
             }
             let Some(person) = people.get(above) else { break };
-            let moves_at = person.moves.as_ref().map(|moves| moves.at).filter(|moves_at| *moves_at > at);
+            let moves_at = person.announced().map(|moves| moves.at).find(|moves_at| *moves_at > at);
             instant = instant.into_iter().chain(moves_at).min();
             next = person.manager_at(at);
         }

@@ -7,6 +7,7 @@ use super::Sent;
 use crate::domain::directory::Account;
 use crate::domain::hr::{HrChange, HrEvent, Part, brake_limit, touched_lately};
 use crate::domain::ids::{Identity, PersonId, Principal};
+use crate::domain::organisation::Organisation;
 use crate::domain::state::State;
 use crate::domain::time::Now;
 
@@ -16,29 +17,48 @@ pub(super) struct Sorted {
     pub(super) pass: Vec<Sent>,
     /// What waits, in order.
     pub(super) held: Vec<HrEvent>,
-    /// Who leaves at once, whatever of theirs waits: that is dropped.
+    /// Who leaves now, whatever of theirs waits: that is dropped.
     pub(super) dropped: BTreeSet<PersonId>,
+}
+
+/// Whether an event would widen what a person may do (DESIGN 7): of himself anything but a leaving; of others, that he
+/// becomes their manager. Who stands in where there is none is the policy's word, whoever joins without one.
+pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
+    if event.person == *author {
+        return !event.change.is_leaving();
+    }
+    match &event.change {
+        HrChange::Joined { manager: Some(manager), .. } => manager == author,
+        HrChange::Transferred { manager: Some(manager), at } if manager == author => {
+            let person = organisation.people.get(&event.person);
+            person.and_then(|person| person.manager_at(now.latest.max(*at))) != Some(author)
+        }
+        _ => false,
+    }
 }
 
 /// Sorts a command's events. `author`: whose own standing they may not widen; what would waits as well.
 pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, now: Now) -> Sorted {
     let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
-    let brakes = if alone { BTreeSet::new() } else { braked(state, &events, now) };
-    let mut sorting = Sorting { state, now, waiting: BTreeMap::new(), dropped: BTreeSet::new() };
+    let lifts_author = |event: &HrEvent| author.is_some_and(|it| lifts(&state.organisation, it, event, now));
+    let brakes = if alone { BTreeSet::new() } else { braked(state, &events, lifts_author, now) };
+    let mut sorting = Sorting::new(state, now);
     let mut held: Vec<Option<HrEvent>> = Vec::new();
     let mut pass = Vec::new();
     for sent in events {
         let event = &sent.event;
-        let lifts_author = author == Some(&event.person) && !event.change.is_leaving();
-        let goes = !brakes.contains(&event.change.part())
-            && !lifts_author
-            && (event.change.is_urgent() || !sorting.rests_on_held(event));
+        let goes = !brakes.contains(&event.change.part()) && !lifts_author(event) && !sorting.rests_on_held(event);
         if !goes {
             sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
             held.push(Some(sent.event));
             continue;
         }
-        if event.change.is_urgent() && sorting.is_held(&event.person) {
+        let is_held = event.change.is_leaving() && sorting.is_held(&event.person);
+        if is_held && !sorting.is_over(event) {
+            // A last day counts from now on, and again after what is let through of the person.
+            sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
+            held.push(Some(event.clone()));
+        } else if is_held {
             for index in sorting.waiting.remove(&event.person).unwrap_or_default() {
                 if let Some(place) = held.get_mut(index) {
                     *place = None;
@@ -46,16 +66,18 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
             }
             sorting.dropped.insert(event.person.clone());
         }
+        sorting.passes(event);
         pass.push(sent);
     }
     Sorted { pass, held: held.into_iter().flatten().collect(), dropped: sorting.dropped }
 }
 
-/// The parts that are too many. What rests on something held waits anyway, and does not count.
-fn braked(state: &State, events: &[Sent], now: Now) -> BTreeSet<Part> {
+/// The parts that are too many. What waits anyway does not count.
+fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now: Now) -> BTreeSet<Part> {
     let limit = brake_limit(state);
-    let sorting = Sorting { state, now, waiting: BTreeMap::new(), dropped: BTreeSet::new() };
-    let free = || events.iter().map(|sent| &sent.event).filter(|event| !sorting.rests_on_held(event));
+    let sorting = Sorting::new(state, now);
+    let goes = |event: &&HrEvent| !sorting.rests_on_held(event) && !waits(event);
+    let free = || events.iter().map(|sent| &sent.event).filter(goes);
     let leaving: BTreeSet<&PersonId> = free().filter(|it| it.change.is_leaving()).map(|event| &event.person).collect();
     // Whatever the limit: nobody disables everybody.
     let everybody = !leaving.is_empty() && leaving.len() >= state.organisation.employed_count();
@@ -77,18 +99,46 @@ struct Sorting<'a> {
     /// From the person to the places of what is held in this command.
     waiting: BTreeMap<PersonId, Vec<usize>>,
     dropped: BTreeSet<PersonId>,
+    /// The managers of those whom this command moves.
+    managers: BTreeMap<PersonId, Option<PersonId>>,
 }
 
-impl Sorting<'_> {
+impl<'a> Sorting<'a> {
+    fn new(state: &'a State, now: Now) -> Self {
+        let (waiting, dropped, managers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { state, now, waiting, dropped, managers }
+    }
+
+    fn passes(&mut self, event: &HrEvent) {
+        let manager = match &event.change {
+            HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.clone(),
+            HrChange::Left { .. } if self.is_over(event) => None,
+            _ => return,
+        };
+        self.managers.insert(event.person.clone(), manager);
+    }
+
+    /// Whether it is a leaving whose time has come.
+    fn is_over(&self, event: &HrEvent) -> bool {
+        matches!(&event.change, HrChange::Left { at, urgent, .. } if *urgent || at.is_over(self.now.latest))
+    }
+
+    fn works_here(&self, person: &PersonId) -> bool {
+        self.state.organisation.people.get(person).is_some_and(|it| it.is_employed(self.now.latest))
+    }
+
     fn is_held(&self, person: &PersonId) -> bool {
         let earlier = self.state.held_of.count(person) > 0 && !self.dropped.contains(person);
         earlier || self.waiting.contains_key(person)
     }
 
-    /// Whether something that waits must come first: of the person, of a manager who is yet to join, or of whoever has
-    /// an identity that is claimed.
+    /// Whether something that waits must come first: of the person, of a manager who is yet to join or to be moved out of the
+    /// way, or of whoever has an identity that is claimed. A leaving of who works here waits for nothing.
     fn rests_on_held(&self, event: &HrEvent) -> bool {
         if self.state.holds.is_empty() && self.waiting.is_empty() {
+            return false;
+        }
+        if event.change.is_leaving() && (self.is_over(event) || self.works_here(&event.person)) {
             return false;
         }
         if self.is_held(&event.person) {
@@ -98,15 +148,31 @@ impl Sorting<'_> {
             HrChange::Joined { login, manager } => {
                 manager.as_ref().is_some_and(|manager| self.is_to_join(manager)) || self.claims_held(login)
             }
-            HrChange::Transferred { manager, .. } => manager.as_ref().is_some_and(|manager| self.is_to_join(manager)),
+            HrChange::Transferred { manager, .. } => manager
+                .as_ref()
+                .is_some_and(|manager| self.is_to_join(manager) || self.is_above_but_for_held(&event.person, manager)),
             HrChange::Renamed { login } => self.claims_held(login),
             HrChange::Left { .. } | HrChange::Stays => false,
         }
     }
 
     fn is_to_join(&self, manager: &PersonId) -> bool {
-        let person = self.state.organisation.people.get(manager);
-        !person.is_some_and(|it| it.is_employed(self.now.latest)) && self.is_held(manager)
+        !self.works_here(manager) && self.is_held(manager)
+    }
+
+    /// Whether a person is above a manager, over somebody whose own change waits.
+    fn is_above_but_for_held(&self, person: &PersonId, manager: &PersonId) -> bool {
+        let (mut seen, mut waits) = (BTreeSet::new(), false);
+        let mut next = Some(manager);
+        while let Some(above) = next.filter(|above| seen.insert(*above)) {
+            if above == person {
+                return waits;
+            }
+            waits |= self.is_held(above);
+            let present = || self.state.organisation.people.get(above)?.manager_at(self.now.latest);
+            next = self.managers.get(above).map_or_else(present, Option::as_ref);
+        }
+        false
     }
 
     fn claims_held(&self, login: &BTreeSet<Identity>) -> bool {

@@ -8,6 +8,7 @@ use super::file::{Conflict, People, claims, from_the_top, refuse};
 use crate::domain::directory::{Account, AccountKind, AccountState, Person};
 use crate::domain::hr::{HrChange, HrEvent, ImportedPerson};
 use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
+use crate::domain::life;
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Now;
@@ -219,7 +220,7 @@ fn is_customer(organisation: &Organisation, id: &PersonId) -> bool {
 
 /// Whether a renaming would change anything: what other accounts of the person have stays theirs.
 fn differs(organisation: &Organisation, id: &PersonId, record: &Person, login: &BTreeSet<Identity>) -> bool {
-    let Some((first, account)) = own_accounts(organisation, id).next() else { return record.login != *login };
+    let Some((first, account)) = life::named(organisation, id) else { return record.login != *login };
     let elsewhere = |identity: &&Identity| {
         let holder = match organisation.principal(identity) {
             Some(Principal::Account(other)) if other != first => organisation.accounts.get(other),

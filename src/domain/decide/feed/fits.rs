@@ -1,6 +1,7 @@
 //! Whether an event that waited still fits the world: what has come about by itself, or no longer can, is left out.
 
 use crate::domain::directory::Employment;
+use crate::domain::event::Actor;
 use crate::domain::hr::{HrChange, HrEvent};
 use crate::domain::ids::{Identity, PersonId};
 use crate::domain::life::{self, Claim};
@@ -13,10 +14,10 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
     let person = organisation.people().get(id);
     let employed = person.filter(|person| person.is_employed(now));
     match &event.change {
+        // Tried: who comes back leaves those behind who reported to him, and may report to them.
         HrChange::Joined { login, manager } => {
-            employed.is_none()
-                && is_free(overlay, login, None)
-                && manager.as_ref().is_none_or(|it| leads(overlay, id, it))
+            life::join(&mut Overlay::new(overlay.state(), Actor::Broker, overlay.clocks()), id, login, manager.as_ref())
+                .is_ok()
         }
         HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
         HrChange::Transferred { manager, at } => {
@@ -26,13 +27,6 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
         HrChange::Left { .. } => person.is_some_and(|person| person.employment == Employment::Employed),
         HrChange::Stays => employed.is_some_and(|person| person.employed_until.is_some()),
     }
-}
-
-fn leads(overlay: &Overlay, id: &PersonId, manager: &PersonId) -> bool {
-    let record = overlay.state().organisation().people().get(manager);
-    manager != id
-        && record.is_some_and(|record| record.is_employed(overlay.clocks().latest))
-        && life::no_cycle(overlay, id, manager, overlay.clocks().latest).is_ok()
 }
 
 fn is_free<'a>(overlay: &Overlay, login: impl IntoIterator<Item = &'a Identity>, own: Option<&PersonId>) -> bool {

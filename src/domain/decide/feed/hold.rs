@@ -1,9 +1,10 @@
 //! What the brake holds, and the person who lets it through or throws it away.
 
 use super::super::{Caller, needs, principal};
+use super::brake::lifts;
 use super::{fits, happen};
 use crate::domain::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
-use crate::domain::hr::{Hold, HrEvent, StreamPlace};
+use crate::domain::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::ids::{AccountId, Digest, HoldId, PersonId, StreamName};
 use crate::domain::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
@@ -18,6 +19,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub(super) struct New {
     pub(super) id: HoldId,
     pub(super) sender: AccountId,
+    pub(super) author: Option<PersonId>,
     pub(super) stream: Option<StreamName>,
     pub(super) from_import: bool,
 }
@@ -33,6 +35,7 @@ pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New) {
             id: new.id,
             held_at: overlay.clocks().stamp,
             sender: new.sender.clone(),
+            author: new.author.clone(),
             stream: new.stream.clone(),
             from_import: new.from_import,
             after: overlay.state().sequence(),
@@ -94,11 +97,19 @@ pub(in crate::domain::decide) fn decide_hold(
         return Err(Refusal::new(Reason::DigestMismatch, detail).with("hold", id));
     }
     // What is let through widens, and what is thrown away would have narrowed.
-    let lifts = |event: &&HrEvent| event.person == *own && event.change.is_leaving() != release;
-    if hold.events.iter().any(|event| lifts(&event)) {
-        return Err(Refusal::new(Reason::OwnStanding, format!("`{own}` is among them")).with("person", own));
+    let own_author = hold.author.as_ref() == Some(own);
+    let touches = |event: &HrEvent| {
+        let own_part = event.person == *own && event.change.is_leaving() != release;
+        own_part || (release && own_author && lifts(&state.organisation, own, event, now))
+    };
+    if let Some(event) = hold.events.iter().find(|event| touches(event)) {
+        let detail = match event.person == *own {
+            true => format!("`{own}` is among them"),
+            false => format!("`{own}` sent what would make him answer for `{}`", event.person),
+        };
+        return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
-    if release && let Some((person, earlier)) = earlier(state, hold) {
+    if release && let Some((person, earlier)) = earlier(state, hold, now) {
         let detail = format!("`{earlier}` has an earlier change of `{person}`");
         return Err(Refusal::new(Reason::Held, detail).with("person", person).with("hold", earlier));
     }
@@ -134,11 +145,20 @@ fn releaser<'a>(state: &State, caller: &Caller<'a>, now: Now) -> Result<&'a Pers
     caller.viewer.person.as_ref().ok_or_else(machine)
 }
 
-/// The first hold that was caught before this one and is about one of the same persons.
-fn earlier<'a>(state: &'a State, hold: &'a Hold) -> Option<(&'a PersonId, HoldId)> {
-    hold.events.iter().find_map(|event| {
-        let others = state.held_of.of(&event.person).filter_map(|id| state.holds.get(id));
+/// The first hold that was caught before this one and is about one of the same persons, or about a manager who is yet to
+/// join: by whom those who report to him would come to nothing.
+fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a PersonId, HoldId)> {
+    let works_here = |id: &PersonId| state.organisation.people.get(id).is_some_and(|it| it.is_employed(now.latest));
+    let mut persons = hold.events.iter().flat_map(|event| {
+        let manager = match &event.change {
+            HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.as_ref(),
+            _ => None,
+        };
+        [Some(&event.person), manager.filter(|manager| !works_here(manager))].into_iter().flatten()
+    });
+    persons.find_map(|person| {
+        let others = state.held_of.of(person).filter_map(|id| state.holds.get(id));
         let before = others.filter(|other| other.id != hold.id && other.after < hold.after).map(|other| other.id);
-        before.min().map(|id| (&event.person, id))
+        before.min().map(|id| (person, id))
     })
 }

@@ -58,12 +58,17 @@ pub(super) fn of_events<'a>(
     Ok(Arrival { heard: Some(StreamPlace { stream: place.stream.clone(), number: reaches }), fresh })
 }
 
-/// Of a whole file: it is the next, or nothing.
+/// Of a whole file: it is the next, or nothing. One stream alone brings whole files: who is not in the file of another has
+/// not left.
 ///
 /// # Errors
 /// `FEED_OF_ANOTHER`, `FEED_GAP`, `FEED_OLD`.
 pub(super) fn of_import(state: &State, caller: &Caller<'_>, place: &StreamPlace) -> Result<(), Refusal> {
     let next = last_number(state, caller, place)?.saturating_add(1);
+    if let Some((other, _)) = state.feeds.iter().find(|(stream, feed)| feed.whole_files && **stream != place.stream) {
+        let detail = format!("whole files come in `{other}`, and who is not in `{}` would leave", place.stream);
+        return Err(Refusal::new(Reason::FeedOfAnother, detail).with("stream", other));
+    }
     match place.number.cmp(&next) {
         std::cmp::Ordering::Less => Err(old(place, next)),
         std::cmp::Ordering::Equal => Ok(()),
@@ -77,7 +82,8 @@ fn last_number(state: &State, caller: &Caller<'_>, place: &StreamPlace) -> Resul
         return Err(Refusal::new(Reason::InvalidMessage, "the numbers of a stream begin with 1"));
     }
     match state.feeds.get(stream) {
-        None => Ok(0),
+        // Numbers of a stream that was retired are old as well, whoever goes on with it.
+        None => Ok(state.retired_feeds.get(stream).copied().unwrap_or_default()),
         Some(feed) if feed.sender == *caller.account => Ok(feed.last_number),
         Some(_) => Err(Refusal::new(Reason::FeedOfAnother, format!("`{stream}`")).with("stream", stream)),
     }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::without_past;
-use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Person};
+use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Move, Person};
 use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
@@ -36,14 +36,14 @@ pub(super) fn merge(state: &State, author: Option<&PersonId>, file: Directory, n
     let mut merge = Merge { state, before: &state.organisation, author, now, given: Vec::new() };
     let named: BTreeSet<AccountId> = file.accounts.keys().cloned().collect();
     let mut directory = Directory { tenants: file.tenants, ..Directory::default() };
-    for (id, person) in file.people {
-        let person = merge.person(&id, person);
-        directory.people.insert(id, person);
+    for (id, person) in &file.people {
+        let person = merge.person(id, person.clone());
+        directory.people.insert(id.clone(), person);
     }
     merge.keep_people(&mut directory);
-    for (id, account) in file.accounts {
-        let account = merge.account(&id, account);
-        directory.accounts.insert(id, account);
+    for (id, account) in &file.accounts {
+        let account = merge.account(id, account.clone());
+        directory.accounts.insert(id.clone(), account);
     }
     merge.keep_accounts(&mut directory);
     let identities = merge.one_place_each(&mut directory, &named);
@@ -111,6 +111,25 @@ impl Merge<'_> {
         }
         let same = |name| person.attestations.get(name) == old.attestations.get(name);
         person.attested_by = old.attested_by.iter().filter(|(name, _)| same(*name)).map(clone_pair).collect();
+        self.arrived(person)
+    }
+
+    /// A file that brings back the manager whom an announced transfer names makes nobody a manager by that: whoever was to
+    /// move to them by now was left without one, and what is to come names somebody who left (THREATS B5).
+    fn arrived(&self, mut person: Person) -> Person {
+        let now = self.now.latest;
+        let works_here = |id: &PersonId| self.before.people.get(id).is_some_and(|it| it.is_employed(now));
+        let mut announced = person.announced_by_time();
+        let come = announced.iter().rfind(|(at, _)| at.is_over(now)).map(|(_, manager)| manager);
+        if come.is_some_and(|manager| !manager.as_ref().is_some_and(works_here)) {
+            announced.retain(|at, _| !at.is_over(now));
+            (person.manager, person.awaits_manager) = (None, true);
+        }
+        for (_, manager) in announced.iter_mut().filter(|(at, _)| !at.is_over(now)) {
+            let gone = |id: &PersonId| self.before.people.contains_key(id) && !works_here(id);
+            *manager = manager.take().filter(|manager| !gone(manager));
+        }
+        person.moves = Move::in_order(announced);
         person
     }
 
@@ -235,7 +254,7 @@ impl Merge<'_> {
         for id in &self.state.joined_by_feed {
             let person = self.before.people.get(id).filter(|person| person.employment == Employment::Employed);
             if let Some(person) = person.filter(|_| !directory.people.contains_key(id)) {
-                directory.people.insert(id.clone(), person.clone());
+                directory.people.insert(id.clone(), self.arrived(person.clone()));
             }
         }
     }
