@@ -103,7 +103,7 @@ fn account(id: &str, identity: &str, may_check: bool) -> Change {
         active: true,
         baseline_until: Timestamp::MAX,
         audience: if may_check { ["prod/*/db/**".parse().unwrap()].into() } else { [].into() },
-        may_check,
+        checks_until: if may_check { Timestamp::MAX } else { Timestamp::MIN },
     })
 }
 

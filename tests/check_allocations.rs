@@ -18,7 +18,7 @@ fn account(id: &str, may_check: bool) -> Change {
         active: true,
         baseline_until: at(5_000),
         audience: ["prod/*/db/**".parse().unwrap(), "status/**".parse().unwrap()].into(),
-        may_check,
+        checks_until: if may_check { Timestamp::MAX } else { Timestamp::MIN },
     })
 }
 

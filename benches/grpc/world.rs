@@ -113,7 +113,7 @@ pub fn fill(index: &CheckIndex, grants: u64) {
             active: true,
             baseline_until: Timestamp::MIN,
             audience: [].into(),
-            may_check: false,
+            checks_until: Timestamp::MIN,
         })];
         changes.extend((0..GRANTS_A_HOLDER).map(|number| {
             let actions = ["db.read".parse().unwrap(), "db.write".parse().unwrap()].into();

@@ -1,7 +1,7 @@
 //! The block: all that a check needs to know of one holder, in one allocation.
 //!
 //! ```text
-//! head      flags 1, names 2, grants 4, where the audience begins 4, end of the baseline 8
+//! head      flags 1, names 2, grants 4, where the audience begins 4, ends of the baseline and of checking 8 each
 //! grants    of each: end and started 8, where its body begins 4; the one that ends last first, then the lowest id
 //! names     the account's id, then its identities: length 2, text
 //! bodies    of each: id 16, scope
@@ -22,14 +22,12 @@ use super::{AccountEntry, GrantEntry, Query};
 use crate::domain::ids::GrantId;
 use crate::domain::time::Timestamp;
 
-const HEAD_BYTES: usize = 19;
+const HEAD_BYTES: usize = 27;
 const GRANT_BYTES: usize = 12;
 /// The account is there and may be used.
 const ACTIVE: u8 = 1;
-/// The account may check within its audience.
-const MAY_CHECK: u8 = 1 << 1;
 /// The account is there. Without it the block only keeps grants whose account has not come, or has gone.
-const KNOWN: u8 = 1 << 2;
+const KNOWN: u8 = 1 << 1;
 
 /// A block, read in place.
 #[derive(Clone, Copy)]
@@ -40,6 +38,7 @@ pub(super) struct Block<'a> {
     grants: &'a [[u8; GRANT_BYTES]],
     audience_at: u32,
     baseline_until: Timestamp,
+    checks_until: Timestamp,
 }
 
 /// What the block alone says to a query.
@@ -64,16 +63,19 @@ impl<'a> Block<'a> {
     #[inline]
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
-        let [flags, n0, n1, g0, g1, g2, g3, a0, a1, a2, a3, b0, b1, b2, b3, b4, b5, b6, b7] = *head;
+        let [flags, n0, n1, g0, g1, g2, g3, a0, a1, a2, a3, instants @ ..] = *head;
+        let [b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6, c7] = instants;
         let grants = usize::try_from(u32::from_le_bytes([g0, g1, g2, g3])).ok()?;
-        let until = i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+        let baseline_until = i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+        let checks_until = i64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]);
         Some(Self {
             bytes,
             flags,
             names: u16::from_le_bytes([n0, n1]),
             grants: rest.as_chunks::<GRANT_BYTES>().0.get(..grants)?,
             audience_at: u32::from_le_bytes([a0, a1, a2, a3]),
-            baseline_until: Timestamp::from_millis(until).ok()?,
+            baseline_until: Timestamp::from_millis(baseline_until).ok()?,
+            checks_until: Timestamp::from_millis(checks_until).ok()?,
         })
     }
 
@@ -81,8 +83,8 @@ impl<'a> Block<'a> {
         self.flags & ACTIVE != 0
     }
 
-    pub(super) fn may_check(&self) -> bool {
-        self.is_active() && self.flags & MAY_CHECK != 0
+    pub(super) fn may_check(&self, now: Timestamp) -> bool {
+        self.is_active() && !self.checks_until.is_over(now)
     }
 
     pub(super) fn grants(&self) -> usize {
@@ -164,6 +166,7 @@ fn read_grant(word: &[u8; GRANT_BYTES]) -> Option<(Timestamp, bool, u32)> {
 pub(super) struct Draft<'a> {
     flags: u8,
     baseline_until: Timestamp,
+    checks_until: Timestamp,
     names: Vec<&'a [u8]>,
     grants: BTreeMap<[u8; 16], GrantDraft<'a>>,
     audience: Cow<'a, [u8]>,
@@ -182,6 +185,7 @@ impl<'a> Draft<'a> {
             return Self {
                 flags: 0,
                 baseline_until: Timestamp::MIN,
+                checks_until: Timestamp::MIN,
                 names: vec![holder],
                 grants: BTreeMap::new(),
                 audience: Cow::Borrowed(&[]),
@@ -195,6 +199,7 @@ impl<'a> Draft<'a> {
         Self {
             flags: old.flags,
             baseline_until: old.baseline_until,
+            checks_until: old.checks_until,
             names: old.names().collect(),
             grants: old.grants.iter().filter_map(grant).collect(),
             audience: Cow::Borrowed(old.audience()),
@@ -202,9 +207,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn set_account(&mut self, account: &'a AccountEntry) {
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        self.flags = KNOWN | flag(account.active, ACTIVE) | flag(account.may_check, MAY_CHECK);
+        self.flags = if account.active { KNOWN | ACTIVE } else { KNOWN };
         self.baseline_until = account.baseline_until;
+        self.checks_until = account.checks_until;
         self.names.truncate(1);
         self.names.extend(account.identities.iter().map(|identity| identity.as_str().as_bytes()));
         self.names.truncate(usize::from(u16::MAX));
@@ -216,6 +221,7 @@ impl<'a> Draft<'a> {
     pub(super) fn clear_account(&mut self) {
         self.flags = 0;
         self.baseline_until = Timestamp::MIN;
+        self.checks_until = Timestamp::MIN;
         self.names.truncate(1);
         self.audience = Cow::Borrowed(&[]);
     }
@@ -263,6 +269,7 @@ impl<'a> Draft<'a> {
         block.extend_from_slice(&offset(sorted.len()).to_le_bytes());
         block.extend_from_slice(&offset(audience_at).to_le_bytes());
         block.extend_from_slice(&self.baseline_until.millis().to_le_bytes());
+        block.extend_from_slice(&self.checks_until.millis().to_le_bytes());
         for part in [words.as_slice(), &names, &bodies, &self.audience] {
             block.extend_from_slice(part);
         }

@@ -23,7 +23,7 @@ const FEW_HASHES: u64 = 0x0300_0000_0000_0001;
 /// A step of a random history. An identity is moved, never given to two.
 #[derive(Debug, Clone)]
 enum Step {
-    Account { id: usize, active: bool, baseline_until: i64, audience: usize, may_check: bool },
+    Account { id: usize, active: bool, baseline_until: i64, audience: usize, checks_until: i64 },
     Gone { id: usize },
     Move { identity: usize, to: usize },
     Grant { holder: usize, number: u128, patterns: [usize; 2], action: usize, end: i64, started: bool },
@@ -34,9 +34,9 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     let (holder, pattern) = (0..ACCOUNTS.len(), 0..PATTERNS.len());
     prop_oneof![
-        2 => (holder.clone(), any::<bool>(), 0_i64..6, pattern.clone(), any::<bool>()).prop_map(
-            |(id, inactive, baseline_until, audience, may_check)| Step::Account {
-                id, active: !inactive || id == 2, baseline_until: baseline_until * 10, audience, may_check }),
+        2 => (holder.clone(), any::<bool>(), 0_i64..6, pattern.clone(), 0_i64..6).prop_map(
+            |(id, inactive, baseline_until, audience, checks_until)| Step::Account {
+                id, active: !inactive || id == 2, baseline_until: baseline_until * 10, audience, checks_until: checks_until * 10 }),
         1 => holder.clone().prop_map(|id| Step::Gone { id }),
         2 => (0_usize..4, 0..=ACCOUNTS.len()).prop_map(|(identity, to)| Step::Move { identity, to }),
         5 => (holder.clone(), 0_u128..5, [pattern.clone(), pattern.clone()], 0_usize..2, 0_i64..6, any::<bool>()).prop_map(
@@ -50,13 +50,13 @@ fn any_step() -> impl Strategy<Value = Step> {
 fn changes_of(step: &Step, before: &Reference) -> Vec<Change> {
     let known = |id: usize| before.accounts.get(ACCOUNTS[id]).cloned().unwrap_or_else(|| account(ACCOUNTS[id]));
     match *step {
-        Step::Account { id, active, baseline_until, audience, may_check } => {
+        Step::Account { id, active, baseline_until, audience, checks_until } => {
             let audience = [PATTERNS[audience].parse().unwrap()].into();
             vec![Change::Account(AccountEntry {
                 active,
                 baseline_until: at(baseline_until),
                 audience,
-                may_check,
+                checks_until: at(checks_until),
                 ..known(id)
             })]
         }
@@ -125,7 +125,7 @@ proptest! {
         hash_mask in prop::sample::select(vec![u64::MAX, FEW_HASHES, 0]),
     ) {
         let (index, mut reference) = (CheckIndex::with_hash_mask(hash_mask), Reference::default());
-        let scopes = |audience: &str| AccountEntry { may_check: true, audience: [audience.parse().unwrap()].into(), ..account("orders-api") };
+        let scopes = |audience: &str| AccountEntry { checks_until: Timestamp::MAX, audience: [audience.parse().unwrap()].into(), ..account("orders-api") };
         for id in ACCOUNTS {
             let first = Change::Account(if id == "orders-api" { scopes("**") } else { account(id) });
             reference.apply(&first);

@@ -114,7 +114,7 @@ impl CheckIndex {
         let bytes = found.map(|(_, block)| block.get());
         // The block is fetched while the caller's audience, which is near, is looked at.
         bytes.iter().for_each(|bytes| touch(bytes));
-        if !caller.may_ask(&query) {
+        if !caller.may_ask(&query, now) {
             return Verdict::Deny { because: Denied::OutOfAudience };
         }
         let answer = match bytes.and_then(|bytes| Block::read(bytes)) {
@@ -192,7 +192,7 @@ impl CheckIndex {
         for ((query, answer), collided) in queries.iter().zip(answers).zip(collided) {
             verdicts.push(if collided {
                 self.check(caller, *query, now)
-            } else if caller.may_ask(query) {
+            } else if caller.may_ask(query, now) {
                 self.verdict(answer, query)
             } else {
                 Verdict::Deny { because: Denied::OutOfAudience }

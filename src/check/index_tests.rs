@@ -28,13 +28,13 @@ fn account(id: &str) -> AccountEntry {
         active: true,
         baseline_until: Timestamp::MIN,
         audience: BTreeSet::new(),
-        may_check: false,
+        checks_until: Timestamp::MIN,
     }
 }
 
 fn checker() -> Change {
     Change::Account(AccountEntry {
-        may_check: true,
+        checks_until: Timestamp::MAX,
         audience: ["prod/**".parse().unwrap()].into(),
         ..account("orders-api")
     })
@@ -144,7 +144,7 @@ fn invariant_7_any_error_unknown_value_or_empty_scope_is_not_an_allow() {
     }
     // an enforcement point without an audience, and one that is none, may ask nothing
     for entry in [
-        AccountEntry { may_check: true, ..account("zoe") },
+        AccountEntry { checks_until: Timestamp::MAX, ..account("zoe") },
         AccountEntry { audience: ["**".parse().unwrap()].into(), ..account("zoe") },
     ] {
         index.apply(&[Change::Account(entry)]);
@@ -180,7 +180,7 @@ fn a_caller_asks_within_its_audience_or_about_itself_alone() {
     assert_eq!(index.check(&caller, ask("orders-api", "db.read", "test/db"), at(1)), denied(Denied::NoGrant));
     for name in ["ana", identity(1).as_str()] {
         let own = index.caller(name).unwrap();
-        assert_eq!((own.account(), own.may_check()), ("ana", false));
+        assert_eq!((own.account(), own.may_check(at(1))), ("ana", false));
         assert_eq!(index.check(&own, ask("ana", "db.read", "prod/eu/db"), at(1)), granted(1, 9));
         assert_eq!(index.check(&own, ask(identity(1).as_str(), "db.read", "prod/eu/db"), at(1)), granted(1, 9));
         assert_eq!(index.check(&own, ask("ben", "db.read", "prod/eu/db"), at(1)), denied(Denied::OutOfAudience));

@@ -67,8 +67,8 @@ pub struct AccountEntry {
     pub baseline_until: Timestamp,
     /// The resources that it may check, as an enforcement point.
     pub audience: BTreeSet<Pattern>,
-    /// Whether it is an enforcement point at all.
-    pub may_check: bool,
+    /// It is an enforcement point before this instant, which moves no other way than by a change; [`Timestamp::MIN`]: never.
+    pub checks_until: Timestamp,
 }
 
 /// What a check needs to know of a grant.
@@ -155,23 +155,23 @@ impl Caller {
         block.and_then(|block| std::str::from_utf8(block.holder()).ok()).unwrap_or_default()
     }
 
-    /// Whether it may ask about others, within its audience.
+    /// Whether it may ask about others, within its audience: by comparison, whatever timers run (invariant 5).
     #[must_use]
-    pub fn may_check(&self) -> bool {
-        block::Block::read(&self.block).is_some_and(|block| block.may_check())
+    pub fn may_check(&self, now: Timestamp) -> bool {
+        block::Block::read(&self.block).is_some_and(|block| block.may_check(now))
     }
 
     /// Whether it may ask this: about itself, by whatever name, or about what its audience covers (THREATS D11).
-    fn may_ask(&self, query: &Query<'_>) -> bool {
+    fn may_ask(&self, query: &Query<'_>, now: Timestamp) -> bool {
         let Some(block) = block::Block::read(&self.block) else { return false };
-        (block.may_check() && compiled::patterns_cover(block.audience(), query.resource.as_bytes()))
+        (block.may_check(now) && compiled::patterns_cover(block.audience(), query.resource.as_bytes()))
             || block.is_named(query.subject.as_bytes())
     }
 }
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("account", &self.account()).field("may_check", &self.may_check()).finish()
+        f.debug_struct("Caller").field("account", &self.account()).finish_non_exhaustive()
     }
 }
 

@@ -37,7 +37,7 @@ impl Reference {
         let subject = self.named(query.subject);
         let in_audience = resource.as_ref().is_some_and(|r| caller.audience.iter().any(|pattern| pattern.covers(r)));
         let is_self = subject.is_some_and(|subject| subject.id == caller.id);
-        if !(caller.may_check && in_audience || is_self) {
+        if !(now < caller.checks_until && in_audience || is_self) {
             return Some(Verdict::Deny { because: Denied::OutOfAudience });
         }
         let none = Some(Verdict::Deny { because: Denied::NoGrant });

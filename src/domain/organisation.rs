@@ -410,25 +410,25 @@ impl Organisation {
         }
     }
 
-    /// The capabilities of one name that the account may use now, one for each of its roles that carries it. What one
-    /// of them is narrowed to narrows no other.
+    /// The capabilities of one name that the account may use now, one for each of its roles that carries it, and until
+    /// when. What one of them is narrowed to narrows no other.
     pub fn capabilities(
         &self,
         id: &AccountId,
         name: CapabilityName,
         at: Timestamp,
-    ) -> impl Iterator<Item = &Capability> {
+    ) -> impl Iterator<Item = (&Capability, Timestamp)> {
         let roles = self.accounts.get(id).into_iter().flat_map(|account| account.roles.keys());
-        let held: Vec<&RoleName> = roles.filter(|role| self.eligible_in(id, role, at).is_ok()).collect();
-        held.into_iter()
-            .filter_map(|role| self.policy.roles.get(role))
-            .flat_map(|role| &role.capabilities)
-            .filter(move |capability| capability.name == name)
+        let held = roles.filter_map(|role| Some((role, self.eligible_in(id, role, at).ok()?.until)));
+        held.collect::<Vec<_>>().into_iter().flat_map(move |(role, until)| {
+            let all = self.policy.roles.get(role).into_iter().flat_map(|role| &role.capabilities);
+            all.filter(move |capability| capability.name == name).map(move |capability| (capability, until))
+        })
     }
 
     /// A capability that the account may use now, however narrowed.
     #[must_use]
     pub fn capability(&self, id: &AccountId, name: CapabilityName, at: Timestamp) -> Option<&Capability> {
-        self.capabilities(id, name, at).next()
+        self.capabilities(id, name, at).next().map(|(capability, _)| capability)
     }
 }

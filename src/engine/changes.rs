@@ -147,33 +147,33 @@ fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
         (AccountKind::ServiceTeam { .. }, Ok(rest)) => rest.until,
         _ => Timestamp::MIN,
     };
-    let audience = audience(state, id, account, now);
+    let (checks_until, audience) = audience(state, id, account, now);
     Some(Change::Account(AccountEntry {
         id: id.clone(),
         identities: account.identities.clone(),
         active,
         baseline_until,
-        may_check: audience.is_some(),
-        audience: audience.unwrap_or_default(),
+        checks_until,
+        audience,
     }))
 }
 
-/// What the account may check; none if it is no enforcement point. A narrowed capability narrows the audience; several
-/// add up.
-fn audience(state: &State, id: &AccountId, account: &Account, now: Now) -> Option<BTreeSet<Pattern>> {
+/// What the account may check, and until when; never and nothing if it is no enforcement point. A narrowed capability
+/// narrows the audience; several add up, and where one of them ends, all of it is worked out anew.
+fn audience(state: &State, id: &AccountId, account: &Account, now: Now) -> (Timestamp, BTreeSet<Pattern>) {
     let organisation = state.organisation();
-    let mut capabilities = organisation.capabilities(id, CapabilityName::AccessCheck, now.latest).peekable();
-    capabilities.peek()?;
+    let mut until = None;
     let mut audience = BTreeSet::new();
-    for capability in capabilities {
+    for (capability, ends_at) in organisation.capabilities(id, CapabilityName::AccessCheck, now.latest) {
+        until = Some(until.map_or(ends_at, |other: Timestamp| other.min(ends_at)));
         if capability.resources.is_empty() {
-            return Some(account.audience.clone());
+            audience.clone_from(&account.audience);
         }
         for ours in &account.audience {
             audience.extend(capability.resources.iter().filter_map(|to| ours.meet(to)));
         }
     }
-    Some(audience)
+    (until.unwrap_or(Timestamp::MIN), audience)
 }
 
 /// A journaled pair of clock readings, as the clock takes it.

@@ -107,7 +107,7 @@ fn put(
 /// Whether some capability of the caller's is for this requirement. Narrowed to others, it is not.
 fn may_attest(state: &State, caller: &Caller<'_>, requirement: &RequirementName, now: Now) -> Result<(), Refusal> {
     let mut held = state.organisation.capabilities(caller.account, CapabilityName::AttestationRecord, now.latest);
-    if held.any(|it| it.requirements.is_empty() || it.requirements.contains(requirement)) {
+    if held.any(|(it, _)| it.requirements.is_empty() || it.requirements.contains(requirement)) {
         return Ok(());
     }
     let name = CapabilityName::AttestationRecord.as_str();

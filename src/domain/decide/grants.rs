@@ -59,7 +59,7 @@ fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bo
 /// By `grant.revoke`. Narrowed to resources, it reaches the grants that lie wholly within them.
 fn may_revoke_any(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bool {
     let mut held = state.organisation.capabilities(caller.account, CapabilityName::GrantRevoke, now.latest);
-    held.any(|capability| {
+    held.any(|(capability, _)| {
         let within = |pattern| capability.resources.iter().any(|ours| ours.contains(pattern));
         capability.resources.is_empty() || grant.scope.resources().iter().all(within)
     })
