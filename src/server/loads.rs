@@ -99,7 +99,7 @@ impl File {
             return Err(InvalidMessage::one("chunk", wanted));
         }
         if self.bytes.len().saturating_add(chunk.len()) > self.most {
-            return Err(InvalidMessage::one("chunk", format!("the file is longer than {} bytes", self.most)));
+            return Err(InvalidMessage::one("chunk", format!("a file of at most {} bytes is wanted", self.most)));
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())
