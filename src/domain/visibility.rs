@@ -258,7 +258,8 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
 
 /// A disabled or closed account, one at its own end, and whoever works here no longer, sees nothing but itself (`whoami`
 /// says why).
-fn is_shut_out(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
+#[must_use]
+pub fn is_shut_out(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
     let account = viewer.account().ok().and_then(|id| organisation.accounts().get(id));
     let person = viewer.person.as_ref().or(account.map(Account::person));
     let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(now.latest));

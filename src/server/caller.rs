@@ -6,12 +6,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Extensions, Request, Status};
 
-use crate::domain::directory::AccountState;
 use crate::domain::ids::Identity;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
 use crate::domain::time::{Now, Timestamp};
-use crate::domain::visibility::{Viewer, viewer};
+use crate::domain::visibility::{Viewer, is_shut_out, viewer};
 use crate::engine::Engine;
 use crate::server::metrics::Metrics;
 use crate::server::peer::{Peer, Standing};
@@ -93,10 +92,11 @@ impl Caller {
     }
 }
 
-/// A disabled or closed account sees nothing any more, so that a stream of it has no use.
+/// Whoever is shut out sees nothing any more, so that a stream of theirs has no use.
 pub(super) fn is_usable(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
     let Ok(id) = viewer.account() else { return Ok(()) };
-    let account = state.organisation().accounts().get(id);
-    let usable = account.is_some_and(|it| it.state == AccountState::Active && !it.ends_at().is_over(now.latest));
-    if usable { Ok(()) } else { Err(Refusal::new(Reason::AccountDisabled, format!("`{id}`")).with("account", id)) }
+    if is_shut_out(state.organisation(), viewer, now) {
+        return Err(Refusal::new(Reason::AccountDisabled, format!("`{id}`")).with("account", id));
+    }
+    Ok(())
 }

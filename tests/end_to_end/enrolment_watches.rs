@@ -82,7 +82,7 @@ async fn a_disabled_account_watches_what_it_asks_for_and_every_other_watch_of_it
         ..Default::default()
     };
     new.enrolments().withdraw_enrolment(withdrawal).await.unwrap();
-    training.attest("dev", "annual-training", crate::common::certificates::now_millis()).await.unwrap();
+    training.attest("dev", "annual-training", crate::common::certificates::now_millis() - 1_000).await.unwrap();
     let asked = dev.ask(restore()).await.unwrap();
     sam.approve_enrolment(&asked.id).await.unwrap();
     for stream in [&mut enrolments, &mut again] {

@@ -343,3 +343,24 @@ fn invariant_5_the_index_allows_nothing_to_whoever_left() {
 fn invariant_5_the_index_allows_nothing_to_whoever_left_with_the_timer_off() {
     over_histories(24, false);
 }
+
+#[tokio::test]
+async fn an_enforcement_point_asks_about_nobody_after_its_owners_last_day_with_no_timer_running() {
+    // given an enforcement point, and its owner who leaves in ten minutes
+    let run = Run::begin(false);
+    let point = "spiffe://northwind.example/service/orders-api";
+    let may_check = || run.broker().engine.checks().caller(point).unwrap().may_check(run.now());
+    assert!(
+        run.hr("ines", HrChange::Left { at: run.now().plus(minutes(10)), urgent: false, also_approved: false }).await
+    );
+    assert!(may_check());
+    // when her last day is over, and nothing records it
+    run.broker().clock.advance(minutes(10));
+    // then it may ask no more
+    assert!(!may_check());
+    let caller = run.broker().engine.checks().caller(point).unwrap();
+    let query = Query { subject: "e0", action: "metadata.read", resource: "status/eu1" };
+    let verdict = run.broker().engine.checks().check(&caller, query, run.now());
+    assert_eq!(verdict, Verdict::Deny { because: countersign::check::Denied::OutOfAudience });
+    run.broker().engine.shutdown();
+}

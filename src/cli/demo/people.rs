@@ -56,7 +56,7 @@ impl Actor {
         self.client.record_attestation(request).await.map(|response| response.person.unwrap_or_default())
     }
 
-    pub(super) async fn correct(&self, met: Met) -> Called<v1::Person> {
+    pub(super) async fn correct(&self, met: Met) -> Called<v1::Effects> {
         let request = v1::CorrectAttestationRequest {
             request_id: request_id(),
             person: met.person.to_owned(),
@@ -65,7 +65,7 @@ impl Actor {
             reason: "the day was mistyped".to_owned(),
             validate_only: false,
         };
-        self.client.correct_attestation(request).await.map(|response| response.person.unwrap_or_default())
+        self.client.correct_attestation(request).await.map(|response| response.effects.unwrap_or_default())
     }
 
     pub(super) async fn hr(&self, person: &str, change: Change, dry: bool) -> Called<v1::Effects> {
@@ -110,12 +110,13 @@ pub(super) fn on_record(_person: &v1::Person) -> Answer {
     Answer::new("on record", "")
 }
 
-/// What an HR event took away, in counts.
+/// What a change took away, in counts.
 pub(super) fn effects(effects: &v1::Effects) -> Answer {
     let accounts = |change: &str| effects.changed_accounts.iter().filter(|it| it.change == change).count();
     let cut = effects.changed_memberships.iter().filter(|it| it.change == "CUT").count();
     let counts = [
         (effects.revoked_grants.len(), "revoked"),
+        (effects.shortened_grants.len(), "shortened"),
         (accounts("DISABLED"), "disabled"),
         (accounts("CLOSED"), "closed"),
         (cut, "cut"),
