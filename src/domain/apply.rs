@@ -22,13 +22,18 @@ pub const REQUESTS_KEPT: super::time::Span = super::time::Span::DAY;
 pub fn apply(state: &mut State, event: &Event) {
     state.sequence = event.sequence;
     state.last_at = state.last_at.max(event.at);
+    bind(state, event);
+    record(state, event);
+}
+
+/// Binds the `request_id` that the event carries, if it does.
+pub(super) fn bind(state: &mut State, event: &Event) {
     if let (Some(mark), Actor::Caller(principal)) = (&event.request, &event.actor) {
         let about = event.fact.about().into_iter().next();
         let bound = Bound { command: mark.command, about, sequence: event.sequence, at: event.at };
         state.requests.insert((principal.clone(), mark.id), bound);
         state.requests_by_age.insert((event.at, principal.clone(), mark.id));
     }
-    record(state, event);
 }
 
 fn record(state: &mut State, event: &Event) {

@@ -52,4 +52,9 @@ impl Overlay {
     pub(super) fn into_facts(self) -> Vec<Fact> {
         self.facts
     }
+
+    /// All that was recorded, in order, and the state that it leads to.
+    pub(super) fn into_parts(self) -> (Vec<Fact>, State) {
+        (self.facts, self.state)
+    }
 }

@@ -16,7 +16,7 @@ use crate::check::CheckIndex;
 use crate::clock::{BootMillis, Timekeeper};
 use crate::domain::apply::apply;
 use crate::domain::command::{Command, Envelope};
-use crate::domain::decide::decide;
+use crate::domain::decide::{Decided, decide_all};
 use crate::domain::event::{BrokerStarted, Event, Fact, RowsAbandoned};
 use crate::domain::grant::Revocation;
 use crate::domain::ids::Principal;
@@ -176,10 +176,10 @@ impl Writer {
             nonce: nonce(),
             command: job.command.clone(),
         };
-        match decide(&self.state, &envelope).and_then(|events| fits_rows(&envelope.command, events)) {
-            Ok(events) => {
-                let repeated = events.is_empty();
-                self.take_in(events, batch);
+        match decide_all(&self.state, &envelope).and_then(|decided| fits_rows(&envelope.command, decided)) {
+            Ok(decided) => {
+                let repeated = decided.events.is_empty();
+                batch.extend(decided.take_effect(&mut self.state));
                 let principal = self.state.organisation().principal(&envelope.caller);
                 let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
                 let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
@@ -323,7 +323,7 @@ impl Writer {
 
 /// The events, if each fits a row (THREATS F8): else the journal would refuse the whole batch, and with it what others
 /// asked. A file has its own limit; what is short enough is not looked at.
-fn fits_rows(command: &Command, events: Vec<Event>) -> Result<Vec<Event>, Refusal> {
+fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
     let words_bytes = match command {
         Command::RequestElevation(request) => {
             request.justification.len().saturating_add(request.ticket.as_ref().map_or(0, String::len))
@@ -351,14 +351,14 @@ fn fits_rows(command: &Command, events: Vec<Event>) -> Result<Vec<Event>, Refusa
         | Command::LoadDirectory { .. } => 0,
     };
     let is_too_large = |event: &Event| encode(event, true).is_ok_and(|body| body.len() > MAX_BODY_BYTES);
-    if words_bytes > WORDS_BYTES && events.iter().any(is_too_large) {
+    if words_bytes > WORDS_BYTES && decided.events.iter().any(is_too_large) {
         let detail = match command {
             Command::StartRound { role, .. } => format!("`{role}` has more holders than one round takes"),
             _ => format!("{words_bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row"),
         };
         return Err(Refusal::new(Reason::InvalidMessage, detail));
     }
-    Ok(events)
+    Ok(decided)
 }
 
 /// Tells callers that nothing was recorded for them.

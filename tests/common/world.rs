@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use countersign::domain::apply::apply;
 use countersign::domain::command::{Command, Envelope, RequestElevation};
-use countersign::domain::decide::{Files, decide, initialise};
+use countersign::domain::decide::{Files, decide_all, initialise};
 use countersign::domain::elevation::Elevation;
 use countersign::domain::event::{BrokerStarted, ClockPair, Event, Fact};
 use countersign::domain::grant::{Grant, Revocation};
@@ -108,9 +108,12 @@ impl World {
 
     /// Decides and applies; a refusal is journaled like the engine does.
     pub fn execute(&mut self, envelope: &Envelope) -> Result<Vec<Event>, Refusal> {
-        match decide(&self.state, envelope) {
-            Ok(events) => {
+        match decide_all(&self.state, envelope) {
+            Ok(decided) => {
+                let mut after = self.state.clone();
+                let events = decided.take_effect(&mut after);
                 self.commit(events.clone());
+                assert!(after == self.state, "the decision made another state than its events lead to: {events:?}");
                 Ok(events)
             }
             Err(refusal) => {

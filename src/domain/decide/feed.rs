@@ -40,7 +40,7 @@ pub(super) fn apply_events(
     place: Option<&StreamPlace>,
     events: &[HrEvent],
     envelope: &Envelope,
-) -> Result<Vec<Fact>, Refusal> {
+) -> Result<Overlay, Refusal> {
     needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
     let arrival = place::of_events(state, caller, place, events)?;
     let author = author(state, caller);
@@ -56,7 +56,7 @@ pub(super) fn apply_events(
     }
     let sorted = brake::sort(state, sent, new.author.as_ref(), envelope.now);
     take(&mut overlay, sorted, &new)?;
-    Ok(overlay.into_facts())
+    Ok(overlay)
 }
 
 /// Everybody whom HR knows: the directory is made to agree. Nobody's import lifts its author: what it says of that person,
@@ -67,7 +67,7 @@ pub(super) fn import(
     place: &StreamPlace,
     people: &BTreeMap<PersonId, ImportedPerson>,
     envelope: &Envelope,
-) -> Result<Vec<Fact>, Refusal> {
+) -> Result<Overlay, Refusal> {
     let now = envelope.now;
     needs(state, caller, CapabilityName::HrFeed, now)?;
     place::of_import(state, caller, place)?;
@@ -91,7 +91,7 @@ pub(super) fn import(
     })]);
     overlay.record(replaced);
     take(&mut overlay, sorted, &new)?;
-    Ok(overlay.into_facts())
+    Ok(overlay)
 }
 
 /// What passes happens, and what does not is held.

@@ -10,11 +10,13 @@ mod recertification;
 mod requests;
 mod reviews;
 
+use super::apply::{apply, bind};
 use super::command::{Command, Envelope};
 use super::directory::AccountState;
 use super::event::{Actor, Event, Fact, RequestMark};
 use super::hr::HrEvent;
 use super::ids::{AccountId, Principal};
+use super::overlay::Overlay;
 use super::policy::CapabilityName;
 use super::refusal::{Reason, Refusal};
 use super::state::State;
@@ -24,13 +26,41 @@ use super::visibility::{Viewer, viewer};
 pub use loads::{Files, initialise};
 pub(super) use recertification::close_round;
 
+/// What a command leads to.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// In order; none if the same command took effect before under its `request_id`.
+    pub events: Vec<Event>,
+    /// The state after them, where the decision made it already.
+    after: Option<State>,
+}
+
+impl Decided {
+    /// Brings the state that the decision was made on to where the events lead.
+    pub fn take_effect(self, state: &mut State) -> Vec<Event> {
+        match self.after {
+            Some(after) => *state = after,
+            None => self.events.iter().for_each(|event| apply(state, event)),
+        }
+        self.events
+    }
+}
+
 /// What a command leads to: its events in order; none if the same command took effect before under its `request_id`.
 ///
 /// # Errors
 /// The first thing that stands in the way.
 pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal> {
+    decide_all(state, envelope).map(|decided| decided.events)
+}
+
+/// The same, for whoever lets it take effect: many changes at once have made the state that they lead to.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub fn decide_all(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     if envelope.now.suspect && envelope.command.takes_away() && envelope.now != envelope.now.without_leap() {
-        return decide(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
+        return decide_all(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
     }
     let viewer = viewer(&state.organisation, &envelope.caller)?;
     // Whoever is known may ask for a place, with an account or without.
@@ -41,7 +71,7 @@ pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal>
     let digest = envelope.command.digest();
     if let Some(bound) = state.bound(&viewer.principal, envelope.request_id) {
         return if bound.command == digest {
-            Ok(Vec::new())
+            Ok(Decided { events: Vec::new(), after: None })
         } else {
             Err(Refusal::new(Reason::RequestIdReused, format!("`{}`", envelope.request_id)))
         };
@@ -49,16 +79,45 @@ pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal>
     if envelope.now.suspect && !envelope.command.takes_away() {
         return Err(Refusal::new(Reason::ClockSuspect, ""));
     }
-    let facts = match (&envelope.command, &account) {
-        (Command::RequestEnrolment(request), _) => enrolments::request(state, &viewer, request, envelope),
+    let (facts, mut after) = match (&envelope.command, &account) {
+        (Command::RequestEnrolment(request), _) => (enrolments::request(state, &viewer, request, envelope)?, None),
         (Command::WithdrawEnrolment { enrolment, reason }, _) => {
-            enrolments::withdraw(state, &viewer, *enrolment, reason, envelope.now)
+            (enrolments::withdraw(state, &viewer, *enrolment, reason, envelope.now)?, None)
         }
-        (_, Some(account)) => by_account(state, &Caller { viewer: &viewer, account }, envelope),
-        (_, None) => Err(Refusal::new(Reason::NoAccount, "")),
-    }?;
+        (_, Some(account)) => {
+            let caller = Caller { viewer: &viewer, account };
+            match of_many(state, &caller, envelope) {
+                Some(overlay) => {
+                    let (facts, after) = overlay?.into_parts();
+                    (facts, Some(after))
+                }
+                None => (by_account(state, &caller, envelope)?, None),
+            }
+        }
+        (_, None) => return Err(Refusal::new(Reason::NoAccount, "")),
+    };
     let mark = RequestMark { id: envelope.request_id, command: digest };
-    Ok(events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts))
+    let events = events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts);
+    if let (Some(after), Some(first)) = (&mut after, events.first()) {
+        bind(after, first);
+    }
+    Ok(Decided { events, after })
+}
+
+/// What may change thousands of people at once.
+fn of_many(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Option<Result<Overlay, Refusal>> {
+    let now = envelope.now;
+    match &envelope.command {
+        Command::ApplyHrEvents { place, events } => {
+            let events: Vec<HrEvent> = events.iter().map(|event| event.said_at(now.stamp)).collect();
+            Some(feed::apply_events(state, caller, place.as_ref(), &events, envelope))
+        }
+        Command::ImportPeople { place, people } => Some(feed::import(state, caller, place, people, envelope)),
+        Command::DecideHold { hold, digest, release, reason } => {
+            Some(feed::decide_hold(state, caller, *hold, (*digest, *release), reason, now))
+        }
+        _ => None,
+    }
 }
 
 /// What accounts alone may do.
@@ -77,7 +136,12 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
             enrolments::approve(state, caller, *enrolment, (*digest, comment), envelope)
         }
         Command::DenyEnrolment { enrolment, reason } => enrolments::deny(state, caller, *enrolment, reason, now),
-        Command::RequestEnrolment(_) | Command::WithdrawEnrolment { .. } => Ok(Vec::new()),
+        // Those of everybody, and those of many, are decided elsewhere.
+        Command::RequestEnrolment(_)
+        | Command::WithdrawEnrolment { .. }
+        | Command::ApplyHrEvents { .. }
+        | Command::ImportPeople { .. }
+        | Command::DecideHold { .. } => Ok(Vec::new()),
         Command::RecordAttestation { person, requirement, met_at, evidence } => {
             attestations::record(state, caller, (person, requirement), *met_at, evidence, now)
         }
@@ -88,14 +152,6 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
             accounts::end_membership(state, caller, (account, role), reason, now)
         }
         Command::CloseAccount { account, reason } => accounts::close(state, caller, account, reason, now),
-        Command::ApplyHrEvents { place, events } => {
-            let events: Vec<HrEvent> = events.iter().map(|event| event.said_at(now.stamp)).collect();
-            feed::apply_events(state, caller, place.as_ref(), &events, envelope)
-        }
-        Command::ImportPeople { place, people } => feed::import(state, caller, place, people, envelope),
-        Command::DecideHold { hold, digest, release, reason } => {
-            feed::decide_hold(state, caller, *hold, (*digest, *release), reason, now)
-        }
         Command::RetireStream { stream, reason } => feed::retire(state, caller, stream, reason, now),
         Command::StartRound { role, due } => recertification::start(state, caller, role, *due, envelope),
         Command::ConfirmMembership { round, account } => recertification::confirm(state, caller, *round, account, now),

@@ -89,7 +89,7 @@ pub(in crate::domain::decide) fn decide_hold(
     (digest, release): (Digest, bool),
     reason: &str,
     now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+) -> Result<Overlay, Refusal> {
     let own = releaser(state, caller, now)?;
     let Some(hold) = state.holds.get(&id) else { return Err(Refusal::not_found("hold", id)) };
     if hold.digest() != digest {
@@ -120,7 +120,7 @@ pub(in crate::domain::decide) fn decide_hold(
             happen(&mut overlay, None, true, event)?;
         }
     }
-    Ok(overlay.into_facts())
+    Ok(overlay)
 }
 
 /// Expects no more of a stream.
