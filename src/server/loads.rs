@@ -309,7 +309,7 @@ mod tests {
         // 8 bytes are left of 256 KiB
         assert!(policy.add(&[b'x'; 9]).is_err());
         assert!(policy.add(&[b'x'; 8]).is_ok());
-        assert!(policy.add(b"x").unwrap_err().to_string().contains("longer than 262144 bytes"));
+        assert!(policy.add(b"x").unwrap_err().to_string().contains("at most 262144 bytes"));
     }
 
     #[test]
