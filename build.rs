@@ -1,5 +1,5 @@
 //! Compiles the protos, without protoc: protox parses them, tonic-prost-build writes the Rust, and the descriptor set
-//! is kept for reflection. The server's side is generated only for the feature `server`: tonic has no such module without it.
+//! is kept for reflection. The server's side is generated only for the feature `server`: nobody else serves it.
 #![allow(clippy::print_stdout, reason = "that is how a build script talks to cargo")]
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("countersign.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        // Shared by all that they are sent to.
+        .bytes(".countersign.v1.ReplicaPiece.entries")
+        .bytes(".countersign.v1.ReplicaChange.entries")
         .out_dir(&out_dir)
         .compile_fds(descriptors)?;
     Ok(())

@@ -26,15 +26,19 @@ mod echo;
 mod load;
 #[path = "grpc/pairs.rs"]
 mod pairs;
+#[path = "grpc/round.rs"]
+mod round;
 #[path = "grpc/server.rs"]
 mod server;
+#[path = "grpc/streams.rs"]
+mod streams;
 #[path = "grpc/world.rs"]
 mod world;
 
 use std::path::Path;
 
 use child::Process;
-use load::{Measured, Order};
+use round::{Measured, Order};
 
 /// As in the binary.
 #[global_allocator]
@@ -82,6 +86,7 @@ fn drive() {
     let (api, echo) = (place(&listening[0], &broker), place(&listening[1], &broker));
     let other_echo = place(&defaults_listening[0], &defaults);
     unary(&extent, [&other_echo, &echo, &api], &mut load);
+    streams(&extent, [&echo, &api], &mut load);
     requests_and_approvals(&extent, &api, &mut load);
     drop(broker);
     recovery(&extent, folder.path());
@@ -129,6 +134,34 @@ fn unary(extent: &Extent, places: [&Place; 3], load: &mut Process) {
             ratio(2, 1, rate),
             ratio(2, 1, cost),
         );
+    }
+}
+
+/// Checks in messages of 16 and 128 over a stream a connection, eight messages on their way in each; and an echo of the
+/// same bytes.
+fn streams(extent: &Extent, places: [&Place; 2], load: &mut Process) {
+    println!("checks a message        what                    checks/s  p50 µs  p99 µs server µs/check load µs/check");
+    for size in [16, 128] {
+        let kinds = [format!("echo-{size}"), format!("check-{size}")];
+        let turns: Vec<[Measured; 2]> = (0..extent.rounds)
+            .map(|round| {
+                let mut turn: [Option<Measured>; 2] = [None; 2];
+                for step in 0..2 {
+                    let kind = (step + round) % 2;
+                    let Place { address, server } = places[kind];
+                    let (what, address, server, millis) =
+                        (kinds[kind].clone(), address.clone(), *server, extent.millis);
+                    let order = Order { what, address, server, connections: 8, in_flight: 64, threads: 2, millis };
+                    turn[kind] = Some(Measured::read(&load.ask(&order.text())));
+                }
+                turn.map(Option::unwrap)
+            })
+            .collect();
+        for (kind, name) in ["echo stream", "check stream"].iter().enumerate() {
+            println!("{size:>16} {:>6}  {name:<22} {}", "", row(turns.iter().map(|turn| turn[kind])));
+        }
+        let ratio = median(turns.iter().map(|turn| turn[1].calls_per_second / turn[0].calls_per_second));
+        println!("{size:>16} {:>6}  check of echo {ratio:.2}", "");
     }
 }
 

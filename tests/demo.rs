@@ -34,6 +34,7 @@ const STORY: &[(&str, &str)] = &[
     ("orders-api: may ben db.write prod/eu/db/orders/primary?", "DENY NO_GRANT"),
     ("ben: deny", "DENIED"),
     ("sam, security-duty: revoke it", "REVOKED"),
+    ("orders-api: ana's comparison of the tables, under way", "cut off: NO_GRANT"),
     ("orders-api: may ana db.read prod/eu/db/orders/replica?", "DENY NO_GRANT"),
     ("omar: load a policy where db-engineer also approves", "not loaded"),
     ("`db-engineer`, which may also ask for this", ""),

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use crate::load::{Measured, Order, Round, on_threads};
+use crate::round::{Measured, Order, Round, on_threads};
 use crate::world::{APPROVERS, REQUESTERS, connect};
 
 /// A grant is over soon, so that nobody holds more than a few; its end is part of the work.

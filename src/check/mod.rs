@@ -27,11 +27,18 @@ use crate::domain::time::Timestamp;
 mod block;
 mod bytes;
 mod compiled;
+mod entry;
 mod index;
+mod patterns;
 #[cfg(test)]
 mod reference;
 
+mod set_digest;
+
+pub use entry::{Unreadable, read_changes};
 pub use index::CheckIndex;
+pub use patterns::Patterns;
+pub use set_digest::SetDigest;
 
 /// One thing that became different, in the order of the journal. Each names its subject whole: what it was before does
 /// not matter, so the same change twice is the same as once.
@@ -138,6 +145,8 @@ pub enum Denied {
     NotStarted,
     /// Everything else: an unknown subject, an account that cannot be used, a malformed text, a grant that is over.
     NoGrant,
+    /// What a replica knows is too old, or cannot be trusted. The index itself never gives this.
+    Stale,
 }
 
 /// Whoever asks, as the index knew it when [`CheckIndex::caller`] was called. Ask anew for each call: a caller that is

@@ -8,10 +8,11 @@ use super::session::{Session, all_pages};
 use super::table::{card, rows};
 use super::text::{ending, instant, quoted, relative, when, word};
 use super::values;
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::time::Timestamp;
 use crate::wire::v1::{
-    GetGrantRequest, Grant, GrantEndBecause, GrantRelation, GrantState, ListGrantsRequest, RelinquishGrantRequest,
-    RevokeGrantRequest,
+    AwaitReplicasResponse, GetGrantRequest, Grant, GrantEndBecause, GrantRelation, GrantState, ListGrantsRequest,
+    RelinquishGrantRequest, RevokeGrantRequest,
 };
 
 /// `grants`.
@@ -51,6 +52,9 @@ pub struct RevokeArguments {
     /// Why, for the holder to read
     #[arg(long, short, value_name = "TEXT")]
     pub reason: String,
+    /// Wait until it is in force in every replica that is connected, and say so
+    #[arg(long)]
+    pub wait: bool,
     /// The id of this call
     #[arg(long, value_parser = values::request_id, value_name = "UUID")]
     pub request_id: Option<String>,
@@ -113,9 +117,32 @@ pub async fn revoke(session: &mut Session<'_>, arguments: RevokeArguments) -> Ra
         reason: arguments.reason,
     };
     match session.client.revoke_grant(request.clone()).await {
-        Ok(answer) => over(session, &answer.grant.unwrap_or_default()),
+        Ok(answer) => {
+            let grant = answer.grant.unwrap_or_default();
+            over(session, &grant)?;
+            if arguments.wait { cut_off(session, &answer.sequence).await } else { Ok(Exit::Yes) }
+        }
         Err(error) => Err(session.failed(error, &request.request_id)),
     }
+}
+
+/// Waits for the replicas, and says how many have cut it off and in what time.
+async fn cut_off(session: &mut Session<'_>, sequence: &str) -> Ran {
+    let clock = SystemClock;
+    let begun = clock.boot();
+    let mut told = session.client.await_replicas(sequence).await?;
+    let mut last = AwaitReplicasResponse::default();
+    while let Some(all) = told.message().await.map_err(|status| Failure::Failed(status.message().to_owned()))? {
+        last = all;
+    }
+    let AwaitReplicasResponse { connected, reached } = last;
+    let took = clock.boot().since(begun);
+    session.output.note(&format!("cut off in {reached} of {connected} connected replicas, after {} ms", took.millis()));
+    if reached < connected {
+        session.output.note("the others deny once they are older than their services allow; look at their `status`");
+        return Ok(Exit::Waiting);
+    }
+    Ok(Exit::Yes)
 }
 
 /// Where a grant stands, in a word.

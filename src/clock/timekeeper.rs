@@ -92,6 +92,12 @@ impl Timekeeper {
         self.published.latest(self.clock.boot())
     }
 
+    /// The boot clock: for how long something has been so in this process.
+    #[must_use]
+    pub fn boot(&self) -> BootMillis {
+        self.clock.boot()
+    }
+
     /// Puts the time of a check right. [`Refresher`] calls it.
     pub fn refresh(&self) {
         self.advance(&mut self.state());

@@ -85,6 +85,10 @@ pub enum PatternSegment {
 }
 
 impl PatternSegment {
+    fn is_apart_from(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Literal(a), Self::Literal(b)) if a != b)
+    }
+
     fn meet(&self, other: &Self, first: bool) -> Option<Self> {
         match (self, other) {
             (Self::Any, Self::Any) => Some(Self::Any),
@@ -127,6 +131,10 @@ impl Pattern {
             (true, true) => true,
         };
         if !reaches {
+            return None;
+        }
+        // Most that are compared differ in a name, and then nothing is to be built.
+        if short.segments.iter().zip(&long.segments).any(|(left, right)| left.is_apart_from(right)) {
             return None;
         }
         let mut segments = Vec::with_capacity(long.segments.len());
@@ -302,6 +310,14 @@ impl Scope {
     pub fn contains(&self, other: &Self) -> bool {
         other.actions.is_subset(&self.actions)
             && other.resources.iter().all(|theirs| self.resources.iter().any(|ours| ours.contains(theirs)))
+    }
+
+    /// What of it overlaps an audience: all its actions, on what it and one of the patterns both cover. None if that is
+    /// nothing.
+    #[must_use]
+    pub fn within(&self, audience: &BTreeSet<Pattern>) -> Option<Self> {
+        let met = self.resources.iter().flat_map(|ours| audience.iter().filter_map(|theirs| ours.meet(theirs)));
+        Self::new(self.actions.clone(), met.collect())
     }
 
     /// Whether the action on the concrete resource is within this.

@@ -197,6 +197,11 @@ impl State {
         self.open_grants_of.of(person).filter_map(|id| self.grants.get(id))
     }
 
+    /// Scheduled and live grants that an account holds.
+    pub fn open_grants_by(&self, account: &AccountId) -> impl Iterator<Item = &Grant> {
+        self.open_grants_by.of(account).filter_map(|id| self.grants.get(id))
+    }
+
     /// What a `request_id` was bound to, within the last 24 h.
     #[must_use]
     pub fn bound(&self, principal: &Principal, id: RequestId) -> Option<&Bound> {

@@ -20,14 +20,19 @@ use crate::domain::time::{Now, Timestamp};
 pub(super) fn all(state: &State, now: Now) -> Vec<Change> {
     let mut changes = vec![Change::Baseline(state.organisation().policy().baseline.allows.clone())];
     changes.extend(state.organisation().accounts().keys().filter_map(|id| account(state, id, now)));
-    changes.extend(state.grants().values().filter(|grant| grant.is_open()).map(grant_change));
+    changes.extend(state.grants().values().filter_map(grant_entry).map(Change::Grant));
     changes
 }
 
-/// What a batch changed, as it stands after the batch.
-pub(super) fn of_batch<'a>(state: &State, events: impl IntoIterator<Item = &'a Event>, now: Now) -> Vec<Change> {
+/// What a batch is about.
+pub(super) fn touched_by<'a>(events: impl IntoIterator<Item = &'a Event>) -> Touched {
     let mut touched = Touched::default();
     events.into_iter().for_each(|event| touched.note(&event.fact));
+    touched
+}
+
+/// What a batch changed, as it stands after the batch.
+pub(super) fn of_batch(state: &State, mut touched: Touched, now: Now) -> Vec<Change> {
     let mut changes = Vec::new();
     let organisation = state.organisation();
     if touched.everything {
@@ -45,8 +50,9 @@ pub(super) fn of_batch<'a>(state: &State, events: impl IntoIterator<Item = &'a E
     changes
 }
 
+/// What the events of a batch are about.
 #[derive(Default)]
-struct Touched {
+pub(super) struct Touched {
     accounts: BTreeSet<AccountId>,
     persons: BTreeSet<PersonId>,
     grants: BTreeMap<GrantId, AccountId>,
@@ -54,6 +60,12 @@ struct Touched {
 }
 
 impl Touched {
+    /// The grants that are open in this state.
+    pub(super) fn open_grants(&self, state: &State) -> BTreeMap<GrantId, GrantEntry> {
+        let grants = self.grants.keys().filter_map(|id| state.grants().get(id));
+        grants.filter_map(grant_entry).map(|entry| (entry.id, entry)).collect()
+    }
+
     fn note(&mut self, fact: &Fact) {
         let mut grant = |id: GrantId, holder: &AccountId| {
             self.grants.insert(id, holder.clone());
@@ -125,10 +137,12 @@ impl Touched {
 }
 
 fn grant_change(grant: &Grant) -> Change {
-    if !grant.is_open() {
-        return Change::GrantGone { holder: grant.holder.clone(), id: grant.id };
-    }
-    Change::Grant(GrantEntry {
+    grant_entry(grant).map_or_else(|| Change::GrantGone { holder: grant.holder.clone(), id: grant.id }, Change::Grant)
+}
+
+/// What a check needs to know of a grant, if it is open.
+pub(super) fn grant_entry(grant: &Grant) -> Option<GrantEntry> {
+    grant.is_open().then(|| GrantEntry {
         id: grant.id,
         holder: grant.holder.clone(),
         scope: grant.scope.clone(),

@@ -9,6 +9,7 @@ mod feed;
 mod history;
 mod queue;
 mod replay;
+pub mod replication;
 mod view;
 mod writer;
 
@@ -34,6 +35,7 @@ pub use feed::Follower;
 pub use history::{History, HistoryError, is_of_same_command};
 use queue::{Job, Queues, Task};
 pub use replay::Replay;
+use replication::Hub;
 use view::View;
 use writer::Writer;
 
@@ -128,6 +130,7 @@ struct Shared {
     keeper: Arc<Timekeeper>,
     checks: Arc<CheckIndex>,
     feed: Arc<feed::Feed>,
+    hub: Arc<Hub>,
     history: Arc<History>,
     halted: watch::Receiver<bool>,
     writer: RwLock<Option<std::thread::JoinHandle<()>>>,
@@ -185,7 +188,9 @@ impl Engine {
         let feed = Arc::new(feed::Feed::new(recent, state.sequence(), settings.feed_events, halted.clone()));
         let view = Arc::new(View::new(state.clone()));
         let checks = Arc::new(CheckIndex::new());
-        checks.apply(&changes::all(&state, keeper.now(state.last_at())));
+        let all = changes::all(&state, keeper.now(state.last_at()));
+        checks.apply(&all);
+        let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all));
         let writer = Writer {
             state,
             journal,
@@ -195,6 +200,7 @@ impl Engine {
             keeper: Arc::clone(&keeper),
             checks: Arc::clone(&checks),
             feed: Arc::clone(&feed),
+            hub: Arc::clone(&hub),
             untold: std::collections::BTreeMap::new(),
             clock_noted: None,
             was_behind,
@@ -205,7 +211,7 @@ impl Engine {
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Halt::System(error.to_string()))?;
         let writer = RwLock::new(Some(thread));
-        let shared = Shared { queues, view, keeper, checks, feed, history, halted, writer, _refresher: refresher };
+        let shared = Shared { queues, view, keeper, checks, feed, hub, history, halted, writer, _refresher: refresher };
         let engine = Self { shared: Arc::new(shared) };
         engine.index_in_the_background()?;
         Ok(engine)

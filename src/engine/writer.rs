@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::feed::Feed;
 use super::queue::{Job, Queues, Taken};
+use super::replication::Hub;
 use super::view::View;
 use super::{Done, Halt, Settings, changes};
 use crate::check::CheckIndex;
@@ -47,6 +48,7 @@ pub(super) struct Writer {
     pub(super) keeper: Arc<Timekeeper>,
     pub(super) checks: Arc<CheckIndex>,
     pub(super) feed: Arc<Feed>,
+    pub(super) hub: Arc<Hub>,
     /// Refusals of this minute that were not told one by one.
     pub(super) untold: BTreeMap<Principal, (Timestamp, u32)>,
     pub(super) clock_noted: Option<BootMillis>,
@@ -266,8 +268,13 @@ impl Writer {
 
     /// What is given back may be dropped once everybody has an answer.
     fn publish(&mut self, events: Vec<Event>, now: Now) -> Option<State> {
+        let touched = changes::touched_by(&events);
+        let grants_before =
+            if self.hub.is_followed() { self.view.read(|state| touched.open_grants(state)) } else { BTreeMap::new() };
         let before = self.view.record(&events, &self.state);
-        self.checks.apply(&changes::of_batch(&self.state, &events, now));
+        let changes = changes::of_batch(&self.state, touched, now);
+        self.checks.apply(&changes);
+        self.hub.publish(self.state.sequence(), &changes, &grants_before, self.keeper.boot());
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         self.feed.publish(&events);
         before

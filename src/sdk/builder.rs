@@ -116,7 +116,12 @@ impl ClientBuilder {
         Ok(Client::new(channel, address, self.call_timeout, self.retries))
     }
 
-    fn endpoint(&self) -> Result<Endpoint, ClientError> {
+    /// The same settings for another address.
+    pub(super) fn at(&self, address: impl Into<String>) -> Self {
+        Self { address: address.into(), ..self.clone() }
+    }
+
+    pub(super) fn endpoint(&self) -> Result<Endpoint, ClientError> {
         let address = full_address(&self.address);
         if !address.starts_with("https://") {
             let text =
@@ -153,7 +158,7 @@ impl ClientBuilder {
     }
 }
 
-fn full_address(address: &str) -> String {
+pub(super) fn full_address(address: &str) -> String {
     if address.contains("://") { address.to_owned() } else { format!("https://{address}") }
 }
 

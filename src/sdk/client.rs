@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::CheckedAccess;
 use super::builder::ClientBuilder;
@@ -266,6 +266,20 @@ impl Client {
         Ok(bytes)
     }
 
+    /// In how many of the replicas that are connected now everything up to a sequence is in force: told each time that it
+    /// changes, until it is all of them or 30 s have passed.
+    ///
+    /// # Errors
+    /// If the broker refuses or cannot be reached.
+    pub async fn await_replicas(&self, sequence: &str) -> Result<Streaming<v1::AwaitReplicasResponse>, ClientError> {
+        let request = v1::AwaitReplicasRequest { sequence: sequence.to_owned() };
+        self.call(
+            request,
+            |channel, request| async move { GrantServiceClient::new(channel).await_replicas(request).await },
+        )
+        .await
+    }
+
     /// Every event about the elevations that the caller may see, or about one of them, resuming where it broke off.
     #[must_use]
     pub fn watch_elevations(&self, request: v1::WatchElevationsRequest) -> Watch<v1::WatchElevationsResponse> {
@@ -355,6 +369,14 @@ impl Client {
             .with_max_times(self.retries)
     }
 
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     async fn call<Message, Answer, Sent>(
         &self,
         message: Message,
@@ -381,7 +403,7 @@ impl Client {
 }
 
 /// The pause that the broker asked for, within reason.
-fn asked_pause(error: &ClientError) -> Duration {
+pub(super) fn asked_pause(error: &ClientError) -> Duration {
     match error {
         ClientError::Refused(refused) => refused.retry_after.unwrap_or_default().min(LONGEST_PAUSE),
         _ => Duration::ZERO,

@@ -75,6 +75,21 @@ impl Broker {
 
 #[tonic::async_trait]
 impl AccessService for Broker {
+    type StreamCheckAccessStream = ReceiverStream<Result<v1::StreamCheckAccessResponse, Status>>;
+    type ReplicateGrantsStream = ReceiverStream<Result<v1::ReplicateGrantsResponse, Status>>;
+
+    async fn stream_check_access(
+        &self,
+        _: Request<tonic::Streaming<v1::StreamCheckAccessRequest>>,
+    ) -> Result<Response<Self::StreamCheckAccessStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn replicate_grants(
+        &self,
+        _: Request<tonic::Streaming<v1::ReplicateGrantsRequest>>,
+    ) -> Result<Response<Self::ReplicateGrantsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn check_access(
         &self,
         _: Request<v1::CheckAccessRequest>,
@@ -98,6 +113,14 @@ impl AccessService for Broker {
 
 #[tonic::async_trait]
 impl GrantService for Broker {
+    type AwaitReplicasStream = ReceiverStream<Result<v1::AwaitReplicasResponse, Status>>;
+    async fn await_replicas(
+        &self,
+        _: Request<v1::AwaitReplicasRequest>,
+    ) -> Result<Response<Self::AwaitReplicasStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     type WatchGrantsStream = ReceiverStream<Result<v1::WatchGrantsResponse, Status>>;
 
     async fn get_grant(&self, _: Request<v1::GetGrantRequest>) -> Result<Response<v1::GetGrantResponse>, Status> {

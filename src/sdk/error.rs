@@ -46,6 +46,14 @@ pub enum ClientError {
         /// How long was waited.
         after: Duration,
     },
+    /// What came back is not an answer to what was asked.
+    #[error("`{address}` did not answer what was asked: {what}; take it as a deny, and have the broker looked at")]
+    Confused {
+        /// Which broker.
+        address: String,
+        /// How that shows.
+        what: String,
+    },
     /// The client cannot be built from what it was given.
     #[error("{0}")]
     Configuration(String),
@@ -100,6 +108,7 @@ impl ClientError {
             Self::Unreachable { .. } | Self::TimedOut { .. } => 8,
             Self::NotAuthenticated { .. } => 7,
             Self::Configuration(_) => 2,
+            Self::Confused { .. } => 1,
         }
     }
 

@@ -23,12 +23,19 @@
 
 mod answer;
 mod builder;
+mod check_stream;
 mod client;
 mod error;
+pub mod replica;
 mod watch;
 
 pub use answer::CheckedAccess;
 pub use builder::ClientBuilder;
+pub use check_stream::CheckStream;
 pub use client::Client;
 pub use error::{ClientError, FieldMistake, RefusedCall};
+pub use replica::{
+    Act, Break, CheckLayer, Checked, CheckedBatch, Cut, NoPeer, NotReached, PassedCheck, Replica, ReplicaBuilder,
+    ReplicaStatus, Trust, VerifiedPeer,
+};
 pub use watch::{Sequenced, Watch};

@@ -2,10 +2,13 @@
 //! is never an allow (THREATS D11, F6, F10; invariant 7).
 
 use prometheus_client::metrics::counter::Counter;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::access_stream::Answers;
 use super::caller::{Broker, Caller};
 use super::explain::{self, Question};
+use super::replication::replicate;
+use super::watch::Told;
 use crate::check::{self, Allowed, Denied, Query, Verdict};
 use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
@@ -20,7 +23,7 @@ use crate::wire::values::pb_end;
 /// The service.
 #[derive(Clone)]
 pub(super) struct Access {
-    broker: Broker,
+    pub(super) broker: Broker,
     granted: Counter,
     baseline: Counter,
     out_of_audience: Counter,
@@ -57,13 +60,28 @@ impl AccessService for Access {
         request: Request<pb::BatchCheckAccessRequest>,
     ) -> Result<Response<pb::BatchCheckAccessResponse>, Status> {
         let caller = self.broker.caller(&request)?;
-        let queries = all_valid(&request.get_ref().queries)?;
-        let (asker, sequence) = (self.asker(&caller)?, self.broker.engine.sequence());
-        let mut verdicts = Vec::new();
-        self.broker.engine.checks().check_batch(&asker, &queries, self.broker.engine.latest(), &mut verdicts);
-        verdicts.iter().for_each(|verdict| self.count(*verdict));
-        let answers = (0_u32..).zip(verdicts).map(|(index, verdict)| answer(index, verdict)).collect();
-        Ok(Response::new(pb::BatchCheckAccessResponse { answers, sequence: sequence.to_string() }))
+        let (answers, sequence) = self.answers(&caller, &request.get_ref().queries)?;
+        Ok(Response::new(pb::BatchCheckAccessResponse { answers, sequence }))
+    }
+
+    type StreamCheckAccessStream = Answers;
+
+    async fn stream_check_access(
+        &self,
+        request: Request<Streaming<pb::StreamCheckAccessRequest>>,
+    ) -> Result<Response<Self::StreamCheckAccessStream>, Status> {
+        let caller = self.broker.caller(&request)?;
+        Ok(Response::new(Answers::begin(self.clone(), caller, request.into_inner())?))
+    }
+
+    type ReplicateGrantsStream = Told<pb::ReplicateGrantsResponse>;
+
+    async fn replicate_grants(
+        &self,
+        request: Request<Streaming<pb::ReplicateGrantsRequest>>,
+    ) -> Result<Response<Self::ReplicateGrantsStream>, Status> {
+        let caller = self.broker.caller(&request)?;
+        Ok(Response::new(replicate(&self.broker, caller, request.into_inner()).await?))
     }
 
     async fn explain_check(
@@ -110,8 +128,23 @@ impl Access {
         }
     }
 
+    /// The answers to a batch, each naming its question, and the sequence of all.
+    pub(super) fn answers(
+        &self,
+        caller: &Caller,
+        queries: &[pb::CheckQuery],
+    ) -> Result<(Vec<pb::CheckAnswer>, String), Status> {
+        let queries = all_valid(queries)?;
+        let (asker, sequence) = (self.asker(caller)?, self.broker.engine.sequence());
+        let mut verdicts = Vec::new();
+        self.broker.engine.checks().check_batch(&asker, &queries, self.broker.engine.latest(), &mut verdicts);
+        verdicts.iter().for_each(|verdict| self.count(*verdict));
+        let answers = (0_u32..).zip(verdicts).map(|(index, verdict)| answer(index, verdict)).collect();
+        Ok((answers, sequence.to_string()))
+    }
+
     /// The caller as the index knows it. Why it does not is looked up off the check path.
-    fn asker(&self, caller: &Caller) -> Result<check::Caller, Refusal> {
+    pub(super) fn asker(&self, caller: &Caller) -> Result<check::Caller, Refusal> {
         if let Some(asker) = self.broker.engine.checks().caller(caller.identity.as_str()) {
             return Ok(asker);
         }
@@ -127,7 +160,7 @@ impl Access {
             Verdict::Deny { because: Denied::OutOfAudience } => &self.out_of_audience,
             Verdict::Deny { because: Denied::Locked } => &self.locked,
             Verdict::Deny { because: Denied::NotStarted } => &self.not_started,
-            Verdict::Deny { because: Denied::NoGrant } => &self.no_grant,
+            Verdict::Deny { because: Denied::NoGrant | Denied::Stale } => &self.no_grant,
         };
         counter.inc();
     }
@@ -202,5 +235,6 @@ fn denied(because: Denied) -> pb::CheckReason {
         Denied::Locked => pb::CheckReason::Locked,
         Denied::NotStarted => pb::CheckReason::NotStarted,
         Denied::NoGrant => pb::CheckReason::NoGrant,
+        Denied::Stale => pb::CheckReason::Stale,
     }
 }

@@ -183,5 +183,6 @@ fn words(verdict: Verdict, explained: &pb::ExplainCheckResponse, gone: Option<&G
             format!("grant `{}` covered it and is {state} ({}); {ask}", grant.id, closing.cause)
         }
         (Denied::NoGrant, None) => format!("no grant of the subject covers it; {ask}"),
+        (Denied::Stale, _) => "what a replica knows is too old; it mends by itself once it reaches a broker".to_owned(),
     }
 }

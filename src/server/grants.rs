@@ -6,6 +6,7 @@ use super::caller::{Broker, Caller};
 use super::elevations::ambiguous;
 use super::paging::{Draft, list};
 use super::past;
+use super::replication::await_replicas;
 use super::watch::{Step, Teller, Told, resync, watch};
 use crate::domain::event::{Event, Fact, Subject};
 use crate::domain::grant::Grant;
@@ -22,7 +23,7 @@ use crate::wire::message::InvalidMessage;
 use crate::wire::queries;
 use crate::wire::v1 as pb;
 use crate::wire::v1::grant_service_server::GrantService;
-use crate::wire::values::{Named, named};
+use crate::wire::values::{Named, named, sequence};
 
 /// The service.
 #[derive(Clone)]
@@ -83,6 +84,18 @@ impl GrantService for Grants {
         let (done, grant) = self.carried_out(&caller, mutation).await?;
         let (grant, sequence) = (Some(grant), done.sequence.to_string());
         Ok(Response::new(pb::RevokeGrantResponse { grant, sequence }))
+    }
+
+    type AwaitReplicasStream = Told<pb::AwaitReplicasResponse>;
+
+    async fn await_replicas(
+        &self,
+        request: Request<pb::AwaitReplicasRequest>,
+    ) -> Result<Response<Self::AwaitReplicasStream>, Status> {
+        let caller = self.0.caller(&request)?;
+        let sequence =
+            sequence(&request.get_ref().sequence).map_err(|wanted| InvalidMessage::one("sequence", wanted))?;
+        Ok(Response::new(await_replicas(&self.0, &caller, sequence).await?))
     }
 }
 

@@ -5,6 +5,7 @@
 )]
 
 mod access;
+mod access_stream;
 mod accounts;
 pub mod assembly;
 mod audit;
@@ -29,6 +30,7 @@ mod past;
 pub mod peer;
 mod policies;
 mod recertifications;
+mod replication;
 mod review_context;
 mod runtimes;
 mod scim;

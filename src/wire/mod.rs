@@ -20,6 +20,7 @@ pub mod page_token;
 pub mod people_file;
 pub mod queries;
 pub mod recertification;
+pub mod replication;
 pub mod values;
 
 /// The package `countersign.v1`.

@@ -1,12 +1,14 @@
 //! Who is in the story: each with their own certificate, their own connection, and the few calls that they make.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use super::narrator::Answer;
 use crate::cli::dev::broker::LocalBroker;
 use crate::domain::ids::Digest;
 use crate::domain::time::{Span, Timestamp};
-use crate::sdk::{CheckedAccess, Client, ClientError};
+use crate::sdk::{Checked, Client, ClientError, Replica};
 use crate::wire::v1;
 
 /// What calls of the broker come to.
@@ -21,7 +23,7 @@ pub(super) struct Cast {
     pub(super) sam: Actor,
     pub(super) ines: Actor,
     pub(super) pia: Actor,
-    pub(super) orders_api: Actor,
+    pub(super) orders_api: Service,
     pub(super) hr_sync: Actor,
     pub(super) training_feed: Actor,
 }
@@ -36,7 +38,7 @@ impl Cast {
             sam: Actor::connect(broker, "sam").await?,
             ines: Actor::connect(broker, "ines").await?,
             pia: Actor::connect(broker, "pia").await?,
-            orders_api: Actor::connect(broker, "orders-api").await?,
+            orders_api: Service::connect(broker, "orders-api").await?,
             hr_sync: Actor::connect(broker, "hr-sync").await?,
             training_feed: Actor::connect(broker, "training-feed").await?,
         })
@@ -141,10 +143,6 @@ impl Actor {
         self.client.revoke_grant(request).await.map(|response| response.grant.unwrap_or_default())
     }
 
-    pub(super) async fn check(&self, (subject, action, resource): (&str, &str, &str)) -> Called<CheckedAccess> {
-        self.client.check(subject, action, resource).await
-    }
-
     /// Loads a policy in place of the text that it was made from.
     pub(super) async fn load_policy(&self, replaces: &str, text: &str) -> Called<v1::LoadPolicyResponse> {
         self.client.load_policy(header(replaces), text.as_bytes()).await
@@ -156,13 +154,48 @@ impl Actor {
     }
 }
 
+/// A service that guards something: it checks in its own process, by a replica.
+pub(super) struct Service {
+    pub(super) replica: Replica,
+    client: Client,
+}
+
+impl Service {
+    async fn connect(broker: &LocalBroker, account: &'static str) -> Result<Self> {
+        let Actor { client, .. } = Actor::connect(broker, account).await?;
+        let files = broker.certificates.client(account);
+        let replica = Replica::builder([format!("https://{}", broker.address)])
+            .authority_file(&broker.certificates.authority)
+            .identity_files(files.certificate, files.key)
+            .connect()
+            .await
+            .with_context(|| format!("`{account}` cannot have a replica"))?;
+        Ok(Self { replica, client })
+    }
+
+    /// Checks by the replica, once it knows all that the broker knows now: the story tells one thing after another.
+    pub(super) async fn check(&self, question: (&str, &str, &str)) -> Called<Checked> {
+        let (subject, action, resource) = question;
+        let asked = self.client.check(subject, action, resource).await?.into_message();
+        let sequence = asked.sequence.parse().unwrap_or(u64::MAX);
+        // If it does not get there, the check says so.
+        let _ = self.replica.reached(sequence, Duration::from_secs(5)).await;
+        Ok(self.replica.check_at_least(sequence, subject, action, resource))
+    }
+
+    /// Checks by the replica as it is.
+    pub(super) fn look(&self, (subject, action, resource): (&str, &str, &str)) -> Checked {
+        self.replica.check(subject, action, resource)
+    }
+}
+
 /// Where an elevation stands: `PENDING`.
 pub(super) fn state(elevation: &v1::Elevation) -> Answer {
     Answer::new(elevation.state().as_str_name().trim_start_matches("ELEVATION_STATE_"), "")
 }
 
 /// The verdict of a check and its reason: `DENY NO_GRANT`.
-pub(super) fn verdict(checked: &CheckedAccess) -> Answer {
+pub(super) fn verdict(checked: &Checked) -> Answer {
     let verdict = if checked.is_allowed() { "ALLOW" } else { "DENY" };
     Answer::new(format!("{verdict} {}", checked.reason()), "")
 }

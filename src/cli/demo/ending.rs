@@ -1,14 +1,20 @@
 //! How it ends: a denial, a revocation, the end of time, and a journal that holds.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tokio::task::JoinHandle;
 
 use super::cast::{Cast, Wish, state, verdict};
 use super::narrator::{Answer, Narrator, seconds};
 use super::story::{Held, REPAIR_QUESTION, approval, asks_about, held, text_of};
+use crate::clock::{BootMillis, Clock as _, SystemClock};
 use crate::domain::time::{Span, Timestamp};
 use crate::journal::{OpenError, verify_file};
+use crate::sdk::Cut;
 
 const REPLICA: Wish = Wish {
     entitlement: "orders-db-repair",
@@ -19,13 +25,16 @@ const REPLICA: Wish = Wish {
     ticket: "INC-4711",
 };
 const REPLICA_QUESTION: (&str, &str, &str) = ("ana", "db.read", "prod/eu/db/orders/replica");
+/// More than there will be time for.
+const ROWS: u32 = 10_000;
+const A_ROW: Duration = Duration::from_millis(2);
 /// How long a check after the end may still be answered late, at most: the clock of the check path is published at
 /// intervals of this length.
 const CLOCK_MARGIN: Span = Span::seconds(1);
 
 /// A reviewer may say no, and what was granted can be taken away at once.
 pub(super) async fn no_and_no_longer(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
-    narrator.step("A reviewer may say no, and a grant can be taken away before its end")?;
+    narrator.step("A reviewer may say no, and a grant can be taken away in the middle of an act")?;
     let archive = Wish { resource: "prod/eu/db/orders/archive", ..REPLICA };
     let asked = cast.ana.request(&archive).await?;
     let denied = cast.ben.deny(&asked.id, "the archive has nothing to do with this incident").await;
@@ -37,12 +46,61 @@ pub(super) async fn no_and_no_longer(narrator: &mut Narrator<'_>, cast: &Cast) -
     let grant = held(approved?.grant)?;
     let before = cast.orders_api.check(REPLICA_QUESTION).await;
     narrator.answer(&asks_about(REPLICA_QUESTION), &Answer::of(&before, verdict), "ALLOW GRANTED")?;
+    let act = Act::begin(cast);
+    act.is_under_way().await?;
+    let asked_at = narrator.now().boot;
     let revoked = cast.sam.revoke(&grant.id, "the incident is over").await;
     let answer =
         Answer::of(&revoked, |grant| Answer::new(grant.state().as_str_name().trim_start_matches("GRANT_STATE_"), ""));
     narrator.answer("sam, security-duty: revoke it", &answer, "REVOKED")?;
+    let (reason, row, cut_at) = act.end().await?;
+    let took = cut_at.since(asked_at).millis();
+    let answer =
+        Answer::new(format!("cut off: {reason}"), format!("at row {row} of {ROWS}, {took} ms after sam asked"));
+    narrator.answer("orders-api: ana's comparison of the tables, under way", &answer, "cut off: NO_GRANT")?;
     let after = cast.orders_api.check(REPLICA_QUESTION).await;
     narrator.answer(&asks_about(REPLICA_QUESTION), &Answer::of(&after, verdict), "DENY NO_GRANT")
+}
+
+/// Something that takes its time: a comparison row by row, done only as long as a grant covers it.
+struct Act {
+    rows_done: Arc<AtomicU32>,
+    ends: JoinHandle<(Result<(), Cut>, BootMillis)>,
+}
+
+impl Act {
+    fn begin(cast: &Cast) -> Self {
+        let rows_done = Arc::new(AtomicU32::new(0));
+        let (replica, done) = (cast.orders_api.replica.clone(), Arc::clone(&rows_done));
+        let ends = tokio::spawn(async move {
+            let (subject, action, resource) = REPLICA_QUESTION;
+            let rows = async {
+                for row in 1..=ROWS {
+                    tokio::time::sleep(A_ROW).await;
+                    done.store(row, Ordering::Relaxed);
+                }
+            };
+            let ended = replica.guard(subject, action, resource, rows).await;
+            (ended, SystemClock.boot())
+        });
+        Self { rows_done, ends }
+    }
+
+    /// Returns in the middle of it.
+    async fn is_under_way(&self) -> Result<()> {
+        while self.rows_done.load(Ordering::Relaxed) == 0 {
+            ensure!(!self.ends.is_finished(), "the comparison was not begun");
+            tokio::time::sleep(A_ROW).await;
+        }
+        Ok(())
+    }
+
+    /// Why it ended, at which row, and when.
+    async fn end(self) -> Result<(&'static str, u32, BootMillis)> {
+        let (ended, at) = self.ends.await.context("the comparison broke off")?;
+        let reason = ended.err().map_or("it was done to its end", |cut| cut.reason());
+        Ok((reason, self.rows_done.load(Ordering::Relaxed), at))
+    }
 }
 
 /// The grant of four seconds ends by itself: asked again and again until the answer changes.
@@ -51,8 +109,7 @@ pub(super) async fn time_runs_out(narrator: &mut Narrator<'_>, cast: &Cast, repa
     let mut last_allow = None;
     loop {
         let sent = narrator.now().wall;
-        let checked = cast.orders_api.check(REPAIR_QUESTION).await;
-        let answer = Answer::of(&checked, verdict);
+        let answer = verdict(&cast.orders_api.look(REPAIR_QUESTION));
         if answer.what != "ALLOW GRANTED" {
             return ended(narrator, (last_allow, sent), repair, answer);
         }
@@ -62,7 +119,7 @@ pub(super) async fn time_runs_out(narrator: &mut Narrator<'_>, cast: &Cast, repa
             repair.end
         );
         last_allow = Some(sent);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the people of the second chapter call besides, and what they are answered.
 
+use std::time::Duration;
+
 use super::cast::{Actor, Called, request_id};
 use super::narrator::Answer;
 use crate::domain::ids::Digest;
@@ -89,8 +91,16 @@ impl Actor {
     }
 }
 
-/// The account behind a certificate.
+/// The account behind a certificate, once it is recorded that it is disabled: nothing was allowed to it from the very
+/// instant, but the record follows.
 pub(super) async fn disabled(actor: &Actor) -> Called<v1::Account> {
+    for _ in 0..100 {
+        let account = actor.client.who_am_i(v1::WhoAmIRequest {}).await?.account.unwrap_or_default();
+        if account.state() != v1::AccountState::Active {
+            return Ok(account);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     actor.client.who_am_i(v1::WhoAmIRequest {}).await.map(|who| who.account.unwrap_or_default())
 }
 

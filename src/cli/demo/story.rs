@@ -96,13 +96,13 @@ pub(super) async fn ben_approves(narrator: &mut Narrator<'_>, cast: &Cast, asked
 }
 
 pub(super) async fn the_service_checks(narrator: &mut Narrator<'_>, cast: &Cast, repair: &Held) -> Result<()> {
-    narrator.step("orders-api asks before it acts")?;
+    narrator.step("orders-api checks before it acts, in its own process, by a replica of what it may check")?;
     let checked = cast.orders_api.check(REPAIR_QUESTION).await;
     let answer = Answer::of(&checked, |checked| {
         let until = checked.valid_until().unwrap_or(Timestamp::MIN);
         // Both are the broker's: how long the grant lasts from its start.
         let lasts = seconds(until.since(repair.start));
-        let ours = checked.grant_id() == Some(repair.id.as_str());
+        let ours = checked.grant().is_some_and(|grant| grant.to_string() == repair.id);
         Answer {
             detail: format!("by {}, {lasts} in all", if ours { "that grant" } else { "another grant" }),
             ..verdict(checked)

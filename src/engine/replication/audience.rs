@@ -1,0 +1,48 @@
+//! What of everything is told to one enforcement point: of grants what overlaps its audience, of accounts what a check of
+//! others needs; and of itself all, for an account may check itself.
+
+use std::collections::BTreeSet;
+
+use crate::check::{AccountEntry, Change, GrantEntry};
+use crate::domain::ids::AccountId;
+use crate::domain::scope::Pattern;
+use crate::domain::time::Timestamp;
+
+/// Whose, and of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Audience {
+    pub(super) account: AccountId,
+    patterns: BTreeSet<Pattern>,
+}
+
+impl Audience {
+    pub(super) fn of(entry: &AccountEntry) -> Self {
+        Self { account: entry.id.clone(), patterns: entry.audience.clone() }
+    }
+
+    /// The account as it is told here.
+    pub(super) fn account(&self, entry: &AccountEntry) -> Change {
+        if entry.id == self.account { Change::Account(entry.clone()) } else { as_others_see(entry) }
+    }
+
+    /// What of the grant is told here, if anything.
+    pub(super) fn grant(&self, entry: &GrantEntry) -> Option<Change> {
+        if entry.holder == self.account {
+            return Some(Change::Grant(entry.clone()));
+        }
+        let scope = entry.scope.within(&self.patterns)?;
+        Some(Change::Grant(GrantEntry { scope, ..entry.clone() }))
+    }
+}
+
+/// An account as it is told to every other one.
+pub(super) fn as_others_see(entry: &AccountEntry) -> Change {
+    Change::Account(AccountEntry {
+        id: entry.id.clone(),
+        identities: entry.identities.clone(),
+        active: entry.active,
+        baseline_until: entry.baseline_until,
+        audience: BTreeSet::new(),
+        checks_until: Timestamp::MIN,
+    })
+}

@@ -1,0 +1,246 @@
+//! One enforcement point's feed: a ring of recent differences, and what the whole of it comes to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::audience::Audience;
+use super::delta::{Delta, Difference, own};
+use super::snapshot::Snapshot;
+use super::{Frame, Reached, Standing};
+use crate::check::SetDigest;
+use crate::clock::BootMillis;
+use crate::domain::time::Span;
+
+/// What a channel keeps for those who are behind; whoever is further behind begins anew.
+const RING_FRAMES: usize = 16_384;
+const RING_BYTES: usize = 4 * 1024 * 1024;
+
+pub(super) struct Channel {
+    pub(super) audience: Audience,
+    pub(super) feed_id: String,
+    frames: Mutex<Frames>,
+    /// Counts what is published, and the end.
+    newest: watch::Sender<u64>,
+    followers: Mutex<Followers>,
+}
+
+struct Frames {
+    ring: VecDeque<Frame>,
+    ring_bytes: usize,
+    number: u64,
+    sequence: u64,
+    /// Wrapping, like the digest, until what it began with is added.
+    count: u64,
+    digest: SetDigest,
+    /// What was there at the beginning has been added.
+    is_whole: bool,
+    is_closed: bool,
+    /// The newest snapshot, as long as somebody reads it.
+    snapshot: Weak<Snapshot>,
+}
+
+#[derive(Default)]
+struct Followers {
+    next: u64,
+    /// The last change that each has applied; none until it said so once.
+    applied: BTreeMap<u64, Option<u64>>,
+    unfollowed_since: Option<BootMillis>,
+}
+
+/// The followers of a moment, and what they are to reach.
+pub(super) struct Marked {
+    channel: Arc<Channel>,
+    number: u64,
+    followers: Vec<u64>,
+}
+
+impl Channel {
+    pub(super) fn new(audience: Audience, sequence: u64) -> Self {
+        let frames = Frames {
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            number: 0,
+            sequence,
+            count: 0,
+            digest: SetDigest::default(),
+            is_whole: false,
+            is_closed: false,
+            snapshot: Weak::new(),
+        };
+        Self {
+            audience,
+            feed_id: Uuid::new_v4().to_string(),
+            frames: Mutex::new(frames),
+            newest: watch::Sender::new(0),
+            followers: Mutex::default(),
+        }
+    }
+
+    /// Takes in a batch. False: the audience is another from now on, so that this feed is over.
+    pub(super) fn publish(&self, sequence: u64, differences: &[Difference<'_>], told_to_all: &Delta) -> bool {
+        let own = own(&self.audience.account, differences);
+        let is_other = own.is_some_and(|(old, new)| {
+            old.is_none_or(|old| {
+                (&old.audience, old.active, old.checks_until) != (&new.audience, new.active, new.checks_until)
+            })
+        });
+        let mut frames = self.frames();
+        if is_other {
+            frames.is_closed = true;
+            frames.ring.clear();
+        } else if own.is_some() {
+            frames.take(sequence, &[&Delta::told_to(&self.audience, differences, true)]);
+        } else {
+            frames.take(sequence, &[told_to_all, &Delta::told_to(&self.audience, differences, false)]);
+        }
+        drop(frames);
+        self.newest.send_modify(|times| *times = times.wrapping_add(1));
+        !is_other
+    }
+
+    /// Takes note of a snapshot that was made where the channel stood at `at`. The first one tells what was there when
+    /// the channel began; each later one must be what the differences have led to, or the feed is over.
+    pub(super) fn keep(&self, at: &Standing, snapshot: &Arc<Snapshot>) {
+        let mut frames = self.frames();
+        if !frames.is_whole {
+            frames.count = frames.count.wrapping_sub(at.count).wrapping_add(snapshot.count);
+            frames.digest = frames.digest.minus(&at.digest).plus(&snapshot.digest);
+            frames.is_whole = true;
+        } else if (at.count, at.digest) != (snapshot.count, snapshot.digest) {
+            tracing::error!(account = %self.audience.account, number = at.number, "a feed differs from what it is made of; its replicas begin anew");
+            frames.is_closed = true;
+        }
+        frames.snapshot = Arc::downgrade(snapshot);
+    }
+
+    /// A snapshot that somebody reads at this time, if changes follow it without a gap.
+    pub(super) fn fresh_snapshot(&self) -> Option<Arc<Snapshot>> {
+        let frames = self.frames();
+        frames.snapshot.upgrade().filter(|snapshot| frames.follows(snapshot.number))
+    }
+
+    /// Where the channel stands; none until it is whole, or once it is over.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let frames = self.frames();
+        (frames.is_whole && !frames.is_closed).then(|| frames.standing())
+    }
+
+    /// The same, whole or not: before it is, count and digest are those of the differences alone.
+    pub(super) fn place(&self) -> Standing {
+        self.frames().standing()
+    }
+
+    /// Whether changes after this number are still here.
+    pub(super) fn follows(&self, number: u64) -> bool {
+        self.frames().follows(number)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.frames().is_closed
+    }
+
+    /// Up to so many frames that follow a number; with all of them, where the channel stands after them. None: some of
+    /// them are gone, or the feed is over.
+    pub(super) fn after(&self, number: u64, most: usize) -> Option<(Vec<Frame>, Option<Standing>)> {
+        let frames = self.frames();
+        if frames.is_closed || !frames.follows(number) {
+            return None;
+        }
+        let from = frames.ring.partition_point(|frame| frame.number <= number);
+        let taken: Vec<Frame> = frames.ring.iter().skip(from).take(most).cloned().collect();
+        let reached = taken.last().map_or(number, |frame| frame.number);
+        Some((taken, (reached == frames.number && frames.is_whole).then(|| frames.standing())))
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    pub(super) fn join(&self) -> u64 {
+        let mut followers = self.followers();
+        let id = followers.next;
+        followers.next = id.saturating_add(1);
+        followers.applied.insert(id, None);
+        followers.unfollowed_since = None;
+        id
+    }
+
+    pub(super) fn leave(&self, id: u64, boot: BootMillis) {
+        let mut followers = self.followers();
+        followers.applied.remove(&id);
+        if followers.applied.is_empty() {
+            followers.unfollowed_since = Some(boot);
+        }
+    }
+
+    pub(super) fn note_applied(&self, id: u64, number: u64) {
+        if let Some(applied) = self.followers().applied.get_mut(&id) {
+            *applied = Some(number);
+        }
+    }
+
+    pub(super) fn followed_by(&self) -> usize {
+        self.followers().applied.len()
+    }
+
+    /// Whether nobody has followed it for so long.
+    pub(super) fn is_forgotten(&self, boot: BootMillis, after: Span) -> bool {
+        self.followers().unfollowed_since.is_some_and(|since| boot.since(since) >= after)
+    }
+
+    pub(super) fn mark(self: &Arc<Self>) -> Marked {
+        let number = self.place().number;
+        let followers = self.followers().applied.keys().copied().collect();
+        Marked { channel: Arc::clone(self), number, followers }
+    }
+
+    fn frames(&self) -> MutexGuard<'_, Frames> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn followers(&self) -> MutexGuard<'_, Followers> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Frames {
+    fn take(&mut self, sequence: u64, deltas: &[&Delta]) {
+        self.sequence = sequence;
+        for delta in deltas {
+            self.count = self.count.wrapping_add(delta.added).wrapping_sub(delta.removed);
+            self.digest = self.digest.plus(&delta.sum);
+            for entries in &delta.pieces {
+                self.number = self.number.saturating_add(1);
+                self.ring_bytes = self.ring_bytes.saturating_add(entries.len());
+                self.ring.push_back(Frame { number: self.number, sequence, entries: entries.clone() });
+            }
+        }
+        while self.ring.len() > RING_FRAMES || self.ring_bytes > RING_BYTES {
+            let Some(oldest) = self.ring.pop_front() else { return };
+            self.ring_bytes = self.ring_bytes.saturating_sub(oldest.entries.len());
+        }
+    }
+
+    fn follows(&self, number: u64) -> bool {
+        match self.ring.front() {
+            Some(oldest) => number <= self.number && number.saturating_add(1) >= oldest.number,
+            None => number == self.number,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { number: self.number, sequence: self.sequence, count: self.count, digest: self.digest }
+    }
+}
+
+impl Marked {
+    pub(super) fn reached(&self) -> Reached {
+        let followers = self.channel.followers();
+        let still: Vec<_> = self.followers.iter().filter_map(|id| followers.applied.get(id)).collect();
+        let reached = still.iter().filter(|applied| applied.is_some_and(|number| number >= self.number)).count();
+        Reached { connected: still.len(), reached }
+    }
+}

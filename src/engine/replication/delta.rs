@@ -1,0 +1,122 @@
+//! The difference that one batch makes to a feed: entries, and what they add to its count and digest.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::audience::{Audience, as_others_see};
+use crate::check::{AccountEntry, Change, GrantEntry, SetDigest};
+use crate::domain::ids::AccountId;
+use crate::domain::scope::Scope;
+
+/// How long a piece of entries is before the next one begins: well below what a message may be.
+const PIECE_BYTES: usize = 48 * 1024;
+
+/// One thing before and after a batch.
+pub(super) enum Difference<'a> {
+    Account { old: Option<Arc<AccountEntry>>, new: &'a AccountEntry },
+    Baseline { old: Vec<Scope>, new: &'a Vec<Scope> },
+    Grant { old: Option<&'a GrantEntry>, new: Option<&'a GrantEntry> },
+}
+
+/// Entries in pieces, and by how much count and digest differ after them.
+#[derive(Default)]
+pub(super) struct Delta {
+    pub(super) pieces: Vec<Bytes>,
+    piece: Vec<u8>,
+    pub(super) added: u64,
+    pub(super) removed: u64,
+    pub(super) sum: SetDigest,
+}
+
+impl Delta {
+    /// What is the same for every account that it is not about: so it is made once.
+    pub(super) fn told_to_all(differences: &[Difference<'_>]) -> Self {
+        let mut delta = Self::default();
+        for difference in differences {
+            match difference {
+                Difference::Account { old, new } => {
+                    delta.differ(old.as_deref().map(as_others_see).as_ref(), Some(&as_others_see(new)));
+                }
+                Difference::Baseline { old, new } => delta.baseline(old, new),
+                Difference::Grant { .. } => {}
+            }
+        }
+        delta.finished()
+    }
+
+    /// The rest of it, or with `whole` all of it, for one audience.
+    pub(super) fn told_to(audience: &Audience, differences: &[Difference<'_>], whole: bool) -> Self {
+        let mut delta = Self::default();
+        for difference in differences {
+            match difference {
+                Difference::Account { old, new } if whole => {
+                    let old = old.as_deref().map(|entry| audience.account(entry));
+                    delta.differ(old.as_ref(), Some(&audience.account(new)));
+                }
+                Difference::Baseline { old, new } if whole => delta.baseline(old, new),
+                Difference::Account { .. } | Difference::Baseline { .. } => {}
+                Difference::Grant { old, new } => {
+                    let (old, new) =
+                        (old.and_then(|entry| audience.grant(entry)), new.and_then(|entry| audience.grant(entry)));
+                    delta.differ(old.as_ref(), new.as_ref());
+                }
+            }
+        }
+        delta.finished()
+    }
+
+    /// An entry of a snapshot.
+    pub(super) fn add(&mut self, entry: &Change) {
+        self.differ(None, Some(entry));
+    }
+
+    pub(super) fn finished(mut self) -> Self {
+        self.cut();
+        self
+    }
+
+    fn baseline(&mut self, old: &[Scope], new: &[Scope]) {
+        self.differ(Some(&Change::Baseline(old.to_vec())), Some(&Change::Baseline(new.to_vec())));
+    }
+
+    fn differ(&mut self, old: Option<&Change>, new: Option<&Change>) {
+        if old == new {
+            return;
+        }
+        if let Some(old) = old {
+            self.removed = self.removed.saturating_add(1);
+            self.sum = self.sum.without(&old.digest());
+        }
+        match (new, old) {
+            (Some(new), _) => {
+                self.added = self.added.saturating_add(1);
+                self.sum = self.sum.with(&new.put_hashed(&mut self.piece));
+            }
+            (None, Some(Change::Grant(entry))) => {
+                Change::GrantGone { holder: entry.holder.clone(), id: entry.id }.put(&mut self.piece);
+            }
+            (None, _) => {}
+        }
+        if self.piece.len() >= PIECE_BYTES {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if !self.piece.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.piece).into());
+        }
+    }
+}
+
+/// Whether a batch is about the account itself.
+pub(super) fn own<'a>(
+    account: &AccountId,
+    differences: &'a [Difference<'a>],
+) -> Option<(Option<&'a AccountEntry>, &'a AccountEntry)> {
+    differences.iter().find_map(|difference| match difference {
+        Difference::Account { old, new } if new.id == *account => Some((old.as_deref(), *new)),
+        _ => None,
+    })
+}

@@ -1,0 +1,244 @@
+//! The feeds of replicas (DESIGN 9): one channel for each enforcement point that has any, however many follow it.
+//!
+//! What a feed carries is a function of the state and of the accounts as they were published: a snapshot, then the
+//! difference that each batch made, numbered without gaps, with a count and a set digest of everything that is in the feed
+//! by then (invariant 12). A follower holds a place in a ring of recent differences, never a queue of its own, so that a
+//! slow one costs nothing and learns that it was too slow (THREATS F4, F5).
+
+mod audience;
+mod channel;
+mod delta;
+mod snapshot;
+mod subscription;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, watch};
+
+use self::audience::Audience;
+use self::channel::{Channel, Marked};
+use self::delta::{Delta, Difference};
+use self::snapshot::Base;
+pub use self::subscription::{Frame, Place, Sent, Standing, Start, Subscription};
+use super::Engine;
+use crate::check::{AccountEntry, Change, GrantEntry};
+use crate::clock::BootMillis;
+use crate::domain::directory::AccountKind;
+use crate::domain::ids::{AccountId, GrantId};
+use crate::domain::index::Map;
+use crate::domain::policy::CapabilityName;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::scope::Scope;
+use crate::domain::state::State;
+use crate::domain::time::Span;
+
+/// Snapshots that are made at one time: each takes a processor and the memory of a feed.
+const SNAPSHOTS_AT_ONCE: usize = 2;
+/// How long a channel that nobody follows is kept, so that whoever lost the connection resumes.
+const KEPT_UNFOLLOWED: Span = Span::seconds(60);
+
+/// All channels, and what was published to them. The writer alone publishes, and opens.
+pub(super) struct Hub {
+    journal_id: String,
+    published: Mutex<Published>,
+    snapshots: Arc<Semaphore>,
+    /// Changes when a replica said that it has applied something, or went.
+    applied: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Published {
+    accounts: Map<AccountId, AccountEntry>,
+    baseline: Vec<Scope>,
+    channels: BTreeMap<AccountId, Arc<Channel>>,
+    sequence: u64,
+}
+
+/// How replicas stand to what was published before a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Replicas that were connected then and still are.
+    pub connected: usize,
+    /// Those of them in which it is in force.
+    pub reached: usize,
+}
+
+impl Hub {
+    /// With everything that was published up to now.
+    pub(super) fn new(journal_id: String, sequence: u64, all: &[Change]) -> Self {
+        let mut published = Published { sequence, ..Published::default() };
+        for change in all {
+            match change {
+                Change::Account(entry) => drop(published.accounts.insert(entry.id.clone(), entry.clone())),
+                Change::Baseline(scopes) => published.baseline.clone_from(scopes),
+                Change::AccountGone(_) | Change::Grant(_) | Change::GrantGone { .. } => {}
+            }
+        }
+        let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE));
+        Self { journal_id, published: Mutex::new(published), snapshots, applied: watch::Sender::new(0) }
+    }
+
+    /// Whether any channel is open, for which the grants before a batch are needed. None opens between this and
+    /// [`Hub::publish`], for both are the writer's.
+    pub(super) fn is_followed(&self) -> bool {
+        !self.published().channels.is_empty()
+    }
+
+    /// One batch: what changed, and the grants of it as they were.
+    pub(super) fn publish(
+        &self,
+        sequence: u64,
+        changes: &[Change],
+        before: &BTreeMap<GrantId, GrantEntry>,
+        boot: BootMillis,
+    ) {
+        let mut published = self.published();
+        let published = &mut *published;
+        published.sequence = sequence;
+        published.channels.retain(|_, channel| !channel.is_forgotten(boot, KEPT_UNFOLLOWED));
+        let mut differences = Vec::new();
+        for change in changes {
+            match change {
+                Change::Account(entry) => {
+                    let old = published.accounts.insert(entry.id.clone(), entry.clone());
+                    differences.push(Difference::Account { old, new: entry });
+                }
+                Change::Baseline(scopes) => {
+                    let old = std::mem::replace(&mut published.baseline, scopes.clone());
+                    differences.push(Difference::Baseline { old, new: scopes });
+                }
+                Change::Grant(entry) => {
+                    differences.push(Difference::Grant { old: before.get(&entry.id), new: Some(entry) });
+                }
+                Change::GrantGone { id, .. } => {
+                    differences.push(Difference::Grant { old: before.get(id), new: None });
+                }
+                // Accounts are closed, never taken out.
+                Change::AccountGone(_) => {}
+            }
+        }
+        if published.channels.is_empty() {
+            return;
+        }
+        let told_to_all = Delta::told_to_all(&differences);
+        published.channels.retain(|_, channel| channel.publish(sequence, &differences, &told_to_all));
+    }
+
+    /// The account's channel: the one that there is, or a new one. The writer alone calls this.
+    fn open(&self, account: &AccountId, state: &State) -> Result<Arc<Channel>, Refusal> {
+        let mut published = self.published();
+        if let Some(channel) = published.channels.get(account) {
+            return Ok(Arc::clone(channel));
+        }
+        let Some(entry) = published.accounts.get(account) else {
+            return Err(Refusal::new(Reason::NoAccount, format!("there is no account `{account}`")));
+        };
+        let channel = Arc::new(Channel::new(Audience::of(entry), state.sequence()));
+        published.channels.insert(account.clone(), Arc::clone(&channel));
+        Ok(channel)
+    }
+
+    fn known(&self, account: &AccountId) -> Option<Arc<Channel>> {
+        self.published().channels.get(account).cloned()
+    }
+
+    /// All that a snapshot of now is made of. The writer alone calls this: state and accounts are of one sequence.
+    fn base(&self, state: &State) -> Base {
+        let published = self.published();
+        Base { state: state.clone(), accounts: published.accounts.clone(), baseline: published.baseline.clone() }
+    }
+
+    /// How many replicas are connected.
+    pub(super) fn connected(&self) -> usize {
+        self.published().channels.values().map(|channel| channel.followed_by()).sum()
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Replicas.
+impl Engine {
+    /// Follows an account's feed: from where a replica left off, if that is still known, else from a snapshot.
+    ///
+    /// # Errors
+    /// `OVERLOADED` or `HALTED`. Whether it may is asked before, by [`Engine::may_follow`].
+    pub async fn replicate(&self, account: &AccountId, place: Option<Place>) -> Result<Subscription, Refusal> {
+        let hub = Arc::clone(&self.shared.hub);
+        let channel = match hub.known(account) {
+            Some(channel) => channel,
+            None => {
+                let (of, its) = (account.clone(), Arc::clone(&hub));
+                self.ask(move |state, _| its.open(&of, state)).await??
+            }
+        };
+        let mut subscription = Subscription::new(hub, channel, Arc::clone(&self.shared.keeper));
+        subscription.begin(self, place).await?;
+        Ok(subscription)
+    }
+
+    /// Whether the account may have a feed now; asked at each beat too.
+    ///
+    /// # Errors
+    /// `CAPABILITY_MISSING`.
+    pub fn may_follow(&self, account: &AccountId) -> Result<(), Refusal> {
+        let now = self.latest();
+        let checks = self.checks().caller(account.as_str()).is_some_and(|caller| caller.may_check(now));
+        // What a customer may know of others is not told apart yet.
+        let is_customer = self.read(|state| {
+            let account = state.organisation().accounts().get(account);
+            account.is_some_and(|account| matches!(account.kind, AccountKind::Customer { .. }))
+        });
+        if checks && !is_customer {
+            return Ok(());
+        }
+        let capability = CapabilityName::AccessCheck.as_str();
+        Err(Refusal::new(Reason::CapabilityMissing, format!("`{capability}`")).with("capability", capability))
+    }
+
+    /// How many replicas follow a feed.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        self.shared.hub.connected()
+    }
+
+    /// The replicas that are connected now, and what is published by now.
+    #[must_use]
+    pub fn await_replicas(&self) -> Awaited {
+        let hub = &self.shared.hub;
+        let changed = hub.applied.subscribe();
+        let marked = hub.published().channels.values().map(|channel| channel.mark()).collect();
+        Awaited { marked, changed, told: None }
+    }
+}
+
+/// How far the replicas of a moment are with what was published then.
+pub struct Awaited {
+    marked: Vec<Marked>,
+    changed: watch::Receiver<u64>,
+    told: Option<Reached>,
+}
+
+impl Awaited {
+    /// How far it is, as soon as that differs from what was told last; none once all of them are there.
+    pub async fn next(&mut self) -> Option<Reached> {
+        if self.told.is_some_and(|told| told.connected == told.reached) {
+            return None;
+        }
+        loop {
+            self.changed.borrow_and_update();
+            let mut all = Reached { connected: 0, reached: 0 };
+            for Reached { connected, reached } in self.marked.iter().map(Marked::reached) {
+                all.connected = all.connected.saturating_add(connected);
+                all.reached = all.reached.saturating_add(reached);
+            }
+            if self.told.replace(all) != Some(all) {
+                return Some(all);
+            }
+            // An error means that the hub is gone, and with it everybody.
+            self.changed.changed().await.ok()?;
+        }
+    }
+}

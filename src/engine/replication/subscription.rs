@@ -1,0 +1,247 @@
+//! One replica's place in its feed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::Hub;
+use super::channel::Channel;
+use super::snapshot::Snapshot;
+use crate::check::SetDigest;
+use crate::clock::Timekeeper;
+use crate::domain::refusal::{Reason, Refusal};
+use crate::engine::Engine;
+
+/// Frames that are looked up at once.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// Where a replica stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The feed that it followed.
+    pub feed_id: String,
+    /// The last change that it applied.
+    pub number: u64,
+    /// The sequence that it had reached.
+    pub sequence: u64,
+    /// How many entries it holds.
+    pub count: u64,
+    /// The set digest of them.
+    pub digest: SetDigest,
+}
+
+/// Where a feed stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The last change.
+    pub number: u64,
+    /// The sequence after it.
+    pub sequence: u64,
+    /// How many entries there are.
+    pub count: u64,
+    /// The set digest of them.
+    pub digest: SetDigest,
+}
+
+/// A numbered change.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// One more than that of the change before.
+    pub number: u64,
+    /// The sequence after it.
+    pub sequence: u64,
+    /// Entries, as [`Change::put`](crate::check::Change::put) writes them.
+    pub entries: Bytes,
+}
+
+/// How a feed begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// As whom the replica checks.
+    pub account: String,
+    /// The journal's id.
+    pub journal_id: String,
+    /// The feed's id.
+    pub feed_id: String,
+    /// Whether a snapshot follows.
+    pub snapshot: bool,
+    /// The last change that is contained in what the replica then has.
+    pub number: u64,
+    /// The sequence that this stands at.
+    pub sequence: u64,
+}
+
+/// What is told next.
+#[derive(Debug, Clone)]
+pub enum Sent {
+    /// First.
+    Start(Start),
+    /// A piece of the snapshot.
+    Piece(Bytes),
+    /// The snapshot is whole: how many entries, and their digest.
+    SnapshotEnd {
+        /// How many.
+        count: u64,
+        /// Of them.
+        digest: SetDigest,
+    },
+    /// A change.
+    Change(Frame),
+}
+
+/// A replica that follows. Dropped, it has gone.
+pub struct Subscription {
+    hub: Arc<Hub>,
+    channel: Arc<Channel>,
+    keeper: Arc<Timekeeper>,
+    id: u64,
+    /// What is still to be told before the changes.
+    beginning: Option<Beginning>,
+    number: u64,
+    taken: std::collections::VecDeque<Frame>,
+    newest: watch::Receiver<u64>,
+}
+
+struct Beginning {
+    start: Option<Start>,
+    snapshot: Option<Arc<Snapshot>>,
+    pieces_told: usize,
+}
+
+impl Subscription {
+    pub(super) fn new(hub: Arc<Hub>, channel: Arc<Channel>, keeper: Arc<Timekeeper>) -> Self {
+        let (id, newest) = (channel.join(), channel.watch());
+        Self { hub, channel, keeper, id, beginning: None, number: 0, taken: Default::default(), newest }
+    }
+
+    /// Finds where to begin, with a snapshot if it must be.
+    pub(super) async fn begin(&mut self, engine: &Engine, place: Option<Place>) -> Result<(), Refusal> {
+        let (at, snapshot) = match place.as_ref().and_then(|place| self.resumed(place)) {
+            Some(at) => (at, None),
+            None => {
+                let snapshot = self.snapshot(engine).await?;
+                let at = (snapshot.number, snapshot.sequence);
+                // What a replica has from a broker that was restarted since is what there is.
+                let is_had = place.is_some_and(|place| {
+                    (place.count, place.digest) == (snapshot.count, snapshot.digest) && place.sequence <= at.1
+                });
+                (at, Some(snapshot).filter(|_| !is_had))
+            }
+        };
+        let (number, sequence) = at;
+        let start = Start {
+            account: self.channel.audience.account.to_string(),
+            journal_id: self.hub.journal_id.clone(),
+            feed_id: self.channel.feed_id.clone(),
+            snapshot: snapshot.is_some(),
+            number,
+            sequence,
+        };
+        self.number = number;
+        self.beginning = Some(Beginning { start: Some(start), snapshot, pieces_told: 0 });
+        Ok(())
+    }
+
+    /// The number and sequence that a replica of this very feed goes on from.
+    fn resumed(&self, place: &Place) -> Option<(u64, u64)> {
+        let standing = self.channel.standing()?;
+        let here = place.feed_id == self.channel.feed_id
+            && place.sequence <= standing.sequence
+            && self.channel.follows(place.number);
+        here.then_some((place.number, place.sequence))
+    }
+
+    async fn snapshot(&self, engine: &Engine) -> Result<Arc<Snapshot>, Refusal> {
+        if let Some(snapshot) = self.channel.fresh_snapshot() {
+            return Ok(snapshot);
+        }
+        let halted = || Refusal::new(Reason::Halted, "");
+        let permit = Arc::clone(&self.hub.snapshots).acquire_owned().await.map_err(|_| halted())?;
+        // Another may have made it while this waited.
+        if let Some(snapshot) = self.channel.fresh_snapshot() {
+            return Ok(snapshot);
+        }
+        let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
+        // Between two batches, so that number, state and accounts are of one moment.
+        let (at, base) = engine.ask(move |state, _| (channel.place(), hub.base(state))).await?;
+        let channel = Arc::clone(&self.channel);
+        let made = tokio::task::spawn_blocking(move || {
+            let snapshot = Arc::new(Snapshot::make(&channel.audience, &at, &base, permit));
+            channel.keep(&at, &snapshot);
+            snapshot
+        });
+        made.await.map_err(|_| halted())
+    }
+
+    /// What is to be told next, if there is anything.
+    ///
+    /// # Errors
+    /// `RESYNC` if the follower was too slow, or its audience is another.
+    pub fn next(&mut self) -> Result<Option<Sent>, Refusal> {
+        if let Some(beginning) = &mut self.beginning {
+            if let Some(start) = beginning.start.take() {
+                return Ok(Some(Sent::Start(start)));
+            }
+            if let Some(snapshot) = &beginning.snapshot {
+                let piece = snapshot.pieces.get(beginning.pieces_told).cloned();
+                beginning.pieces_told = beginning.pieces_told.saturating_add(1);
+                if let Some(piece) = piece {
+                    return Ok(Some(Sent::Piece(piece)));
+                }
+                let end = Sent::SnapshotEnd { count: snapshot.count, digest: snapshot.digest };
+                self.beginning = None;
+                return Ok(Some(end));
+            }
+            self.beginning = None;
+        }
+        if self.taken.is_empty() {
+            self.take()?;
+        }
+        let next = self.taken.pop_front();
+        if let Some(frame) = &next {
+            self.number = frame.number;
+        }
+        Ok(next.map(Sent::Change))
+    }
+
+    /// Where the feed stands, if all of it has been told.
+    ///
+    /// # Errors
+    /// As [`Subscription::next`].
+    pub fn standing(&mut self) -> Result<Option<Standing>, Refusal> {
+        if self.beginning.is_some() || !self.taken.is_empty() {
+            return Ok(None);
+        }
+        self.take()
+    }
+
+    fn take(&mut self) -> Result<Option<Standing>, Refusal> {
+        let found = self.channel.after(self.number, FRAMES_AT_ONCE);
+        let (frames, standing) = found.ok_or_else(|| {
+            let why = if self.channel.is_closed() { "the account's audience has changed" } else { "it was too slow" };
+            Refusal::new(Reason::Resync, why)
+        })?;
+        self.taken.extend(frames);
+        Ok(standing.filter(|_| self.taken.is_empty()))
+    }
+
+    /// Resolves when something was published since the last call. Safe to drop.
+    pub async fn changed(&mut self) {
+        // The channel lives as long as this does.
+        let _ = self.newest.changed().await;
+    }
+
+    /// The replica said that this change is in force in it.
+    pub fn applied(&self, number: u64) {
+        self.channel.note_applied(self.id, number);
+        self.hub.applied.send_modify(|times| *times = times.wrapping_add(1));
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.channel.leave(self.id, self.keeper.boot());
+        self.hub.applied.send_modify(|times| *times = times.wrapping_add(1));
+    }
+}

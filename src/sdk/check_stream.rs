@@ -1,0 +1,148 @@
+//! Many checks at once: a batch, and batches over one stream. Each answer is held against the question that it was asked
+//! for, so that none is ever taken for another's (THREATS F10).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status, Streaming};
+
+use super::answer::CheckedAccess;
+use super::client::Client;
+use super::error::ClientError;
+use crate::wire::v1;
+use crate::wire::v1::access_service_client::AccessServiceClient;
+
+/// Batches that may be on their way at one time.
+const ON_THEIR_WAY: usize = 64;
+
+/// A stream of batches of checks, for a program that checks often and has no replica. It ends with an error alone: open
+/// another, and take what had no answer as a deny.
+#[derive(Debug)]
+pub struct CheckStream {
+    batches: mpsc::Sender<v1::StreamCheckAccessRequest>,
+    answers: Streaming<v1::StreamCheckAccessResponse>,
+    /// Id and length of each batch that has no answer yet.
+    asked: VecDeque<(u64, usize)>,
+    next_id: u64,
+    address: String,
+}
+
+impl Client {
+    /// Up to 128 checks at one sequence: as many answers, each to the question in its place.
+    ///
+    /// # Errors
+    /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
+    pub async fn check_batch(&self, queries: Vec<v1::CheckQuery>) -> Result<Vec<CheckedAccess>, ClientError> {
+        let wanted = queries.len();
+        let answered = self.batch_check_access(v1::BatchCheckAccessRequest { queries }).await?;
+        in_their_places(answered.answers, wanted, &answered.sequence)
+            .map_err(|what| ClientError::Confused { address: self.address().to_owned(), what })
+    }
+
+    /// Opens a stream of checks.
+    ///
+    /// # Errors
+    /// If the broker refuses or cannot be reached.
+    pub async fn check_stream(&self) -> Result<CheckStream, ClientError> {
+        let (batches, receiver) = mpsc::channel(ON_THEIR_WAY);
+        let mut service = AccessServiceClient::new(self.channel());
+        let opened = service.stream_check_access(ReceiverStream::new(receiver)).await;
+        let answers = opened.map(Response::into_inner);
+        let answers = answers.map_err(|status| ClientError::from_status(&status, self.address(), Duration::ZERO))?;
+        Ok(CheckStream { batches, answers, asked: VecDeque::new(), next_id: 1, address: self.address().to_owned() })
+    }
+}
+
+impl CheckStream {
+    /// The answers to one batch of 1 to 128 questions, in their order.
+    ///
+    /// # Errors
+    /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
+    pub async fn check(&mut self, queries: Vec<v1::CheckQuery>) -> Result<Vec<CheckedAccess>, ClientError> {
+        self.ask(queries).await?;
+        self.answer().await
+    }
+
+    /// Sends a batch; its answers come by [`CheckStream::answer`], in the order of the batches. Waits while too many are on
+    /// their way.
+    ///
+    /// # Errors
+    /// If the stream is over.
+    pub async fn ask(&mut self, queries: Vec<v1::CheckQuery>) -> Result<(), ClientError> {
+        let (batch_id, length) = (self.next_id, queries.len());
+        self.next_id = batch_id.wrapping_add(1);
+        let batch = v1::StreamCheckAccessRequest { batch_id, queries };
+        if self.batches.send(batch).await.is_err() {
+            return Err(self.answers.message().await.err().map_or_else(|| self.over(), |status| self.lost(&status)));
+        }
+        self.asked.push_back((batch_id, length));
+        Ok(())
+    }
+
+    /// The answers to the oldest batch that has none yet.
+    ///
+    /// # Errors
+    /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
+    pub async fn answer(&mut self) -> Result<Vec<CheckedAccess>, ClientError> {
+        let answered = self.answers.message().await.map_err(|status| self.lost(&status))?;
+        let answered = answered.ok_or_else(|| self.over())?;
+        let confused = |what| ClientError::Confused { address: self.address.clone(), what };
+        let Some((batch_id, length)) = self.asked.pop_front().filter(|(batch_id, _)| *batch_id == answered.batch_id)
+        else {
+            return Err(confused(format!("batch {} was not the one asked", answered.batch_id)));
+        };
+        in_their_places(answered.answers, length, &answered.sequence)
+            .map_err(|what| confused(format!("batch {batch_id}: {what}")))
+    }
+
+    fn lost(&self, status: &Status) -> ClientError {
+        ClientError::from_status(status, &self.address, Duration::ZERO)
+    }
+
+    /// A broker that drains ends the stream in good order.
+    fn over(&self) -> ClientError {
+        self.lost(&Status::unavailable("the broker closed the stream"))
+    }
+}
+
+fn in_their_places(answers: Vec<v1::CheckAnswer>, wanted: usize, sequence: &str) -> Result<Vec<CheckedAccess>, String> {
+    if answers.len() != wanted {
+        return Err(format!("{} answers to {wanted} questions", answers.len()));
+    }
+    let placed = (0_u32..).zip(answers).map(|(index, answer)| {
+        if answer.query_index != index {
+            return Err(format!("an answer to question {} in place of {index}", answer.query_index));
+        }
+        Ok(CheckedAccess::from(v1::CheckAccessResponse {
+            verdict: answer.verdict,
+            reason: answer.reason,
+            grant_id: answer.grant_id,
+            valid_until: answer.valid_until,
+            sequence: sequence.to_owned(),
+        }))
+    });
+    placed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_another_question_is_no_answer() {
+        let answer = |query_index| v1::CheckAnswer { query_index, verdict: 1, reason: 1, ..Default::default() };
+        let allowed = in_their_places(vec![answer(0), answer(1)], 2, "7").unwrap();
+        assert!(allowed.iter().all(CheckedAccess::is_allowed));
+        for wrong in [
+            vec![],
+            vec![answer(0)],
+            vec![answer(1), answer(0)],
+            vec![answer(0), answer(0)],
+            vec![answer(0), answer(1), answer(2)],
+        ] {
+            assert!(in_their_places(wrong, 2, "7").is_err());
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A layer in front of a service: a request passes if its client may do what it asks for, and is cut off when that ends.
+//! Whatever cannot be told, who asks, what it is or whether it is allowed, is denied (THREATS F6, invariant 7).
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use tonic::Status;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::CheckedBody;
+use super::guard::Vigil;
+use super::peer::{NoPeer, VerifiedPeer};
+use super::{Checked, Replica};
+
+/// With a deny over plain HTTP: why, as the API calls it.
+pub const REASON_HEADER: &str = "x-countersign-reason";
+
+/// What a request is about to do, and to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    action: Cow<'static, str>,
+    resource: Cow<'static, str>,
+}
+
+impl Act {
+    /// `db.read` on `prod/eu/db/orders/primary`. What is malformed is denied, not mended.
+    pub fn new(action: impl Into<Cow<'static, str>>, resource: impl Into<Cow<'static, str>>) -> Self {
+        Self { action: action.into(), resource: resource.into() }
+    }
+}
+
+type Acts = dyn Fn(&Parts) -> Option<Act> + Send + Sync;
+
+/// Protects a tonic or axum service, or any other of `http` requests. The subject is the one SPIFFE ID of the client's
+/// verified certificate ([`VerifiedPeer::of`]), never a header. A request that passes carries its [`PassedCheck`]; a call
+/// or body that goes on is cut off at the end of the grant, at a revocation, or when knowledge grows too old.
+///
+/// ```
+/// # use countersign::sdk::{Act, CheckLayer, Replica};
+/// # fn protect(replica: Replica) -> CheckLayer {
+/// CheckLayer::new(replica, |request| match request.uri.path() {
+///     "/orders.v1.Orders/Read" => Some(Act::new("db.read", "prod/eu/db/orders/primary")),
+///     _ => None, // denied
+/// })
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CheckLayer {
+    replica: Replica,
+    acts: Arc<Acts>,
+}
+
+impl std::fmt::Debug for CheckLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckLayer").field("replica", &self.replica).finish_non_exhaustive()
+    }
+}
+
+impl CheckLayer {
+    /// `acts` tells what a request is about to do; what it does not know is denied. It sees the request without its body:
+    /// what depends on a body is checked in the handler, with [`PassedCheck::subject`] or [`VerifiedPeer::of`].
+    pub fn new(replica: Replica, acts: impl Fn(&Parts) -> Option<Act> + Send + Sync + 'static) -> Self {
+        Self { replica, acts: Arc::new(acts) }
+    }
+}
+
+impl<S> Layer<S> for CheckLayer {
+    type Service = CheckService<S>;
+
+    fn layer(&self, inner: S) -> CheckService<S> {
+        CheckService { inner, replica: self.replica.clone(), acts: Arc::clone(&self.acts) }
+    }
+}
+
+/// In the extensions of a request that passed: for the handler's log, and its further checks.
+#[derive(Debug, Clone)]
+pub struct PassedCheck {
+    subject: VerifiedPeer,
+    checked: Checked,
+}
+
+impl PassedCheck {
+    /// Who asks.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.subject.as_str()
+    }
+
+    /// By what right, and until when.
+    pub fn checked(&self) -> Checked {
+        self.checked
+    }
+}
+
+/// A service behind a [`CheckLayer`].
+#[derive(Clone)]
+pub struct CheckService<S> {
+    inner: S,
+    replica: Replica,
+    acts: Arc<Acts>,
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for CheckService<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S: tonic::server::NamedService> tonic::server::NamedService for CheckService<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, In, Out> Service<Request<In>> for CheckService<S>
+where
+    S: Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+{
+    type Response = Response<CheckedBody<Out>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<In>) -> Self::Future {
+        // The clone has not been asked whether it is ready; this one has.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let (mut parts, body) = request.into_parts();
+        let is_grpc = is_grpc(&parts.headers);
+        let (vigil, passed) = match self.admit(&parts) {
+            Ok(admitted) => admitted,
+            Err(denial) => {
+                let response = denial.into_response(is_grpc);
+                return Box::pin(async move { Ok(response) });
+            }
+        };
+        parts.extensions.insert(passed);
+        let call = inner.call(Request::from_parts(parts, body));
+        Box::pin(guarded(vigil, call, is_grpc))
+    }
+}
+
+impl<S> CheckService<S> {
+    fn admit(&self, parts: &Parts) -> Result<(Vigil, PassedCheck), Denial> {
+        let subject = VerifiedPeer::of(&parts.extensions).map_err(Denial::NoPeer)?;
+        let Act { action, resource } = (self.acts)(parts).ok_or(Denial::UnknownAct)?;
+        let checked = self.replica.check(subject.as_str(), &action, &resource);
+        if !checked.is_allowed() {
+            return Err(Denial::Checked(checked));
+        }
+        let vigil = Vigil::new(self.replica.clone(), subject.as_str(), &action, &resource);
+        Ok((vigil, PassedCheck { subject, checked }))
+    }
+}
+
+/// The call while it is allowed; then its body.
+async fn guarded<Out, E>(
+    mut vigil: Vigil,
+    call: impl Future<Output = Result<Response<Out>, E>>,
+    is_grpc: bool,
+) -> Result<Response<CheckedBody<Out>>, E> {
+    let mut call = pin!(call);
+    let ended: Result<_, Checked> = poll_fn(|context| match vigil.poll_denied(context) {
+        Poll::Ready(checked) => Poll::Ready(Err(checked)),
+        Poll::Pending => call.as_mut().poll(context).map(Ok),
+    })
+    .await;
+    match ended {
+        Ok(response) => Ok(response?.map(|body| CheckedBody::guarded(body, vigil, is_grpc))),
+        Err(checked) => Ok(Denial::Checked(checked).into_response(is_grpc)),
+    }
+}
+
+/// Why a request does not pass.
+enum Denial {
+    NoPeer(NoPeer),
+    UnknownAct,
+    Checked(Checked),
+}
+
+impl Denial {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoPeer(_) => "NO_SUBJECT",
+            Self::UnknownAct => "UNKNOWN_ACT",
+            Self::Checked(checked) => checked.reason(),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::NoPeer(why) => why.to_string(),
+            Self::UnknownAct => {
+                "access is denied (UNKNOWN_ACT): this service does not know what that would do".to_owned()
+            }
+            Self::Checked(checked) => denied_text(*checked),
+        }
+    }
+
+    fn into_response<Out>(self, is_grpc: bool) -> Response<CheckedBody<Out>> {
+        let reason = HeaderValue::from_static(self.reason());
+        if is_grpc {
+            let mut response =
+                Status::permission_denied(self.text()).into_http::<Nothing>().map(|_| CheckedBody::empty());
+            response.headers_mut().insert(REASON_HEADER, reason);
+            return response;
+        }
+        let mut response = Response::new(CheckedBody::text(self.text()));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response.headers_mut().insert(REASON_HEADER, reason);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+}
+
+/// What the other side is told of a deny.
+pub(super) fn denied_text(checked: Checked) -> String {
+    format!("access is denied ({}); ask for it first", checked.reason())
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// A body of nothing, until it is exchanged.
+type Nothing = Option<Infallible>;
+
+#[cfg(test)]
+#[path = "layer_tests.rs"]
+mod tests;
