@@ -22,6 +22,8 @@ mod histories;
 mod model;
 #[path = "engine/queues.rs"]
 mod queues;
+#[path = "engine/replication.rs"]
+mod replication;
 #[path = "engine/restarts.rs"]
 mod restarts;
 #[path = "engine/thread.rs"]

@@ -63,6 +63,8 @@ pub struct Settings {
     pub batch: usize,
     /// Events that a watch can resume over without listing anew.
     pub feed_events: usize,
+    /// Bytes of changes that a replica can resume over without a snapshot.
+    pub replica_bytes: usize,
     /// Whether due events are recorded. Off in tests alone: no access hangs on it.
     pub timer: bool,
 }
@@ -76,6 +78,7 @@ impl Default for Settings {
             queue: 4_096,
             batch: 256,
             feed_events: 65_536,
+            replica_bytes: 4 * 1024 * 1024,
             timer: true,
         }
     }
@@ -190,7 +193,7 @@ impl Engine {
         let checks = Arc::new(CheckIndex::new());
         let all = changes::all(&state, keeper.now(state.last_at()));
         checks.apply(&all);
-        let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all));
+        let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all, settings.replica_bytes));
         let writer = Writer {
             state,
             journal,

@@ -20,7 +20,7 @@ const RESOURCES: [&str; 4] =
     ["prod/eu1/db/orders/main", "prod/eu1/db/orders/**", "prod/us2/db/orders/main", "prod/eu1/db/payments/main"];
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Request {
         who: usize,
         what: usize,
@@ -63,7 +63,7 @@ enum Step {
     Restart,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let later = prop::option::weighted(0.3, 0_u32..60);
     prop_oneof![
         6 => (0..6_usize, 0..3_usize, 0..4_usize, 1_u32..61, later)
@@ -99,7 +99,7 @@ fn variant_of_directory(variant: usize) -> String {
     }
 }
 
-async fn take(mut broker: Broker, step: &Step) -> Broker {
+pub(crate) async fn take(mut broker: Broker, step: &Step) -> Broker {
     let pending = |which| broker.engine.read(|state| nth(state.pending().iter().copied(), which));
     let grant = |which| broker.engine.read(|state| nth(state.grants().keys().copied(), which));
     match step {

@@ -14,9 +14,8 @@ use crate::check::SetDigest;
 use crate::clock::BootMillis;
 use crate::domain::time::Span;
 
-/// What a channel keeps for those who are behind; whoever is further behind begins anew.
+/// Changes that a channel keeps at most, however short they are.
 const RING_FRAMES: usize = 16_384;
-const RING_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) struct Channel {
     pub(super) audience: Audience,
@@ -30,6 +29,8 @@ pub(super) struct Channel {
 struct Frames {
     ring: VecDeque<Frame>,
     ring_bytes: usize,
+    /// What is kept for those who are behind; whoever is further behind begins anew.
+    most_bytes: usize,
     number: u64,
     sequence: u64,
     /// Wrapping, like the digest, until what it began with is added.
@@ -58,10 +59,11 @@ pub(super) struct Marked {
 }
 
 impl Channel {
-    pub(super) fn new(audience: Audience, sequence: u64) -> Self {
+    pub(super) fn new(audience: Audience, sequence: u64, most_bytes: usize) -> Self {
         let frames = Frames {
             ring: VecDeque::new(),
             ring_bytes: 0,
+            most_bytes,
             number: 0,
             sequence,
             count: 0,
@@ -218,7 +220,7 @@ impl Frames {
                 self.ring.push_back(Frame { number: self.number, sequence, entries: entries.clone() });
             }
         }
-        while self.ring.len() > RING_FRAMES || self.ring_bytes > RING_BYTES {
+        while self.ring.len() > RING_FRAMES || self.ring_bytes > self.most_bytes {
             let Some(oldest) = self.ring.pop_front() else { return };
             self.ring_bytes = self.ring_bytes.saturating_sub(oldest.entries.len());
         }

@@ -41,6 +41,7 @@ const KEPT_UNFOLLOWED: Span = Span::seconds(60);
 /// All channels, and what was published to them. The writer alone publishes, and opens.
 pub(super) struct Hub {
     journal_id: String,
+    ring_bytes: usize,
     published: Mutex<Published>,
     snapshots: Arc<Semaphore>,
     /// Changes when a replica said that it has applied something, or went.
@@ -66,7 +67,7 @@ pub struct Reached {
 
 impl Hub {
     /// With everything that was published up to now.
-    pub(super) fn new(journal_id: String, sequence: u64, all: &[Change]) -> Self {
+    pub(super) fn new(journal_id: String, sequence: u64, all: &[Change], ring_bytes: usize) -> Self {
         let mut published = Published { sequence, ..Published::default() };
         for change in all {
             match change {
@@ -76,7 +77,7 @@ impl Hub {
             }
         }
         let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE));
-        Self { journal_id, published: Mutex::new(published), snapshots, applied: watch::Sender::new(0) }
+        Self { journal_id, ring_bytes, published: Mutex::new(published), snapshots, applied: watch::Sender::new(0) }
     }
 
     /// Whether any channel is open, for which the grants before a batch are needed. None opens between this and
@@ -134,7 +135,7 @@ impl Hub {
         let Some(entry) = published.accounts.get(account) else {
             return Err(Refusal::new(Reason::NoAccount, format!("there is no account `{account}`")));
         };
-        let channel = Arc::new(Channel::new(Audience::of(entry), state.sequence()));
+        let channel = Arc::new(Channel::new(Audience::of(entry), state.sequence(), self.ring_bytes));
         published.channels.insert(account.clone(), Arc::clone(&channel));
         Ok(channel)
     }
