@@ -172,6 +172,23 @@ pub(super) struct Draft<'a> {
     audience: Cow<'a, [u8]>,
 }
 
+/// An account of a draft.
+pub(super) struct AccountTold<'a> {
+    pub(super) active: bool,
+    pub(super) baseline_until: Timestamp,
+    pub(super) checks_until: Timestamp,
+    /// Compiled.
+    pub(super) audience: &'a [u8],
+}
+
+/// A grant of a draft.
+pub(super) struct GrantTold<'a> {
+    pub(super) end: Timestamp,
+    pub(super) started: bool,
+    /// Compiled.
+    pub(super) scope: &'a [u8],
+}
+
 struct GrantDraft<'a> {
     end: Timestamp,
     started: bool,
@@ -239,6 +256,21 @@ impl<'a> Draft<'a> {
 
     pub(super) fn names(&self) -> &[&'a [u8]] {
         &self.names
+    }
+
+    /// The account, if it is there.
+    pub(super) fn account(&self) -> Option<AccountTold<'_>> {
+        (self.flags & KNOWN != 0).then(|| AccountTold {
+            active: self.flags & ACTIVE != 0,
+            baseline_until: self.baseline_until,
+            checks_until: self.checks_until,
+            audience: &self.audience,
+        })
+    }
+
+    pub(super) fn grant(&self, id: &[u8; 16]) -> Option<GrantTold<'_>> {
+        let GrantDraft { end, started, scope } = self.grants.get(id)?;
+        Some(GrantTold { end: *end, started: *started, scope })
     }
 
     /// The new block; none if nothing is left to know of this holder.

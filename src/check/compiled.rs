@@ -53,6 +53,20 @@ pub(super) fn patterns_cover(patterns: &[u8], resource: &[u8]) -> bool {
     false
 }
 
+/// The patterns as texts again.
+pub(super) fn pattern_texts(patterns: &[u8]) -> Vec<Vec<u8>> {
+    let mut cursor = Cursor(patterns);
+    let mut texts = Vec::new();
+    while let Some(pattern) = Compiled::read(&mut cursor) {
+        let mut text = [pattern.literal, pattern.wild].concat();
+        if pattern.subtree {
+            text.extend_from_slice(if pattern.segments == 0 { b"**" } else { b"/**" });
+        }
+        texts.push(text);
+    }
+    texts
+}
+
 /// Appends a scope: its actions behind their length, then its patterns behind theirs.
 pub(super) fn put_scope(out: &mut Vec<u8>, scope: &Scope) {
     let mut actions = Vec::new();

@@ -13,8 +13,8 @@ use crate::domain::ids::{Digest, GrantId};
 use crate::domain::scope::Scope;
 use crate::domain::time::Timestamp;
 
-const ACCOUNT: u8 = 1;
-const GRANT: u8 = 2;
+pub(super) const ACCOUNT: u8 = 1;
+pub(super) const GRANT: u8 = 2;
 const BASELINE: u8 = 3;
 const ACCOUNT_GONE: u8 = 129;
 const GRANT_GONE: u8 = 130;

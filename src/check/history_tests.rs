@@ -125,6 +125,7 @@ proptest! {
         hash_mask in prop::sample::select(vec![u64::MAX, FEW_HASHES, 0]),
     ) {
         let (index, mut reference) = (CheckIndex::with_hash_mask(hash_mask), Reference::default());
+        index.written().tally = Some(super::super::Tally::default());
         let scopes = |audience: &str| AccountEntry { checks_until: Timestamp::MAX, audience: [audience.parse().unwrap()].into(), ..account("orders-api") };
         for id in ACCOUNTS {
             let first = Change::Account(if id == "orders-api" { scopes("**") } else { account(id) });
@@ -173,6 +174,10 @@ proptest! {
                 prop_assert_eq!(batch.into_iter().map(Some).collect::<Vec<_>>(), found);
             }
         }
+        let baseline = index.written().tally.as_ref().is_some_and(|tally| tally.baseline.is_some());
+        let entries = reference.entries(baseline);
+        let digest = entries.iter().fold(SetDigest::default(), |sum, entry| sum.with(&entry.digest()));
+        prop_assert_eq!(index.count_and_digest(), (entries.len() as u64, digest));
         let known: usize = reference.accounts.values().map(|account| account.identities.len() + 1).sum();
         let orphans: BTreeSet<_> = reference.grants.keys().map(|(holder, _)| holder).filter(|holder| !reference.accounts.contains_key(*holder)).collect();
         let statistics = index.statistics();

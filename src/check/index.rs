@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::{DashMap, SharedValue};
@@ -18,8 +18,9 @@ use dashmap::{DashMap, SharedValue};
 use super::block::{Answer, Block, Draft};
 use super::bytes::Cursor;
 use super::compiled::{put_scope, scope_covers};
-use super::{AccountEntry, Allowed, Caller, Change, Denied, GrantEntry, Query, Statistics, Verdict};
-use crate::domain::ids::GrantId;
+use super::retold::{account_digest, grant_digest};
+use super::{AccountEntry, Allowed, Caller, Change, Denied, GrantEntry, Query, SetDigest, Statistics, Verdict};
+use crate::domain::ids::{Digest, GrantId};
 use crate::domain::time::Timestamp;
 
 /// How many queries of a batch are looked up before the first is answered: enough for their cache misses to overlap.
@@ -39,7 +40,36 @@ pub struct CheckIndex {
     /// All ones but in tests, which narrow it so that names collide.
     hash_mask: u64,
     baseline: ArcSwap<Vec<Box<[u8]>>>,
-    written: Mutex<Statistics>,
+    written: Mutex<Written>,
+}
+
+/// What the writer keeps.
+#[derive(Default)]
+struct Written {
+    statistics: Statistics,
+    /// A replica's alone.
+    tally: Option<Tally>,
+}
+
+/// All entries, summed.
+#[derive(Default)]
+struct Tally {
+    count: u64,
+    digest: SetDigest,
+    baseline: Option<Digest>,
+}
+
+impl Tally {
+    fn replace(&mut self, old: Option<Digest>, new: Option<Digest>) {
+        if let Some(old) = old {
+            self.count = self.count.wrapping_sub(1);
+            self.digest = self.digest.without(&old);
+        }
+        if let Some(new) = new {
+            self.count = self.count.wrapping_add(1);
+            self.digest = self.digest.with(&new);
+        }
+    }
 }
 
 impl Default for CheckIndex {
@@ -65,11 +95,25 @@ impl CheckIndex {
         }
     }
 
+    /// An empty index that keeps the count and the set digest of its entries.
+    #[must_use]
+    pub fn with_set_digest() -> Self {
+        let index = Self::new();
+        index.written().tally = Some(Tally::default());
+        index
+    }
+
+    /// How many entries there are, and the sum of [`Change::digest`] over them; nothing if it was not made to keep it.
+    #[must_use]
+    pub fn count_and_digest(&self) -> (u64, SetDigest) {
+        self.written().tally.as_ref().map(|tally| (tally.count, tally.digest)).unwrap_or_default()
+    }
+
     /// Makes it so. The changes of one holder are seen together or not at all, those of several one after another; on
     /// return all of them are seen by every check that begins. Of one thing the last change counts; the order of
     /// changes to different things does not matter.
     pub fn apply(&self, changes: &[Change]) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written();
         let mut holders: BTreeMap<&str, HolderChanges<'_>> = BTreeMap::new();
         for change in changes {
             match change {
@@ -90,6 +134,11 @@ impl CheckIndex {
                         bytes.into_boxed_slice()
                     });
                     self.baseline.store(Arc::new(compiled.collect()));
+                    if let Some(tally) = &mut written.tally {
+                        let new = Some(change.digest());
+                        let old = std::mem::replace(&mut tally.baseline, new);
+                        tally.replace(old, new);
+                    }
                 }
             }
         }
@@ -141,7 +190,7 @@ impl CheckIndex {
     /// How large it is.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let mut statistics = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statistics = self.written().statistics;
         for shard in self.table.shards() {
             // A slot and its control byte, at the load that the table grows at.
             let slots = shard.read().buckets();
@@ -252,12 +301,26 @@ struct HolderChanges<'a> {
     grants: BTreeMap<GrantId, Option<&'a GrantEntry>>,
 }
 
+impl HolderChanges<'_> {
+    /// The digest of each entry that changes, in one order; none where there is no entry.
+    fn digests(&self, draft: &Draft<'_>) -> Vec<Option<Digest>> {
+        let account = self.account.is_some().then(|| account_digest(draft));
+        let grants = self.grants.keys().map(|id| grant_digest(draft, id.uuid().as_bytes()));
+        account.into_iter().chain(grants).collect()
+    }
+}
+
 /// The writer's half.
 impl CheckIndex {
-    fn write(&self, holder: &[u8], changes: &HolderChanges<'_>, written: &mut Statistics) {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, holder: &[u8], changes: &HolderChanges<'_>, Written { statistics: written, tally }: &mut Written) {
         let old = self.find(holder);
         let old_block = old.as_deref().and_then(Block::read);
         let mut draft = Draft::of(holder, old_block);
+        let before = tally.is_some().then(|| changes.digests(&draft)).unwrap_or_default();
         match changes.account {
             Some(Some(account)) => draft.set_account(account),
             Some(None) => draft.clear_account(),
@@ -268,6 +331,10 @@ impl CheckIndex {
                 Some(grant) => draft.set_grant(grant),
                 None => draft.clear_grant(*id),
             }
+        }
+        if let Some(tally) = tally {
+            let after = changes.digests(&draft);
+            before.into_iter().zip(after).for_each(|(old, new)| tally.replace(old, new));
         }
         let new = draft.encode();
         if let Some(new) = &new {

@@ -32,7 +32,7 @@ mod index;
 mod patterns;
 #[cfg(test)]
 mod reference;
-
+mod retold;
 mod set_digest;
 
 pub use entry::{Unreadable, read_changes};

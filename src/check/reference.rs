@@ -25,6 +25,13 @@ impl Reference {
         }
     }
 
+    /// Everything that is in it; with the baseline if that was ever said.
+    pub(crate) fn entries(&self, baseline: bool) -> Vec<Change> {
+        let accounts = self.accounts.values().cloned().map(Change::Account);
+        let grants = self.grants.values().cloned().map(Change::Grant);
+        accounts.chain(grants).chain(baseline.then(|| Change::Baseline(self.baseline.clone()))).collect()
+    }
+
     pub(crate) fn named(&self, name: &str) -> Option<&AccountEntry> {
         let is_own = |account: &AccountEntry| account.identities.iter().any(|identity| identity.as_str() == name);
         self.accounts.values().find(|account| account.id.as_str() == name || is_own(account))

@@ -2,13 +2,13 @@
 //! out. All rules about what may be believed are here (THREATS F3, F4, I11).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::age::Beat;
-use super::tallied::Tallied;
 use super::view::{Break, Trust, View};
-use crate::check::{Change, SetDigest, read_changes};
+use crate::check::{Change, CheckIndex, SetDigest, read_changes};
 use crate::clock::BootMillis;
 use crate::domain::time::Timestamp;
 use crate::wire::v1;
@@ -46,7 +46,7 @@ struct Held {
     feed_id: String,
     number: u64,
     sequence: u64,
-    entries: Tallied,
+    entries: Arc<CheckIndex>,
     beat: Option<Beat>,
 }
 
@@ -151,7 +151,7 @@ impl Follower {
                 feed_id: start.feed_id,
                 number: start.number,
                 sequence: start.sequence,
-                entries: Tallied::new(),
+                entries: Arc::new(CheckIndex::with_set_digest()),
                 beat: None,
             });
             self.phase = Phase::Loading;
@@ -259,7 +259,7 @@ impl Follower {
     fn in_force(&mut self) -> Taken {
         let Some(held) = &self.held else { return Taken::default() };
         self.floor = Some(Floor { journal_id: held.journal_id.clone(), sequence: held.sequence });
-        let index = held.entries.index();
+        let index = &held.entries;
         let view = View {
             trust: Trust::Live,
             caller: index.caller(&held.account),

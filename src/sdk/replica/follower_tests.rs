@@ -37,7 +37,7 @@ fn gone(id: u128) -> Change {
 /// The broker's side of a feed, which says what is true unless a test makes it lie.
 struct Script {
     start: v1::ReplicaStart,
-    entries: Tallied,
+    entries: CheckIndex,
     pieces: Vec<Change>,
     number: u64,
     sequence: u64,
@@ -58,7 +58,7 @@ impl Script {
     /// A feed of orders-api, at number 7 and sequence 100, with one grant.
     fn new() -> Self {
         let pieces = vec![account("orders-api", true), account("ana", false), grant(1, "prod/db")];
-        let mut entries = Tallied::new();
+        let entries = CheckIndex::with_set_digest();
         entries.apply(&pieces);
         let start = v1::ReplicaStart {
             account: "orders-api".into(),

@@ -35,7 +35,6 @@ mod layer;
 mod peer;
 mod session;
 mod status;
-mod tallied;
 mod view;
 
 use std::fmt;

@@ -1,0 +1,53 @@
+//! The text of an entry, made again from what a block holds of it: so that an index can tell the digest of what it holds
+//! without keeping a digest for each entry.
+
+use super::block::Draft;
+use super::bytes::{Cursor, put_counted_u16};
+use super::compiled::pattern_texts;
+use super::entry::{ACCOUNT, GRANT};
+use crate::domain::ids::Digest;
+
+/// The digest of the account's entry, if the account is there.
+pub(super) fn account_digest(draft: &Draft<'_>) -> Option<Digest> {
+    let account = draft.account()?;
+    let (holder, identities) = draft.names().split_first()?;
+    let mut body = vec![ACCOUNT];
+    put_counted_u16(&mut body, holder);
+    body.push(u8::from(account.active));
+    body.extend_from_slice(&account.baseline_until.millis().to_le_bytes());
+    body.extend_from_slice(&account.checks_until.millis().to_le_bytes());
+    put_texts(&mut body, identities.iter().map(|identity| identity.to_vec()).collect());
+    put_texts(&mut body, pattern_texts(account.audience));
+    Some(Digest::of(&body))
+}
+
+/// The digest of a grant's entry, if the holder has that grant.
+pub(super) fn grant_digest(draft: &Draft<'_>, id: &[u8; 16]) -> Option<Digest> {
+    let grant = draft.grant(id)?;
+    let mut body = vec![GRANT];
+    put_counted_u16(&mut body, draft.names().first()?);
+    body.extend_from_slice(id);
+    body.push(u8::from(grant.started));
+    body.extend_from_slice(&grant.end.millis().to_le_bytes());
+    put_scope(&mut body, Cursor(grant.scope))?;
+    Some(Digest::of(&body))
+}
+
+fn put_scope(body: &mut Vec<u8>, mut scope: Cursor<'_>) -> Option<()> {
+    let mut actions = Cursor(scope.counted_u16()?);
+    let mut texts = Vec::new();
+    while !actions.is_empty() {
+        texts.push(actions.counted_u8()?.to_vec());
+    }
+    put_texts(body, texts);
+    let length = scope.array().map(u32::from_le_bytes)?;
+    put_texts(body, pattern_texts(scope.bytes(usize::try_from(length).ok()?)?));
+    Some(())
+}
+
+/// Sorted by bytes, whatever order they are kept in.
+fn put_texts(body: &mut Vec<u8>, mut texts: Vec<Vec<u8>>) {
+    texts.sort_unstable();
+    body.extend_from_slice(&u16::try_from(texts.len()).unwrap_or(u16::MAX).to_le_bytes());
+    texts.iter().for_each(|text| put_counted_u16(body, text));
+}
