@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::check::Query;
-use countersign::sdk::Replica;
+use countersign::sdk::{CheckedBatch, Replica};
 use countersign::wire::v1::access_service_client::AccessServiceClient;
 use countersign::wire::v1::{CheckAccessRequest, Verdict};
 use tokio::task::JoinSet;
@@ -174,10 +174,9 @@ fn replica_round(replica: &Replica, asked: &[CheckAccessRequest]) -> Measured {
         .collect();
     let begun = Instant::now();
     let work = || {
-        let (mut checks, mut answers) = (0_usize, Vec::with_capacity(TOGETHER));
+        let (mut checks, mut answers) = (0_usize, CheckedBatch::with_capacity(TOGETHER));
         while begun.elapsed() < ROUND {
             for together in queries.chunks(TOGETHER) {
-                answers.clear();
                 replica.check_batch(together, &mut answers);
                 assert!(answers.iter().all(|answer| answer.is_allowed()));
                 checks += together.len();

@@ -122,6 +122,28 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether it may be done.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow { .. })
+    }
+
+    /// Why, as the API calls it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Allow { because: Allowed::Granted { .. }, .. } => "GRANTED",
+            Self::Allow { because: Allowed::Baseline, .. } => "BASELINE",
+            Self::Deny { because: Denied::OutOfAudience } => "OUT_OF_AUDIENCE",
+            Self::Deny { because: Denied::Locked } => "LOCKED",
+            Self::Deny { because: Denied::NotStarted } => "NOT_STARTED",
+            Self::Deny { because: Denied::NoGrant } => "NO_GRANT",
+            Self::Deny { because: Denied::Stale } => "STALE",
+        }
+    }
+}
+
 /// By what right something is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Allowed {

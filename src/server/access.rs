@@ -135,12 +135,18 @@ impl Access {
         queries: &[pb::CheckQuery],
     ) -> Result<(Vec<pb::CheckAnswer>, String), Status> {
         let queries = all_valid(queries)?;
-        let (asker, sequence) = (self.asker(caller)?, self.broker.engine.sequence());
-        let mut verdicts = Vec::new();
-        self.broker.engine.checks().check_batch(&asker, &queries, self.broker.engine.latest(), &mut verdicts);
-        verdicts.iter().for_each(|verdict| self.count(*verdict));
+        let (verdicts, sequence) = self.verdicts(caller, &queries)?;
         let answers = (0_u32..).zip(verdicts).map(|(index, verdict)| answer(index, verdict)).collect();
         Ok((answers, sequence.to_string()))
+    }
+
+    /// The verdicts, and the sequence of all: the one way from a caller to the core, whatever protocol asks.
+    pub(super) fn verdicts(&self, caller: &Caller, queries: &[Query<'_>]) -> Result<(Vec<Verdict>, u64), Refusal> {
+        let (asker, sequence) = (self.asker(caller)?, self.broker.engine.sequence());
+        let mut verdicts = Vec::new();
+        self.broker.engine.checks().check_batch(&asker, queries, self.broker.engine.latest(), &mut verdicts);
+        verdicts.iter().for_each(|verdict| self.count(*verdict));
+        Ok((verdicts, sequence))
     }
 
     /// The caller as the index knows it. Why it does not is looked up off the check path.

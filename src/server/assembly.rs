@@ -21,6 +21,7 @@ use tonic_reflection::server::Builder as Reflection;
 use super::access::Access;
 use super::accounts::Accounts;
 use super::audit::Audit;
+use super::authzen;
 use super::caller::Broker;
 use super::elevations::Elevations;
 use super::enrolments::Enrolments;
@@ -137,13 +138,13 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
     let https = settings.https_listen.map(|address| {
         // Both read the TLS files from one store; SIGHUP is heard once.
         let settings = ListenerSettings {
-            speaks: Speaks::Scim,
+            speaks: Speaks::Https,
             address,
             runtimes: 1,
             reload_on_hangup: false,
             ..listener.clone()
         };
-        let routes = scim::routes(&broker);
+        let routes: Routes = scim::router(&broker).merge(authzen::router(Access::new(broker.clone()))).into();
         listen(&settings, tls, Arc::clone(&metrics), move || routes.clone())
     });
     let https = https.transpose()?;
@@ -175,7 +176,7 @@ pub fn serve(settings: ServeSettings, accept_clock: bool) -> Result<(), ServeErr
         let mut running = start_with(settings, accept_clock)?;
         tracing::info!(address = %running.address, sequence = running.engine.sequence(), "serving");
         if let Some(address) = running.https_address {
-            tracing::info!(%address, "serving SCIM over HTTPS");
+            tracing::info!(%address, "serving SCIM and AuthZEN over HTTPS");
         }
         let mut observe = tokio::time::interval(OBSERVE_EVERY);
         loop {
@@ -202,7 +203,7 @@ impl Running {
         self.address
     }
 
-    /// Where SCIM is served, if it is.
+    /// Where SCIM and AuthZEN are served, if they are.
     #[must_use]
     pub fn https_address(&self) -> Option<SocketAddr> {
         self.https_address

@@ -35,8 +35,8 @@ use crate::server::limits::{
 use crate::server::listener::{LogBudget, Phase, Speaks};
 use crate::server::metrics::{Call, Metrics, Outcome};
 use crate::server::peer::{Leaf, Peer, Standing};
-use crate::server::scim;
 use crate::server::tls::{PeerRefusal, TlsStore};
+use crate::server::{authzen, scim};
 
 /// Header fields of a request; a call needs about ten.
 const HEADERS_MAX: usize = 32;
@@ -227,7 +227,7 @@ async fn handshake(socket: std::net::TcpStream, address: SocketAddr, shared: &Sh
     let loaded = shared.tls.current();
     let config = match shared.speaks {
         Speaks::Grpc => &loaded.config,
-        Speaks::Scim => &loaded.https,
+        Speaks::Https => &loaded.https,
     };
     let stream = TlsAcceptor::from(Arc::clone(config)).accept(socket).await.map_err(broken)?;
     let (_, session) = stream.get_ref();
@@ -312,7 +312,7 @@ where
 fn refusal(speaks: Speaks, status: Status) -> Response<Body> {
     match speaks {
         Speaks::Grpc => status.into_http(),
-        Speaks::Scim => scim::refusal(&status),
+        Speaks::Https => scim::refusal(&status),
     }
 }
 
@@ -333,13 +333,14 @@ impl Counters {
         let named = response.headers().get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()));
         let code = match speaks {
             Speaks::Grpc => named.unwrap_or(Code::Ok),
-            Speaks::Scim => scim::code_of(response.status()),
+            Speaks::Https => scim::code_of(response.status()),
         };
         // Whatever path a client makes up, it makes no label of it.
         let made_up = code == Code::Unimplemented || response.status().as_u16() != 200;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let path = match speaks {
-            Speaks::Scim => scim::LABEL,
+            Speaks::Https if authzen::is_path(path) => authzen::LABEL,
+            Speaks::Https => scim::LABEL,
             Speaks::Grpc if made_up || known.len() >= KNOWN_MAX => UNROUTED,
             Speaks::Grpc => path,
         };

@@ -22,8 +22,8 @@ use crate::server::tls::{Reloaded, TlsStore};
 pub enum Speaks {
     /// gRPC, over HTTP/2 alone.
     Grpc,
-    /// SCIM, over HTTP/2 and HTTP/1.1.
-    Scim,
+    /// SCIM and AuthZEN, over HTTP/2 and HTTP/1.1.
+    Https,
 }
 
 /// How a listener is set up.

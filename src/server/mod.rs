@@ -9,6 +9,7 @@ mod access_stream;
 mod accounts;
 pub mod assembly;
 mod audit;
+mod authzen;
 mod caller;
 mod changes;
 pub mod config;

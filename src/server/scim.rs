@@ -10,7 +10,7 @@
 mod answer;
 mod changes;
 mod discovery;
-mod json;
+pub(super) mod json;
 mod patch;
 mod query;
 mod user;
@@ -21,7 +21,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Map, Value};
-use tonic::service::Routes;
 
 use self::answer::{Answer, ScimError};
 use self::changes::Standing;
@@ -33,7 +32,7 @@ use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::server::limits::REQUEST_MAX_BYTES;
 
-pub(super) use self::answer::{code_of, refusal};
+pub(super) use self::answer::{code_of, http_status, refusal};
 
 /// Under which all calls of SCIM are counted.
 pub(super) const LABEL: &str = "scim";
@@ -41,8 +40,8 @@ pub(super) const LABEL: &str = "scim";
 const USERS: &str = "/scim/v2/Users";
 
 /// Everything that is served.
-pub(super) fn routes(broker: &Broker) -> Routes {
-    let router = axum::Router::new()
+pub(super) fn router(broker: &Broker) -> axum::Router {
+    axum::Router::new()
         .route(USERS, get(list).post(create))
         .route("/scim/v2/Users/{id}", get(read).put(replace).patch(modify).delete(remove))
         .route("/scim/v2/ServiceProviderConfig", get(async || Answer::ok(discovery::service_provider_config())))
@@ -52,8 +51,7 @@ pub(super) fn routes(broker: &Broker) -> Routes {
         .route("/scim/v2/Schemas/{id}", get(discovery::schema))
         .fallback(async || ScimError::nowhere())
         .method_not_allowed_fallback(async || ScimError::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here"))
-        .with_state(broker.clone());
-    router.into()
+        .with_state(broker.clone())
 }
 
 type Answered = Result<Response, ScimError>;

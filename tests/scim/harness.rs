@@ -130,6 +130,7 @@ impl Broker {
         let (mut parts, body) = request.into_parts();
         let body = Full::new(body);
         let text = |error: hyper::Error| format!("{error:?}");
+        let kind = if parts.uri.path().starts_with("/scim/") { "application/scim+json" } else { "application/json" };
         let response = if http == Http::Two {
             let path = parts.uri.path_and_query().unwrap().to_string();
             parts.uri = format!("https://localhost{path}").parse().unwrap();
@@ -143,7 +144,7 @@ impl Broker {
             tokio::spawn(connection);
             sender.send_request(Request::from_parts(parts, body)).await.map_err(text)?
         };
-        Ok(reply(response).await)
+        Ok(reply(response, kind).await)
     }
 
     /// What HR's machine sends, in HTTP/1.1.
@@ -189,12 +190,12 @@ pub fn request(method: Method, path: &str, body: Option<Value>) -> Request<Bytes
     }
 }
 
-async fn reply<B: Body<Error = hyper::Error>>(response: tonic::codegen::http::Response<B>) -> Reply {
+async fn reply<B: Body<Error = hyper::Error>>(response: tonic::codegen::http::Response<B>, kind: &str) -> Reply {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
     if !body.is_null() {
-        assert_eq!(parts.headers["content-type"], "application/scim+json", "{body}");
+        assert_eq!(parts.headers["content-type"], kind, "{body}");
     }
     Reply { status: parts.status.as_u16(), headers: parts.headers, body }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{Allowed, Denied, Verdict};
+use crate::check::{Allowed, Verdict};
 use crate::domain::ids::GrantId;
 use crate::domain::time::{Span, Timestamp};
 
@@ -21,7 +21,7 @@ impl Checked {
     /// Whether it may be done.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
-        matches!(self.verdict, Verdict::Allow { .. })
+        self.verdict.is_allowed()
     }
 
     /// The verdict as a value.
@@ -32,15 +32,7 @@ impl Checked {
     /// Why, as the API calls it: `GRANTED`, `BASELINE`; `OUT_OF_AUDIENCE`, `LOCKED`, `NOT_STARTED`, `NO_GRANT`, `STALE`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        match self.verdict {
-            Verdict::Allow { because: Allowed::Granted { .. }, .. } => "GRANTED",
-            Verdict::Allow { because: Allowed::Baseline, .. } => "BASELINE",
-            Verdict::Deny { because: Denied::OutOfAudience } => "OUT_OF_AUDIENCE",
-            Verdict::Deny { because: Denied::Locked } => "LOCKED",
-            Verdict::Deny { because: Denied::NotStarted } => "NOT_STARTED",
-            Verdict::Deny { because: Denied::NoGrant } => "NO_GRANT",
-            Verdict::Deny { because: Denied::Stale } => "STALE",
-        }
+        self.verdict.reason()
     }
 
     /// The grant that answers; none with a deny, and none where the baseline allows.

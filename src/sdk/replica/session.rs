@@ -187,13 +187,15 @@ impl Session {
 
     fn taken(&mut self, taken: Taken, stream: &mut Stream) {
         let feed = &self.shared.feed;
+        if taken.applied.is_some() {
+            FeedCounters::add(if taken.synced { &feed.snapshots } else { &feed.changes });
+        }
         if let Some(view) = taken.view {
             self.shared.publish(view);
         }
         if let Some(number) = taken.applied {
             // It is in force by now.
             stream.say(Message::Applied(v1::ReplicaApplied { number }));
-            FeedCounters::add(if taken.synced { &feed.snapshots } else { &feed.changes });
         }
         if taken.resumed {
             FeedCounters::add(&feed.resumes);

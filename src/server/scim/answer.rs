@@ -145,7 +145,7 @@ pub(in crate::server) fn code_of(status: StatusCode) -> GrpcCode {
     }
 }
 
-fn http_status(code: Code) -> StatusCode {
+pub(in crate::server) fn http_status(code: Code) -> StatusCode {
     http_of(grpc_code(code))
 }
 

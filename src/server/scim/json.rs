@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 ///
 /// # Errors
 /// What is wrong, for the sender.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+pub(in crate::server) fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = Strict.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match read {

@@ -1,0 +1,109 @@
+//! What an evaluation asks, out of JSON: strict in what has an effect, and deaf to all else.
+
+use serde_json::{Map, Value};
+
+use crate::check::Query;
+use crate::domain::ids::{AccountId, Identity, excerpt};
+use crate::domain::scope::{Action, Resource};
+
+/// The type of a subject that is named by its account's id.
+const ACCOUNT: &str = "account";
+/// The type of a subject that is named by one of its SPIFFE IDs.
+const SPIFFE: &str = "spiffe";
+/// The type of all resources: their ids are paths.
+const RESOURCE: &str = "resource";
+
+/// One question, well formed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    subject: String,
+    action: Action,
+    resource: Resource,
+}
+
+/// When the rest of several is not decided any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Semantic {
+    All,
+    UntilDeny,
+    UntilPermit,
+}
+
+impl Question {
+    /// Of an evaluation; what it does not say itself, the defaults say, whole.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(super) fn read(evaluation: &Map<String, Value>, defaults: &Map<String, Value>) -> Result<Self, String> {
+        let part = |name: &str| match evaluation.get(name).or_else(|| defaults.get(name)) {
+            Some(Value::Object(part)) => Ok(Some(part)),
+            Some(_) => Err(format!("`{name}` is no object")),
+            None => Ok(None),
+        };
+        let needed = |name: &str| part(name)?.ok_or_else(|| format!("`{name}` is missing"));
+        // It has no effect, but what is no object shows that something else was meant.
+        part("context")?;
+        let (subject, action, resource) = (needed("subject")?, needed("action")?, needed("resource")?);
+        for (name, part) in [("subject", subject), ("action", action), ("resource", resource)] {
+            if part.get("properties").is_some_and(|properties| !properties.is_object()) {
+                return Err(format!("`{name}.properties` is no object"));
+            }
+        }
+        let (kind, id) = (text(subject, "subject", "type")?, text(subject, "subject", "id")?);
+        match kind {
+            ACCOUNT => drop(id.parse::<AccountId>().map_err(|error| format!("`subject.id`: {error}"))?),
+            SPIFFE => drop(id.parse::<Identity>().map_err(|error| format!("`subject.id`: {error}"))?),
+            other => return Err(format!("`subject.type`: `{}`; `{ACCOUNT}` or `{SPIFFE}` is wanted", excerpt(other))),
+        }
+        let kind = text(resource, "resource", "type")?;
+        if kind != RESOURCE {
+            return Err(format!("`resource.type`: `{}`; `{RESOURCE}` is wanted, its path as `id`", excerpt(kind)));
+        }
+        let path = text(resource, "resource", "id")?.parse().map_err(|error| format!("`resource.id`: {error}"))?;
+        let action = text(action, "action", "name")?.parse().map_err(|error| format!("`action.name`: {error}"))?;
+        Ok(Self { subject: id.to_owned(), action, resource: path })
+    }
+
+    pub(super) fn query(&self) -> Query<'_> {
+        Query { subject: &self.subject, action: self.action.as_str(), resource: self.resource.as_str() }
+    }
+}
+
+impl Semantic {
+    /// Of the options of several evaluations.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Self, String> {
+        let options = match document.get("options") {
+            None => return Ok(Self::All),
+            Some(Value::Object(options)) => options,
+            Some(_) => return Err("`options` is no object".to_owned()),
+        };
+        match options.get("evaluations_semantic") {
+            None => Ok(Self::All),
+            Some(Value::String(semantic)) if semantic == "execute_all" => Ok(Self::All),
+            Some(Value::String(semantic)) if semantic == "deny_on_first_deny" => Ok(Self::UntilDeny),
+            Some(Value::String(semantic)) if semantic == "permit_on_first_permit" => Ok(Self::UntilPermit),
+            Some(_) => Err("`options.evaluations_semantic`: `execute_all`, `deny_on_first_deny` or \
+                            `permit_on_first_permit` is wanted"
+                .to_owned()),
+        }
+    }
+
+    pub(super) fn stops_after(self, is_allowed: bool) -> bool {
+        match self {
+            Self::All => false,
+            Self::UntilDeny => !is_allowed,
+            Self::UntilPermit => is_allowed,
+        }
+    }
+}
+
+fn text<'a>(part: &'a Map<String, Value>, name: &str, field: &str) -> Result<&'a str, String> {
+    match part.get(field) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(format!("`{name}.{field}` is no string")),
+        None => Err(format!("`{name}.{field}` is missing")),
+    }
+}
