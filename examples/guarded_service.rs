@@ -1,10 +1,15 @@
-//! A gRPC service that does only what its clients hold a grant for. Against `countersign dev`, from the folder it runs in:
+//! A gRPC service that does only what its clients hold a grant for. Beside `countersign dev`, in the folder that it runs in,
+//! with the address that it prints:
 //!
 //! ```console
-//! $ cargo run --example guarded_service -- https://localhost:7443 certs-dev/authority.pem certs-dev/orders-api
+//! $ cargo run --example guarded_service -- https://127.0.0.1:PORT certs-dev/authority.pem certs-dev/orders-api certs-dev/broker
+//! $ printf '\0\0\0\0\0' | curl -i --http2 --cacert certs-dev/authority.pem --cert certs-dev/ana.pem --key certs-dev/ana.key \
+//!     -H 'content-type: application/grpc' --data-binary @- https://localhost:7500/orders.v1.Orders/Count
 //! ```
 //!
-//! The third argument is the beginning of two names: `.pem` and `.key`. docs/checking.md goes through it step by step.
+//! The last two arguments are beginnings of names, to which `.pem` and `.key` are added: the certificate by which it is a
+//! client of the broker, and the one that it serves with (in `dev` the broker's, which is good for localhost).
+//! docs/checking.md goes through it step by step.
 #![allow(clippy::print_stdout, clippy::arithmetic_side_effects, reason = "an example says what it does")]
 
 use std::convert::Infallible;
@@ -29,20 +34,24 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let usage = "usage: guarded_service BROKER AUTHORITY.pem CERTIFICATE-WITHOUT-ENDING";
+    let usage = "usage: guarded_service BROKER AUTHORITY.pem OWN-CERTIFICATE SERVER-CERTIFICATE";
     let mut words = std::env::args().skip(1);
-    let (Some(broker), Some(authority), Some(own)) = (words.next(), words.next(), words.next()) else {
+    let (Some(broker), Some(authority), Some(own), Some(server)) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
         return Err(usage.into());
     };
-    let (certificate, key) = (format!("{own}.pem"), format!("{own}.key"));
 
     // One replica for the whole service. It is ready when this returns, and stays connected.
-    let replica =
-        Replica::builder([broker]).authority_file(&authority).identity_files(&certificate, &key).connect().await?;
+    let replica = Replica::builder([broker])
+        .authority_file(&authority)
+        .identity_files(format!("{own}.pem"), format!("{own}.key"))
+        .connect()
+        .await?;
     println!("replica: {} grants at sequence {}", replica.status().grants, replica.status().sequence);
 
     let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(std::fs::read(certificate)?, std::fs::read(key)?))
+        .identity(Identity::from_pem(std::fs::read(format!("{server}.pem"))?, std::fs::read(format!("{server}.key"))?))
         .client_ca_root(Certificate::from_pem(std::fs::read(authority)?));
     let listener = TcpListener::bind("127.0.0.1:7500").await?;
     println!("orders.v1.Orders at https://{}", listener.local_addr()?);

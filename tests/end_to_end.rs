@@ -19,6 +19,8 @@ mod bad_files;
 mod cascades_and_dry_runs;
 #[path = "end_to_end/certificates.rs"]
 mod certificates_refused;
+#[path = "end_to_end/check_streams.rs"]
+mod check_streams;
 #[path = "end_to_end/command_line.rs"]
 mod command_line;
 mod common;
@@ -66,6 +68,8 @@ mod moving_and_leaving;
 mod organisation;
 #[path = "end_to_end/person.rs"]
 mod person;
+#[path = "end_to_end/python.rs"]
+mod python;
 #[path = "end_to_end/recertification.rs"]
 mod recertification;
 #[path = "end_to_end/reflection.rs"]
@@ -80,5 +84,7 @@ mod service_accounts;
 mod sight;
 #[path = "end_to_end/surfaces.rs"]
 mod surfaces;
+#[path = "end_to_end/tokens.rs"]
+mod tokens;
 #[path = "end_to_end/watches.rs"]
 mod watches;

@@ -18,7 +18,19 @@ const DECISION_WORDS: [&str; 9] =
     ["state", "status", "approve", "approval", "approver", "decision", "review", "stage", "verdict"];
 
 /// Methods that begin so change nothing; all others do.
-const READING_VERBS: [&str; 8] = ["Get", "List", "Watch", "Check", "BatchCheck", "Explain", "Validate", "WhoAmI"];
+const READING_VERBS: [&str; 11] = [
+    "Get",
+    "List",
+    "Watch",
+    "Check",
+    "BatchCheck",
+    "StreamCheck",
+    "Replicate",
+    "Await",
+    "Explain",
+    "Validate",
+    "WhoAmI",
+];
 
 fn api() -> Vec<FileDescriptorProto> {
     let set = FileDescriptorSet::decode(DESCRIPTOR_SET).unwrap();
@@ -142,7 +154,8 @@ fn a_request_has_no_field_for_a_decision() {
 #[test]
 fn what_changes_the_life_of_an_account_can_be_tried_first() {
     let files = api();
-    let by_itself = ["ApproveElevation", "DenyElevation", "RelinquishGrant", "RevokeGrant", "WithdrawElevation"];
+    let by_itself =
+        ["ApproveElevation", "DenyElevation", "IssueGrantToken", "RelinquishGrant", "RevokeGrant", "WithdrawElevation"];
     let without = methods(&files).filter(|method| is_mutating(method) && !by_itself.contains(&method.name()));
     let without = without.filter(|method| !has(&files, method.input_type(), "validate_only", Type::Bool));
     assert_eq!(without.map(MethodDescriptorProto::name).collect::<Vec<_>>(), [""; 0]);
@@ -198,6 +211,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "DenyEnrolment",
         "EndMembership",
         "ImportPeople",
+        "IssueGrantToken",
         "LoadDirectory",
         "LoadPolicy",
         "RecordAttestation",

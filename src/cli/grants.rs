@@ -151,7 +151,8 @@ pub fn state_word(grant: &Grant) -> String {
     word(grant.state().as_str_name(), "GRANT_STATE_")
 }
 
-async fn whole_id(session: &Session<'_>, grant_id: String) -> Result<String, Failure> {
+/// The whole id of a grant that is named by an ending.
+pub(super) async fn whole_id(session: &Session<'_>, grant_id: String) -> Result<String, Failure> {
     let found = session.client.get_grant(GetGrantRequest { grant_id }).await?;
     Ok(found.grant.unwrap_or_default().id)
 }

@@ -33,7 +33,7 @@ named! {
     Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
     CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse DenyEnrolmentResponse Elevation ElevationEvent
     EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
-    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse
+    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
     LoadDirectoryResponse LoadPolicyResponse Person Policy Recertification RecordAttestationResponse
     ReleaseBrakeResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
     StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse

@@ -42,6 +42,7 @@ pub mod serve;
 pub mod session;
 pub mod table;
 pub mod text;
+pub mod token;
 pub mod values;
 pub mod wait;
 pub mod wait_enrolled;
@@ -111,6 +112,8 @@ pub enum Command {
     Relinquish(grants::RelinquishArguments),
     /// Take a grant away at once
     Revoke(grants::RevokeArguments),
+    /// A signed copy of your grant, for a service that cannot reach the broker
+    Token(token::TokenArguments),
     /// Whether a subject may do something now: exits 0 to allow, 3 to deny
     Check(check::CheckArguments),
     /// Ask for an account, a role or a machine, or to keep or restore one
@@ -218,6 +221,7 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Extend(arguments) => request::extend(session, arguments).await,
         Command::Relinquish(arguments) => grants::relinquish(session, arguments).await,
         Command::Revoke(arguments) => grants::revoke(session, arguments).await,
+        Command::Token(arguments) => token::token(session, arguments).await,
         Command::Check(arguments) => check::check(session, arguments).await,
         Command::Enrol(command) => enrol::run(session, command).await,
         Command::Enrolments(arguments) => enrol::enrolments(session, &arguments).await,

@@ -84,6 +84,8 @@ fn record(state: &mut State, event: &Event) {
         | Fact::PersonMoved(_)
         | Fact::AccountClosed(_)
         | Fact::RowsAbandoned(_) => {}
+        // A token is a copy of what the grant says: nothing hangs on it here.
+        Fact::GrantTokenIssued(_) => {}
         Fact::CommandRefused(_) => count_refusal(state, event),
         Fact::RefusalsCounted(fact) => {
             // The count comes late: what is told in another minute by then stays counted.

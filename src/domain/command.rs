@@ -71,6 +71,17 @@ pub enum Command {
         /// Told to the holder.
         reason: String,
     },
+    /// Have a token of one's own live grant signed, for one enforcement point.
+    IssueGrantToken {
+        /// Which.
+        grant: GrantId,
+        /// The enforcement point's account.
+        audience: AccountId,
+        /// None: as long as tokens live.
+        lifetime: Option<Span>,
+        /// SHA-256 of the certificate that the caller presented: the token is good with it alone.
+        certificate: Digest,
+    },
     /// Ask for an account, for a role, to keep or restore one, or for a machine.
     RequestEnrolment(RequestEnrolment),
     /// Approve exactly this text.
@@ -280,6 +291,7 @@ impl Command {
             Self::WithdrawElevation { .. } => "withdraw-elevation",
             Self::RelinquishGrant { .. } => "relinquish-grant",
             Self::RevokeGrant { .. } => "revoke-grant",
+            Self::IssueGrantToken { .. } => "issue-grant-token",
             Self::RequestEnrolment(_) => "request-enrolment",
             Self::ApproveEnrolment { .. } => "approve-enrolment",
             Self::DenyEnrolment { .. } => "deny-enrolment",
@@ -315,6 +327,7 @@ impl Command {
             Self::CorrectAttestation { met_at, .. } => met_at.is_none(),
             Self::RequestElevation(_)
             | Self::ApproveElevation { .. }
+            | Self::IssueGrantToken { .. }
             | Self::RequestEnrolment(_)
             | Self::ApproveEnrolment { .. }
             | Self::RecordAttestation { .. }

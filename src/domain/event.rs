@@ -11,11 +11,12 @@ use super::grant::{EndBecause, Grant, Revocation};
 use super::hr::{Hold, HrEvent, StreamPlace};
 use super::ids::{
     AccountId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, PersonId, Principal, RequestId, RequirementName,
-    RoleName, RoundId, StreamName, TenantName,
+    RoleName, RoundId, StreamName, TenantName, TokenId,
 };
 use super::recertification::Round;
 use super::refusal::Reason;
 use super::review::{Decision, StruckOut};
+use super::scope::Scope;
 use super::time::Timestamp;
 
 /// One row of the journal.
@@ -215,6 +216,8 @@ facts! {
     GrantRelinquished(GrantClosed) "grant-relinquished/1";
     /// An act or event ended it before its time.
     GrantRevoked(GrantRevoked) "grant-revoked/1";
+    /// The holder had a token signed, for one enforcement point.
+    GrantTokenIssued(Box<GrantTokenIssued>) "grant-token-issued/1";
     /// A command was refused.
     CommandRefused(CommandRefused) "command-refused/1";
     /// More commands of a caller were refused than are told one by one.
@@ -320,6 +323,8 @@ bodies! {
     GrantClosed { grant: GrantId, holder: AccountId, by: Principal, reason: String }
     /// Why.
     GrantRevoked { grant: GrantId, holder: AccountId, because: Revocation }
+    /// All that the token says; not the token.
+    GrantTokenIssued { token: TokenId, grant: GrantId, holder: AccountId, audience: AccountId, certificate: Digest, scope: Scope, expires: Timestamp }
     /// The true reason, and what the caller was told if that was less.
     CommandRefused { command: String, reason: Reason, told: Option<Reason>, detail: String, facts: BTreeMap<String, String>, about: Option<String> }
     /// How many within the minute that begins at `minute`.
@@ -389,6 +394,9 @@ impl Fact {
             | Self::GrantRelinquished(GrantClosed { grant, holder, .. })
             | Self::GrantRevoked(GrantRevoked { grant, holder, .. }) => {
                 vec![S::Grant(*grant), S::Account(holder.clone())]
+            }
+            Self::GrantTokenIssued(fact) => {
+                vec![S::Grant(fact.grant), S::Account(fact.holder.clone()), S::Account(fact.audience.clone())]
             }
             Self::CommandRefused(_)
             | Self::RefusalsCounted(_)

@@ -244,6 +244,10 @@ uuid_type! {
     HoldId
 }
 uuid_type! {
+    /// A grant token's id (`jti`): a UUIDv7 made by the broker. It opens nothing.
+    TokenId
+}
+uuid_type! {
     /// A caller's own id of one call (a UUID of any version), for idempotency.
     RequestId
 }

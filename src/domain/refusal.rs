@@ -167,6 +167,10 @@ catalogue! {
         "wait until the stages before it are complete";
     NotPending "NOT_PENDING" FailedPrecondition 5, "the request is no longer pending",
         "see how it ended; a new request is needed for more";
+    AudienceInvalid "AUDIENCE_INVALID" FailedPrecondition 5, "the account named checks nothing that the grant covers",
+        "name the account of the service that the token is for";
+    TokenTooLarge "TOKEN_TOO_LARGE" FailedPrecondition 5, "the grant covers more than a token can say",
+        "have the service ask the broker, or keep a replica";
     DigestMismatch "DIGEST_MISMATCH" FailedPrecondition 5, "what was approved is not what is on record",
         "read the text again and send the digest of that text";
     NotLive "NOT_LIVE" FailedPrecondition 5, "the grant is over",

@@ -30,6 +30,7 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
         | Command::DenyElevation { elevation, .. }
         | Command::WithdrawElevation { elevation, .. } => Some(format!("elevation:{elevation}")),
         Command::RelinquishGrant { grant, .. } | Command::RevokeGrant { grant, .. } => Some(format!("grant:{grant}")),
+        Command::IssueGrantToken { grant, .. } => Some(format!("grant:{grant}")),
         Command::RequestEnrolment(_) => None,
         Command::ApproveEnrolment { enrolment, .. }
         | Command::DenyEnrolment { enrolment, .. }

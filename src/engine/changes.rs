@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::clock::{BootMillis, ClockRecord};
-use crate::domain::directory::{Account, AccountKind, AccountState};
+use crate::domain::directory::{AccountKind, AccountState};
 use crate::domain::event::{
     AccountEnded, ClockPair, Event, Fact, GrantClosed, GrantNamed, GrantRevoked, GrantShortened, GrantStarted,
     MembershipEnded,
 };
 use crate::domain::grant::{Grant, GrantPhase};
 use crate::domain::ids::{AccountId, GrantId, PersonId};
-use crate::domain::policy::CapabilityName;
-use crate::domain::scope::Pattern;
 use crate::domain::state::State;
 use crate::domain::time::{Now, Timestamp};
 
@@ -126,6 +124,7 @@ impl Touched {
             | Fact::ElevationWithdrawn(_)
             | Fact::ElevationExpired(_)
             | Fact::ElevationCancelled(_)
+            | Fact::GrantTokenIssued(_)
             | Fact::CommandRefused(_)
             | Fact::RefusalsCounted(_)
             | Fact::BrokerStarted(_)
@@ -161,7 +160,7 @@ fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
         (AccountKind::ServiceTeam { .. }, Ok(rest)) => rest.until,
         _ => Timestamp::MIN,
     };
-    let (checks_until, audience) = audience(state, id, account, now);
+    let (checks_until, audience) = organisation.may_check(id, now.latest);
     Some(Change::Account(AccountEntry {
         id: id.clone(),
         identities: account.identities.clone(),
@@ -170,24 +169,6 @@ fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
         checks_until,
         audience,
     }))
-}
-
-/// What the account may check, and until when; never and nothing if it is no enforcement point. A narrowed capability
-/// narrows the audience; several add up, and where one of them ends, all of it is worked out anew.
-fn audience(state: &State, id: &AccountId, account: &Account, now: Now) -> (Timestamp, BTreeSet<Pattern>) {
-    let organisation = state.organisation();
-    let mut until = None;
-    let mut audience = BTreeSet::new();
-    for (capability, ends_at) in organisation.capabilities(id, CapabilityName::AccessCheck, now.latest) {
-        until = Some(until.map_or(ends_at, |other: Timestamp| other.min(ends_at)));
-        if capability.resources.is_empty() {
-            audience.clone_from(&account.audience);
-        }
-        for ours in &account.audience {
-            audience.extend(capability.resources.iter().filter_map(|to| ours.meet(to)));
-        }
-    }
-    (until.unwrap_or(Timestamp::MIN), audience)
 }
 
 /// A journaled pair of clock readings, as the clock takes it.

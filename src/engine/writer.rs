@@ -351,7 +351,8 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         | Command::RetireStream { reason: words, .. } => words.len(),
         // Sets of names of any length: looked at whatever their words.
         Command::RequestEnrolment(_) | Command::StartRound { .. } => WORDS_BYTES.saturating_add(1),
-        Command::ApplyHrEvents { .. }
+        Command::IssueGrantToken { .. }
+        | Command::ApplyHrEvents { .. }
         | Command::ImportPeople { .. }
         | Command::ConfirmMembership { .. }
         | Command::LoadPolicy { .. }

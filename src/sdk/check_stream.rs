@@ -27,6 +27,7 @@ pub struct CheckStream {
     asked: VecDeque<(u64, usize)>,
     next_id: u64,
     address: String,
+    call_timeout: Duration,
 }
 
 impl Client {
@@ -48,10 +49,13 @@ impl Client {
     pub async fn check_stream(&self) -> Result<CheckStream, ClientError> {
         let (batches, receiver) = mpsc::channel(ON_THEIR_WAY);
         let mut service = AccessServiceClient::new(self.channel());
-        let opened = service.stream_check_access(ReceiverStream::new(receiver)).await;
+        let (address, call_timeout) = (self.address().to_owned(), self.call_timeout());
+        let opened = tokio::time::timeout(call_timeout, service.stream_check_access(ReceiverStream::new(receiver)));
+        let opened =
+            opened.await.map_err(|_| ClientError::TimedOut { address: address.clone(), after: call_timeout })?;
         let answers = opened.map(Response::into_inner);
-        let answers = answers.map_err(|status| ClientError::from_status(&status, self.address(), Duration::ZERO))?;
-        Ok(CheckStream { batches, answers, asked: VecDeque::new(), next_id: 1, address: self.address().to_owned() })
+        let answers = answers.map_err(|status| ClientError::from_status(&status, &address, call_timeout))?;
+        Ok(CheckStream { batches, answers, asked: VecDeque::new(), next_id: 1, address, call_timeout })
     }
 }
 
@@ -86,8 +90,9 @@ impl CheckStream {
     /// # Errors
     /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
     pub async fn answer(&mut self) -> Result<Vec<CheckedAccess>, ClientError> {
-        let answered = self.answers.message().await.map_err(|status| self.lost(&status))?;
-        let answered = answered.ok_or_else(|| self.over())?;
+        let late = || ClientError::TimedOut { address: self.address.clone(), after: self.call_timeout };
+        let answered = tokio::time::timeout(self.call_timeout, self.answers.message()).await.map_err(|_| late())?;
+        let answered = answered.map_err(|status| self.lost(&status))?.ok_or_else(|| self.over())?;
         let confused = |what| ClientError::Confused { address: self.address.clone(), what };
         let Some((batch_id, length)) = self.asked.pop_front().filter(|(batch_id, _)| *batch_id == answered.batch_id)
         else {
@@ -98,7 +103,7 @@ impl CheckStream {
     }
 
     fn lost(&self, status: &Status) -> ClientError {
-        ClientError::from_status(status, &self.address, Duration::ZERO)
+        ClientError::from_status(status, &self.address, self.call_timeout)
     }
 
     /// A broker that drains ends the stream in good order.

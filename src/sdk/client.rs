@@ -21,6 +21,7 @@ use crate::wire::v1::grant_service_client::GrantServiceClient;
 use crate::wire::v1::hr_service_client::HrServiceClient;
 use crate::wire::v1::policy_service_client::PolicyServiceClient;
 use crate::wire::v1::recertification_service_client::RecertificationServiceClient;
+use crate::wire::v1::token_service_client::TokenServiceClient;
 use crate::wire::v1::{import_people_request, load_directory_request, load_policy_request};
 
 /// The longest piece of a file that is sent at once: the API takes less than 32 KiB.
@@ -148,6 +149,12 @@ calls! {
         list_recertifications(ListRecertificationsRequest) -> ListRecertificationsResponse;
         /// Confirms a membership in a round.
         confirm_membership(ConfirmMembershipRequest) -> ConfirmMembershipResponse;
+    }
+    TokenServiceClient {
+        /// A token of the caller's own live grant, for one enforcement point.
+        issue_grant_token(IssueGrantTokenRequest) -> IssueGrantTokenResponse;
+        /// The keys as the broker publishes them. [`Client::token_keys`] reads them.
+        get_signing_keys(GetSigningKeysRequest) -> GetSigningKeysResponse;
     }
     PolicyServiceClient {
         /// The policy in force.
@@ -371,6 +378,10 @@ impl Client {
 
     pub(super) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    pub(super) fn call_timeout(&self) -> Duration {
+        self.call_timeout
     }
 
     pub(super) fn address(&self) -> &str {

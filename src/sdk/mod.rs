@@ -27,6 +27,7 @@ mod check_stream;
 mod client;
 mod error;
 pub mod replica;
+mod token;
 mod watch;
 
 pub use answer::CheckedAccess;
@@ -38,4 +39,5 @@ pub use replica::{
     Act, Break, CheckLayer, Checked, CheckedBatch, Cut, NoPeer, NotReached, PassedCheck, Replica, ReplicaBuilder,
     ReplicaStatus, Trust, VerifiedPeer,
 };
+pub use token::{TokenDenied, TokenKeys, TokenVerdict, TokenVerifier};
 pub use watch::{Sequenced, Watch};

@@ -30,6 +30,7 @@ use super::hr::Hr;
 use super::policies::Policies;
 use super::recertifications::Recertifications;
 use super::scim;
+use super::tokens::{SigningKeys, Tokens};
 use crate::clock::SystemClock;
 use crate::engine::{self, Engine, Halt, Store};
 use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, LogFormat, ServeSettings};
@@ -49,6 +50,7 @@ use crate::wire::v1::grant_service_server::GrantServiceServer;
 use crate::wire::v1::hr_service_server::HrServiceServer;
 use crate::wire::v1::policy_service_server::PolicyServiceServer;
 use crate::wire::v1::recertification_service_server::RecertificationServiceServer;
+use crate::wire::v1::token_service_server::TokenServiceServer;
 
 /// How often the TLS files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(60);
@@ -89,6 +91,7 @@ pub struct Running {
     https_address: Option<SocketAddr>,
     engine: Engine,
     metrics: Arc<Metrics>,
+    keys: Arc<SigningKeys>,
     health: HealthReporter,
     stopping: watch::Sender<bool>,
     listeners: Listeners,
@@ -124,7 +127,9 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
     let tokens = Arc::new(PageTokens::new(secret()));
     let broker = Broker { engine: engine.clone(), tokens, metrics: Arc::clone(&metrics), stopping: watched };
     let health = HealthReporter::new();
-    let routes = routes(&broker, &health)?;
+    let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
+    let keys = Arc::new(keys);
+    let routes = routes(&broker, &health, &keys)?;
     let listener = ListenerSettings {
         speaks: Speaks::Grpc,
         address: settings.listen,
@@ -158,7 +163,7 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
         let added = listeners.add(listening, settings.drain_deadline());
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
-    Ok(Running { address, https_address, engine, metrics, health, stopping, listeners })
+    Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners })
 }
 
 /// `countersign serve`: starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files read again.
@@ -253,6 +258,10 @@ impl Running {
     fn observe(&self) {
         self.metrics.journal_sequence.set(i64::try_from(self.engine.sequence()).unwrap_or(i64::MAX));
         self.metrics.clock_suspect.set(i64::from(self.engine.now().suspect));
+        // The next key is there long before it signs, whether anybody asks for tokens or not.
+        if let Err(problem) = self.keys.rotate(self.engine.now().stamp) {
+            tracing::error!(problem, "the keys of tokens cannot be kept");
+        }
     }
 }
 
@@ -262,7 +271,7 @@ impl Drop for Running {
     }
 }
 
-pub(super) fn routes(broker: &Broker, health: &HealthReporter) -> Result<Routes, ServeError> {
+pub(super) fn routes(broker: &Broker, health: &HealthReporter, keys: &Arc<SigningKeys>) -> Result<Routes, ServeError> {
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -288,6 +297,7 @@ pub(super) fn routes(broker: &Broker, health: &HealthReporter) -> Result<Routes,
     add!(EnrolmentServiceServer, Enrolments(broker.clone()));
     add!(HrServiceServer, Hr(broker.clone()));
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
+    add!(TokenServiceServer, Tokens::new(broker.clone(), Arc::clone(keys)));
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));

@@ -38,6 +38,7 @@ mod scim;
 pub mod status;
 pub mod tls;
 mod tls_files;
+mod tokens;
 mod watch;
 mod whoami;
 

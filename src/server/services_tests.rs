@@ -323,8 +323,9 @@ async fn who_reads_the_audit_sees_all_and_everybody_else_what_is_about_themselve
 async fn every_service_is_assembled_and_told_as_serving() {
     let world = world();
     let health = tonic_health::server::HealthReporter::new();
+    let keys = Arc::new(super::tokens::SigningKeys::in_memory(now()));
     // debug assertions within see each service noted
-    assert!(super::assembly::routes(&world.broker, &health).is_ok());
+    assert!(super::assembly::routes(&world.broker, &health, &keys).is_ok());
 }
 
 #[tokio::test]

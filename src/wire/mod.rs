@@ -9,6 +9,7 @@ pub mod effects;
 pub mod elevations;
 pub mod enrolments;
 pub mod events;
+pub mod grant_token;
 pub mod grants;
 #[cfg(feature = "server")]
 pub mod hr;
@@ -21,6 +22,7 @@ pub mod people_file;
 pub mod queries;
 pub mod recertification;
 pub mod replication;
+pub mod tokens;
 pub mod values;
 
 /// The package `countersign.v1`.

@@ -32,6 +32,8 @@ pub struct Account {
     pub roles: BTreeMap<String, Option<String>>,
     pub until: Option<String>,
     pub disabled: Option<String>,
+    /// What it may check.
+    pub audience: Vec<String>,
 }
 
 /// The certificate identity of an account of this name.
@@ -139,6 +141,9 @@ impl Organisation {
             });
             writeln!(text, "roles = [{}]", roles.collect::<Vec<_>>().join(", ")).unwrap();
             writeln!(text, "identities = {:?}", account.identities.iter().collect::<Vec<_>>()).unwrap();
+            if !account.audience.is_empty() {
+                writeln!(text, "audience = {:?}", account.audience).unwrap();
+            }
             if let Some(until) = &account.until {
                 writeln!(text, "until = {until}").unwrap();
             }

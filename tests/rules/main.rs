@@ -33,4 +33,5 @@ mod reviewing;
 mod scheduling;
 mod seeing;
 mod time;
+mod tokens;
 mod touched;

@@ -70,7 +70,7 @@ fn is_behind(caller: &Caller<'_>, grant: &Grant) -> bool {
 }
 
 /// `if_hidden` is what the journal has of a caller who may not see it (THREATS A14, H9).
-fn open<'a>(
+pub(super) fn open<'a>(
     state: &'a State,
     caller: &Caller<'_>,
     id: GrantId,

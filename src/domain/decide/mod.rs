@@ -9,6 +9,7 @@ mod loads;
 mod recertification;
 mod requests;
 mod reviews;
+mod tokens;
 
 use super::apply::{apply, bind};
 use super::command::{Command, Envelope};
@@ -132,6 +133,9 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
         Command::WithdrawElevation { elevation, reason } => reviews::withdraw(state, caller, *elevation, reason, now),
         Command::RelinquishGrant { grant, reason } => grants::relinquish(state, caller, *grant, reason, now),
         Command::RevokeGrant { grant, reason } => grants::revoke(state, caller, *grant, reason, now),
+        Command::IssueGrantToken { grant, audience, lifetime, certificate } => {
+            tokens::issue(state, caller, *grant, (audience, *lifetime, *certificate), envelope)
+        }
         Command::ApproveEnrolment { enrolment, digest, comment } => {
             enrolments::approve(state, caller, *enrolment, (*digest, comment), envelope)
         }

@@ -90,6 +90,7 @@ impl CheckedBatch {
     }
 
     /// The answers: as many as there were questions.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Checked> + '_ {
         let (sequence, age, now) = (self.sequence, self.age, self.now);
         self.verdicts.iter().map(move |verdict| Checked { verdict: *verdict, sequence, age, now })

@@ -253,12 +253,15 @@ fn a_snapshot_that_is_not_whole_never_comes_into_force() {
     let drop_one = |script: &mut Script| drop(script.pieces.pop());
     let add_one = |script: &mut Script| script.pieces.push(grant(9, "prod/**"));
     let alter_one = |script: &mut Script| script.pieces[2] = grant(1, "prod/**");
-    for (lie, expected) in [
-        (&drop_one as &dyn Fn(&mut Script), Break::Digest),
+    let remove_one = |script: &mut Script| script.pieces.push(gone(1));
+    type Lie<'a> = &'a dyn Fn(&mut Script);
+    let lies: [(Lie<'_>, Break); 4] = [
+        (&drop_one, Break::Digest),
         (&add_one, Break::Digest),
         (&alter_one, Break::Digest),
-        (&|script: &mut Script| script.pieces.push(gone(1)), Break::Unreadable),
-    ] {
+        (&remove_one, Break::Unreadable),
+    ];
+    for (lie, expected) in lies {
         let (mut script, mut follower) = (Script::new(), Follower::new(1));
         lie(&mut script);
         assert_eq!(script.sync(&mut follower).map(|_| ()), Err(expected));

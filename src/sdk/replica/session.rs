@@ -186,16 +186,24 @@ impl Session {
     }
 
     fn taken(&mut self, taken: Taken, stream: &mut Stream) {
-        let feed = &self.shared.feed;
-        if taken.applied.is_some() {
-            FeedCounters::add(if taken.synced { &feed.snapshots } else { &feed.changes });
-        }
+        self.note(&taken, stream);
         if let Some(view) = taken.view {
             self.shared.publish(view);
         }
         if let Some(number) = taken.applied {
             // It is in force by now.
             stream.say(Message::Applied(v1::ReplicaApplied { number }));
+        }
+        if taken.wants_ping {
+            self.ping(stream);
+        }
+    }
+
+    /// Before it is published, so that whoever is woken finds it noted.
+    fn note(&self, taken: &Taken, stream: &mut Stream) {
+        let feed = &self.shared.feed;
+        if taken.applied.is_some() {
+            FeedCounters::add(if taken.synced { &feed.snapshots } else { &feed.changes });
         }
         if taken.resumed {
             FeedCounters::add(&feed.resumes);
@@ -207,9 +215,6 @@ impl Session {
                 connection.endpoint = Some(stream.address.clone());
                 connection.definite = 0;
             }
-        }
-        if taken.wants_ping {
-            self.ping(stream);
         }
     }
 

@@ -1,0 +1,71 @@
+//! Grant tokens: what one may say is decided here; the shell only signs it. A token never says more than the broker would
+//! have answered at that moment, to that enforcement point, of that grant (invariant 11).
+
+use super::super::command::Envelope;
+use super::super::event::{Fact, GrantTokenIssued};
+use super::super::ids::{AccountId, Digest, GrantId};
+use super::super::refusal::{Reason, Refusal};
+use super::super::scope::Scope;
+use super::super::state::State;
+use super::super::time::{Span, Timestamp};
+use super::super::token::{LONGEST_LIFETIME, SCOPE_MAX_BYTES};
+use super::{Caller, grants, make_id};
+
+/// The holder has a token signed.
+pub(super) fn issue(
+    state: &State,
+    caller: &Caller<'_>,
+    id: GrantId,
+    (audience, lifetime, certificate): (&AccountId, Option<Span>, Digest),
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    let grant = grants::open(state, caller, id, now, Reason::NotHolder)?;
+    // The account itself: a person behind a machine has no part in the machine's certificate.
+    if grant.holder != *caller.account {
+        return Err(Refusal::new(Reason::NotHolder, format!("`{id}` is held by `{}`", grant.holder)));
+    }
+    if !grant.is_live(now.latest) {
+        let phase = grant.phase.name();
+        return Err(Refusal::new(Reason::NotLive, format!("`{id}` is {phase}")).with("state", phase));
+    }
+    let lifetime = lifetime.unwrap_or(LONGEST_LIFETIME);
+    if lifetime < Span::SECOND || lifetime > LONGEST_LIFETIME {
+        let detail = format!("a token lives 1 s to {LONGEST_LIFETIME}, not {lifetime}");
+        return Err(Refusal::new(Reason::DurationTooLong, detail));
+    }
+    let (checks_until, patterns) = state.organisation.may_check(audience, now.latest);
+    let scope = Some(&grant.scope).filter(|_| !checks_until.is_over(now.latest));
+    let Some(scope) = scope.and_then(|scope| scope.within(&patterns)) else {
+        return Err(Refusal::new(Reason::AudienceInvalid, format!("`{audience}`")).with("audience", audience));
+    };
+    if text_bytes(&scope) > SCOPE_MAX_BYTES {
+        return Err(Refusal::new(Reason::TokenTooLarge, format!("`{id}`")));
+    }
+    let expires = whole_seconds(now.stamp.plus(lifetime).min(grant.end).min(checks_until));
+    if expires.is_over(now.latest) {
+        return Err(Refusal::new(Reason::NotLive, format!("less than a second is left of `{id}`")));
+    }
+    Ok(vec![Fact::GrantTokenIssued(Box::new(GrantTokenIssued {
+        token: make_id(envelope, 0).into(),
+        grant: id,
+        holder: grant.holder.clone(),
+        audience: audience.clone(),
+        certificate,
+        scope,
+        expires,
+    }))])
+}
+
+/// Rounded down: a token ends too early rather than too late.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    let past = at.millis().checked_rem(1_000).unwrap_or_default();
+    at.minus(Span::from_millis(past).unwrap_or_default())
+}
+
+fn text_bytes(scope: &Scope) -> usize {
+    let actions = scope.actions().iter().map(|action| action.as_str().len());
+    let resources = scope.resources().iter().map(|resource| resource.to_string().len());
+    // Quotes and a comma each.
+    actions.chain(resources).fold(0, |sum: usize, bytes| sum.saturating_add(bytes).saturating_add(3))
+}

@@ -1,0 +1,30 @@
+//! Enforcement points: which account may check what, and until when.
+
+use std::collections::BTreeSet;
+
+use super::ids::AccountId;
+use super::organisation::Organisation;
+use super::policy::CapabilityName;
+use super::scope::Pattern;
+use super::time::Timestamp;
+
+impl Organisation {
+    /// What the account may check, and until when; never and nothing if it is no enforcement point. A narrowed capability
+    /// narrows the audience; several add up, and where one of them ends, all of it is worked out anew.
+    #[must_use]
+    pub fn may_check(&self, id: &AccountId, at: Timestamp) -> (Timestamp, BTreeSet<Pattern>) {
+        let mut until = None;
+        let mut audience = BTreeSet::new();
+        let Some(account) = self.accounts().get(id) else { return (Timestamp::MIN, audience) };
+        for (capability, ends_at) in self.capabilities(id, CapabilityName::AccessCheck, at) {
+            until = Some(until.map_or(ends_at, |other: Timestamp| other.min(ends_at)));
+            if capability.resources.is_empty() {
+                audience.clone_from(&account.audience);
+            }
+            for ours in &account.audience {
+                audience.extend(capability.resources.iter().filter_map(|to| ours.meet(to)));
+            }
+        }
+        (until.unwrap_or(Timestamp::MIN), audience)
+    }
+}
