@@ -126,6 +126,7 @@ fn per(process: u32, before: u64, replicas: usize) -> u64 {
 }
 
 /// Memory that a process has at this moment.
+#[must_use]
 pub fn resident_bytes(process: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096

@@ -1,5 +1,5 @@
-//! AuthZEN Authorization API 1.0 over real mTLS on a real listener, on the real store: what gateways ask, and what has no
-//! effect or is refused.
+//! AuthZEN Authorization API 1.0 over real mTLS on a real listener: what a gateway sends, what it is answered, and all that
+//! is refused (THREATS D4, D10, D11, F10, G14; invariant 7).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(clippy::as_conversions, clippy::arithmetic_side_effects, unreachable_pub, dead_code, reason = "tests")]
 
@@ -11,16 +11,71 @@ mod organisation;
 #[path = "end_to_end/person.rs"]
 mod person;
 
-use harness::{Broker, Http, Reply};
-use person::{ORDERS, repair};
+use countersign::server::metrics::Call;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tonic::codegen::Bytes;
-use tonic::codegen::http::{Method, Request};
+use tonic::codegen::http::{HeaderMap, Request};
 
-const EVALUATION: &str = "/access/v1/evaluation";
-const EVALUATIONS: &str = "/access/v1/evaluations";
+use crate::harness::Broker;
+use crate::organisation::identity;
+use crate::person::{ORDERS, repair};
 
-fn evaluation(subject: &str, action: &str, resource: &str) -> Value {
+const ONE: &str = "/access/v1/evaluation";
+const MANY: &str = "/access/v1/evaluations";
+
+struct Said {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!(
+            (self.status, &self.headers["content-type"]),
+            (200, &"application/json".parse().unwrap()),
+            "{}",
+            self.text
+        );
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    #[track_caller]
+    fn is_error(&self, status: u16, reason: &str) {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert!(self.text.starts_with(reason), "{}", self.text);
+        assert_eq!(self.headers["content-type"], "text/plain; charset=utf-8");
+        for word in ["Option", "Some(", "Err(", "::", "struct", "serde"] {
+            assert!(!self.text.contains(word), "{}", self.text);
+        }
+    }
+}
+
+async fn send(broker: &Broker, name: &str, request: Request<Bytes>) -> Said {
+    let stream = broker.raw(Some(&broker.organisation.leaf(name)), &["http/1.1"]).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (parts, body) = sender.send_request(request.map(Full::new)).await.unwrap().into_parts();
+    let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    Said { status: parts.status.as_u16(), headers: parts.headers, text }
+}
+
+fn post(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
+    let request = Request::post(path).header("host", "pdp.northwind.example:7444").header("x-request-id", "id \"7\"");
+    request.header("content-type", "application/json").body(body.into()).unwrap()
+}
+
+async fn ask(broker: &Broker, name: &str, path: &str, body: &Value) -> Said {
+    let said = send(broker, name, post(path, body.to_string())).await;
+    assert_eq!(said.headers["x-request-id"], "id \"7\"", "{}", said.text);
+    said
+}
+
+fn question(subject: &str, action: &str, resource: &str) -> Value {
     json!({
         "subject": { "type": "account", "id": subject },
         "action": { "name": action },
@@ -28,185 +83,172 @@ fn evaluation(subject: &str, action: &str, resource: &str) -> Value {
     })
 }
 
-fn post(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
-    let builder = Request::builder().method(Method::POST).uri(path);
-    builder.header("content-type", "application/json").header("x-request-id", "call-17").body(body.into()).unwrap()
-}
-
-async fn ask(broker: &Broker, name: &str, path: &str, body: &Value) -> Reply {
-    let leaf = broker.organisation.leaf(name);
-    broker.send(Some(&leaf), Http::One, post(path, body.to_string())).await.unwrap()
-}
-
-fn reason(decided: &Value) -> (bool, &str) {
-    (decided["decision"].as_bool().unwrap(), decided["context"]["reason"].as_str().unwrap())
-}
-
-/// A broker on which ana may read the orders, and the id of her grant.
-async fn granted() -> (Broker, String) {
+#[tokio::test]
+async fn a_decision_is_the_checks_and_nothing_else_that_is_sent_has_an_effect() {
+    // given a grant of ana's
     let broker = Broker::start();
     let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
     let grant = ana.granted(repair(), &ben).await;
-    (broker, grant.id)
-}
-
-#[tokio::test]
-async fn an_evaluation_is_the_check_of_the_same_question() {
-    let (broker, grant) = granted().await;
-    // given a live grant: its holder is allowed, by either name, with the grant and its end
-    for (kind, id) in [("account", "ana"), ("spiffe", "spiffe://northwind.example/person/ana")] {
-        let mut asked = evaluation("", "db.read", ORDERS);
-        asked["subject"] = json!({ "type": kind, "id": id });
-        let reply = ask(&broker, "orders-api", EVALUATION, &asked).await;
-        assert_eq!(reply.headers["x-request-id"], "call-17");
-        let decided = reply.is(200);
-        assert_eq!(reason(&decided), (true, "GRANTED"), "{decided}");
-        assert_eq!(decided["context"]["grant_id"], json!(grant));
-        assert!(decided["context"]["valid_until"].is_string() && decided["context"]["sequence"].is_string());
-    }
-    // then every other question has the answer that a check has
-    let orders = broker.person("orders-api").await;
-    for (subject, action, resource) in [
-        ("ana", "db.read", ORDERS),
-        ("ana", "db.schema", ORDERS),
-        ("ben", "db.read", ORDERS),
-        ("nobody", "db.read", ORDERS),
-        ("ana", "db.read", "prod/eu/db/payments/ledger"),
-        ("ana", "metadata.read", "status/orders"),
+    // when an enforcement point asks, then the decision is true, with the grant and its end
+    let yes = ask(&broker, "orders-api", ONE, &question("ana", "db.read", ORDERS)).await.json();
+    let end = crate::person::millis(grant.end_time.as_ref());
+    assert_eq!((&yes["decision"], &yes["context"]["reason"]), (&json!(true), &json!("GRANTED")));
+    assert_eq!(yes["context"]["grant_id"], grant.id);
+    let until = chrono::DateTime::parse_from_rfc3339(yes["context"]["valid_until"].as_str().unwrap()).unwrap();
+    assert_eq!(until.timestamp_millis(), end);
+    // and by her certificate's identity the same
+    let mut by_identity = question("", "db.read", ORDERS);
+    by_identity["subject"] = json!({ "type": "spiffe", "id": identity("ana") });
+    assert_eq!(ask(&broker, "orders-api", ONE, &by_identity).await.json()["decision"], true);
+    // when a denied question comes with everything that a client may make up, then it is denied all the same
+    for (asked, reason) in [
+        (question("ana", "db.write", ORDERS), "NO_GRANT"),
+        (question("dan", "db.read", ORDERS), "NO_GRANT"),
+        (question("ana", "db.read", "prod/eu/db/payments/primary"), "OUT_OF_AUDIENCE"),
     ] {
-        let decided = ask(&broker, "orders-api", EVALUATION, &evaluation(subject, action, resource)).await.is(200);
-        let (verdict, why) = orders.verdict(subject, action, resource).await;
-        let why = why.as_str_name().trim_start_matches("CHECK_REASON_").to_owned();
-        let allowed = verdict == countersign::wire::v1::Verdict::Allow;
-        assert_eq!(reason(&decided), (allowed, why.as_str()), "{subject} {action} {resource}");
+        let mut dressed = asked.clone();
+        dressed["context"] =
+            json!({ "time": "2020-01-01T00:00:00Z", "subject": "ana", "decision": true, "grant_id": grant.id });
+        dressed["subject"]["properties"] = json!({ "id": "ana", "roles": ["db-engineer"], "audience": ["**"] });
+        dressed["action"]["properties"] = json!({ "name": "db.read" });
+        dressed["resource"]["properties"] = json!({ "id": ORDERS });
+        dressed["decision"] = json!(true);
+        dressed["now"] = json!(0);
+        for asked in [asked, dressed] {
+            let no = ask(&broker, "orders-api", ONE, &asked).await.json();
+            assert_eq!((&no["decision"], &no["context"]["reason"]), (&json!(false), &json!(reason)));
+        }
     }
-    // and over HTTP/2 the same
-    let leaf = broker.organisation.leaf("orders-api");
-    let asked = post(EVALUATION, evaluation("ana", "db.read", ORDERS).to_string());
-    assert!(broker.send(Some(&leaf), Http::Two, asked).await.unwrap().is(200)["decision"].as_bool().unwrap());
+    // and no header makes somebody else of the caller: ben is no enforcement point
+    let mut request = post(ONE, question("ana", "db.read", ORDERS).to_string());
+    for name in ["x-forwarded-client-cert", "authorization", "x-spiffe-id"] {
+        request.headers_mut().insert(name, identity("orders-api").parse().unwrap());
+    }
+    assert_eq!(send(&broker, "ben", request).await.json()["context"]["reason"], "OUT_OF_AUDIENCE");
+    // when the grant is revoked, then the next decision is false
+    ben.revoke(&grant.id).await.unwrap();
+    assert_eq!(ask(&broker, "orders-api", ONE, &question("ana", "db.read", ORDERS)).await.json()["decision"], false);
+    let call = Call { method: "authzen".to_owned(), code: "Ok".to_owned() };
+    assert_eq!(broker.running().metrics().calls.get_or_create(&call).get(), 10);
 }
 
 #[tokio::test]
-async fn nothing_else_that_a_request_carries_has_an_effect() {
-    let (broker, _) = granted().await;
-    // given everything by which a client might try to help itself
-    let mut asked = evaluation("ben", "db.read", ORDERS);
-    asked["subject"]["properties"] = json!({ "roles": ["db-engineer"], "account": "ana", "id": "ana" });
-    asked["action"]["properties"] = json!({ "granted": true });
-    asked["resource"]["properties"] = json!({ "owner": "ben" });
-    asked["context"] = json!({ "time": "2020-01-01T00:00:00Z", "decision": true });
-    asked["decision"] = json!(true);
-    let decided = ask(&broker, "orders-api", EVALUATION, &asked).await.is(200);
-    assert_eq!(reason(&decided), (false, "NO_GRANT"));
-    // and one who is no enforcement point learns nothing of others
-    let decided = ask(&broker, "ben", EVALUATION, &evaluation("ana", "db.read", ORDERS)).await.is(200);
-    assert_eq!(reason(&decided), (false, "OUT_OF_AUDIENCE"));
-    let refused = ask(&broker, "pia", EVALUATION, &evaluation("ana", "db.read", ORDERS)).await;
-    assert_eq!((refused.status, refused.body["reason"].as_str()), (403, Some("NO_ACCOUNT")));
-}
-
-#[tokio::test]
-async fn several_are_answered_in_their_places() {
-    let (broker, _) = granted().await;
-    let mut asked = evaluation("ana", "db.read", ORDERS);
-    asked["evaluations"] = json!([
+async fn several_are_decided_in_their_places_by_their_semantic() {
+    let broker = Broker::start();
+    let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
+    ana.granted(repair(), &ben).await;
+    // given defaults, one question that overrides them, one that is malformed
+    let mut body = question("ana", "db.read", ORDERS);
+    body["evaluations"] = json!([
         {},
-        { "subject": { "type": "account", "id": "ben" } },
-        { "resource": { "type": "resource", "id": "prod//db" } },
-        { "action": { "name": "db.schema" } },
-        { "subject": { "type": "spiffe", "id": "spiffe://northwind.example/person/ana" } },
-        7,
+        { "action": { "name": "db.write" } },
+        { "resource": { "type": "resource", "id": "prod/../x" } },
+        { "subject": { "type": "account", "id": "dan" } },
+        { "resource": { "type": "resource", "id": ORDERS } },
     ]);
-    let expected = [
-        (true, "GRANTED"),
-        (false, "NO_GRANT"),
-        (false, "INVALID_MESSAGE"),
-        (false, "NO_GRANT"),
-        (true, "GRANTED"),
-        (false, "INVALID_MESSAGE"),
-    ];
-    let told = |decided: &Value| {
-        let all = decided["evaluations"].as_array().unwrap().clone();
-        all.iter().map(|one| (reason(one).0, reason(one).1.to_owned())).collect::<Vec<_>>()
+    let decide = async |semantic: Option<&str>| {
+        let mut body = body.clone();
+        if let Some(semantic) = semantic {
+            body["options"] = json!({ "evaluations_semantic": semantic, "another_option": "value" });
+        }
+        let answer = ask(&broker, "orders-api", MANY, &body).await.json();
+        assert!(answer.get("decision").is_none());
+        let decisions = answer["evaluations"].as_array().unwrap().clone();
+        decisions.iter().map(|one| one["decision"].as_bool().unwrap()).collect::<Vec<_>>()
     };
-    let wanted =
-        |count: usize| expected[..count].iter().map(|(yes, why)| (*yes, (*why).to_owned())).collect::<Vec<_>>();
-    for (semantic, count) in [("execute_all", 6), ("deny_on_first_deny", 2), ("permit_on_first_permit", 1)] {
-        asked["options"] = json!({ "evaluations_semantic": semantic });
-        let decided = ask(&broker, "orders-api", EVALUATIONS, &asked).await.is(200);
-        assert_eq!(told(&decided), wanted(count), "{semantic}");
-    }
-    // and without any of its own it is one evaluation
-    for none in [json!([]), Value::Null] {
-        let mut single = evaluation("ana", "db.read", ORDERS);
+    assert_eq!(decide(None).await, [true, false, false, false, true]);
+    assert_eq!(decide(Some("execute_all")).await, [true, false, false, false, true]);
+    assert_eq!(decide(Some("deny_on_first_deny")).await, [true, false]);
+    assert_eq!(decide(Some("permit_on_first_permit")).await, [true]);
+    // and the malformed one says so, in its place
+    let answer = ask(&broker, "orders-api", MANY, &body).await.json();
+    assert_eq!(answer["evaluations"][2]["context"]["error"]["status"], 400);
+    // without evaluations it is one question
+    for none in [Value::Null, json!([])] {
+        let mut single = question("ana", "db.read", ORDERS);
         if !none.is_null() {
             single["evaluations"] = none;
         }
-        assert_eq!(reason(&ask(&broker, "orders-api", EVALUATIONS, &single).await.is(200)), (true, "GRANTED"));
+        assert_eq!(ask(&broker, "orders-api", MANY, &single).await.json()["decision"], true);
     }
 }
 
 #[tokio::test]
-async fn what_is_malformed_is_no_decision_and_never_an_allow() {
-    let (broker, _) = granted().await;
-    let mut good = evaluation("ana", "db.read", ORDERS);
-    good["subject"]["properties"] = json!({});
-    let mut bodies = Vec::new();
-    for (path, value) in [
-        ("/subject", Value::Null),
-        ("/subject/id", json!(7)),
-        ("/subject/id", json!("")),
-        ("/subject/id", json!("ana\u{0}")),
-        ("/subject/type", json!("user")),
-        ("/subject/properties", json!("x")),
-        ("/action/name", json!(["db.read"])),
-        ("/action/name", json!("DB.READ")),
-        ("/resource/id", json!("prod/../db")),
-        ("/resource/id", json!("prod/eu/db/orders/**")),
-        ("/resource/type", json!("database")),
-        ("/resource", json!("prod/eu/db/orders/primary")),
-    ] {
+async fn what_is_malformed_is_an_error_and_never_a_decision() {
+    let broker = Broker::start();
+    let good = question("ana", "db.read", ORDERS);
+    let with = |part: &str, value: Value| {
         let mut body = good.clone();
-        *body.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value;
-        bodies.push(body.to_string());
+        body[part] = value;
+        body.to_string()
+    };
+    let deep = format!("{{\"subject\":{}", "[".repeat(30_000));
+    let twice = good.to_string().replacen('{', "{\"subject\":{\"type\":\"account\",\"id\":\"ben\"},", 1);
+    let mut bodies = vec![String::new(), "null".into(), "[]".into(), "{}".into(), "{} {}".into(), deep, twice];
+    for part in ["subject", "action", "resource"] {
+        bodies.extend([json!(null), json!("ana"), json!(7), json!([]), json!({})].map(|value| with(part, value)));
     }
-    let mut context = good.clone();
-    context["context"] = json!("now");
-    bodies.push(context.to_string());
-    for text in
-        ["", "[]", "null", "{", "{} {}", "\u{feff}{}", r#"{"subject":{"type":"account","id":"ana","id":"ben"}}"#]
-    {
-        bodies.push(text.to_owned());
+    bodies.extend([
+        with("subject", json!({ "type": "user", "id": "ana" })),
+        with("subject", json!({ "type": "account", "id": 7 })),
+        with("subject", json!({ "type": "account", "id": "Ana" })),
+        with("subject", json!({ "type": "account", "id": " ana" })),
+        with("subject", json!({ "type": "account", "id": identity("ana") })),
+        with("subject", json!({ "type": "spiffe", "id": "ana" })),
+        with("subject", json!({ "type": "account", "id": "ana", "properties": "all" })),
+        with("action", json!({ "name": "db.*" })),
+        with("action", json!({ "name": true })),
+        with("context", json!("now")),
+    ]);
+    for path in ["prod/eu/../x", "prod//x", "prod/eu/**", "prod/%65u", "/prod", "prod/", "prod/a;b", "prod/a\\b", ""] {
+        bodies.push(with("resource", json!({ "type": "resource", "id": path })));
     }
-    let leaf = broker.organisation.leaf("orders-api");
+    bodies.push(with("resource", json!({ "type": "document", "id": ORDERS })));
     for body in bodies {
-        for path in [EVALUATION, EVALUATIONS] {
-            let reply = broker.send(Some(&leaf), Http::One, post(path, body.clone())).await.unwrap();
-            assert_eq!((reply.status, reply.body["reason"].as_str()), (400, Some("INVALID_MESSAGE")), "{path} {body}");
-            assert!(reply.body.get("decision").is_none());
+        for path in [ONE, MANY] {
+            send(&broker, "orders-api", post(path, body.clone())).await.is_error(400, "INVALID_MESSAGE: ");
         }
     }
-    for options in [json!("x"), json!({ "evaluations_semantic": "any" }), json!({ "evaluations_semantic": 1 })] {
-        let mut asked = good.clone();
-        asked["options"] = options;
-        assert_eq!(ask(&broker, "orders-api", EVALUATIONS, &asked).await.status, 400);
+    for wrong in [
+        with("evaluations", json!({})),
+        with("evaluations", json!("all")),
+        with("evaluations", json!(vec![json!({}); 129])),
+        with("options", json!([])),
+        with("options", json!({ "evaluations_semantic": "allow_all" })),
+        with("options", json!({ "evaluations_semantic": 1 })),
+    ] {
+        send(&broker, "orders-api", post(MANY, wrong)).await.is_error(400, "INVALID_MESSAGE: ");
     }
-    let mut many = good.clone();
-    many["evaluations"] = Value::Array(vec![json!({}); 129]);
-    assert_eq!(ask(&broker, "orders-api", EVALUATIONS, &many).await.status, 400);
-    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(100_000));
-    let reply = broker.send(Some(&leaf), Http::One, post(EVALUATION, large)).await.unwrap();
-    assert_eq!(reply.status, 413);
+    // too large, of another kind, by another method
+    let large = with("context", json!({ "x": "x".repeat(70_000) }));
+    send(&broker, "orders-api", post(ONE, large)).await.is_error(413, "INVALID_MESSAGE: ");
+    let mut plain = post(ONE, good.to_string());
+    plain.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+    send(&broker, "orders-api", plain).await.is_error(415, "INVALID_MESSAGE: ");
+    let get = Request::get(ONE).header("host", "localhost").body(Bytes::new()).unwrap();
+    send(&broker, "orders-api", get).await.is_error(405, "INVALID_MESSAGE: ");
+    // and the broker goes on
+    assert_eq!(ask(&broker, "orders-api", ONE, &good).await.json()["decision"], false);
 }
 
 #[tokio::test]
-async fn gateways_find_it_by_its_configuration() {
+async fn it_says_where_it_is_under_the_name_it_was_asked_by() {
     let broker = Broker::start();
-    let leaf = broker.organisation.leaf("orders-api");
-    let request = Request::builder().uri("/.well-known/authzen-configuration").body(Bytes::new()).unwrap();
-    let found = broker.send(Some(&leaf), Http::One, request).await.unwrap().is(200);
-    let at = found["policy_decision_point"].as_str().unwrap();
-    assert!(at.starts_with("https://localhost"), "{found}");
-    assert_eq!(found["access_evaluation_endpoint"], format!("{at}{EVALUATION}"));
-    assert_eq!(found["access_evaluations_endpoint"], format!("{at}{EVALUATIONS}"));
+    let asked = |host: &str| {
+        let path = "/.well-known/authzen-configuration";
+        Request::get(path).header("host", host).header("x-request-id", "q").body(Bytes::new()).unwrap()
+    };
+    let said = send(&broker, "orders-api", asked("pdp.northwind.example:7444")).await;
+    assert_eq!(said.headers["x-request-id"], "q");
+    let at = "https://pdp.northwind.example:7444";
+    let expected = json!({
+        "policy_decision_point": at,
+        "access_evaluation_endpoint": format!("{at}{ONE}"),
+        "access_evaluations_endpoint": format!("{at}{MANY}"),
+    });
+    assert_eq!(said.json(), expected);
+    for host in ["a@b", "evil.example/x?", "a b", ""] {
+        let said = send(&broker, "orders-api", asked(host)).await;
+        assert_eq!(said.status, 400, "{host}: {}", said.text);
+    }
 }

@@ -74,6 +74,8 @@ mod python;
 mod recertification;
 #[path = "end_to_end/reflection.rs"]
 mod reflection;
+#[path = "end_to_end/replication.rs"]
+mod replication;
 #[path = "end_to_end/restart.rs"]
 mod restart;
 #[path = "end_to_end/retries.rs"]

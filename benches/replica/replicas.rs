@@ -131,7 +131,6 @@ impl Replicas {
                 request_id: uuid::Uuid::new_v4().to_string(),
                 grant_id: id_of(grant),
                 reason: "the incident is over".to_owned(),
-                ..Default::default()
             };
             client.revoke_grant(request).await.unwrap();
             let begun = Instant::now();

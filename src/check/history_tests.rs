@@ -177,7 +177,7 @@ proptest! {
         let baseline = index.written().tally.as_ref().is_some_and(|tally| tally.baseline.is_some());
         let entries = reference.entries(baseline);
         let digest = entries.iter().fold(SetDigest::default(), |sum, entry| sum.with(&entry.digest()));
-        prop_assert_eq!(index.count_and_digest(), (entries.len() as u64, digest));
+        prop_assert_eq!(index.count_and_digest(), (u64::try_from(entries.len()).unwrap(), digest));
         let known: usize = reference.accounts.values().map(|account| account.identities.len() + 1).sum();
         let orphans: BTreeSet<_> = reference.grants.keys().map(|(holder, _)| holder).filter(|holder| !reference.accounts.contains_key(*holder)).collect();
         let statistics = index.statistics();

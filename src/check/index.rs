@@ -320,7 +320,7 @@ impl CheckIndex {
         let old = self.find(holder);
         let old_block = old.as_deref().and_then(Block::read);
         let mut draft = Draft::of(holder, old_block);
-        let before = tally.is_some().then(|| changes.digests(&draft)).unwrap_or_default();
+        let before = if tally.is_some() { changes.digests(&draft) } else { Vec::new() };
         match changes.account {
             Some(Some(account)) => draft.set_account(account),
             Some(None) => draft.clear_account(),

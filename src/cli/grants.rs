@@ -119,15 +119,18 @@ pub async fn revoke(session: &mut Session<'_>, arguments: RevokeArguments) -> Ra
     match session.client.revoke_grant(request.clone()).await {
         Ok(answer) => {
             let grant = answer.grant.unwrap_or_default();
-            over(session, &grant)?;
-            if arguments.wait { cut_off(session, &answer.sequence).await } else { Ok(Exit::Yes) }
+            if arguments.wait { cut_off(session, &grant, &answer.sequence).await } else { over(session, &grant) }
         }
         Err(error) => Err(session.failed(error, &request.request_id)),
     }
 }
 
 /// Waits for the replicas, and says how many have cut it off and in what time.
-async fn cut_off(session: &mut Session<'_>, sequence: &str) -> Ran {
+async fn cut_off(session: &mut Session<'_>, grant: &Grant, sequence: &str) -> Ran {
+    // It is revoked already, whatever comes of the waiting.
+    if !session.output.is_json() {
+        over(session, grant)?;
+    }
     let clock = SystemClock;
     let begun = clock.boot();
     let mut told = session.client.await_replicas(sequence).await?;
@@ -137,6 +140,17 @@ async fn cut_off(session: &mut Session<'_>, sequence: &str) -> Ran {
     }
     let AwaitReplicasResponse { connected, reached } = last;
     let took = clock.boot().since(begun);
+    if session.output.is_json() {
+        let replicas = serde_json::json!({ "connected": connected, "reached": reached, "millis": took.millis() });
+        let told = || {
+            let mut told = json::of(grant);
+            if let serde_json::Value::Object(fields) = &mut told {
+                fields.insert("replicas".to_owned(), replicas);
+            }
+            told
+        };
+        session.output.data(|_| String::new(), told)?;
+    }
     session.output.note(&format!("cut off in {reached} of {connected} connected replicas, after {} ms", took.millis()));
     if reached < connected {
         session.output.note("the others deny once they are older than their services allow; look at their `status`");

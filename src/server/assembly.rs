@@ -262,6 +262,7 @@ impl Running {
         if let Err(problem) = self.keys.rotate(self.engine.now().stamp) {
             tracing::error!(problem, "the keys of tokens cannot be kept");
         }
+        self.metrics.replicas_connected.set(i64::try_from(self.engine.replicas()).unwrap_or(i64::MAX));
     }
 }
 

@@ -5,17 +5,22 @@
 
 mod question;
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
+use tonic::Status;
+use tonic_types::StatusExt as _;
 
 use self::question::{Question, Semantic};
 use super::access::Access;
 use super::caller::Caller;
-use super::scim::{http_status, json as strict};
+use super::scim::{http_of, http_status, json as strict};
 use crate::check::{Allowed, Verdict};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -40,27 +45,40 @@ pub(super) fn router(access: Access) -> axum::Router {
         .route(EVALUATION, post(evaluation))
         .route(EVALUATIONS, post(evaluations))
         .route(CONFIGURATION, get(configuration))
+        .method_not_allowed_fallback(async |request: Request| {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let text = "no such method here; see `/.well-known/authzen-configuration`".to_owned();
+            respond(Err(Undecided { status, ..Undecided::malformed(text) }), request_id(request.headers()))
+        })
         .with_state(access)
+}
+
+/// What the connection itself refuses, before any route.
+pub(super) fn refusal(status: &Status, request_id: Option<HeaderValue>) -> http::Response<tonic::body::Body> {
+    let reason = status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default();
+    let undecided =
+        Undecided { status: http_of(status.code()), reason: reason.into(), text: status.message().to_owned() };
+    respond(Err(undecided), request_id).map(tonic::body::Body::new)
 }
 
 /// Why there is no decision. A gateway takes it as a deny.
 #[derive(Debug)]
 struct Undecided {
     status: StatusCode,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     text: String,
 }
 
 impl Undecided {
     fn malformed(text: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, reason: "INVALID_MESSAGE", text: text.into() }
+        Self { status: StatusCode::BAD_REQUEST, reason: "INVALID_MESSAGE".into(), text: text.into() }
     }
 }
 
 impl From<Refusal> for Undecided {
     fn from(refusal: Refusal) -> Self {
         let entry = refusal.reason.entry();
-        Self { status: http_status(entry.code), reason: entry.name, text: refusal.to_string() }
+        Self { status: http_status(entry.code), reason: entry.name.into(), text: refusal.to_string() }
     }
 }
 
@@ -88,6 +106,8 @@ async fn configuration(request: Request) -> Response {
     let request_id = request_id(request.headers());
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
     let host = request.uri().authority().map(ToString::to_string).or(host);
+    // A host and perhaps a port, so that no client makes another address of it than the one that it asked.
+    let host = host.filter(|host| !host.contains('@') && host.parse::<Authority>().is_ok());
     let answered =
         host.ok_or_else(|| Undecided::malformed("the request does not say which host it is to")).map(|host| {
             let at = format!("https://{host}");
@@ -182,18 +202,19 @@ async fn document(request: Request) -> Result<Map<String, Value>, Undecided> {
     strict::object(&bytes).map_err(Undecided::malformed)
 }
 
-/// What the caller calls the request, if it is fit to be sent back.
-fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
-    headers.get(REQUEST_ID).filter(|id| id.len() <= 128 && id.to_str().is_ok()).cloned()
+/// What the caller calls the request: sent back as it came, with errors too.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(REQUEST_ID).cloned()
 }
 
+/// A decision is JSON; an error is a text, as the standard has it (10.1.7), that begins with the broker's own reason.
 fn respond(answered: Result<Value, Undecided>, request_id: Option<HeaderValue>) -> Response {
-    let (status, body) = match answered {
-        Ok(body) => (StatusCode::OK, body),
-        Err(Undecided { status, reason, text }) => (status, json!({ "reason": reason, "message": text })),
+    let (status, kind, body) = match answered {
+        Ok(body) => (StatusCode::OK, "application/json", body.to_string()),
+        Err(Undecided { status, reason, text }) => (status, "text/plain; charset=utf-8", format!("{reason}: {text}")),
     };
-    let kind = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    let mut response = (status, kind, body.to_string()).into_response();
+    let kind = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (status, kind, body).into_response();
     if let Some(id) = request_id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
@@ -277,8 +277,9 @@ where
         let uri = request.uri().clone();
         let counters = Arc::clone(&self.counters);
         let speaks = self.speaks;
+        let request_id = authzen::request_id(request.headers());
         let refused = |status: Status| -> Self::Future {
-            let response = refusal(speaks, status);
+            let response = refusal(speaks, uri.path(), request_id.clone(), status);
             counters.count(UNROUTED, &response, speaks);
             Box::pin(std::future::ready(Ok(response)))
         };
@@ -299,7 +300,12 @@ where
         Box::pin(async move {
             let response = match working.await {
                 Ok(Ok(response)) => response,
-                Err(_) => refusal(speaks, overloaded("the broker took too long; send the same request_id again")),
+                Err(_) => refusal(
+                    speaks,
+                    uri.path(),
+                    request_id,
+                    overloaded("the broker took too long; send the same request_id again"),
+                ),
             };
             drop(permit);
             counters.count(uri.path(), &response, speaks);
@@ -309,9 +315,10 @@ where
 }
 
 /// What a client of this listener understands.
-fn refusal(speaks: Speaks, status: Status) -> Response<Body> {
+fn refusal(speaks: Speaks, path: &str, request_id: Option<HeaderValue>, status: Status) -> Response<Body> {
     match speaks {
         Speaks::Grpc => status.into_http(),
+        Speaks::Https if authzen::is_path(path) => authzen::refusal(&status, request_id),
         Speaks::Https => scim::refusal(&status),
     }
 }

@@ -78,6 +78,12 @@ pub struct Metrics {
     pub batch_rows: Histogram,
     /// 1 while wall clock and projection disagree.
     pub clock_suspect: Gauge,
+    /// Replicas that follow a feed now.
+    pub replicas_connected: Gauge,
+    /// Feeds that began, by outcome: `snapshot`, or `resumed`.
+    pub feeds: Family<Outcome, Counter>,
+    /// Feeds that ended with RESYNC: a slow reader, or another audience.
+    pub feeds_resynced: Counter,
 }
 
 impl Default for Metrics {
@@ -95,6 +101,9 @@ impl Default for Metrics {
             journal_sequence: Gauge::default(),
             batch_rows: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             clock_suspect: Gauge::default(),
+            replicas_connected: Gauge::default(),
+            feeds: Family::default(),
+            feeds_resynced: Counter::default(),
         };
         let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register("handshakes", "TLS handshakes by outcome", metrics.handshakes.clone());
@@ -108,6 +117,9 @@ impl Default for Metrics {
         registry.register("journal_sequence", "Last sequence of the journal", metrics.journal_sequence.clone());
         registry.register("batch_rows", "Rows of a journal append", metrics.batch_rows.clone());
         registry.register("clock_suspect", "1 while the clocks disagree", metrics.clock_suspect.clone());
+        registry.register("replicas_connected", "Replicas that follow now", metrics.replicas_connected.clone());
+        registry.register("feeds", "Feeds of replicas begun by outcome", metrics.feeds.clone());
+        registry.register("feeds_resynced", "Feeds ended with RESYNC", metrics.feeds_resynced.clone());
         drop(registry);
         metrics
     }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use super::caller::{Broker, Caller, is_usable};
+use super::metrics::Outcome;
 use super::watch::Told;
 use crate::check::SetDigest;
 use crate::domain::ids::AccountId;
@@ -27,6 +29,8 @@ const HELLO: Duration = Duration::from_secs(10);
 /// How long a sequence may take to be published, and how long replicas are waited for.
 const PUBLISHED: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How many beats a snapshot may take: who reads slower, or not at all, keeps others from having theirs.
+const SNAPSHOT_BEATS: u32 = 30;
 /// Messages that wait for a reader; a piece of a snapshot is one.
 const WAITING: usize = 4;
 /// Pings that wait for their answer; a replica sends one a second.
@@ -108,6 +112,11 @@ struct Feeding {
 impl Feeding {
     async fn run(mut self) {
         if let Err(status) = self.feed().await {
+            // Given back now: a reader that has stopped may let the last word wait for long.
+            drop(self.subscription);
+            if status.get_error_details().error_info().is_some_and(|info| info.reason == Reason::Resync.entry().name) {
+                self.broker.metrics.feeds_resynced.inc();
+            }
             // Whoever has gone needs no last word.
             let _ = self.sender.send(Err(status)).await;
         }
@@ -118,10 +127,18 @@ impl Feeding {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = self.broker.stopping.clone();
         let sender = self.sender.clone();
+        let mut beats: u32 = 0;
         loop {
             let permit = tokio::select! {
                 permit = sender.reserve() => permit,
-                _ = beat.tick() => { still_lets(&self.broker, &self.caller, &self.account)?; continue; }
+                _ = beat.tick() => {
+                    still_lets(&self.broker, &self.caller, &self.account)?;
+                    beats = beats.saturating_add(1);
+                    if beats > SNAPSHOT_BEATS && self.subscription.is_beginning() {
+                        return Err(Refusal::new(Reason::Resync, "its snapshot was read too slowly").into());
+                    }
+                    continue;
+                }
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
             };
             let Ok(permit) = permit else { return Ok(()) };
@@ -156,7 +173,11 @@ impl Feeding {
 
     /// The feed first, and a ping's answer once all before it has been told.
     fn next(&mut self) -> Result<Option<Message>, Refusal> {
-        if let Some(sent) = self.subscription.next()? {
+        if let Some(sent) = self.subscription.tell_next()? {
+            if let Sent::Start(start) = &sent {
+                let outcome = if start.snapshot { "snapshot" } else { "resumed" };
+                self.broker.metrics.feeds.get_or_create(&Outcome { outcome }).inc();
+            }
             return Ok(Some(message(sent)));
         }
         if self.pings.is_empty() {

@@ -32,7 +32,7 @@ use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::server::limits::REQUEST_MAX_BYTES;
 
-pub(super) use self::answer::{code_of, http_status, refusal};
+pub(super) use self::answer::{code_of, http_of, http_status, refusal};
 
 /// Under which all calls of SCIM are counted.
 pub(super) const LABEL: &str = "scim";

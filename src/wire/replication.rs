@@ -39,14 +39,7 @@ impl TryFrom<pb::ReplicateGrantsRequest> for Said {
     fn try_from(request: pb::ReplicateGrantsRequest) -> Result<Self, InvalidMessage> {
         match request.message {
             None => Err(InvalidMessage::one("message", "missing; a replica says hello, and then pings")),
-            Some(Message::Hello(hello)) if hello.feed_id.is_empty() => Ok(Self::Hello(None)),
-            Some(Message::Hello(hello)) => {
-                let digest = hello.digest.try_into();
-                let digest =
-                    digest.map_err(|_| InvalidMessage::one("hello.digest", "not 32 bytes; send those of the feed"))?;
-                let pb::ReplicaHello { feed_id, number, sequence, count, .. } = hello;
-                Ok(Self::Hello(Some(Hello { feed_id, number, sequence, count, digest })))
-            }
+            Some(Message::Hello(hello)) => Ok(Self::Hello(place(hello)?)),
             Some(Message::Ping(ping)) => {
                 let nonce = ping.nonce.try_into();
                 nonce
@@ -56,4 +49,19 @@ impl TryFrom<pb::ReplicateGrantsRequest> for Said {
             Some(Message::Applied(applied)) => Ok(Self::Applied(applied.number)),
         }
     }
+}
+
+/// None: there is no feed yet, so the rest says nothing.
+fn place(hello: pb::ReplicaHello) -> Result<Option<Hello>, InvalidMessage> {
+    let pb::ReplicaHello { feed_id, number, sequence, count, digest } = hello;
+    let is_new = feed_id.is_empty();
+    if !is_new && feed_id.parse::<uuid::Uuid>().is_err() {
+        return Err(InvalidMessage::one("hello.feed_id", "no id of a feed; send the one of its start, or none"));
+    }
+    if is_new && digest.is_empty() {
+        return Ok(None);
+    }
+    let digest = digest.try_into();
+    let digest = digest.map_err(|_| InvalidMessage::one("hello.digest", "not 32 bytes; send those of the feed"))?;
+    Ok((!is_new).then_some(Hello { feed_id, number, sequence, count, digest }))
 }

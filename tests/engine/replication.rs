@@ -38,7 +38,7 @@ impl Copy {
     /// Takes in all that there is.
     fn catch_up(&mut self, subscription: &mut Subscription) -> Result<Standing, Refusal> {
         loop {
-            let entries = match subscription.next()? {
+            let entries = match subscription.tell_next()? {
                 Some(Sent::Start(start)) => {
                     if start.snapshot {
                         *self = Self { snapshots: self.snapshots + 1, ..Self::default() };

@@ -91,11 +91,12 @@ async fn every_wrong_feed_is_denied_at_once_and_mended_by_a_fresh_sync() {
             assert_eq!(replica.check(subject, "db.read", resource).reason(), "STALE", "{what}");
         }
         // and when the feed is right again, everything has been received anew
-        let mut script = broker.script();
-        script.refuses = None;
-        script.hold(&[grant(1, ORDERS), grant(3, "prod/eu/db/orders/new")]);
-        script.sequence += 10;
-        drop(script);
+        {
+            let mut script = broker.script();
+            script.refuses = None;
+            script.hold(&[grant(1, ORDERS), grant(3, "prod/eu/db/orders/new")]);
+            script.sequence += 10;
+        }
         eventually(what, || replica.check(ANA, "db.read", "prod/eu/db/orders/new").is_allowed()).await;
         assert_eq!(replica.check(ANA, "db.read", ORDERS).reason(), "GRANTED", "{what}");
         let status = replica.status();

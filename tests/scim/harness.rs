@@ -130,7 +130,8 @@ impl Broker {
         let (mut parts, body) = request.into_parts();
         let body = Full::new(body);
         let text = |error: hyper::Error| format!("{error:?}");
-        let kind = if parts.uri.path().starts_with("/scim/") { "application/scim+json" } else { "application/json" };
+        let is_authzen = parts.uri.path().starts_with("/access/") || parts.uri.path().starts_with("/.well-known/");
+        let kind = if is_authzen { "application/json" } else { "application/scim+json" };
         let response = if http == Http::Two {
             let path = parts.uri.path_and_query().unwrap().to_string();
             parts.uri = format!("https://localhost{path}").parse().unwrap();

@@ -55,8 +55,7 @@ pub(super) async fn no_and_no_longer(narrator: &mut Narrator<'_>, cast: &Cast) -
     narrator.answer("sam, security-duty: revoke it", &answer, "REVOKED")?;
     let (reason, row, cut_at) = act.end().await?;
     let took = cut_at.since(asked_at).millis();
-    let answer =
-        Answer::new(format!("cut off: {reason}"), format!("at row {row} of {ROWS}, {took} ms after sam asked"));
+    let answer = Answer::new(format!("cut off: {reason}"), format!("at row {row}, {took} ms after sam asked"));
     narrator.answer("orders-api: ana's comparison of the tables, under way", &answer, "cut off: NO_GRANT")?;
     let after = cast.orders_api.check(REPLICA_QUESTION).await;
     narrator.answer(&asks_about(REPLICA_QUESTION), &Answer::of(&after, verdict), "DENY NO_GRANT")

@@ -59,7 +59,8 @@ pub(super) struct Marked {
 }
 
 impl Channel {
-    pub(super) fn new(audience: Audience, sequence: u64, most_bytes: usize) -> Self {
+    /// Nobody follows it yet, since `boot`: if nobody ever does, it is forgotten like every other.
+    pub(super) fn new(audience: Audience, sequence: u64, most_bytes: usize, boot: BootMillis) -> Self {
         let frames = Frames {
             ring: VecDeque::new(),
             ring_bytes: 0,
@@ -77,11 +78,11 @@ impl Channel {
             feed_id: Uuid::new_v4().to_string(),
             frames: Mutex::new(frames),
             newest: watch::Sender::new(0),
-            followers: Mutex::default(),
+            followers: Mutex::new(Followers { unfollowed_since: Some(boot), ..Followers::default() }),
         }
     }
 
-    /// Takes in a batch. False: the audience is another from now on, so that this feed is over.
+    /// Takes in a batch. False: this feed is over, for the audience is another from now on, or it was closed before.
     pub(super) fn publish(&self, sequence: u64, differences: &[Difference<'_>], told_to_all: &Delta) -> bool {
         let own = own(&self.audience.account, differences);
         let is_other = own.is_some_and(|(old, new)| {
@@ -90,17 +91,17 @@ impl Channel {
             })
         });
         let mut frames = self.frames();
-        if is_other {
-            frames.is_closed = true;
-            frames.ring.clear();
+        if is_other || frames.is_closed {
+            frames.close();
         } else if own.is_some() {
             frames.take(sequence, &[&Delta::told_to(&self.audience, differences, true)]);
         } else {
             frames.take(sequence, &[told_to_all, &Delta::told_to(&self.audience, differences, false)]);
         }
+        let goes_on = !frames.is_closed;
         drop(frames);
         self.newest.send_modify(|times| *times = times.wrapping_add(1));
-        !is_other
+        goes_on
     }
 
     /// Takes note of a snapshot that was made where the channel stood at `at`. The first one tells what was there when
@@ -113,7 +114,7 @@ impl Channel {
             frames.is_whole = true;
         } else if (at.count, at.digest) != (snapshot.count, snapshot.digest) {
             tracing::error!(account = %self.audience.account, number = at.number, "a feed differs from what it is made of; its replicas begin anew");
-            frames.is_closed = true;
+            frames.close();
         }
         frames.snapshot = Arc::downgrade(snapshot);
     }
@@ -188,9 +189,15 @@ impl Channel {
         self.followers().applied.len()
     }
 
-    /// Whether nobody has followed it for so long.
+    /// Whether nobody has followed it for so long. It is over then: nothing is published to it any more, so whoever has
+    /// found it in this moment must not take its silence for news.
     pub(super) fn is_forgotten(&self, boot: BootMillis, after: Span) -> bool {
-        self.followers().unfollowed_since.is_some_and(|since| boot.since(since) >= after)
+        let forgotten = self.followers().unfollowed_since.is_some_and(|since| boot.since(since) >= after);
+        if forgotten {
+            self.frames().close();
+            self.newest.send_modify(|times| *times = times.wrapping_add(1));
+        }
+        forgotten
     }
 
     pub(super) fn mark(self: &Arc<Self>) -> Marked {
@@ -209,6 +216,11 @@ impl Channel {
 }
 
 impl Frames {
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.ring.clear();
+    }
+
     fn take(&mut self, sequence: u64, deltas: &[&Delta]) {
         self.sequence = sequence;
         for delta in deltas {

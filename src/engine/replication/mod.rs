@@ -127,21 +127,21 @@ impl Hub {
     }
 
     /// The account's channel: the one that there is, or a new one. The writer alone calls this.
-    fn open(&self, account: &AccountId, state: &State) -> Result<Arc<Channel>, Refusal> {
+    fn open(&self, account: &AccountId, state: &State, boot: BootMillis) -> Result<Arc<Channel>, Refusal> {
         let mut published = self.published();
-        if let Some(channel) = published.channels.get(account) {
+        if let Some(channel) = published.channels.get(account).filter(|channel| !channel.is_closed()) {
             return Ok(Arc::clone(channel));
         }
         let Some(entry) = published.accounts.get(account) else {
             return Err(Refusal::new(Reason::NoAccount, format!("there is no account `{account}`")));
         };
-        let channel = Arc::new(Channel::new(Audience::of(entry), state.sequence(), self.ring_bytes));
+        let channel = Arc::new(Channel::new(Audience::of(entry), state.sequence(), self.ring_bytes, boot));
         published.channels.insert(account.clone(), Arc::clone(&channel));
         Ok(channel)
     }
 
     fn known(&self, account: &AccountId) -> Option<Arc<Channel>> {
-        self.published().channels.get(account).cloned()
+        self.published().channels.get(account).filter(|channel| !channel.is_closed()).cloned()
     }
 
     /// All that a snapshot of now is made of. The writer alone calls this: state and accounts are of one sequence.
@@ -172,7 +172,8 @@ impl Engine {
             Some(channel) => channel,
             None => {
                 let (of, its) = (account.clone(), Arc::clone(&hub));
-                self.ask(move |state, _| its.open(&of, state)).await??
+                let boot = self.shared.keeper.boot();
+                self.ask(move |state, _| its.open(&of, state, boot)).await??
             }
         };
         let mut subscription = Subscription::new(hub, channel, Arc::clone(&self.shared.keeper));
@@ -210,7 +211,7 @@ impl Engine {
     pub fn await_replicas(&self) -> Awaited {
         let hub = &self.shared.hub;
         let changed = hub.applied.subscribe();
-        let marked = hub.published().channels.values().map(|channel| channel.mark()).collect();
+        let marked = hub.published().channels.values().map(Channel::mark).collect();
         Awaited { marked, changed, told: None }
     }
 }

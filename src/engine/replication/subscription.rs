@@ -178,7 +178,7 @@ impl Subscription {
     ///
     /// # Errors
     /// `RESYNC` if the follower was too slow, or its audience is another.
-    pub fn next(&mut self) -> Result<Option<Sent>, Refusal> {
+    pub fn tell_next(&mut self) -> Result<Option<Sent>, Refusal> {
         if let Some(beginning) = &mut self.beginning {
             if let Some(start) = beginning.start.take() {
                 return Ok(Some(Sent::Start(start)));
@@ -208,7 +208,7 @@ impl Subscription {
     /// Where the feed stands, if all of it has been told.
     ///
     /// # Errors
-    /// As [`Subscription::next`].
+    /// As [`Subscription::tell_next`].
     pub fn standing(&mut self) -> Result<Option<Standing>, Refusal> {
         if self.beginning.is_some() || !self.taken.is_empty() {
             return Ok(None);
@@ -224,6 +224,13 @@ impl Subscription {
         })?;
         self.taken.extend(frames);
         Ok(standing.filter(|_| self.taken.is_empty()))
+    }
+
+    /// Whether the snapshot has not been told to its end: as long as that is so it keeps its place among the few that
+    /// there may be at one time.
+    #[must_use]
+    pub const fn is_beginning(&self) -> bool {
+        self.beginning.is_some()
     }
 
     /// Resolves when something was published since the last call. Safe to drop.

@@ -149,7 +149,7 @@ pub(in crate::server) fn http_status(code: Code) -> StatusCode {
     http_of(grpc_code(code))
 }
 
-fn http_of(code: GrpcCode) -> StatusCode {
+pub(in crate::server) fn http_of(code: GrpcCode) -> StatusCode {
     match code {
         GrpcCode::InvalidArgument | GrpcCode::OutOfRange => StatusCode::BAD_REQUEST,
         GrpcCode::Unauthenticated => StatusCode::UNAUTHORIZED,
