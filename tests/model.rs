@@ -190,7 +190,7 @@ impl Both {
     fn right_of(&self, index: usize, now: Moment) -> Option<Right> {
         let wish = &self.model.wishes[index];
         let offer = &OFFERS[wish.offer];
-        let rests = self.model.could_hold(&wish.account, &wish.person, wish.for_whom.as_deref(), wish.offer, now)?;
+        let rests = self.model.could_still_hold(wish, now)?;
         let start = wish.start.map_or(now.stamp, |asked| asked.max(now.stamp));
         let since = self.model.since(&wish.person, wish.offer, start, None);
         let ends = [
@@ -268,6 +268,7 @@ impl Both {
             }
             (Step::Change { .. }, _) => {
                 self.model.all = self.past.world.organisation.clone();
+                self.model.note_owners();
                 self.model.settle(now);
             }
             (Step::Approve { .. } | Step::ApproveAptly { .. }, Some((index, who))) => {

@@ -170,6 +170,23 @@ impl Model {
         OFFERS[offer].asks.iter().filter_map(|role| self.in_role(account, role, now)).max()
     }
 
+    /// Who owns a machine stands behind all that it has asked for by then, and for as long as that is open.
+    pub fn note_owners(&mut self) {
+        for index in 0..self.wishes.len() {
+            let is_open = |right: &Right| right.wish == index && right.closed.is_none();
+            let owner = self.all.accounts.get(&self.wishes[index].account).and_then(|it| it.owner.clone());
+            if self.wishes[index].pending || self.rights.iter().any(is_open) {
+                self.wishes[index].behind.extend(owner);
+            }
+        }
+    }
+
+    /// The same for what was asked: whoever is behind it takes it along when leaving.
+    pub fn could_still_hold(&self, wish: &Wish, now: Moment) -> Option<i64> {
+        let all_are_here = wish.behind.iter().all(|person| self.all.people.contains_key(person));
+        self.could_hold(&wish.account, &wish.person, wish.for_whom.as_deref(), wish.offer, now).filter(|_| all_are_here)
+    }
+
     /// Until when an account could hold what it asked for; none if it cannot.
     pub fn could_hold(
         &self,
@@ -270,7 +287,7 @@ impl Model {
         for index in 0..self.wishes.len() {
             let wish = self.wishes[index].clone();
             if wish.pending && wish.deadline > now.latest {
-                if self.could_hold(&wish.account, &wish.person, wish.for_whom.as_deref(), wish.offer, now).is_none() {
+                if self.could_still_hold(&wish, now).is_none() {
                     self.wishes[index].pending = false;
                 }
                 self.strike(index, now);
@@ -300,7 +317,7 @@ impl Model {
 
     fn stands(&self, right: &Right, now: Moment) -> Option<i64> {
         let wish = &self.wishes[right.wish];
-        let until = self.could_hold(&wish.account, &wish.person, wish.for_whom.as_deref(), wish.offer, now)?;
+        let until = self.could_still_hold(wish, now)?;
         let approved = wish.yes.iter().filter(|(_, _, _, counts)| *counts).all(|(person, account, stage, _)| {
             self.all.accounts.contains_key(account)
                 && self.person_of(account) == *person
