@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
@@ -25,6 +26,8 @@ use super::authzen;
 use super::caller::Broker;
 use super::elevations::Elevations;
 use super::enrolments::Enrolments;
+use super::ext_authz::ExtAuthz;
+use super::ext_authz::routes::RouteMap;
 use super::grants::Grants;
 use super::hr::Hr;
 use super::policies::Policies;
@@ -129,7 +132,7 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
     let health = HealthReporter::new();
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
-    let routes = routes(&broker, &health, &keys)?;
+    let routes = routes(&broker, &health, &keys, config::route_map(&settings)?)?;
     let listener = ListenerSettings {
         speaks: Speaks::Grpc,
         address: settings.listen,
@@ -272,7 +275,12 @@ impl Drop for Running {
     }
 }
 
-pub(super) fn routes(broker: &Broker, health: &HealthReporter, keys: &Arc<SigningKeys>) -> Result<Routes, ServeError> {
+pub(super) fn routes(
+    broker: &Broker,
+    health: &HealthReporter,
+    keys: &Arc<SigningKeys>,
+    route_map: RouteMap,
+) -> Result<Routes, ServeError> {
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -299,6 +307,7 @@ pub(super) fn routes(broker: &Broker, health: &HealthReporter, keys: &Arc<Signin
     add!(HrServiceServer, Hr(broker.clone()));
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
     add!(TokenServiceServer, Tokens::new(broker.clone(), Arc::clone(keys)));
+    add!(AuthorizationServer, ExtAuthz::new(Access::new(broker.clone()), Arc::new(route_map)));
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));

@@ -15,6 +15,7 @@ use crate::domain::ids::TrustDomain;
 use crate::domain::time::{Span, Timestamp};
 use crate::server::config_values::Values;
 pub use crate::server::config_values::{ConfigMistake, ConfigMistakes};
+use crate::server::ext_authz::routes::RouteMap;
 use crate::server::limits::Limits;
 use crate::server::tls::{AuthoritySettings, TlsSettings, TlsStore};
 
@@ -29,8 +30,10 @@ pub struct ServeSettings {
     pub tls: TlsSettings,
     /// `metrics.listen`: a loopback address for `/metrics` and `/live`; none by default.
     pub metrics_listen: Option<SocketAddr>,
-    /// `https.listen`: where SCIM is served, with the same certificates; none by default.
+    /// `https.listen`: where SCIM and AuthZEN are served, with the same certificates; none by default.
     pub https_listen: Option<SocketAddr>,
+    /// `ext_authz.routes`: the file that says what requests held back by Envoy are about; without it each is denied.
+    pub ext_authz_routes: Option<PathBuf>,
     /// `runtimes`: threads that serve; by default one a core.
     pub runtimes: usize,
     /// `[limits]`.
@@ -95,6 +98,7 @@ const SCHEMA: &[&str] = &[
     "tls.key",
     "tls.authorities",
     "https.listen",
+    "ext_authz.routes",
     "metrics.listen",
     "limits.connections",
     "limits.per_address",
@@ -158,12 +162,29 @@ pub fn check(settings: &ServeSettings) -> Result<(), ConfigMistakes> {
             problem: format!("`{}`: {}", mistake.file.display(), mistake.problem),
         }));
     }
+    if let Err(found) = route_map(settings) {
+        mistakes.extend(found.0);
+    }
     let folder = settings.journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         let problem = format!("the folder `{}` does not exist; make it, for its owner alone", folder.display());
         mistakes.push(ConfigMistake { place: "`journal`".to_owned(), problem });
     }
     if mistakes.is_empty() { Ok(()) } else { Err(ConfigMistakes(mistakes)) }
+}
+
+/// The routes of Envoy's requests; none at all if no file is named.
+///
+/// # Errors
+/// Every mistake, with its line.
+pub fn route_map(settings: &ServeSettings) -> Result<RouteMap, ConfigMistakes> {
+    let Some(path) = &settings.ext_authz_routes else { return Ok(RouteMap::default()) };
+    let mistake =
+        |problem: String| ConfigMistake { place: format!("`ext_authz.routes`: `{}`", path.display()), problem };
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| ConfigMistakes(vec![mistake(format!("it cannot be read: {error}"))]))?;
+    RouteMap::read(&text)
+        .map_err(|found| ConfigMistakes(found.iter().map(|found| mistake(found.to_string())).collect()))
 }
 
 fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
@@ -176,6 +197,9 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         values.mistake(&place, "is not a loopback address; metrics are plain text, so use `127.0.0.1` or `[::1]`");
     }
     let https_listen = values.parse("https.listen", an_address, None, |text| address(text).map(Some));
+    let routes = values.given("ext_authz.routes").is_some();
+    let routes =
+        routes.then(|| path(values, folder, "ext_authz.routes", "a file of routes, see docs/envoy.md")).flatten();
     let journal = path(values, folder, "journal", "the journal's file");
     let certificate = path(values, folder, "tls.certificate", "the broker's certificate, a PEM file");
     let key = path(values, folder, "tls.key", "the certificate's private key, a PEM file");
@@ -208,6 +232,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         tls: TlsSettings { certificate: certificate?, key: key?, authorities },
         metrics_listen,
         https_listen,
+        ext_authz_routes: routes,
         runtimes,
         limits,
         grants_on_restart,

@@ -18,6 +18,7 @@ mod connection;
 mod elevations;
 mod enrolments;
 mod explain;
+pub mod ext_authz;
 mod grants;
 mod hr;
 mod imports;

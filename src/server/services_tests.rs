@@ -325,7 +325,7 @@ async fn every_service_is_assembled_and_told_as_serving() {
     let health = tonic_health::server::HealthReporter::new();
     let keys = Arc::new(super::tokens::SigningKeys::in_memory(now()));
     // debug assertions within see each service noted
-    assert!(super::assembly::routes(&world.broker, &health, &keys).is_ok());
+    assert!(super::assembly::routes(&world.broker, &health, &keys, Default::default()).is_ok());
 }
 
 #[tokio::test]

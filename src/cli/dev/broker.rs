@@ -145,6 +145,7 @@ fn settings(setup: &Setup, certificates: &DevCertificates, clients: &[(String, I
         },
         metrics_listen: None,
         https_listen: None,
+        ext_authz_routes: None,
         runtimes: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         limits: Limits::default(),
         grants_on_restart: GrantsOnRestart::Resume,
