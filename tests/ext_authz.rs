@@ -12,16 +12,19 @@ mod person;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use common::certificates::Leaf;
 use countersign::clock::SystemClock;
 use countersign::domain::decide::Files as JournalFiles;
 use countersign::engine::{self, Store};
 use countersign::server::assembly::{Running, start};
 use countersign::server::config::{ServeOverrides, parse};
+use countersign::wire::v1 as pb;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request};
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use organisation::{Files, Organisation};
+use pb::token_service_client::TokenServiceClient;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use person::{Person, repair};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
@@ -62,7 +65,10 @@ impl Broker {
     }
 
     async fn person(&self, name: &str) -> Person {
-        let leaf = self.organisation.leaf(name);
+        self.person_with(name, &self.organisation.leaf(name)).await
+    }
+
+    async fn person_with(&self, name: &str, leaf: &Leaf) -> Person {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(self.organisation.northwind.pem()))
             .domain_name("localhost")
@@ -141,7 +147,7 @@ async fn a_request_passes_with_a_grant_of_its_client_and_not_without() {
     assert_eq!(told["x-countersign-subject"], "spiffe://northwind.example/person/ana");
     assert_eq!(told["x-countersign-grant"], grant.id);
     assert!(told.contains_key("x-countersign-valid-until") && told.contains_key("x-countersign-sequence"));
-    assert_eq!(ok.headers_to_remove, ["x-countersign-reason"]);
+    assert_eq!(ok.headers_to_remove, ["x-countersign-reason", "x-countersign-token"]);
     // and nobody else's, no other method, no other path, nothing outside Envoy's audience
     for (request, reason) in [
         (broker.request("ben", "GET", ORDERS_HOST, ORDERS_PATH), "NO_GRANT"),
@@ -203,6 +209,57 @@ async fn the_subject_is_the_verified_certificate_and_never_a_word_of_the_client(
             Err(status) => assert_eq!(status.code(), Code::OutOfRange, "{status:?}"),
         }
     }
+}
+
+/// Ana with a grant, and a token of it for orders-api that is good with this certificate of hers.
+async fn token(broker: &Broker) -> (Leaf, pb::Grant, String) {
+    let ben = broker.person("ben").await;
+    let leaf = broker.organisation.leaf("ana");
+    let ana = broker.person_with("ana", &leaf).await;
+    let grant = ana.granted(repair(), &ben).await;
+    let (request_id, grant_id, audience) = (person::call_id(), grant.id.clone(), "orders-api".to_owned());
+    let asked = pb::IssueGrantTokenRequest { request_id, grant_id, audience, lifetime: None };
+    let answer = TokenServiceClient::new(ana.channel.clone()).issue_grant_token(asked).await.unwrap();
+    (leaf, grant, answer.into_inner().token)
+}
+
+#[tokio::test]
+async fn a_token_speaks_for_the_certificate_that_it_is_bound_to_and_for_no_other() {
+    let broker = Broker::start();
+    let (envoy, deploy) = (broker.person("orders-api").await, broker.person("deploy-bot").await);
+    let (leaf, grant, token) = token(&broker).await;
+    let presented = |pem: &str, principal: &str, path: &str, token: &str| {
+        let mut request = described(pem, principal, "GET", ORDERS_HOST, path);
+        let http = request.attributes.as_mut().unwrap().request.as_mut().unwrap().http.as_mut().unwrap();
+        http.headers.insert("x-countersign-token".to_owned(), token.to_owned());
+        request
+    };
+    // given a connection of which Envoy's principal says less than the certificate: with the token it passes
+    let good = || presented(&leaf.chain_pem, "ana.northwind.example", ORDERS_PATH, &token);
+    let passed = ask(&envoy, good()).await.unwrap();
+    assert_eq!(refusal(&passed), None);
+    let Some(HttpResponse::OkResponse(ok)) = passed.http_response else { panic!("no way through") };
+    let subject = ok.headers[0].header.as_ref().unwrap();
+    assert_eq!(subject.value, "spiffe://northwind.example/person/ana");
+    // and with another certificate, hers or another's, another path, another text, it does not, whoever the principal is
+    let (other, bens) = (broker.organisation.leaf("ana").chain_pem, broker.organisation.leaf("ben").chain_pem);
+    let (anas_name, bens_name) = (organisation::identity("ana"), organisation::identity("ben"));
+    for (request, reason) in [
+        (presented(&other, &anas_name, ORDERS_PATH, &token), "TOKEN_OTHER_CERTIFICATE"),
+        (presented(&bens, &bens_name, ORDERS_PATH, &token), "TOKEN_OTHER_CERTIFICATE"),
+        (presented(&leaf.chain_pem, &anas_name, "/eu/orders/replica", &token), "TOKEN_OUT_OF_SCOPE"),
+        (presented(&leaf.chain_pem, &anas_name, ORDERS_PATH, ""), "TOKEN_MALFORMED"),
+        (presented(&leaf.chain_pem, &anas_name, ORDERS_PATH, &format!("{token},{token}")), "TOKEN_MALFORMED"),
+        (presented(&leaf.chain_pem, &anas_name, ORDERS_PATH, &"a".repeat(40_000)), "TOKEN_TOO_LARGE"),
+        (presented("", &anas_name, ORDERS_PATH, &token), "CERTIFICATE_MISSING"),
+    ] {
+        assert_eq!(refusal(&ask(&envoy, request).await.unwrap()).as_deref(), Some(reason));
+    }
+    // and not through another enforcement point
+    assert_eq!(refusal(&ask(&deploy, good()).await.unwrap()).as_deref(), Some("TOKEN_OTHER_AUDIENCE"));
+    // when its grant is revoked, then it passes no more, though the token is not over
+    broker.person("sam").await.revoke(&grant.id).await.unwrap();
+    assert_eq!(refusal(&ask(&envoy, good()).await.unwrap()).as_deref(), Some("NO_GRANT"));
 }
 
 #[tokio::test]

@@ -307,7 +307,7 @@ pub(super) fn routes(
     add!(HrServiceServer, Hr(broker.clone()));
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
     add!(TokenServiceServer, Tokens::new(broker.clone(), Arc::clone(keys)));
-    add!(AuthorizationServer, ExtAuthz::new(Access::new(broker.clone()), Arc::new(route_map)));
+    add!(AuthorizationServer, ExtAuthz::new(Access::new(broker.clone()), Arc::new(route_map), Arc::clone(keys)));
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));

@@ -22,6 +22,7 @@ pub mod people_file;
 pub mod queries;
 pub mod recertification;
 pub mod replication;
+pub mod token_check;
 pub mod tokens;
 pub mod values;
 

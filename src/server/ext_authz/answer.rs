@@ -48,6 +48,7 @@ impl From<Passed> for CheckResponse {
             (VALID_UNTIL, until),
             (SEQUENCE, Some(passed.sequence.to_string())),
             (REASON, None),
+            (super::TOKEN, None),
         ];
         let (set, absent): (Vec<_>, Vec<_>) = told.into_iter().partition(|(_, value)| value.is_some());
         let ok = OkHttpResponse {

@@ -4,8 +4,9 @@
 //!
 //! Who makes the request is what Envoy has verified, its client's certificate, and never a header (THREATS D10): the one
 //! URI among the names of `source.certificate`, which must be what `source.principal` says too, since that falls back to
-//! a DNS name or the subject. What is asked is found by the route map. Whatever is absent, odd or unknown is a deny
-//! (THREATS F11, F12).
+//! a DNS name or the subject. Or it is the holder of a grant token that is good with this very certificate; the broker
+//! then still asks itself whether its grant stands. What is asked is found by the route map. Whatever is absent, odd or
+//! unknown is a deny (THREATS F11, F12).
 
 mod answer;
 pub mod routes;
@@ -24,17 +25,25 @@ use self::routes::RouteMap;
 use super::access::Access;
 use super::caller::Caller;
 use crate::check::{Allowed, Query, Verdict};
-use crate::domain::ids::Identity;
+use crate::domain::ids::{AccountId, Identity};
+use crate::domain::scope::{Action, Resource};
+use crate::domain::time::Timestamp;
+use crate::domain::visibility::viewer;
 use crate::server::peer::Leaf;
+use crate::server::tokens::SigningKeys;
+use crate::wire::token_check::{Presented, TokenKeys};
 
 /// A certificate as Envoy sends it, escaped; longer ones are refused unread.
 const CERTIFICATE_MAX_BYTES: usize = 48 * 1024;
+/// The header in which a client presents a grant token. It ends at Envoy: no backend sees it.
+const TOKEN: &str = "x-countersign-token";
 
 /// The service.
 #[derive(Clone)]
 pub(super) struct ExtAuthz {
     access: Access,
     routes: Arc<RouteMap>,
+    keys: Arc<SigningKeys>,
 }
 
 #[tonic::async_trait]
@@ -49,9 +58,17 @@ impl Authorization for ExtAuthz {
     }
 }
 
+/// Who makes a request, as its certificate says, and until when that may be believed.
+struct Subject {
+    identity: Identity,
+    /// As the core is asked: the identity, or the account that a token was issued to.
+    asked_as: String,
+    until: Timestamp,
+}
+
 impl ExtAuthz {
-    pub(super) fn new(access: Access, routes: Arc<RouteMap>) -> Self {
-        Self { access, routes }
+    pub(super) fn new(access: Access, routes: Arc<RouteMap>, keys: Arc<SigningKeys>) -> Self {
+        Self { access, routes, keys }
     }
 
     /// Whether the request may pass. An error is that the caller itself may not ask.
@@ -60,15 +77,21 @@ impl ExtAuthz {
         caller: &Caller,
         attributes: Option<&AttributeContext>,
     ) -> Result<Result<Passed, Refused>, Status> {
+        let audience = self.access.broker.engine.read(|state| viewer(state.organisation(), &caller.identity))?;
+        let audience = audience.account()?;
         let asked = attributes.ok_or(Refused::because("REQUEST_INCOMPLETE")).and_then(|attributes| {
-            let subject = self.subject(attributes.source.as_ref())?;
-            Ok((subject, self.asked(attributes)?))
+            let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
+            let http = http.ok_or(Refused::because("REQUEST_INCOMPLETE"))?;
+            let found = self.routes.resolve(&http.method, &http.host, &http.path);
+            let (action, resource) = found.map_err(|refusal| Refused::because(refusal.name()))?;
+            let token = http.headers.get(TOKEN).map(|token| (token.as_str(), audience));
+            Ok((self.subject(attributes.source.as_ref(), token, (&action, &resource))?, action, resource))
         });
-        let (subject, (action, resource)) = match asked {
+        let (subject, action, resource) = match asked {
             Ok(asked) => asked,
             Err(refused) => return Ok(Err(refused)),
         };
-        let query = Query { subject: subject.as_str(), action: action.as_str(), resource: resource.as_str() };
+        let query = Query { subject: &subject.asked_as, action: action.as_str(), resource: resource.as_str() };
         let (verdicts, sequence) = self.access.verdicts(caller, &[query])?;
         Ok(match verdicts.first() {
             Some(Verdict::Allow { because, valid_until }) => {
@@ -76,37 +99,55 @@ impl ExtAuthz {
                     Allowed::Granted { grant } => Some(*grant),
                     Allowed::Baseline => None,
                 };
-                Ok(Passed { subject, grant, valid_until: *valid_until, sequence })
+                let valid_until = (*valid_until).min(subject.until);
+                Ok(Passed { subject: subject.identity, grant, valid_until, sequence })
             }
             Some(denied) => Err(Refused::because(denied.reason())),
             None => Err(Refused::because("NOT_DECIDED")),
         })
     }
 
-    /// Who makes the request, by the certificate that Envoy has verified.
-    fn subject(&self, source: Option<&attribute_context::Peer>) -> Result<Identity, Refused> {
+    /// Who makes the request: by the certificate that Envoy has verified or, if there is a token, by that alone.
+    fn subject(
+        &self,
+        source: Option<&attribute_context::Peer>,
+        token: Option<(&str, &AccountId)>,
+        (action, resource): (&Action, &Resource),
+    ) -> Result<Subject, Refused> {
         let source = source.filter(|source| !source.certificate.is_empty());
         let source = source.ok_or(Refused::because("CERTIFICATE_MISSING"))?;
-        let unreadable = || Refused::because("CERTIFICATE_UNREADABLE");
-        if source.certificate.len() > CERTIFICATE_MAX_BYTES {
-            return Err(unreadable());
-        }
-        let pem: Vec<u8> = percent_decode_str(&source.certificate).collect();
-        let mut certificates = CertificateDer::pem_slice_iter(&pem);
-        let (Some(Ok(leaf)), None) = (certificates.next(), certificates.next()) else { return Err(unreadable()) };
-        let leaf = Leaf::read(&leaf).map_err(|_| Refused::because("CERTIFICATE_NAMES_NOBODY"))?;
-        if leaf.not_after.is_over(self.access.broker.engine.latest()) {
+        let der = certificate(&source.certificate).ok_or(Refused::because("CERTIFICATE_UNREADABLE"))?;
+        let leaf = Leaf::read(&der).map_err(|_| Refused::because("CERTIFICATE_NAMES_NOBODY"))?;
+        let now = self.access.broker.engine.latest();
+        if leaf.not_after.is_over(now) {
             return Err(Refused::because("CERTIFICATE_EXPIRED"));
         }
-        if source.principal != leaf.identity.as_str() {
-            return Err(Refused::because("PRINCIPAL_DIFFERS"));
-        }
-        Ok(leaf.identity)
+        let Some((token, audience)) = token else {
+            return if source.principal == leaf.identity.as_str() {
+                Ok(Subject { asked_as: leaf.identity.to_string(), identity: leaf.identity, until: leaf.not_after })
+            } else {
+                Err(Refused::because("PRINCIPAL_DIFFERS"))
+            };
+        };
+        let keys = self.keys.public().ok().and_then(|keys| TokenKeys::of(keys).ok());
+        let keys = keys.ok_or(Refused::because("TOKEN_KEYS_UNAVAILABLE"))?;
+        let (action, resource) = (action.as_str(), resource.as_str());
+        let presented = Presented { audience, peer_leaf_der: &der, action, resource, now };
+        let claims = keys.verified(token, presented).map_err(|denied| Refused::because(denied.as_str()))?;
+        let until = claims.exp.0.min(leaf.not_after);
+        Ok(Subject { identity: leaf.identity, asked_as: claims.sub.to_string(), until })
     }
+}
 
-    fn asked(&self, attributes: &AttributeContext) -> Result<routes::Asked, Refused> {
-        let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
-        let http = http.ok_or(Refused::because("REQUEST_INCOMPLETE"))?;
-        self.routes.resolve(&http.method, &http.host, &http.path).map_err(|refusal| Refused::because(refusal.name()))
+/// The one certificate of an escaped PEM text.
+fn certificate(escaped: &str) -> Option<CertificateDer<'static>> {
+    if escaped.len() > CERTIFICATE_MAX_BYTES {
+        return None;
+    }
+    let pem: Vec<u8> = percent_decode_str(escaped).collect();
+    let mut certificates = CertificateDer::pem_slice_iter(&pem);
+    match (certificates.next(), certificates.next()) {
+        (Some(Ok(leaf)), None) => Some(leaf),
+        _ => None,
     }
 }

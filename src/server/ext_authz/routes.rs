@@ -165,8 +165,10 @@ impl Route {
             wrong.push(format!("resource `{}` does not begin with a literal segment", entry.resource));
         }
         if let (Some(path), Some(resource)) = (&path, &resource) {
-            let unknown = resource.iter().filter(|part| matches!(part, Part::Named(_)) && !path.contains(part));
-            wrong.extend(unknown.map(|part| format!("resource names {part:?}, which the path does not have")));
+            wrong.extend(resource.iter().filter(|part| !path.contains(part)).filter_map(|part| match part {
+                Part::Named(name) => Some(format!("resource names `{{{name}}}`, which the path does not have")),
+                Part::Literal(_) => None,
+            }));
         }
         let action = entry.action.parse::<Action>().map_err(|error| wrong.push(error.to_string()));
         match (path, resource, action) {
@@ -217,7 +219,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count().saturating_add(1)
 }
 
-/// Segments of a pattern or template; a name stands once in a path, and may be used again in a resource.
+/// Segments of a pattern or template; a name stands once in each.
 fn parts(text: &str) -> Option<Vec<Part>> {
     if text.is_empty() {
         return None;
