@@ -30,6 +30,10 @@ mod disk;
 mod earlier;
 #[path = "end_to_end/enrolment_watches.rs"]
 mod enrolment_watches;
+#[path = "end_to_end/envoy.rs"]
+mod envoy;
+#[path = "end_to_end/envoy_proxy.rs"]
+mod envoy_proxy;
 #[path = "end_to_end/every_field.rs"]
 mod every_field;
 #[path = "end_to_end/getting_a_role.rs"]

@@ -1,4 +1,4 @@
-//! Invariant 11: broker, stream, replica, token and AuthZEN give the same verdict at the same sequence, and the same reason
+//! Invariant 11: broker, stream, replica, token, ext_authz and AuthZEN give the same verdict at the same sequence, and the same reason
 //! where they hold the same information; a token alone never allows what the broker would not have allowed when it was
 //! signed (THREATS F1, F10). In memory over a million comparisons with a model of its own; then thousands through each
 //! path of a real broker, each path one implementation of `paths::Path`.

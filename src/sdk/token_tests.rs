@@ -1,11 +1,15 @@
 use std::collections::BTreeSet;
 
-use jsonwebtoken::{EncodingKey, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::ids::Digest;
+use crate::domain::time::Span;
+use crate::domain::token::TOKEN_MAX_BYTES;
+use crate::wire::grant_token::TOKEN_TYPE;
 
 const NOW: i64 = 1_795_348_800;
 const LEAF: &[u8] = b"the holder's certificate";

@@ -103,3 +103,21 @@ fn checking_names_every_file_that_is_not_there() {
         assert!(shown.contains(place), "{place} in {shown}");
     }
 }
+
+#[test]
+fn a_file_of_routes_is_read_whole_or_not_at_all() {
+    // given none, then every request is denied; given one, its place begins at the configuration's folder
+    assert_eq!(read(GOOD).unwrap().ext_authz_routes, None);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.toml");
+    let text = format!("ext_authz.routes = \"routes.toml\"\n{GOOD}");
+    let settings = parse(&text, folder.path(), &BTreeMap::new(), &ServeOverrides::default()).unwrap();
+    assert_eq!(settings.ext_authz_routes.as_deref(), Some(file.as_path()));
+    // when it is missing or has a mistake, then that is told with its line
+    let told = |settings: &ServeSettings| route_map(settings).unwrap_err().to_string();
+    assert!(told(&settings).contains("cannot be read"), "{}", told(&settings));
+    std::fs::write(&file, include_str!("../../examples/routes.toml")).unwrap();
+    assert!(route_map(&settings).unwrap().resolve("GET", "orders.northwind.example", "/eu/orders/primary").is_ok());
+    std::fs::write(&file, include_str!("../../examples/routes.toml").replace("db.write", "db write")).unwrap();
+    assert!(told(&settings).contains("line 13"), "{}", told(&settings));
+}

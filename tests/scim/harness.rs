@@ -75,8 +75,14 @@ impl Broker {
     }
 
     pub fn with(files: &Files) -> Self {
+        Self::with_routes(files, "routes = []")
+    }
+
+    /// One that knows what an Envoy's requests are about.
+    pub fn with_routes(files: &Files, routes: &str) -> Self {
         let organisation = Organisation::with(files);
-        organisation.configure("[https]\nlisten = \"127.0.0.1:0\"");
+        std::fs::write(organisation.path("routes.toml"), routes).unwrap();
+        organisation.configure("ext_authz.routes = \"routes.toml\"\n[https]\nlisten = \"127.0.0.1:0\"");
         let journal = Store::File(organisation.journal());
         let files = JournalFiles { policy: &files.policy, directory: &files.directory };
         engine::initialise(&journal, files, Arc::new(SystemClock)).unwrap();

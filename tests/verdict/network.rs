@@ -15,7 +15,7 @@ use crate::harness::{Broker, files};
 use crate::memory::REASONS;
 use crate::model::Answer;
 use crate::organisation::identity;
-use crate::paths::{Asked, AuthZen, Batch, Copy, Core, Path, Stream, Unary};
+use crate::paths::{Asked, AuthZen, Batch, Copy, Core, ExtAuthz, Path, Stream, Unary};
 use crate::person::{Person, call_id, repair, seconds};
 use crate::tally::Tally;
 
@@ -31,6 +31,7 @@ const RESOURCES: [&str; 4] = [
 ];
 const SCOPES: [&str; 4] =
     ["prod/eu/db/orders/primary", "prod/eu/db/orders/**", "prod/us/db/orders/primary", "prod/ap/db/orders/**"];
+const ACTIONS: [&str; 4] = ["db.read", "db.write", "db.schema", "metadata.read"];
 const MALFORMED_FOR_NOBODY: [&str; 3] = ["status/orders", "prod/eu/db/payments/primary", "prod/eu/db/orders-old/x"];
 
 /// A live grant and whoever holds it.
@@ -54,7 +55,7 @@ impl Scene {
         let audience = "audience = [\"prod/*/db/orders/**\"]";
         assert!(files.directory.contains(audience));
         files.directory = files.directory.replace(audience, "audience = [\"prod/*/db/orders/**\", \"status/**\"]");
-        let broker = Broker::with(&files);
+        let broker = Broker::with_routes(&files, &ExtAuthz::routes(&ACTIONS));
         let (ben, sam) = (broker.person("ben").await, broker.person("sam").await);
         let (mut engineers, mut leaves, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..ENGINEERS {
@@ -142,7 +143,7 @@ impl Scene {
             _ => chance.pick(&self.engineers).name.clone(),
         };
         let subject = if chance.one_in(2) { identity(&name) } else { name };
-        let action = (*chance.pick(&["db.read", "db.write", "db.schema", "metadata.read"])).to_owned();
+        let action = (*chance.pick(&ACTIONS)).to_owned();
         let resource = if chance.one_in(3) { *chance.pick(&MALFORMED_FOR_NOBODY) } else { *chance.pick(&RESOURCES) };
         Asked { subject, action, resource: resource.to_owned() }
     }
@@ -157,6 +158,10 @@ fn wish(chance: &mut Chance) -> pb::RequestElevationRequest {
         duration: seconds(2_400 + 60 * i64::try_from(chance.below(20)).unwrap()),
         ..repair()
     }
+}
+
+async fn broker_channel(scene: &Scene, name: &str) -> tonic::transport::Channel {
+    channel(&scene.broker, &scene.broker.organisation.leaf(name)).await
 }
 
 async fn channel(broker: &Broker, leaf: &Leaf) -> tonic::transport::Channel {
@@ -196,6 +201,9 @@ async fn invariant_11_one_verdict_on_every_path() {
     same(&mut Stream(stream), &asked, &expected).await.is_even("stream", &REASONS);
     let mut authzen = AuthZen::connect(&scene.broker, POINT).await;
     same(&mut authzen, &asked, &expected).await.is_even("AuthZEN", &REASONS);
+    let envoy = broker_channel(&scene, POINT).await;
+    let mut envoy = ExtAuthz::new(envoy, &scene.broker.organisation.northwind);
+    same(&mut envoy, &asked, &expected).await.is_even("ext_authz", &REASONS);
     let mut tally = same(&mut Copy(replica.clone()), &asked, &expected).await;
     // and who is no enforcement point is told the same by each, about itself and about others
     for engineer in &scene.engineers[..3] {
@@ -205,6 +213,8 @@ async fn invariant_11_one_verdict_on_every_path() {
         same(&mut Unary(client.clone()), some, &expected).await;
         same(&mut Batch(client), some, &expected).await;
         same(&mut AuthZen::connect(&scene.broker, &engineer.name).await, some, &expected).await;
+        let envoy = broker_channel(&scene, &engineer.name).await;
+        same(&mut ExtAuthz::new(envoy, &scene.broker.organisation.northwind), some, &expected).await;
     }
     // and once the broker is gone, the replica denies all of it
     let stale = scene.replica(Duration::from_secs(2)).await;

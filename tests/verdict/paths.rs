@@ -1,5 +1,7 @@
 //! The ways to an answer, each brought into one form. A further one is a further implementation of [`Path`].
 
+use std::collections::BTreeMap;
+
 use countersign::check::{Query, Verdict};
 use countersign::domain::ids::GrantId;
 use countersign::domain::time::Timestamp;
@@ -7,15 +9,23 @@ use countersign::engine::Engine;
 use countersign::sdk::replica::CheckedBatch;
 use countersign::sdk::{CheckStream, CheckedAccess, Client, Replica};
 use countersign::wire::v1 as pb;
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{self, HttpRequest, Peer};
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tonic::codegen::Bytes;
 use tonic::codegen::http::Request;
+use tonic::transport::Channel;
 
+use crate::common::certificates::{Authority, client};
 use crate::harness::Broker;
 use crate::model::Answer;
+use crate::organisation::identity;
 
 /// A question, as every path can carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +173,82 @@ impl Path for AuthZen {
     }
 }
 
+/// What an Envoy says: the subject is its client's certificate, the action its host, the resource its path.
+pub struct ExtAuthz<'a> {
+    client: AuthorizationClient<Channel>,
+    authority: &'a Authority,
+    certificates: BTreeMap<String, String>,
+}
+
+impl<'a> ExtAuthz<'a> {
+    pub fn new(envoy: Channel, authority: &'a Authority) -> Self {
+        Self { client: AuthorizationClient::new(envoy), authority, certificates: BTreeMap::new() }
+    }
+
+    /// A route for every resource of two, five and six segments.
+    pub fn routes(actions: &[&str]) -> String {
+        let paths = ["status/{a}", "prod/{a}/{b}/{c}/{d}", "prod/{a}/{b}/{c}/{d}/{e}"];
+        let route = |action: &str, path: &str| {
+            format!(
+                "[[routes]]\nhost = \"{action}\"\nmethods = [\"GET\"]\npath = \"/{path}\"\naction = \"{action}\"\nresource = \"{path}\"\n"
+            )
+        };
+        actions.iter().flat_map(|action| paths.map(|path| route(action, path))).collect()
+    }
+
+    fn request(&mut self, asked: &Asked) -> CheckRequest {
+        let named = asked.subject.starts_with("spiffe:");
+        let principal = if named { asked.subject.clone() } else { identity(&asked.subject) };
+        let issue =
+            || utf8_percent_encode(&self.authority.issue(&client(&principal)).chain_pem, NON_ALPHANUMERIC).to_string();
+        let certificate = self.certificates.entry(principal.clone()).or_insert_with(issue).clone();
+        let http = HttpRequest {
+            method: "GET".to_owned(),
+            host: asked.action.clone(),
+            path: format!("/{}?subject=sam", asked.resource),
+            ..HttpRequest::default()
+        };
+        let attributes = AttributeContext {
+            source: Some(Peer { principal, certificate, ..Peer::default() }),
+            request: Some(attribute_context::Request { http: Some(http), ..Default::default() }),
+            ..AttributeContext::default()
+        };
+        CheckRequest { attributes: Some(attributes) }
+    }
+}
+
+impl Path for ExtAuthz<'_> {
+    const NAME: &'static str = "ext_authz";
+    async fn ask(&mut self, asked: &[Asked]) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        for asked in asked {
+            let request = self.request(asked);
+            answers.push(passed(&self.client.check(request).await.unwrap().into_inner()));
+        }
+        answers
+    }
+}
+
+fn passed(response: &CheckResponse) -> Answer {
+    let (headers, allowed) = match response.http_response.as_ref().unwrap() {
+        HttpResponse::OkResponse(ok) => (&ok.headers, true),
+        HttpResponse::DeniedResponse(denied) => (&denied.headers, false),
+        HttpResponse::ErrorResponse(error) => panic!("{error:?}"),
+    };
+    let header = |name: &str| {
+        let header = headers.iter().filter_map(|option| option.header.as_ref()).find(|header| header.key == name);
+        header.map(|header| header.value.as_str())
+    };
+    let grant = header("x-countersign-grant").map(|id| id.parse::<GrantId>().unwrap());
+    let until = header("x-countersign-valid-until").map(|at| chrono::DateTime::parse_from_rfc3339(at).unwrap());
+    let reason = match (allowed, grant) {
+        (true, Some(_)) => "GRANTED",
+        (true, None) => "BASELINE",
+        (false, _) => known(header("x-countersign-reason").unwrap()),
+    };
+    agrees(&Answer { reason, grant, until: until.map(|at| at.timestamp_millis()) }, allowed)
+}
+
 fn of(verdict: Verdict) -> Answer {
     use countersign::check::Allowed;
     let until = |at: Timestamp| (at < Timestamp::MAX).then(|| at.millis());
@@ -183,13 +269,17 @@ fn told(checked: &CheckedAccess) -> Answer {
 
 fn decided(answer: &Value) -> Answer {
     let context = &answer["context"];
-    let reason = ["GRANTED", "BASELINE", "OUT_OF_AUDIENCE", "NOT_STARTED", "NO_GRANT"];
-    let reason = reason.into_iter().find(|reason| context["reason"] == *reason).unwrap_or("another");
+    let reason = known(context["reason"].as_str().unwrap());
     let grant = context["grant_id"].as_str().map(|id| id.parse::<GrantId>().unwrap());
     let until =
         context["valid_until"].as_str().map(|at| chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis());
     assert!(context["sequence"].as_str().unwrap().parse::<u64>().is_ok());
     agrees(&Answer { reason, grant, until }, answer["decision"].as_bool().unwrap())
+}
+
+fn known(reason: &str) -> &'static str {
+    let known = ["GRANTED", "BASELINE", "OUT_OF_AUDIENCE", "NOT_STARTED", "NO_GRANT"];
+    known.into_iter().find(|known| *known == reason).unwrap_or("another")
 }
 
 fn agrees(answer: &Answer, allowed: bool) -> Answer {
