@@ -1,5 +1,6 @@
 //! `check` at 10 thousand and 1 million live grants, random over all holders, with a change applied each millisecond:
-//! against a bare look-up of the same map in the same run, and how many bytes a grant takes.
+//! against a bare look-up of the same map and against the barest layout that could answer (`check/floor.rs`) in the same
+//! run; how two threads scale; and how many bytes a grant takes, its own text apart.
 //!
 //! `cargo bench --bench check`. Machines and neighbours differ, so compare the ratios alone: medians over rounds in
 //! which each kind of work has had other holders, so that none finds what another has just brought into the cache.
@@ -13,6 +14,9 @@
     reason = "a bench stops at the first surprise, reads the clock, prints, and divides"
 )]
 
+#[path = "check/floor.rs"]
+mod floor;
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +26,7 @@ use countersign::domain::ids::GrantId;
 use countersign::domain::scope::Scope;
 use countersign::domain::time::Timestamp;
 use criterion::Criterion;
+use floor::{Floor, Held};
 use uuid::Uuid;
 
 const GRANTS_A_HOLDER: u64 = 4;
@@ -32,24 +37,32 @@ fn main() {
     let in_earnest = std::env::args().any(|argument| argument == "--bench");
     let (sizes, rounds) = if in_earnest { ([10_000, 1_000_000], 600) } else { ([400, 4_000], 3) };
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
-    println!("            one by one, ns       overlapped, ns      ratios                 bytes a grant");
-    println!(
-        "grants      bare      check      bare      batch     check/bare  batch/bare  asked for  resident  counted"
-    );
     for grants in sizes {
         let holders = grants / GRANTS_A_HOLDER;
         let resident_before = resident_bytes();
         let mut index = CheckIndex::new();
         let asked_for = allocation_counter::measure(|| index = filled(holders));
         let resident = resident_bytes().saturating_sub(resident_before);
+        let floor = floor(holders);
         let caller = index.caller(CHECKER).unwrap();
         with_writer(&index, holders, || {
-            let [bare, check, overlapped, batch, check_ratio, batch_ratio] = compare(&index, &caller, holders, rounds);
+            let medians = compare(&index, &floor, &caller, holders, rounds);
+            println!("{grants} grants, ns and ratio to the floor (medians)");
+            for (name, [nanos, ratio]) in ROWS.iter().zip(medians) {
+                println!("  {name:<32} {nanos:>7.0} {ratio:>7.2}");
+            }
+            let [hot, hot_ratio] = hot(&index, &floor, &caller, rounds);
+            println!("  {:<32} {hot:>7.0} {hot_ratio:>7.2}", "check, hot");
+            let [check, bare, ratio] = scaling(&index, &caller, holders, rounds);
+            println!("  two threads give, of one: check {check:.2}, bare look-up {bare:.2}; ratio {ratio:.2}");
+            let text = text_bytes(holders) as f64 / grants as f64;
+            let each = |bytes: f64| bytes / grants as f64;
             println!(
-                "{grants:<11} {bare:<9.0} {check:<10.0} {overlapped:<9.0} {batch:<9.0} {check_ratio:<11.2} {batch_ratio:<11.2} {:<10.1} {:<9.1} {:.1}",
-                asked_for.bytes_current as f64 / grants as f64,
-                resident as f64 / grants as f64,
-                index.statistics().bytes as f64 / grants as f64,
+                "  bytes a grant: {:.1} asked for ({:.1} beyond its own text of {text:.1}), {:.1} resident, {:.1} counted",
+                each(asked_for.bytes_current as f64),
+                each(asked_for.bytes_current as f64) - text,
+                each(resident as f64),
+                each(index.statistics().bytes as f64),
             );
             time_alone(&mut criterion, &index, &caller, holders, grants);
         });
@@ -78,8 +91,10 @@ struct Texts {
 
 impl Texts {
     fn any(random: &mut Random, holders: u64) -> Self {
-        let holder = random.below(holders);
-        let grant = random.below(GRANTS_A_HOLDER);
+        Self::of(random.below(holders), random.below(GRANTS_A_HOLDER))
+    }
+
+    fn of(holder: u64, grant: u64) -> Self {
         Self { subject: identity(holder), resource: format!("prod/eu/db/orders-{holder:06}-{grant}/primary") }
     }
 
@@ -131,6 +146,28 @@ fn filled(holders: u64) -> CheckIndex {
     index
 }
 
+/// The same holders and grants.
+fn floor(holders: u64) -> Floor {
+    let mut floor = Floor::default();
+    for holder in 0..holders {
+        let held = |number| Held {
+            end: now().millis() + 60_000 + number as i64,
+            actions: ["db.read", "db.write"],
+            prefix: format!("prod/eu/db/orders-{holder:06}-{number}/"),
+        };
+        let held: Vec<Held<'_>> = (0..GRANTS_A_HOLDER).map(held).collect();
+        floor.put(&identity(holder), &held);
+    }
+    floor
+}
+
+/// What the grants and their holders' names say, in bytes, without anything around it.
+fn text_bytes(holders: u64) -> usize {
+    let of_a_grant = "db.read".len() + "db.write".len() + "prod/eu/db/orders-000000-0/**".len();
+    let of_a_holder = "user-000000".len() + identity(0).len();
+    holders as usize * (of_a_holder + GRANTS_A_HOLDER as usize * of_a_grant)
+}
+
 /// Applies one change each millisecond while `work` runs.
 fn with_writer(index: &CheckIndex, holders: u64, work: impl FnOnce()) {
     let done = AtomicBool::new(false);
@@ -148,44 +185,123 @@ fn with_writer(index: &CheckIndex, holders: u64, work: impl FnOnce()) {
     });
 }
 
-/// Medians: ns of a bare look-up and of a check, each begun when the one before has answered, as in a service that
-/// answers one call after another; of bare look-ups which the processor may overlap and of checks in batches of 16;
-/// then the ratio within each pair, round by round.
-fn compare(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize) -> [f64; 6] {
+/// What is timed, and what the ratio beside it is held against.
+const ROWS: [&str; 6] = [
+    "floor, one by one",
+    "check, one by one",
+    "bare look-up, one by one",
+    "floor, in batches of 16",
+    "check, in batches of 16",
+    "bare look-up, overlapping",
+];
+
+/// Medians of ns and, round by round, of the ratio to the floor of its kind. One by one, each is begun when the one
+/// before has answered, as in a service that answers one call after another.
+fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rounds: usize) -> [[f64; 2]; 6] {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut columns: [Vec<f64>; 6] = Default::default();
-    let mut verdicts = Vec::with_capacity(QUERIES_A_ROUND);
+    let mut columns: [[Vec<f64>; 2]; 6] = Default::default();
+    let (mut verdicts, mut ends) = (Vec::with_capacity(QUERIES_A_ROUND), Vec::with_capacity(QUERIES_A_ROUND));
     for round in 0..rounds {
-        let mut nanos = [0.0; 4];
-        for turn in 0..4 {
+        let mut nanos = [0.0; 6];
+        for turn in 0..6 {
             // Written here and now, as a request's texts are when they are checked.
             let texts: Vec<Texts> = (0..QUERIES_A_ROUND).map(|_| Texts::any(&mut random, holders)).collect();
             let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
-            let kind = (round + turn) % 4;
+            let bare: Vec<_> = queries.iter().map(|query| (query.subject, query.action, query.resource)).collect();
+            let kind = (round + turn) % 6;
             let begun = Instant::now();
             match kind {
-                0 => one_by_one(&queries, |query| index.look_up(query.subject).unwrap().into()),
-                1 => one_by_one(&queries, |query| match index.check(caller, *query, now()) {
-                    Verdict::Allow { valid_until, .. } => valid_until.millis(),
-                    Verdict::Deny { because } => panic!("{because:?}: {query:?}"),
-                }),
-                2 => queries.iter().for_each(|query| assert!(index.look_up(query.subject).is_some())),
-                _ => {
+                0 => one_by_one(&queries, |query| of_floor(floor, query)),
+                1 => one_by_one(&queries, |query| of_check(index, caller, query)),
+                2 => one_by_one(&queries, |query| index.look_up(query.subject).unwrap().into()),
+                3 => {
+                    ends.clear();
+                    floor.check_batch(&bare, now().millis(), &mut ends);
+                }
+                4 => {
                     verdicts.clear();
                     queries.chunks(16).for_each(|some| index.check_batch(caller, some, now(), &mut verdicts));
                 }
+                _ => queries.iter().for_each(|query| assert!(index.look_up(query.subject).is_some())),
             }
             nanos[kind] = begun.elapsed().as_nanos() as f64 / QUERIES_A_ROUND as f64;
         }
         assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Allow { .. })));
-        let [bare, check, overlapped, batch] = nanos;
-        let row = [bare, check, overlapped, batch, check / bare, batch / overlapped];
-        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+        assert!(ends.iter().all(Option::is_some));
+        for (kind, column) in columns.iter_mut().enumerate() {
+            let against = nanos[if kind < 3 { 0 } else { 3 }];
+            column[0].push(nanos[kind]);
+            column[1].push(nanos[kind] / against);
+        }
     }
-    columns.map(|mut column| {
-        column.sort_by(f64::total_cmp);
-        column[column.len() / 2]
+    columns.map(|column| column.map(median))
+}
+
+/// The same few queries over and over: all of it is in the nearest cache.
+fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f64; 2] {
+    let texts: Vec<Texts> = (0..QUERIES_A_ROUND).map(|number| Texts::of(number as u64 % 8, 0)).collect();
+    let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
+    let mut columns: [Vec<f64>; 2] = Default::default();
+    for _ in 0..rounds {
+        let timed = |ask: &dyn Fn()| {
+            let begun = Instant::now();
+            ask();
+            begun.elapsed().as_nanos() as f64 / QUERIES_A_ROUND as f64
+        };
+        let of_floor = timed(&|| one_by_one(&queries, |query| of_floor(floor, query)));
+        let of_check = timed(&|| one_by_one(&queries, |query| of_check(index, caller, query)));
+        columns[0].push(of_check);
+        columns[1].push(of_check / of_floor);
+    }
+    columns.map(median)
+}
+
+/// How much more two threads check than one in the same time, how much more they look up, and the ratio of both.
+fn scaling(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize) -> [f64; 3] {
+    let check = |query: &Query<'_>| of_check(index, caller, query);
+    let bare = |query: &Query<'_>| index.look_up(query.subject).unwrap().into();
+    let mut columns: [Vec<f64>; 3] = Default::default();
+    for round in 0..rounds.div_ceil(10) {
+        let seed = round as u64 * 7 + 1;
+        let of_check = each_of_two(seed, holders, &check) / alone(seed + 1, holders, &check);
+        let of_bare = each_of_two(seed + 2, holders, &bare) / alone(seed + 3, holders, &bare);
+        columns.iter_mut().zip([of_check, of_bare, of_check / of_bare]).for_each(|(column, value)| column.push(value));
+    }
+    columns.map(median)
+}
+
+/// Answers a second of one thread.
+fn alone(seed: u64, holders: u64, ask: &(impl Fn(&Query<'_>) -> i64 + Sync)) -> f64 {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let texts: Vec<Texts> = (0..QUERIES_A_ROUND * 16).map(|_| Texts::any(&mut random, holders)).collect();
+    let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
+    let begun = Instant::now();
+    one_by_one(&queries, ask);
+    queries.len() as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// The sum of two at once.
+fn each_of_two(seed: u64, holders: u64, ask: &(impl Fn(&Query<'_>) -> i64 + Sync)) -> f64 {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| alone(seed + 1_000, holders, ask));
+        alone(seed + 2_000, holders, ask) + other.join().unwrap()
     })
+}
+
+fn of_floor(floor: &Floor, query: &Query<'_>) -> i64 {
+    floor.check(query.subject, query.action, query.resource, now().millis()).unwrap()
+}
+
+fn of_check(index: &CheckIndex, caller: &Caller, query: &Query<'_>) -> i64 {
+    match index.check(caller, *query, now()) {
+        Verdict::Allow { valid_until, .. } => valid_until.millis(),
+        Verdict::Deny { because } => panic!("{because:?}: {query:?}"),
+    }
+}
+
+fn median(mut column: Vec<f64>) -> f64 {
+    column.sort_by(f64::total_cmp);
+    column[column.len() / 2]
 }
 
 /// Which query is next depends on the last answer, though it never changes it: nothing is begun early.

@@ -58,6 +58,25 @@ proptest! {
         }
     }
 
+
+    /// What a service hears of a grant is the grant, on what is the service's, and nothing else.
+    #[test]
+    fn a_scope_within_an_audience_covers_what_both_do(
+        ours in prop::collection::btree_set(a_pattern(), 1..4),
+        theirs in prop::collection::btree_set(a_pattern(), 0..4),
+        resource in a_resource(),
+    ) {
+        let action: Action = "db.read".parse().unwrap();
+        let scope = Scope::new([action.clone()].into(), ours).unwrap();
+        let within = scope.within(&theirs);
+        let both = scope.covers(&action, &resource) && theirs.iter().any(|pattern| pattern.covers(&resource));
+        prop_assert_eq!(within.as_ref().is_some_and(|within| within.covers(&action, &resource)), both);
+        if let Some(within) = within {
+            prop_assert_eq!(within.actions(), scope.actions());
+            prop_assert!(scope.contains(&within));
+        }
+    }
+
     #[test]
     fn contains_implies_covers(a in a_pattern(), b in a_pattern(), r in a_resource()) {
         if a.contains(&b) && b.covers(&r) {
