@@ -26,6 +26,8 @@ pub struct CheckStream {
     /// Id and length of each batch that has no answer yet.
     asked: VecDeque<(u64, usize)>,
     next_id: u64,
+    /// After an error nothing is known of what is still on its way.
+    is_over: bool,
     address: String,
     call_timeout: Duration,
 }
@@ -55,18 +57,25 @@ impl Client {
             opened.await.map_err(|_| ClientError::TimedOut { address: address.clone(), after: call_timeout })?;
         let answers = opened.map(Response::into_inner);
         let answers = answers.map_err(|status| ClientError::from_status(&status, &address, call_timeout))?;
-        Ok(CheckStream { batches, answers, asked: VecDeque::new(), next_id: 1, address, call_timeout })
+        Ok(CheckStream { batches, answers, asked: VecDeque::new(), next_id: 1, is_over: false, address, call_timeout })
     }
 }
 
 impl CheckStream {
-    /// The answers to one batch of 1 to 128 questions, in their order.
+    /// The answers to one batch of 1 to 128 questions, in their order. What is still to come for earlier batches, of a call
+    /// that was dropped before its end, is thrown away.
     ///
     /// # Errors
-    /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
+    /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them; the stream is
+    /// over then.
     pub async fn check(&mut self, queries: Vec<v1::CheckQuery>) -> Result<Vec<CheckedAccess>, ClientError> {
-        self.ask(queries).await?;
-        self.answer().await
+        let asked = self.asked_as(queries).await?;
+        loop {
+            let (batch_id, answers) = self.answered().await?;
+            if batch_id == asked {
+                return Ok(answers);
+            }
+        }
     }
 
     /// Sends a batch; its answers come by [`CheckStream::answer`], in the order of the batches. Waits while too many are on
@@ -75,21 +84,42 @@ impl CheckStream {
     /// # Errors
     /// If the stream is over.
     pub async fn ask(&mut self, queries: Vec<v1::CheckQuery>) -> Result<(), ClientError> {
-        let (batch_id, length) = (self.next_id, queries.len());
-        self.next_id = batch_id.wrapping_add(1);
-        let batch = v1::StreamCheckAccessRequest { batch_id, queries };
-        if self.batches.send(batch).await.is_err() {
-            return Err(self.answers.message().await.err().map_or_else(|| self.over(), |status| self.lost(&status)));
-        }
-        self.asked.push_back((batch_id, length));
-        Ok(())
+        self.asked_as(queries).await.map(drop)
     }
 
     /// The answers to the oldest batch that has none yet.
     ///
     /// # Errors
-    /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
+    /// As [`CheckStream::check`].
     pub async fn answer(&mut self) -> Result<Vec<CheckedAccess>, ClientError> {
+        self.answered().await.map(|(_, answers)| answers)
+    }
+
+    async fn asked_as(&mut self, queries: Vec<v1::CheckQuery>) -> Result<u64, ClientError> {
+        if self.is_over {
+            return Err(self.over());
+        }
+        let (batch_id, length) = (self.next_id, queries.len());
+        self.next_id = batch_id.wrapping_add(1);
+        let batch = v1::StreamCheckAccessRequest { batch_id, queries };
+        if self.batches.send(batch).await.is_err() {
+            self.is_over = true;
+            return Err(self.answers.message().await.err().map_or_else(|| self.over(), |status| self.lost(&status)));
+        }
+        self.asked.push_back((batch_id, length));
+        Ok(batch_id)
+    }
+
+    async fn answered(&mut self) -> Result<(u64, Vec<CheckedAccess>), ClientError> {
+        if self.is_over {
+            return Err(self.over());
+        }
+        let answered = self.next().await;
+        self.is_over = answered.is_err();
+        answered
+    }
+
+    async fn next(&mut self) -> Result<(u64, Vec<CheckedAccess>), ClientError> {
         let late = || ClientError::TimedOut { address: self.address.clone(), after: self.call_timeout };
         let answered = tokio::time::timeout(self.call_timeout, self.answers.message()).await.map_err(|_| late())?;
         let answered = answered.map_err(|status| self.lost(&status))?.ok_or_else(|| self.over())?;
@@ -98,8 +128,8 @@ impl CheckStream {
         else {
             return Err(confused(format!("batch {} was not the one asked", answered.batch_id)));
         };
-        in_their_places(answered.answers, length, &answered.sequence)
-            .map_err(|what| confused(format!("batch {batch_id}: {what}")))
+        let answers = in_their_places(answered.answers, length, &answered.sequence);
+        Ok((batch_id, answers.map_err(|what| confused(format!("batch {batch_id}: {what}")))?))
     }
 
     fn lost(&self, status: &Status) -> ClientError {

@@ -162,10 +162,16 @@ impl Feeding {
     fn hear(&mut self, said: Said) -> Result<(), Status> {
         match said {
             Said::Hello(_) => return Err(InvalidMessage::one("hello", "said before; it opens a stream").into()),
-            Said::Ping(_) if self.pings.len() >= PINGS_WAITING => {
+            Said::Ping(..) if self.pings.len() >= PINGS_WAITING => {
                 return Err(Refusal::new(Reason::Resync, "pings came faster than answers are read").into());
             }
-            Said::Ping(nonce) => self.pings.push_back(nonce),
+            Said::Ping(nonce, applied) => {
+                self.pings.push_back(nonce);
+                // Whoever resumed, or whose word found no room, says it by the next ping.
+                if let Some(number) = applied {
+                    self.subscription.applied(number);
+                }
+            }
             Said::Applied(number) => self.subscription.applied(number),
         }
         Ok(())

@@ -27,8 +27,8 @@ pub struct Hello {
 pub enum Said {
     /// The first one; none: it begins anew.
     Hello(Option<Hello>),
-    /// A ping with its nonce.
-    Ping([u8; NONCE_BYTES]),
+    /// A ping with its nonce, and the last change that is in force; none as long as nothing is.
+    Ping([u8; NONCE_BYTES], Option<u64>),
     /// The last change that is in force.
     Applied(u64),
 }
@@ -41,9 +41,11 @@ impl TryFrom<pb::ReplicateGrantsRequest> for Said {
             None => Err(InvalidMessage::one("message", "missing; a replica says hello, and then pings")),
             Some(Message::Hello(hello)) => Ok(Self::Hello(place(hello)?)),
             Some(Message::Ping(ping)) => {
+                // While a snapshot is being proved both are zero, and what is still served is an earlier feed's.
+                let applied = (ping.sequence > 0).then_some(ping.number);
                 let nonce = ping.nonce.try_into();
                 nonce
-                    .map(Self::Ping)
+                    .map(|nonce| Self::Ping(nonce, applied))
                     .map_err(|_| InvalidMessage::one("ping.nonce", "not 16 bytes; make them anew each time"))
             }
             Some(Message::Applied(applied)) => Ok(Self::Applied(applied.number)),

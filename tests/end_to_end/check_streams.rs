@@ -72,6 +72,22 @@ async fn answers_of_a_stream_are_those_of_single_checks() {
 }
 
 #[tokio::test]
+async fn a_check_that_was_dropped_leaves_its_answer_to_nobody() {
+    // given somebody with a grant, and a check of it that is given up before the answer is there
+    let broker = Broker::shared();
+    let (engineer, ben) = (broker.engineer().await, broker.person("ben").await);
+    engineer.granted(repair(), &ben).await;
+    let mut stream = client(broker, "orders-api").await.check_stream().await.unwrap();
+    let allowed = || query(&engineer.name, "db.read", ORDERS);
+    for _ in 0..20 {
+        let given_up = tokio::time::timeout(Duration::ZERO, stream.check(vec![allowed(), allowed()])).await;
+        // when the next question is another one, then it has an answer of its own
+        let denied = stream.check(vec![query("mallory", "db.drop", ORDERS)]).await.unwrap();
+        assert_eq!((denied.len(), denied[0].reason()), (1, "NO_GRANT"), "{given_up:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_malformed_batch_ends_the_stream_and_is_named() {
     let broker = Broker::shared();
     let orders = client(broker, "orders-api").await;

@@ -230,6 +230,50 @@ async fn a_replica_goes_on_in_its_feed_without_a_snapshot() {
 }
 
 #[tokio::test]
+async fn replicas_that_begin_together_share_a_feed_that_goes_on() {
+    for _ in 0..8 {
+        let broker = Broker::with(Settings::default(), 50);
+        broker.grant("ana", "ben").await;
+        // given several of one service that meet a broker that has just started
+        let (mut first, mut second, mut third) = (Copy::default(), Copy::default(), Copy::default());
+        let engine = &broker.engine;
+        let (mut one, mut two, mut three) =
+            tokio::join!(first.follow(engine), second.follow(engine), third.follow(engine));
+        // when something changes, then it reaches each of them in the feed that it has
+        let grant = broker.grant("e0", "ben").await;
+        for (copy, subscription) in [(&mut first, &mut one), (&mut second, &mut two), (&mut third, &mut three)] {
+            copy.catch_up(subscription).unwrap();
+            assert!(copy.grants.contains_key(&grant));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_part_of_a_batch_names_the_sequence_of_all_of_it() {
+    let broker = Broker::with(Settings::default(), 1);
+    let grant = broker.grant("e0", "ben").await;
+    let mut copy = Copy::default();
+    let mut subscription = copy.follow(&broker.engine).await;
+    copy.catch_up(&mut subscription).unwrap();
+    // when one load changes an account, which all are told, and ends its grant
+    let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
+    let text = directory("2026-06-01", 1).replace(
+        "identities = [\"spiffe://northwind.example/person/e0\"]\nroles = [\"db-engineer\"]",
+        "identities = [\"spiffe://northwind.example/person/x0\"]",
+    );
+    let done = broker.run("omar", Command::LoadDirectory { replaces, text }).await.unwrap();
+    // then whoever has the sequence of the answer no longer has the grant
+    let mut frames = Vec::new();
+    while let Some(sent) = subscription.tell_next().unwrap() {
+        let Sent::Change(frame) = sent else { panic!("{sent:?}") };
+        read_changes(&frame.entries).for_each(|change| copy.apply(&change.unwrap()));
+        frames.push((frame.sequence >= done.sequence, copy.grants.contains_key(&grant)));
+    }
+    assert_eq!(frames.first(), Some(&(false, true)), "an account first, and the grant is still there");
+    assert_eq!(frames.iter().find(|(reached, _)| *reached), Some(&(true, false)));
+}
+
+#[tokio::test]
 async fn a_restarted_broker_needs_no_snapshot_for_what_did_not_change() {
     let broker = Broker::new();
     broker.grant("ana", "ben").await;

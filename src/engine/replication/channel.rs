@@ -24,6 +24,8 @@ pub(super) struct Channel {
     /// Counts what is published, and the end.
     newest: watch::Sender<u64>,
     followers: Mutex<Followers>,
+    /// Held while a snapshot is made: of two at once each would take itself for the first.
+    pub(super) making: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Frames {
@@ -79,6 +81,7 @@ impl Channel {
             frames: Mutex::new(frames),
             newest: watch::Sender::new(0),
             followers: Mutex::new(Followers { unfollowed_since: Some(boot), ..Followers::default() }),
+            making: Arc::default(),
         }
     }
 
@@ -221,13 +224,17 @@ impl Frames {
         self.ring.clear();
     }
 
+    /// Whoever has a frame has all of the sequence that it names, so only the last frame of a batch names the batch's.
     fn take(&mut self, sequence: u64, deltas: &[&Delta]) {
-        self.sequence = sequence;
+        let before = std::mem::replace(&mut self.sequence, sequence);
+        let mut left: usize = deltas.iter().map(|delta| delta.pieces.len()).sum();
         for delta in deltas {
             self.count = self.count.wrapping_add(delta.added).wrapping_sub(delta.removed);
             self.digest = self.digest.plus(&delta.sum);
             for entries in &delta.pieces {
                 self.number = self.number.saturating_add(1);
+                left = left.saturating_sub(1);
+                let sequence = if left == 0 { sequence } else { before };
                 self.ring_bytes = self.ring_bytes.saturating_add(entries.len());
                 self.ring.push_back(Frame { number: self.number, sequence, entries: entries.clone() });
             }

@@ -49,7 +49,7 @@ pub struct Standing {
 pub struct Frame {
     /// One more than that of the change before.
     pub number: u64,
-    /// The sequence after it.
+    /// All that led to this sequence is in it and in the frames before it.
     pub sequence: u64,
     /// Entries, as [`Change::put`](crate::check::Change::put) writes them.
     pub entries: Bytes,
@@ -157,6 +157,7 @@ impl Subscription {
             return Ok(snapshot);
         }
         let halted = || Refusal::new(Reason::Halted, "");
+        let turn = Arc::clone(&self.channel.making).lock_owned().await;
         let permit = Arc::clone(&self.hub.snapshots).acquire_owned().await.map_err(|_| halted())?;
         // Another may have made it while this waited.
         if let Some(snapshot) = self.channel.fresh_snapshot() {
@@ -169,6 +170,8 @@ impl Subscription {
         let made = tokio::task::spawn_blocking(move || {
             let snapshot = Arc::new(Snapshot::make(&channel.audience, &at, &base, permit));
             channel.keep(&at, &snapshot);
+            // Whoever waited for it may have gone meanwhile.
+            drop(turn);
             snapshot
         });
         made.await.map_err(|_| halted())

@@ -266,6 +266,7 @@ impl Follower {
             index: std::sync::Arc::clone(index),
             beat: held.beat,
             sequence: held.sequence,
+            is_unbroken: true,
         };
         Taken { view: Some(view), applied: Some(held.number), ..Taken::default() }
     }

@@ -76,9 +76,15 @@ impl Held {
         self.replica.shared.publish(view);
     }
 
+    pub(crate) fn miss_changes(&self) {
+        let view = View::after_a_gap(&self.replica.shared.view.load());
+        self.replica.shared.publish(view);
+    }
+
     fn publish(&self, beat: Beat, sequence: u64) {
         let caller = self.index.caller("orders-api");
-        let view = View { trust: Trust::Live, index: Arc::clone(&self.index), caller, beat: Some(beat), sequence };
+        let index = Arc::clone(&self.index);
+        let view = View { trust: Trust::Live, index, caller, beat: Some(beat), sequence, is_unbroken: true };
         self.replica.shared.publish(view);
     }
 

@@ -203,7 +203,8 @@ impl Shared {
 
     /// What was held and may run on goes on to its end. Nothing else is known any more.
     fn run_on(&self, view: &View, query: Query<'_>, now: Timestamp) -> Verdict {
-        let caller = view.caller.as_ref().filter(|_| self.run_on.cover(query.resource));
+        let may_run_on = view.is_unbroken && self.run_on.cover(query.resource);
+        let caller = view.caller.as_ref().filter(|_| may_run_on);
         match caller.map(|caller| view.index.check(caller, query, now)) {
             Some(held @ Verdict::Allow { because: Allowed::Granted { .. }, .. }) => held,
             _ => STALE,

@@ -106,6 +106,22 @@ async fn broken_trust_denies_everything_at_once_what_runs_on_too() {
 }
 
 #[tokio::test]
+async fn over_a_gap_nothing_runs_on() {
+    // given what may run on, and a broker that said that changes are missing
+    let held = Held::new(&["prod/db/**"]);
+    held.change(&[grant(1, 60)]);
+    held.miss_changes();
+    // then it is good until it is too old
+    assert_eq!(held.reason(READ, ORDERS), "GRANTED");
+    held.clock.advance(span(30_000));
+    assert_eq!(held.reason(READ, ORDERS), "STALE");
+    // and what is received anew may run on again
+    held.hear(9);
+    held.clock.advance(span(10_000));
+    assert_eq!(held.reason(READ, ORDERS), "GRANTED");
+}
+
+#[tokio::test]
 async fn a_revocation_is_not_unlearned() {
     let held = Held::new(&[]);
     held.change(&[grant(1, 60)]);

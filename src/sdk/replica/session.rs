@@ -118,6 +118,7 @@ impl Session {
             }
         };
         FeedCounters::add(&self.shared.feed.losses);
+        let is_gap = matches!(&error, Some(ClientError::Refused(told)) if told.reason == Some(Reason::Resync));
         let asked = error.as_ref().map(asked_pause).unwrap_or_default();
         {
             let mut connection = self.shared.connection();
@@ -132,6 +133,13 @@ impl Session {
             FeedCounters::add(&self.shared.feed.breaks);
             self.follower.forget();
             let view = View::broken(why, &self.shared.view.load());
+            self.shared.publish(view);
+        } else if is_gap {
+            tracing::warn!(
+                broker = address,
+                "changes are missing: what is known is good until it is too old, no longer"
+            );
+            let view = View::after_a_gap(&self.shared.view.load());
             self.shared.publish(view);
         } else {
             tracing::warn!(broker = address, "the feed was lost: what is known grows old");

@@ -67,12 +67,14 @@ pub(super) struct View {
     pub(super) caller: Option<Caller>,
     pub(super) beat: Option<Beat>,
     pub(super) sequence: u64,
+    /// Nothing but its age is against it. What may run on while stale does so for age alone, never over a gap.
+    pub(super) is_unbroken: bool,
 }
 
 impl View {
     pub(super) fn unsynced() -> Self {
         let index = Arc::new(CheckIndex::new());
-        Self { trust: Trust::Unsynced, index, caller: None, beat: None, sequence: 0 }
+        Self { trust: Trust::Unsynced, index, caller: None, beat: None, sequence: 0, is_unbroken: false }
     }
 
     /// Sequence, age and the broker's time. Before the first answer: as old, and as late, as can be.
@@ -85,6 +87,13 @@ impl View {
     /// Nothing of what was held is kept, so that nothing can come back.
     pub(super) fn broken(why: Break, before: &Self) -> Self {
         let index = Arc::new(CheckIndex::new());
-        Self { trust: Trust::Broken(why), index, caller: None, beat: before.beat, sequence: before.sequence }
+        let (beat, sequence) = (before.beat, before.sequence);
+        Self { trust: Trust::Broken(why), index, caller: None, beat, sequence, is_unbroken: false }
+    }
+
+    /// The broker said that changes are missing, and there is no telling which: good until it is too old, and no longer.
+    pub(super) fn after_a_gap(before: &Self) -> Self {
+        let (index, caller) = (Arc::clone(&before.index), before.caller.clone());
+        Self { trust: before.trust, index, caller, beat: before.beat, sequence: before.sequence, is_unbroken: false }
     }
 }
