@@ -138,10 +138,11 @@ async fn cut_off(session: &mut Session<'_>, grant: &Grant, sequence: &str) -> Ra
     while let Some(all) = told.message().await.map_err(|status| Failure::Failed(status.message().to_owned()))? {
         last = all;
     }
-    let AwaitReplicasResponse { connected, reached } = last;
+    let AwaitReplicasResponse { connected, reached, lost } = last;
     let took = clock.boot().since(begun);
     if session.output.is_json() {
-        let replicas = serde_json::json!({ "connected": connected, "reached": reached, "millis": took.millis() });
+        let replicas =
+            serde_json::json!({ "connected": connected, "reached": reached, "lost": lost, "millis": took.millis() });
         let told = || {
             let mut told = json::of(grant);
             if let serde_json::Value::Object(fields) = &mut told {
@@ -152,8 +153,11 @@ async fn cut_off(session: &mut Session<'_>, grant: &Grant, sequence: &str) -> Ra
         session.output.data(|_| String::new(), told)?;
     }
     session.output.note(&format!("cut off in {reached} of {connected} connected replicas, after {} ms", took.millis()));
-    if reached < connected {
-        session.output.note("the others deny once they are older than their services allow; look at their `status`");
+    if lost > 0 {
+        session.output.note(&format!("{lost} more have lost their connection, and are not too old to allow it yet"));
+    }
+    if reached < connected || lost > 0 {
+        session.output.note("those deny once they are older than their services allow; look at their `status`");
         return Ok(Exit::Waiting);
     }
     Ok(Exit::Yes)

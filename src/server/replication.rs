@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 use super::caller::{Broker, Caller, is_usable};
 use super::metrics::Outcome;
@@ -16,21 +17,23 @@ use super::watch::Told;
 use crate::check::SetDigest;
 use crate::domain::ids::AccountId;
 use crate::domain::refusal::{Reason, Refusal};
-use crate::engine::replication::{Place, Sent, Subscription};
+use crate::engine::replication::{Place, Replica, Sent, Subscription};
 use crate::wire::message::InvalidMessage;
-use crate::wire::replication::{Hello, NONCE_BYTES, Said};
+use crate::wire::replication::{Hello, NONCE_BYTES, Said, Stood};
 use crate::wire::v1 as pb;
 use crate::wire::values::pb_timestamp;
 use pb::replicate_grants_response::Message;
 
 const BEAT: Duration = Duration::from_secs(2);
-/// How long a replica may take to say hello.
-const HELLO: Duration = Duration::from_secs(10);
+/// How long a replica may take to say hello: less than a call may take, so that it is told.
+const HELLO: Duration = Duration::from_secs(3);
 /// How long a sequence may take to be published, and how long replicas are waited for.
 const PUBLISHED: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How many beats a snapshot may take: who reads slower, or not at all, keeps others from having theirs.
+/// How many beats the reading of a snapshot may take, and how many beats a reader may take nothing: what is kept for it
+/// is kept from others.
 const SNAPSHOT_BEATS: u32 = 30;
+const STUCK_BEATS: u32 = 3;
 /// Messages that wait for a reader; a piece of a snapshot is one.
 const WAITING: usize = 4;
 /// Pings that wait for their answer; a replica sends one a second.
@@ -50,16 +53,16 @@ pub(super) async fn replicate(
     let Said::Hello(hello) = Said::try_from(hello)? else {
         return Err(InvalidMessage::one("message", "not a hello; that comes first").into());
     };
-    let subscription = broker.engine.replicate(&account, hello.map(place)).await?;
     let (sender, receiver) = mpsc::channel(WAITING);
-    let (broker, pings) = (broker.clone(), VecDeque::new());
-    tokio::spawn(Feeding { broker, caller, account, subscription, said, sender, pings }.run());
+    let feed = Feed { broker: broker.clone(), caller, account, said, sender, pings: VecDeque::new() };
+    // A snapshot may take its time: longer than a call may.
+    tokio::spawn(feed.run(hello));
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-fn place(hello: Hello) -> Place {
-    let Hello { feed_id, number, sequence, count, digest } = hello;
-    Place { feed_id, number, sequence, count, digest: SetDigest::from(digest) }
+fn place(hello: Hello) -> Option<Place> {
+    let Stood { feed_id, number, count, digest } = hello.stood?;
+    Some(Place { feed_id, number, sequence: hello.sequence, count, digest: SetDigest::from(digest) })
 }
 
 fn still_lets(broker: &Broker, caller: &Caller, account: &AccountId) -> Result<(), Status> {
@@ -84,8 +87,8 @@ pub(super) async fn await_replicas(
         let tell = async {
             while let Some(all) = awaited.next().await {
                 let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-                let (connected, reached) = (count(all.connected), count(all.reached));
-                if sender.send(Ok(pb::AwaitReplicasResponse { connected, reached })).await.is_err() {
+                let (connected, reached, lost) = (count(all.connected), count(all.reached), count(all.lost));
+                if sender.send(Ok(pb::AwaitReplicasResponse { connected, reached, lost })).await.is_err() {
                     return;
                 }
             }
@@ -99,57 +102,73 @@ pub(super) async fn await_replicas(
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-struct Feeding {
+struct Feed {
     broker: Broker,
     caller: Caller,
     account: AccountId,
-    subscription: Subscription,
     said: Streaming<pb::ReplicateGrantsRequest>,
     sender: mpsc::Sender<Result<pb::ReplicateGrantsResponse, Status>>,
     pings: VecDeque<[u8; NONCE_BYTES]>,
 }
 
-impl Feeding {
-    async fn run(mut self) {
-        if let Err(status) = self.feed().await {
-            // Given back now: a reader that has stopped may let the last word wait for long.
-            drop(self.subscription);
-            if status.get_error_details().error_info().is_some_and(|info| info.reason == Reason::Resync.entry().name) {
-                self.broker.metrics.feeds_resynced.inc();
-            }
-            // Whoever has gone needs no last word.
-            let _ = self.sender.send(Err(status)).await;
+impl Feed {
+    async fn run(mut self, hello: Hello) {
+        // What it holds is given back before the last word: a reader that has stopped may let that wait for long.
+        let Err(status) = self.begin_and_follow(hello).await else { return };
+        if status.get_error_details().error_info().is_some_and(|info| info.reason == Reason::Resync.entry().name) {
+            self.broker.metrics.feeds_resynced.inc();
         }
+        // Whoever has gone needs no last word.
+        let _ = self.sender.send(Err(status)).await;
     }
 
-    async fn feed(&mut self) -> Result<(), Status> {
+    async fn begin_and_follow(&mut self, hello: Hello) -> Result<(), Status> {
+        let who = Replica { id: hello.replica_id.unwrap_or_else(Uuid::new_v4), max_staleness: hello.max_staleness };
+        let mut stopping = self.broker.stopping.clone();
+        let begun = tokio::select! {
+            begun = self.broker.engine.replicate(&self.account, who, hello.sequence, place(hello)) => begun?,
+            () = self.sender.closed() => return Ok(()),
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+        };
+        self.follow(begun).await
+    }
+
+    async fn follow(&mut self, mut subscription: Subscription) -> Result<(), Status> {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = self.broker.stopping.clone();
         let sender = self.sender.clone();
-        let mut beats: u32 = 0;
+        let (mut beginning, mut stuck) = (0_u32, 0_u32);
         loop {
+            // However much there is to tell, what is said and the beat are not forgotten over it.
             let permit = tokio::select! {
                 permit = sender.reserve() => permit,
+                said = self.said.message() => {
+                    let Some(said) = said? else { return Ok(()) };
+                    self.hear(Said::try_from(said)?, &subscription)?;
+                    continue;
+                }
                 _ = beat.tick() => {
                     still_lets(&self.broker, &self.caller, &self.account)?;
-                    beats = beats.saturating_add(1);
-                    if beats > SNAPSHOT_BEATS && self.subscription.is_beginning() {
-                        return Err(Refusal::new(Reason::Resync, "its snapshot was read too slowly").into());
+                    stuck = stuck.saturating_add(1);
+                    beginning = beginning.saturating_add(u32::from(subscription.is_beginning()));
+                    if stuck > STUCK_BEATS || beginning > SNAPSHOT_BEATS {
+                        return Err(Refusal::new(Reason::Resync, "it was read too slowly").into());
                     }
                     continue;
                 }
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
             };
             let Ok(permit) = permit else { return Ok(()) };
-            if let Some(message) = self.next()? {
+            stuck = 0;
+            if let Some(message) = self.next(&mut subscription)? {
                 permit.send(Ok(pb::ReplicateGrantsResponse { message: Some(message) }));
                 continue;
             }
             tokio::select! {
-                () = self.subscription.changed() => {}
+                () = subscription.changed() => {}
                 said = self.said.message() => match said? {
-                    Some(said) => self.hear(Said::try_from(said)?)?,
+                    Some(said) => self.hear(Said::try_from(said)?, &subscription)?,
                     None => return Ok(()),
                 },
                 _ = beat.tick() => still_lets(&self.broker, &self.caller, &self.account)?,
@@ -159,7 +178,7 @@ impl Feeding {
         }
     }
 
-    fn hear(&mut self, said: Said) -> Result<(), Status> {
+    fn hear(&mut self, said: Said, subscription: &Subscription) -> Result<(), Status> {
         match said {
             Said::Hello(_) => return Err(InvalidMessage::one("hello", "said before; it opens a stream").into()),
             Said::Ping(..) if self.pings.len() >= PINGS_WAITING => {
@@ -169,17 +188,17 @@ impl Feeding {
                 self.pings.push_back(nonce);
                 // Whoever resumed, or whose word found no room, says it by the next ping.
                 if let Some(number) = applied {
-                    self.subscription.applied(number);
+                    subscription.applied(number);
                 }
             }
-            Said::Applied(number) => self.subscription.applied(number),
+            Said::Applied(number) => subscription.applied(number),
         }
         Ok(())
     }
 
     /// The feed first, and a ping's answer once all before it has been told.
-    fn next(&mut self) -> Result<Option<Message>, Refusal> {
-        if let Some(sent) = self.subscription.tell_next()? {
+    fn next(&mut self, subscription: &mut Subscription) -> Result<Option<Message>, Refusal> {
+        if let Some(sent) = subscription.tell_next()? {
             if let Sent::Start(start) = &sent {
                 let outcome = if start.snapshot { "snapshot" } else { "resumed" };
                 self.broker.metrics.feeds.get_or_create(&Outcome { outcome }).inc();
@@ -191,7 +210,7 @@ impl Feeding {
         }
         // Read before the feed's place: what is published after it only makes the answer older than it is.
         let time = self.broker.engine.latest();
-        let Some(standing) = self.subscription.standing()? else { return Ok(None) };
+        let Some(standing) = subscription.standing()? else { return Ok(None) };
         let pong = self.pings.pop_front().map(|nonce| {
             Message::Pong(pb::ReplicaPong {
                 nonce: nonce.to_vec(),

@@ -1,7 +1,6 @@
 //! Who gets in, and as whom: certificates that the broker refuses at the door, each counted as what it is, and people
 //! whom it lets in and does not know (THREATS D9, D10, J5).
 
-use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use countersign::wire::v1 as pb;
@@ -10,7 +9,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::common::certificates::{Authority, Leaf, Wanted, client};
-use crate::harness::{Broker, Start, eventually};
+use crate::harness::{Broker, Start, eventually, free_address, metric};
 use crate::organisation::Organisation;
 use crate::person::{ORDERS, Person, refused, repair};
 
@@ -109,18 +108,7 @@ async fn no_account(stranger: &Person) {
     refused(watch, Code::PermissionDenied, "NO_ACCOUNT");
 }
 
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// How many handshakes ended so.
 fn counted(metrics: SocketAddr, outcome: &str) -> u64 {
-    let mut socket = std::net::TcpStream::connect(metrics).unwrap();
-    socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    socket.read_to_string(&mut page).unwrap();
-    let label = format!("outcome=\"{outcome}\"");
-    let line = page.lines().find(|line| line.contains("handshake") && line.contains(&label));
-    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |count| count.parse().unwrap())
+    metric(metrics, &["handshake", &format!("outcome=\"{outcome}\"")])
 }

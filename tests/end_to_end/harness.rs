@@ -1,7 +1,7 @@
 //! The broker as a process: `init`, `serve`, its port from what it prints, killed and started again at will.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -292,4 +292,20 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("never came: {what}");
+}
+
+/// An address that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The value in the first line of the metrics that has all of these in it; zero if there is none.
+pub fn metric(metrics: SocketAddr, with: &[&str]) -> u64 {
+    let mut socket = std::net::TcpStream::connect(metrics).unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    socket.read_to_string(&mut page).unwrap();
+    let mut lines = page.lines().filter(|line| !line.starts_with('#'));
+    let line = lines.find(|line| with.iter().all(|part| line.contains(part)));
+    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |count| count.parse().unwrap())
 }

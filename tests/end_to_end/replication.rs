@@ -1,6 +1,7 @@
 //! The feed of replicas from outside, by the generated client alone: what is said in which order, who is refused, what
 //! ends it, and how `revoke --wait` tells that it has arrived (THREATS F4, F9, G12).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::check::{Change, SetDigest, read_changes};
@@ -13,9 +14,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use crate::common::certificates::{Wanted, client};
-use crate::harness::{Broker, run};
-use crate::organisation::{Files, identity};
-use crate::person::{Person, refused, repair};
+use crate::harness::{Broker, Start, eventually, free_address, metric, run};
+use crate::organisation::{Files, Organisation, engineer, identity};
+use crate::person::{ORDERS, Person, refused, repair};
 
 /// A replica that keeps nothing but what it was told.
 struct Follower {
@@ -91,6 +92,7 @@ impl Follower {
             sequence: pong.sequence,
             count: pong.count,
             digest: pong.digest.clone(),
+            ..self.place.clone()
         };
         pong
     }
@@ -220,4 +222,67 @@ async fn revoke_wait_says_in_how_many_replicas_it_is_cut_off() {
     let (replica, changes) = serving.await.unwrap();
     assert!(matches!(&changes[..], [Change::GrantGone { .. }]));
     drop(replica);
+}
+
+#[tokio::test]
+async fn revoke_wait_waits_for_a_replica_that_is_between_two_streams_and_counts_it_by_its_ping() {
+    let broker = Broker::new();
+    let (ana, ben, orders) =
+        (broker.person("ana").await, broker.person("ben").await, broker.person("orders-api").await);
+    let held = ana.granted(repair(), &ben).await;
+    // given a replica that has lost its stream, and denies by itself only in a minute
+    let hello = pb::ReplicaHello {
+        replica_id: vec![7; 16],
+        max_staleness: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        ..Default::default()
+    };
+    let mut replica = Follower::begin(&orders, hello).await.unwrap();
+    replica.applied().await;
+    replica.ping().await;
+    let place = replica.place.clone();
+    drop(replica);
+    // when a grant is revoked, and the replica is back a moment later
+    let mut command = broker.command("ben", &["-o", "json", "revoke", &held.id, "--reason", "over", "--wait"]);
+    let waiting = tokio::task::spawn_blocking(move || run(&mut command));
+    let denied = (pb::Verdict::Deny, pb::CheckReason::NoGrant);
+    eventually("denied", async || (orders.verdict(&ana.name, "db.read", ORDERS).await == denied).then_some(())).await;
+    let mut replica = Follower::begin(&orders, place).await.unwrap();
+    assert!(!replica.start.snapshot);
+    replica.change().await.unwrap();
+    assert!(!waiting.is_finished(), "it was not waited for");
+    // then its next ping says that it is in force
+    replica.ping().await;
+    let ended = waiting.await.unwrap();
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let counts = ["connected", "reached", "lost"].map(|name| told["replicas"][name].as_u64());
+    assert_eq!(counts, [Some(1), Some(1), Some(0)], "{told}");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_stopped_is_cut_off_in_its_snapshot() {
+    // given an organisation whose snapshot is larger than what a connection holds back
+    let mut files = Files::example();
+    (0..3_000).for_each(|number| files.directory.push_str(&engineer(&format!("clerk{number:04}"))));
+    let organisation = Organisation::with(&files);
+    assert_eq!(organisation.init().code, Some(0));
+    let metrics = free_address();
+    let flags = vec!["--metrics-listen".to_owned(), metrics.to_string()];
+    let broker = Broker::serve(&Arc::new(organisation), &Start { flags, ..Start::default() });
+    let leaf = broker.organisation.leaf("orders-api");
+    let channel = broker.endpoint(Some(&leaf)).initial_stream_window_size(65_535).connect().await.unwrap();
+    let orders = Person { name: "orders-api".to_owned(), channel };
+    let (said, saying) = mpsc::channel(8);
+    said.send(pb::ReplicateGrantsRequest { message: Some(Said::Hello(pb::ReplicaHello::default())) }).await.unwrap();
+    // when somebody begins a feed and reads nothing of it
+    let mut told = orders.access().replicate_grants(ReceiverStream::new(saying)).await.unwrap().into_inner();
+    eventually("RESYNC", async || (metric(metrics, &["feeds_resynced"]) > 0).then_some(())).await;
+    // then what is on its way is all that there is, and why
+    let status = loop {
+        match told.message().await {
+            Ok(message) => assert!(message.is_some()),
+            Err(status) => break status,
+        }
+    };
+    refused::<()>(Err(status), Code::OutOfRange, "RESYNC");
 }

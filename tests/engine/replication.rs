@@ -11,15 +11,15 @@ use countersign::domain::refusal::{Reason, Refusal};
 use countersign::domain::scope::Scope;
 use countersign::domain::state::State;
 use countersign::domain::time::{Span, Timestamp};
-use countersign::engine::replication::{Place, Sent, Standing, Subscription};
+use countersign::engine::replication::{Place, Reached, Replica, Sent, Standing, Subscription};
 use countersign::engine::{Engine, Settings};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::common::*;
 use super::model::{Step, step, take};
 
 /// What a replica holds, kept as plainly as can be.
-#[derive(Default)]
 struct Copy {
     accounts: BTreeMap<AccountId, AccountEntry>,
     grants: BTreeMap<GrantId, GrantEntry>,
@@ -27,12 +27,22 @@ struct Copy {
     index: CheckIndex,
     place: Option<Place>,
     snapshots: usize,
+    id: Uuid,
+}
+
+impl Default for Copy {
+    fn default() -> Self {
+        let (accounts, grants, index) = (BTreeMap::new(), BTreeMap::new(), CheckIndex::new());
+        Self { accounts, grants, baseline: None, index, place: None, snapshots: 0, id: Uuid::new_v4() }
+    }
 }
 
 impl Copy {
     /// Begins where it left off.
     async fn follow(&mut self, engine: &Engine) -> Subscription {
-        within(engine.replicate(&orders_api(), self.place.clone())).await.unwrap()
+        let at_least = self.place.as_ref().map_or(0, |place| place.sequence);
+        let who = Replica { id: self.id, max_staleness: Some(Span::seconds(5)) };
+        within(engine.replicate(&orders_api(), who, at_least, self.place.clone())).await.unwrap()
     }
 
     /// Takes in all that there is.
@@ -41,7 +51,7 @@ impl Copy {
             let entries = match subscription.tell_next()? {
                 Some(Sent::Start(start)) => {
                     if start.snapshot {
-                        *self = Self { snapshots: self.snapshots + 1, ..Self::default() };
+                        *self = Self { snapshots: self.snapshots + 1, id: self.id, ..Self::default() };
                     }
                     let (count, digest) = (0, SetDigest::default());
                     let (feed_id, number, sequence) = (start.feed_id, start.number, start.sequence);
@@ -67,6 +77,12 @@ impl Copy {
             };
             read_changes(&entries).for_each(|change| self.apply(&change.unwrap()));
         }
+    }
+
+    /// And says so.
+    fn apply_all(&mut self, subscription: &mut Subscription) {
+        let number = self.catch_up(subscription).unwrap().number;
+        subscription.applied(number);
     }
 
     fn stands(&mut self, standing: Standing) -> Standing {
@@ -357,22 +373,71 @@ async fn replicas_are_awaited_until_each_has_said_that_it_is_in_force() {
     let mut one = first.follow(&broker.engine).await;
     let mut other = second.follow(&broker.engine).await;
     for (copy, subscription) in [(&mut first, &mut one), (&mut second, &mut other)] {
-        let number = copy.catch_up(subscription).unwrap().number;
-        subscription.applied(number);
+        copy.apply_all(subscription);
     }
     // when a grant is revoked
     broker.run("sam", revocation(grant)).await.unwrap();
     let mut awaited = broker.engine.await_replicas();
-    let told = |all: countersign::engine::replication::Reached| (all.connected, all.reached);
-    assert_eq!(within(awaited.next()).await.map(told), Some((2, 0)));
+    let all = |connected, reached, lost| Some(Reached { connected, reached, lost });
+    assert_eq!(within(awaited.next()).await, all(2, 0, 0));
     // then each counts once it has said so
-    let number = first.catch_up(&mut one).unwrap().number;
-    one.applied(number);
-    assert_eq!(within(awaited.next()).await.map(told), Some((2, 1)));
-    // and one that has gone is waited for no longer
+    first.apply_all(&mut one);
+    assert_eq!(within(awaited.next()).await, all(2, 1, 0));
+    // and one that has gone without a word may allow it still
     drop(other);
-    assert_eq!(within(awaited.next()).await.map(told), Some((1, 1)));
-    assert_eq!(within(awaited.next()).await.map(told), None);
+    assert_eq!(within(awaited.next()).await, all(1, 1, 1));
+    // until it is back and has it
+    let mut other = second.follow(&broker.engine).await;
+    assert_eq!(within(awaited.next()).await, all(2, 1, 0));
+    second.apply_all(&mut other);
+    assert_eq!(within(awaited.next()).await, all(2, 2, 0));
+    assert_eq!(within(awaited.next()).await, None);
+}
+
+#[tokio::test]
+async fn a_replica_that_has_gone_is_waited_for_until_it_denies_by_itself() {
+    let broker = Broker::new();
+    let grant = broker.grant("ana", "ben").await;
+    let mut copy = Copy::default();
+    let mut subscription = copy.follow(&broker.engine).await;
+    copy.apply_all(&mut subscription);
+    // given one that went before the revocation
+    drop(subscription);
+    broker.run("sam", revocation(grant)).await.unwrap();
+    let all = |connected, reached, lost| Some(Reached { connected, reached, lost });
+    let mut awaited = broker.engine.await_replicas();
+    assert_eq!(within(awaited.next()).await, all(0, 0, 1));
+    // when it is too old by what it said of itself
+    broker.clock.advance(Span::seconds(5));
+    let mut later = broker.engine.await_replicas();
+    // then nobody waits for it
+    assert_eq!(within(later.next()).await, all(0, 0, 0));
+    assert_eq!(within(awaited.next()).await, all(0, 0, 0));
+    assert_eq!(within(awaited.next()).await, None);
+}
+
+#[tokio::test]
+async fn a_feed_that_ends_by_the_very_change_keeps_its_replica_among_those_waited_for() {
+    let broker = Broker::new();
+    let mut copy = Copy::default();
+    let mut subscription = copy.follow(&broker.engine).await;
+    copy.apply_all(&mut subscription);
+    // when the audience becomes another
+    let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
+    let text =
+        directory("2026-06-01", 0).replace("audience = [\"prod/*/db/orders/**\"]", "audience = [\"prod/eu1/**\"]");
+    broker.run("omar", Command::LoadDirectory { replaces, text }).await.unwrap();
+    let mut awaited = broker.engine.await_replicas();
+    let all = |connected, reached, lost| Some(Reached { connected, reached, lost });
+    assert_eq!(within(awaited.next()).await, all(1, 0, 0));
+    drop(subscription);
+    let mut subscription = copy.follow(&broker.engine).await;
+    copy.apply_all(&mut subscription);
+    let mut last = None;
+    while let Some(told) = within(awaited.next()).await {
+        last = Some(told);
+    }
+    assert_eq!(last, all(1, 1, 0));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One enforcement point's feed: a ring of recent differences, and what the whole of it comes to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
@@ -9,13 +9,16 @@ use uuid::Uuid;
 use super::audience::Audience;
 use super::delta::{Delta, Difference, own};
 use super::snapshot::Snapshot;
-use super::{Frame, Reached, Standing};
+use super::{Frame, Standing};
 use crate::check::SetDigest;
 use crate::clock::BootMillis;
 use crate::domain::time::Span;
 
 /// Changes that a channel keeps at most, however short they are.
 const RING_FRAMES: usize = 16_384;
+/// What a follower takes out of the ring at once. It is kept for that follower though the ring may drop it.
+const FRAMES_AT_ONCE: usize = 64;
+const BYTES_AT_ONCE: usize = 128 * 1024;
 
 pub(super) struct Channel {
     pub(super) audience: Audience,
@@ -41,23 +44,14 @@ struct Frames {
     /// What was there at the beginning has been added.
     is_whole: bool,
     is_closed: bool,
-    /// The newest snapshot, as long as somebody reads it.
+    /// The newest snapshot, as long as somebody has it.
     snapshot: Weak<Snapshot>,
 }
 
 #[derive(Default)]
 struct Followers {
-    next: u64,
-    /// The last change that each has applied; none until it said so once.
-    applied: BTreeMap<u64, Option<u64>>,
+    count: usize,
     unfollowed_since: Option<BootMillis>,
-}
-
-/// The followers of a moment, and what they are to reach.
-pub(super) struct Marked {
-    channel: Arc<Channel>,
-    number: u64,
-    followers: Vec<u64>,
 }
 
 impl Channel {
@@ -120,12 +114,19 @@ impl Channel {
             frames.close();
         }
         frames.snapshot = Arc::downgrade(snapshot);
+        let is_over = frames.is_closed;
+        drop(frames);
+        if is_over {
+            self.newest.send_modify(|times| *times = times.wrapping_add(1));
+        }
     }
 
-    /// A snapshot that somebody reads at this time, if changes follow it without a gap.
-    pub(super) fn fresh_snapshot(&self) -> Option<Arc<Snapshot>> {
+    /// A snapshot that is still there, not older than this sequence if there can be such a one, and that changes follow
+    /// without a gap.
+    pub(super) fn fresh_snapshot(&self, at_least: u64) -> Option<Arc<Snapshot>> {
         let frames = self.frames();
-        frames.snapshot.upgrade().filter(|snapshot| frames.follows(snapshot.number))
+        let least = at_least.min(frames.sequence);
+        frames.snapshot.upgrade().filter(|snapshot| snapshot.sequence >= least && frames.follows(snapshot.number))
     }
 
     /// Where the channel stands; none until it is whole, or once it is over.
@@ -148,15 +149,21 @@ impl Channel {
         self.frames().is_closed
     }
 
-    /// Up to so many frames that follow a number; with all of them, where the channel stands after them. None: some of
-    /// them are gone, or the feed is over.
-    pub(super) fn after(&self, number: u64, most: usize) -> Option<(Vec<Frame>, Option<Standing>)> {
+    /// Some of the frames that follow a number; with the last of them, where the channel stands after them. None: some
+    /// of them are gone, or the feed is over.
+    pub(super) fn after(&self, number: u64) -> Option<(Vec<Frame>, Option<Standing>)> {
         let frames = self.frames();
         if frames.is_closed || !frames.follows(number) {
             return None;
         }
         let from = frames.ring.partition_point(|frame| frame.number <= number);
-        let taken: Vec<Frame> = frames.ring.iter().skip(from).take(most).cloned().collect();
+        let mut bytes: usize = 0;
+        let few = frames.ring.iter().skip(from).take_while(|frame| {
+            let is_more = bytes < BYTES_AT_ONCE;
+            bytes = bytes.saturating_add(frame.entries.len());
+            is_more
+        });
+        let taken: Vec<Frame> = few.take(FRAMES_AT_ONCE).cloned().collect();
         let reached = taken.last().map_or(number, |frame| frame.number);
         Some((taken, (reached == frames.number && frames.is_whole).then(|| frames.standing())))
     }
@@ -165,31 +172,22 @@ impl Channel {
         self.newest.subscribe()
     }
 
-    pub(super) fn join(&self) -> u64 {
+    pub(super) fn join(&self) {
         let mut followers = self.followers();
-        let id = followers.next;
-        followers.next = id.saturating_add(1);
-        followers.applied.insert(id, None);
+        followers.count = followers.count.saturating_add(1);
         followers.unfollowed_since = None;
-        id
     }
 
-    pub(super) fn leave(&self, id: u64, boot: BootMillis) {
+    pub(super) fn leave(&self, boot: BootMillis) {
         let mut followers = self.followers();
-        followers.applied.remove(&id);
-        if followers.applied.is_empty() {
+        followers.count = followers.count.saturating_sub(1);
+        if followers.count == 0 {
             followers.unfollowed_since = Some(boot);
         }
     }
 
-    pub(super) fn note_applied(&self, id: u64, number: u64) {
-        if let Some(applied) = self.followers().applied.get_mut(&id) {
-            *applied = Some(number);
-        }
-    }
-
     pub(super) fn followed_by(&self) -> usize {
-        self.followers().applied.len()
+        self.followers().count
     }
 
     /// Whether nobody has followed it for so long. It is over then: nothing is published to it any more, so whoever has
@@ -203,10 +201,9 @@ impl Channel {
         forgotten
     }
 
-    pub(super) fn mark(self: &Arc<Self>) -> Marked {
-        let number = self.place().number;
-        let followers = self.followers().applied.keys().copied().collect();
-        Marked { channel: Arc::clone(self), number, followers }
+    /// The last change that there is.
+    pub(super) fn mark(&self) -> (String, u64) {
+        (self.feed_id.clone(), self.place().number)
     }
 
     fn frames(&self) -> MutexGuard<'_, Frames> {
@@ -254,14 +251,5 @@ impl Frames {
 
     fn standing(&self) -> Standing {
         Standing { number: self.number, sequence: self.sequence, count: self.count, digest: self.digest }
-    }
-}
-
-impl Marked {
-    pub(super) fn reached(&self) -> Reached {
-        let followers = self.channel.followers();
-        let still: Vec<_> = self.followers.iter().filter_map(|id| followers.applied.get(id)).collect();
-        let reached = still.iter().filter(|applied| applied.is_some_and(|number| number >= self.number)).count();
-        Reached { connected: still.len(), reached }
     }
 }

@@ -6,8 +6,10 @@
 //! slow one costs nothing and learns that it was too slow (THREATS F4, F5).
 
 mod audience;
+mod awaited;
 mod channel;
 mod delta;
+mod roster;
 mod snapshot;
 mod subscription;
 
@@ -17,9 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, watch};
 
 use self::audience::Audience;
-use self::channel::{Channel, Marked};
+pub use self::awaited::{Awaited, Reached};
+use self::channel::Channel;
 use self::delta::{Delta, Difference};
-use self::snapshot::Base;
+pub use self::roster::Replica;
+use self::roster::Roster;
+use self::snapshot::{Base, ROOM_KIB};
 pub use self::subscription::{Frame, Place, Sent, Standing, Start, Subscription};
 use super::Engine;
 use crate::check::{AccountEntry, Change, GrantEntry};
@@ -33,7 +38,7 @@ use crate::domain::scope::Scope;
 use crate::domain::state::State;
 use crate::domain::time::Span;
 
-/// Snapshots that are made at one time: each takes a processor and the memory of a feed.
+/// Snapshots that are made at one time: each takes a processor.
 const SNAPSHOTS_AT_ONCE: usize = 2;
 /// How long a channel that nobody follows is kept, so that whoever lost the connection resumes.
 const KEPT_UNFOLLOWED: Span = Span::seconds(60);
@@ -43,9 +48,11 @@ pub(super) struct Hub {
     journal_id: String,
     ring_bytes: usize,
     published: Mutex<Published>,
-    snapshots: Arc<Semaphore>,
+    making: Arc<Semaphore>,
+    room: Arc<Semaphore>,
+    roster: Roster,
     /// Changes when a replica said that it has applied something, or went.
-    applied: watch::Sender<u64>,
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -54,15 +61,6 @@ struct Published {
     baseline: Vec<Scope>,
     channels: BTreeMap<AccountId, Arc<Channel>>,
     sequence: u64,
-}
-
-/// How replicas stand to what was published before a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reached {
-    /// Replicas that were connected then and still are.
-    pub connected: usize,
-    /// Those of them in which it is in force.
-    pub reached: usize,
 }
 
 impl Hub {
@@ -76,8 +74,15 @@ impl Hub {
                 Change::AccountGone(_) | Change::Grant(_) | Change::GrantGone { .. } => {}
             }
         }
-        let snapshots = Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE));
-        Self { journal_id, ring_bytes, published: Mutex::new(published), snapshots, applied: watch::Sender::new(0) }
+        Self {
+            journal_id,
+            ring_bytes,
+            published: Mutex::new(published),
+            making: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
+            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            roster: Roster::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 
     /// Whether any channel is open, for which the grants before a batch are needed. None opens between this and
@@ -162,11 +167,18 @@ impl Hub {
 
 /// Replicas.
 impl Engine {
-    /// Follows an account's feed: from where a replica left off, if that is still known, else from a snapshot.
+    /// Follows an account's feed: from where a replica left off, if that is still known, else from a snapshot, of
+    /// `at_least` this sequence if there can be such a one.
     ///
     /// # Errors
     /// `OVERLOADED` or `HALTED`. Whether it may is asked before, by [`Engine::may_follow`].
-    pub async fn replicate(&self, account: &AccountId, place: Option<Place>) -> Result<Subscription, Refusal> {
+    pub async fn replicate(
+        &self,
+        account: &AccountId,
+        who: Replica,
+        at_least: u64,
+        place: Option<Place>,
+    ) -> Result<Subscription, Refusal> {
         let hub = Arc::clone(&self.shared.hub);
         let channel = match hub.known(account) {
             Some(channel) => channel,
@@ -176,8 +188,8 @@ impl Engine {
                 self.ask(move |state, _| its.open(&of, state, boot)).await??
             }
         };
-        let mut subscription = Subscription::new(hub, channel, Arc::clone(&self.shared.keeper));
-        subscription.begin(self, place).await?;
+        let mut subscription = Subscription::new(hub, channel, Arc::clone(&self.shared.keeper), who)?;
+        subscription.begin(self, at_least, place).await?;
         Ok(subscription)
     }
 
@@ -206,41 +218,9 @@ impl Engine {
         self.shared.hub.connected()
     }
 
-    /// The replicas that are connected now, and what is published by now.
+    /// The replicas that are known now, and what is published by now.
     #[must_use]
     pub fn await_replicas(&self) -> Awaited {
-        let hub = &self.shared.hub;
-        let changed = hub.applied.subscribe();
-        let marked = hub.published().channels.values().map(Channel::mark).collect();
-        Awaited { marked, changed, told: None }
-    }
-}
-
-/// How far the replicas of a moment are with what was published then.
-pub struct Awaited {
-    marked: Vec<Marked>,
-    changed: watch::Receiver<u64>,
-    told: Option<Reached>,
-}
-
-impl Awaited {
-    /// How far it is, as soon as that differs from what was told last; none once all of them are there.
-    pub async fn next(&mut self) -> Option<Reached> {
-        if self.told.is_some_and(|told| told.connected == told.reached) {
-            return None;
-        }
-        loop {
-            self.changed.borrow_and_update();
-            let mut all = Reached { connected: 0, reached: 0 };
-            for Reached { connected, reached } in self.marked.iter().map(Marked::reached) {
-                all.connected = all.connected.saturating_add(connected);
-                all.reached = all.reached.saturating_add(reached);
-            }
-            if self.told.replace(all) != Some(all) {
-                return Some(all);
-            }
-            // An error means that the hub is gone, and with it everybody.
-            self.changed.changed().await.ok()?;
-        }
+        Awaited::new(&self.shared.hub, &self.shared.keeper)
     }
 }

@@ -1,7 +1,9 @@
 //! A feed's whole content at one number: made once, off the writer's thread, and shared by all who read it meanwhile.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::Standing;
 use super::audience::Audience;
@@ -26,13 +28,16 @@ pub(super) struct Snapshot {
     pub(super) pieces: Vec<Bytes>,
     pub(super) count: u64,
     pub(super) digest: SetDigest,
-    /// As long as it is there, it counts among the snapshots that there may be at one time.
-    _permit: OwnedSemaphorePermit,
+    /// The part of the room for all snapshots that it takes, as long as it is there.
+    _room: OwnedSemaphorePermit,
 }
+
+/// Room for all snapshots that somebody has, in KiB: 256 MiB. One that is larger takes all of it.
+pub(super) const ROOM_KIB: usize = 256 * 1024;
 
 impl Snapshot {
     /// Each account with its grants behind it, so that a replica writes each holder once.
-    pub(super) fn make(audience: &Audience, at: &Standing, base: &Base, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn pieces(audience: &Audience, base: &Base) -> Delta {
         let mut delta = Delta::default();
         delta.add(&Change::Baseline(base.baseline.clone()));
         for (id, entry) in &base.accounts {
@@ -40,7 +45,14 @@ impl Snapshot {
             let grants = base.state.open_grants_by(id).filter_map(grant_entry);
             grants.filter_map(|grant| audience.grant(&grant)).for_each(|grant| delta.add(&grant));
         }
-        let Delta { pieces, added, sum, .. } = delta.finished();
-        Self { number: at.number, sequence: at.sequence, pieces, count: added, digest: sum, _permit: permit }
+        delta.finished()
+    }
+
+    /// Waits until there is room for it.
+    pub(super) async fn kept(at: &Standing, delta: Delta, room: &Arc<Semaphore>) -> Result<Self, AcquireError> {
+        let Delta { pieces, added, sum, .. } = delta;
+        let kib = pieces.iter().map(Bytes::len).sum::<usize>().div_ceil(1024).min(ROOM_KIB);
+        let room = Arc::clone(room).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await?;
+        Ok(Self { number: at.number, sequence: at.sequence, pieces, count: added, digest: sum, _room: room })
     }
 }

@@ -1,20 +1,22 @@
 //! One replica's place in its feed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::Hub;
 use super::channel::Channel;
+use super::roster::{Name, Replica};
 use super::snapshot::Snapshot;
 use crate::check::SetDigest;
 use crate::clock::Timekeeper;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::engine::Engine;
 
-/// Frames that are looked up at once.
-const FRAMES_AT_ONCE: usize = 64;
+/// For how long a snapshot is kept though nobody may read it: those who begin together share it.
+const SNAPSHOT_KEPT: Duration = Duration::from_secs(5);
 
 /// Where a replica stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +97,8 @@ pub struct Subscription {
     hub: Arc<Hub>,
     channel: Arc<Channel>,
     keeper: Arc<Timekeeper>,
-    id: u64,
+    name: Name,
+    stream: u64,
     /// What is still to be told before the changes.
     beginning: Option<Beginning>,
     number: u64,
@@ -110,17 +113,25 @@ struct Beginning {
 }
 
 impl Subscription {
-    pub(super) fn new(hub: Arc<Hub>, channel: Arc<Channel>, keeper: Arc<Timekeeper>) -> Self {
-        let (id, newest) = (channel.join(), channel.watch());
-        Self { hub, channel, keeper, id, beginning: None, number: 0, taken: Default::default(), newest }
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        channel: Arc<Channel>,
+        keeper: Arc<Timekeeper>,
+        who: Replica,
+    ) -> Result<Self, Refusal> {
+        let name = (channel.audience.account.clone(), who.id);
+        let stream = hub.roster.join(name.clone(), who, &channel, keeper.boot())?;
+        channel.join();
+        let newest = channel.watch();
+        Ok(Self { hub, channel, keeper, name, stream, beginning: None, number: 0, taken: Default::default(), newest })
     }
 
-    /// Finds where to begin, with a snapshot if it must be.
-    pub(super) async fn begin(&mut self, engine: &Engine, place: Option<Place>) -> Result<(), Refusal> {
+    /// Finds where to begin, with a snapshot if it must be, of `at_least` this sequence if there is such a one.
+    pub(super) async fn begin(&mut self, engine: &Engine, at_least: u64, place: Option<Place>) -> Result<(), Refusal> {
         let (at, snapshot) = match place.as_ref().and_then(|place| self.resumed(place)) {
             Some(at) => (at, None),
             None => {
-                let snapshot = self.snapshot(engine).await?;
+                let snapshot = self.snapshot(engine, at_least).await?;
                 let at = (snapshot.number, snapshot.sequence);
                 // What a replica has from a broker that was restarted since is what there is.
                 let is_had = place.is_some_and(|place| {
@@ -152,27 +163,33 @@ impl Subscription {
         here.then_some((place.number, place.sequence))
     }
 
-    async fn snapshot(&self, engine: &Engine) -> Result<Arc<Snapshot>, Refusal> {
-        if let Some(snapshot) = self.channel.fresh_snapshot() {
+    async fn snapshot(&self, engine: &Engine, at_least: u64) -> Result<Arc<Snapshot>, Refusal> {
+        if let Some(snapshot) = self.channel.fresh_snapshot(at_least) {
             return Ok(snapshot);
         }
         let halted = || Refusal::new(Reason::Halted, "");
         let turn = Arc::clone(&self.channel.making).lock_owned().await;
-        let permit = Arc::clone(&self.hub.snapshots).acquire_owned().await.map_err(|_| halted())?;
         // Another may have made it while this waited.
-        if let Some(snapshot) = self.channel.fresh_snapshot() {
+        if let Some(snapshot) = self.channel.fresh_snapshot(at_least) {
             return Ok(snapshot);
         }
+        let place = Arc::clone(&self.hub.making).acquire_owned().await.map_err(|_| halted())?;
         let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
         // Between two batches, so that number, state and accounts are of one moment.
         let (at, base) = engine.ask(move |state, _| (channel.place(), hub.base(state))).await?;
-        let channel = Arc::clone(&self.channel);
-        let made = tokio::task::spawn_blocking(move || {
-            let snapshot = Arc::new(Snapshot::make(&channel.audience, &at, &base, permit));
+        let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
+        let (told, made) = oneshot::channel();
+        // To its end even if whoever asked has gone meanwhile: the next one finds it.
+        tokio::spawn(async move {
+            let its = Arc::clone(&channel);
+            let pieces = tokio::task::spawn_blocking(move || Snapshot::pieces(&its.audience, &base)).await;
+            let Ok(pieces) = pieces else { return };
+            let Ok(snapshot) = Snapshot::kept(&at, pieces, &hub.room).await else { return };
+            let snapshot = Arc::new(snapshot);
             channel.keep(&at, &snapshot);
-            // Whoever waited for it may have gone meanwhile.
-            drop(turn);
-            snapshot
+            drop((turn, place));
+            let _ = told.send(Arc::clone(&snapshot));
+            tokio::time::sleep(SNAPSHOT_KEPT).await;
         });
         made.await.map_err(|_| halted())
     }
@@ -220,7 +237,7 @@ impl Subscription {
     }
 
     fn take(&mut self) -> Result<Option<Standing>, Refusal> {
-        let found = self.channel.after(self.number, FRAMES_AT_ONCE);
+        let found = self.channel.after(self.number);
         let (frames, standing) = found.ok_or_else(|| {
             let why = if self.channel.is_closed() { "the account's audience has changed" } else { "it was too slow" };
             Refusal::new(Reason::Resync, why)
@@ -244,14 +261,16 @@ impl Subscription {
 
     /// The replica said that this change is in force in it.
     pub fn applied(&self, number: u64) {
-        self.channel.note_applied(self.id, number);
-        self.hub.applied.send_modify(|times| *times = times.wrapping_add(1));
+        self.hub.roster.applied(&self.name, self.stream, number);
+        self.hub.changed.send_modify(|times| *times = times.wrapping_add(1));
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.channel.leave(self.id, self.keeper.boot());
-        self.hub.applied.send_modify(|times| *times = times.wrapping_add(1));
+        let boot = self.keeper.boot();
+        self.channel.leave(boot);
+        self.hub.roster.leave(&self.name, self.stream, boot);
+        self.hub.changed.send_modify(|times| *times = times.wrapping_add(1));
     }
 }

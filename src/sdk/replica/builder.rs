@@ -1,5 +1,6 @@
 //! How a replica is told where the broker is, whom it trusts, who it is, and how old its knowledge may grow.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::follower::Follower;
 use super::session::{Session, Task};
@@ -18,7 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::domain::scope::{Pattern, PatternSegment};
 use crate::domain::time::Span;
 use crate::sdk::ClientError;
-use crate::sdk::builder::ClientBuilder;
+use crate::sdk::builder::{ClientBuilder, full_address};
 
 /// Pings are sent at least so often.
 const LONGEST_BEAT: Duration = Duration::from_secs(1);
@@ -144,10 +146,13 @@ impl ReplicaBuilder {
             feed: FeedCounters::default(),
             connection: Mutex::new(Connection::default()),
         });
-        let brokers = self.endpoints.len();
+        let brokers = self.endpoints.iter().map(|address| full_address(address)).collect::<BTreeSet<_>>().len();
         let address = self.endpoints.join(" ");
         let session = Session {
             shared: Arc::clone(&shared),
+            id: Uuid::new_v4(),
+            // What may run on is not cut off by age.
+            denies_at: self.run_on.is_empty().then_some(max_staleness),
             follower: Follower::new(brokers),
             client: self.client,
             endpoints: self.endpoints.into(),

@@ -1,7 +1,7 @@
 //! The replica's side of the feed as a machine without IO, clock or waiting: messages go in, and what is to be done comes
 //! out. All rules about what may be believed are here (THREATS F3, F4, I11).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -23,10 +23,12 @@ pub(super) struct Follower {
     /// The pings of this stream that have no answer yet, the oldest first.
     pings: VecDeque<(Uuid, BootMillis)>,
     floor: Option<Floor>,
-    /// How many streams in a row were turned away for the floor's sake.
-    turned_away: usize,
-    /// After so many of them it is believed that no broker has what was known.
-    patience: usize,
+    /// The broker of this stream.
+    address: String,
+    /// The brokers that were turned away for the floor's sake since one was not.
+    turned_away: BTreeSet<String>,
+    /// How many there are. If all of them were turned away, none has what was known.
+    brokers: usize,
 }
 
 /// Where a stream is.
@@ -74,18 +76,27 @@ pub(super) struct Taken {
 }
 
 impl Follower {
-    /// One that knows nothing. `patience`: how many brokers there are to ask.
-    pub(super) fn new(patience: usize) -> Self {
-        let (held, draft, floor) = (None, None, None);
-        Self { phase: Phase::Starting, held, draft, pings: VecDeque::new(), floor, turned_away: 0, patience }
+    /// One that knows nothing. `brokers`: how many there are to ask.
+    pub(super) fn new(brokers: usize) -> Self {
+        Self {
+            phase: Phase::Starting,
+            held: None,
+            draft: None,
+            pings: VecDeque::new(),
+            floor: None,
+            address: String::new(),
+            turned_away: BTreeSet::new(),
+            brokers,
+        }
     }
 
-    /// A stream begins.
-    pub(super) fn hello(&mut self) -> v1::ReplicaHello {
-        (self.phase, self.draft) = (Phase::Starting, None);
+    /// A stream of the broker at this address begins.
+    pub(super) fn hello(&mut self, address: &str) -> v1::ReplicaHello {
+        (self.phase, self.draft, self.address) = (Phase::Starting, None, address.to_owned());
         self.pings.clear();
         let Some(held) = &self.held else {
-            return v1::ReplicaHello { digest: SetDigest::default().bytes().to_vec(), ..Default::default() };
+            let sequence = self.floor.as_ref().map_or(0, |floor| floor.sequence);
+            return v1::ReplicaHello { sequence, ..Default::default() };
         };
         let (count, digest) = held.entries.count_and_digest();
         v1::ReplicaHello {
@@ -94,6 +105,7 @@ impl Follower {
             sequence: held.sequence,
             count,
             digest: digest.bytes().to_vec(),
+            ..Default::default()
         }
     }
 
@@ -171,7 +183,8 @@ impl Follower {
     }
 
     /// Another journal, or an earlier state of the same, is turned away, so that a broker that has what was known is found
-    /// if there is one; when none of them has, what they have is the truth by now, and is received anew.
+    /// if there is one. Only when each of them was turned away, what they have is the truth by now, and is received anew:
+    /// one that cannot be reached may still have it.
     fn hold_against_floor(&mut self, start: &v1::ReplicaStart) -> Result<(), Break> {
         let Some(floor) = &self.floor else { return Ok(()) };
         let why = if floor.journal_id != start.journal_id {
@@ -179,12 +192,13 @@ impl Follower {
         } else if start.sequence < floor.sequence {
             Break::Sequence
         } else {
-            self.turned_away = 0;
+            self.turned_away.clear();
             return Ok(());
         };
-        self.turned_away = self.turned_away.saturating_add(1);
+        let is_new = self.turned_away.insert(self.address.clone());
+        let is_believed = !is_new && self.turned_away.len() >= self.brokers;
         // What is held belongs to the floor, so it cannot be gone on with.
-        if self.turned_away <= self.patience || !start.snapshot { Err(why) } else { Ok(()) }
+        if is_believed && start.snapshot { Ok(()) } else { Err(why) }
     }
 
     fn piece(&mut self, entries: &[u8]) -> Result<Taken, Break> {
@@ -240,7 +254,7 @@ impl Follower {
             self.held = Some(proved);
         }
         self.phase = Phase::Following;
-        self.turned_away = 0;
+        self.turned_away.clear();
         let applied = self.in_force();
         // A pong alone tells the broker nothing that it does not know.
         let applied = Taken { applied: applied.applied.filter(|_| synced), ..applied };

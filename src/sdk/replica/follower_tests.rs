@@ -36,6 +36,7 @@ fn gone(id: u128) -> Change {
 
 /// The broker's side of a feed, which says what is true unless a test makes it lie.
 struct Script {
+    address: &'static str,
     start: v1::ReplicaStart,
     entries: CheckIndex,
     pieces: Vec<Change>,
@@ -68,7 +69,7 @@ impl Script {
             number: 7,
             sequence: 100,
         };
-        Self { start, entries, pieces, number: 7, sequence: 100, nonces: 0 }
+        Self { address: "one", start, entries, pieces, number: 7, sequence: 100, nonces: 0 }
     }
 
     fn end(&self) -> v1::ReplicaSnapshotEnd {
@@ -106,7 +107,7 @@ impl Script {
 
     /// A whole stream, up to the first answer.
     fn sync(&mut self, follower: &mut Follower) -> Result<Taken, Break> {
-        follower.hello();
+        follower.hello(self.address);
         follower.take(wrapped(Message::Start(self.start.clone())))?;
         let entries = bytes(&self.pieces).into();
         follower.take(wrapped(Message::Piece(v1::ReplicaPiece { entries })))?;
@@ -132,7 +133,7 @@ fn allows(view: &View, resource: &str) -> bool {
 fn nothing_is_in_force_before_an_answer_proves_it() {
     // given a feed whose snapshot is whole
     let (mut script, mut follower) = (Script::new(), Follower::new(1));
-    assert_eq!(follower.hello().feed_id, "");
+    assert_eq!(follower.hello("one").feed_id, "");
     let messages = [
         Message::Start(script.start.clone()),
         Message::Piece(v1::ReplicaPiece { entries: bytes(&script.pieces).into() }),
@@ -227,7 +228,7 @@ fn whatever_does_not_fit_breaks_the_trust_and_the_next_stream_mends_it() {
         let broken = follower.take(wrapped(lie)).map(|_| ());
         // then nothing is believed, and nothing that was known is built upon
         assert_eq!(broken, Err(expected), "{what}");
-        let hello = follower.hello();
+        let hello = follower.hello("one");
         assert_eq!((hello.feed_id.as_str(), hello.number, hello.count), ("", 0, 0), "{what}");
         // and a true feed is believed again
         let mut anew = Script::new();
@@ -271,7 +272,7 @@ fn a_snapshot_that_is_not_whole_never_comes_into_force() {
 #[test]
 fn a_lost_stream_resumes_where_it_was() {
     let (mut script, mut follower) = Script::synced();
-    let hello = follower.hello();
+    let hello = follower.hello("one");
     assert_eq!((hello.feed_id.as_str(), hello.number, hello.sequence, hello.count), ("feed-1", 7, 100, 3));
     assert_eq!(hello.digest, script.end().digest);
     // when the broker goes on from there
@@ -296,17 +297,17 @@ fn a_stream_resumes_only_what_is_held() {
     ];
     for (lie, expected) in lies {
         let (mut script, mut follower) = Script::synced();
-        follower.hello();
+        follower.hello("one");
         script.start.snapshot = false;
         lie(&mut script.start);
         assert_eq!(follower.take(wrapped(Message::Start(script.start.clone()))).map(|_| ()), Err(expected));
         // and from nothing there is nothing to resume
-        follower.hello();
+        follower.hello("one");
         assert!(follower.take(wrapped(Message::Start(script.start))).is_err());
     }
     // a broker that started anew counts in another feed: it has compared the digest, and the next answer does again
     let (mut script, mut follower) = Script::synced();
-    follower.hello();
+    follower.hello("one");
     (script.start.snapshot, script.start.feed_id, script.start.number) = (false, "feed-2".into(), 0);
     script.number = 0;
     assert!(follower.take(wrapped(Message::Start(script.start.clone()))).unwrap().resumed);
@@ -319,17 +320,30 @@ fn another_journal_is_believed_only_when_no_broker_has_the_known_one() {
     // given a replica of two brokers
     let (mut script, mut follower) = (Script::new(), Follower::new(2));
     script.sync(&mut follower).unwrap();
-    // when one of them is restored to an earlier state, or is a twin
-    let mut twin = Script::new();
+    // when one of them is a twin, then it is not believed, however often, while the other one cannot be reached
+    let mut twin = Script { address: "two", ..Script::new() };
     twin.start.journal_id = "0190c000-0000-7000-8000-000000000002".into();
-    assert_eq!(twin.sync(&mut follower).map(|_| ()), Err(Break::Journal));
-    // then the other one is preferred
+    for _ in 0..5 {
+        assert_eq!(twin.sync(&mut follower).map(|_| ()), Err(Break::Journal));
+    }
+    // and once the other one is back, it is preferred
     assert!(script.sync(&mut follower).unwrap().synced);
+    // when that one too is restored to an earlier state
+    assert_eq!(twin.sync(&mut follower).map(|_| ()), Err(Break::Journal));
     let mut older = Script::new();
     (older.start.sequence, older.sequence) = (90, 90);
     assert_eq!(older.sync(&mut follower).map(|_| ()), Err(Break::Sequence));
-    assert_eq!(twin.sync(&mut follower).map(|_| ()), Err(Break::Journal));
-    // but if none has more, what they have is the truth
+    // then no broker has more, and what they have is the truth
     assert!(older.sync(&mut follower).unwrap().synced);
-    assert!(follower.hello().sequence == 90);
+    assert!(follower.hello("one").sequence == 90);
+}
+
+#[test]
+fn what_is_held_no_more_still_says_how_far_it_was() {
+    let (mut script, mut follower) = Script::synced();
+    let reached = follower.hello("one").sequence;
+    follower.forget();
+    let hello = follower.hello("one");
+    assert_eq!((hello.sequence, hello.feed_id.as_str(), hello.count), (reached, "", 0));
+    assert!(script.sync(&mut follower).unwrap().synced);
 }

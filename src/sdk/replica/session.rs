@@ -18,12 +18,14 @@ use super::follower::{Follower, Taken};
 use super::status::FeedCounters;
 use super::view::{Break, View};
 use crate::domain::refusal::Reason;
+use crate::domain::time::Span;
 use crate::sdk::ClientError;
 use crate::sdk::builder::{ClientBuilder, full_address};
 use crate::sdk::client::asked_pause;
 use crate::wire::v1;
 use crate::wire::v1::access_service_client::AccessServiceClient;
 use crate::wire::v1::replicate_grants_request::Message;
+use crate::wire::values::pb_duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -50,6 +52,10 @@ impl Drop for Task {
 
 pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
+    /// By which brokers know it again.
+    pub(super) id: Uuid,
+    /// The age at which it denies everything; none if something runs on.
+    pub(super) denies_at: Option<Span>,
     pub(super) follower: Follower,
     pub(super) client: ClientBuilder,
     pub(super) endpoints: VecDeque<String>,
@@ -166,7 +172,7 @@ impl Session {
         let channel = connected.map_err(|error| ClientError::from_transport(&error, address))?;
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let mut stream = Stream { outgoing, address: address.to_owned(), answers: 0, silent_beats: 0 };
-        stream.say(Message::Hello(self.follower.hello()));
+        stream.say(Message::Hello(self.hello(address)));
         let mut service = AccessServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
         let silence = self.beat.saturating_mul(u32::try_from(SILENT_BEATS).unwrap_or(u32::MAX));
         let opened = timeout(silence, service.replicate_grants(ReceiverStream::new(queue))).await;
@@ -191,6 +197,11 @@ impl Session {
                 _ = beats.tick() => self.beat(&mut stream, silence)?,
             }
         }
+    }
+
+    fn hello(&mut self, address: &str) -> v1::ReplicaHello {
+        let (replica_id, max_staleness) = (self.id.as_bytes().to_vec(), self.denies_at.map(pb_duration));
+        v1::ReplicaHello { replica_id, max_staleness, ..self.follower.hello(address) }
     }
 
     fn taken(&mut self, taken: Taken, stream: &mut Stream) {
