@@ -52,7 +52,7 @@ class Checker:
 
 
 def allows(answer):
-    """ALLOW, for a reason that allows, before its end: a value that this program does not know is none of that."""
+    """ALLOW, for a reason that allows: a value that this program does not know is none of that."""
     reasons = (check.CHECK_REASON_GRANTED, check.CHECK_REASON_BASELINE)
     return answer.verdict == check.VERDICT_ALLOW and answer.reason in reasons
 

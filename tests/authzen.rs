@@ -225,8 +225,25 @@ async fn what_is_malformed_is_an_error_and_never_a_decision() {
     let mut plain = post(ONE, good.to_string());
     plain.headers_mut().insert("content-type", "text/plain".parse().unwrap());
     send(&broker, "orders-api", plain).await.is_error(415, "INVALID_MESSAGE: ");
-    let get = Request::get(ONE).header("host", "localhost").body(Bytes::new()).unwrap();
-    send(&broker, "orders-api", get).await.is_error(405, "INVALID_MESSAGE: ");
+    let get =
+        |path: &str| Request::get(path).header("host", "localhost").header("x-request-id", "s").body(Bytes::new());
+    send(&broker, "orders-api", get(ONE).unwrap()).await.is_error(405, "INVALID_MESSAGE: ");
+    for path in ["/access/v1/search/subject", "/access/v2/evaluation", "/access/"] {
+        let nowhere = send(&broker, "orders-api", get(path).unwrap()).await;
+        nowhere.is_error(404, "INVALID_MESSAGE: ");
+        assert_eq!(nowhere.headers["x-request-id"], "s");
+    }
+    // who has no account is told so before anything of the body is looked at
+    send(&broker, "pia", post(ONE, "{")).await.is_error(403, "NO_ACCOUNT: ");
+    // what may be left out may be null, and keys in another case are others
+    let mut sparse = with("context", json!({ "cn": 1, "CN": 2 }));
+    for part in ["evaluations", "options"] {
+        sparse = sparse.replacen('{', &format!("{{\"{part}\":null,"), 1);
+    }
+    sparse = sparse.replacen("\"name\"", "\"properties\":null,\"name\"", 1);
+    for body in [sparse, with("context", json!(null))] {
+        assert_eq!(send(&broker, "orders-api", post(MANY, body)).await.json()["decision"], false);
+    }
     // and the broker goes on
     assert_eq!(ask(&broker, "orders-api", ONE, &good).await.json()["decision"], false);
 }

@@ -24,9 +24,11 @@ use envoy_types::pb::envoy::service::auth::v3::authorization_client::Authorizati
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use organisation::{Files, Organisation};
+use pb::load_directory_request::Piece;
 use pb::token_service_client::TokenServiceClient;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use person::{Person, repair};
+use sha2::{Digest as _, Sha256};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
@@ -260,6 +262,33 @@ async fn a_token_speaks_for_the_certificate_that_it_is_bound_to_and_for_no_other
     // when its grant is revoked, then it passes no more, though the token is not over
     broker.person("sam").await.revoke(&grant.id).await.unwrap();
     assert_eq!(refusal(&ask(&envoy, good()).await.unwrap()).as_deref(), Some("NO_GRANT"));
+}
+
+#[tokio::test]
+async fn a_token_is_worth_nothing_once_its_certificates_identity_is_taken_from_its_holder() {
+    let broker = Broker::start();
+    let envoy = broker.person("orders-api").await;
+    let (leaf, _, token) = token(&broker).await;
+    let ask_with = async || {
+        let mut request = described(&leaf.chain_pem, &organisation::identity("ana"), "GET", ORDERS_HOST, ORDERS_PATH);
+        let http = request.attributes.as_mut().unwrap().request.as_mut().unwrap().http.as_mut().unwrap();
+        http.headers.insert("x-countersign-token".to_owned(), token.clone());
+        refusal(&ask(&envoy, request).await.unwrap())
+    };
+    assert_eq!(ask_with().await, None);
+    let old = Files::example().directory;
+    let others = |new: &str| old.replace(&format!("\"{}\"", organisation::identity("ana")), new);
+    // when her identity is another, though her grant stands
+    let new = others("\"spiffe://northwind.example/person/ana.new\"");
+    let replaces_digest = Sha256::digest(old.as_bytes()).to_vec();
+    let header = pb::LoadHeader { request_id: person::call_id(), replaces_digest, validate_only: false };
+    let chunks = new.as_bytes().chunks(20_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
+    let pieces = [Piece::Header(header)].into_iter().chain(chunks);
+    let messages: Vec<_> = pieces.map(|piece| pb::LoadDirectoryRequest { piece: Some(piece) }).collect();
+    let omar = broker.person("omar").await;
+    omar.accounts().load_directory(tokio_stream::iter(messages)).await.unwrap();
+    // then who has the old certificate has nothing
+    assert_eq!(ask_with().await.as_deref(), Some("TOKEN_OTHER_HOLDER"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::event::{Actor, Event, Fact, Pruned};
 use super::organisation::Organisation;
-use super::state::{Bound, RefusalWindow, State};
+use super::state::{Bound, State};
 use super::time::{Span, Timestamp};
 
 mod elevations;
@@ -84,8 +84,8 @@ fn record(state: &mut State, event: &Event) {
         | Fact::PersonMoved(_)
         | Fact::AccountClosed(_)
         | Fact::RowsAbandoned(_) => {}
-        // A token is a copy of what the grant says: nothing hangs on it here.
-        Fact::GrantTokenIssued(_) => {}
+        // A token is a copy of what the grant says: nothing else hangs on it here.
+        Fact::GrantTokenIssued(fact) => state.tokens.or_default(fact.grant).add(event.at),
         Fact::CommandRefused(_) => count_refusal(state, event),
         Fact::RefusalsCounted(fact) => {
             // The count comes late: what is told in another minute by then stays counted.
@@ -125,12 +125,7 @@ pub(super) fn put_policy(organisation: &mut Organisation, text: &str) {
 
 fn count_refusal(state: &mut State, event: &Event) {
     let Actor::Caller(principal) = &event.actor else { return };
-    let minute = super::refused::minute_of(event.at);
-    let window = state.refusals.or_default(principal.clone());
-    if window.minute != minute {
-        *window = RefusalWindow { minute, told: 0 };
-    }
-    window.told = window.told.saturating_add(1);
+    state.refusals.or_default(principal.clone()).add(event.at);
 }
 
 fn forget_requests(state: &mut State, before: Timestamp) {
@@ -141,5 +136,9 @@ fn forget_requests(state: &mut State, before: Timestamp) {
     let old = state.refusals.iter().filter(|(_, window)| window.minute < before).map(|(who, _)| who.clone());
     old.collect::<Vec<_>>().iter().for_each(|who| {
         state.refusals.remove(who);
+    });
+    let old = state.tokens.iter().filter(|(_, count)| count.minute < before).map(|(grant, _)| *grant);
+    old.collect::<Vec<_>>().iter().for_each(|grant| {
+        state.tokens.remove(grant);
     });
 }

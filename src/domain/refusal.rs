@@ -157,6 +157,8 @@ catalogue! {
         "wait for one to be decided, or withdraw one";
     TooManyGrants "TOO_MANY_GRANTS" ResourceExhausted 5, "the person has as many live grants as one may have",
         "relinquish one that is no longer needed";
+    TooManyTokens "TOO_MANY_TOKENS" ResourceExhausted 8, "as many tokens as one grant may have in a minute were signed",
+        "use the token that you have until it ends, and ask again in a minute";
     SelfApproval "SELF_APPROVAL" PermissionDenied 3, "a person behind the request cannot review it",
         "ask somebody in an approving role; nobody approves for himself, from whatever account";
     NotAnApprover "NOT_AN_APPROVER" PermissionDenied 3, "the caller is in no role that may review this",

@@ -4,24 +4,18 @@ use super::command::{Command, Envelope};
 use super::event::{Actor, CommandRefused, Event, Fact, RefusalsCounted};
 use super::refusal::Refusal;
 use super::state::State;
-use super::time::{Span, Timestamp};
+pub use super::state::minute_of;
+use super::time::Timestamp;
 
 /// Refusals of one caller that are told one by one within a minute.
 pub const TOLD_PER_MINUTE: u32 = 60;
-
-/// The first instant of the minute that an instant lies in.
-#[must_use]
-pub fn minute_of(at: Timestamp) -> Timestamp {
-    let past = at.millis().checked_rem(60_000).unwrap_or_default();
-    at.minus(Span::from_millis(past).unwrap_or_default())
-}
 
 /// The event of a refusal; none for a caller whom nobody knows, and none past the cap: those the engine counts.
 #[must_use]
 pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<Event> {
     let principal = state.organisation.principal(&envelope.caller)?;
-    let window = state.refusals.get(principal).filter(|window| window.minute == minute_of(envelope.now.stamp));
-    if window.is_some_and(|window| window.told >= TOLD_PER_MINUTE) {
+    let told = state.refusals.get(principal).map_or(0, |told| told.at(envelope.now.stamp));
+    if told >= TOLD_PER_MINUTE {
         return None;
     }
     let about = match &envelope.command {

@@ -12,7 +12,7 @@ use super::ids::{
 use super::index::{Index, Map, Set};
 use super::organisation::Organisation;
 use super::recertification::{LastGrant, Round};
-use super::time::Timestamp;
+use super::time::{Span, Timestamp};
 
 /// What is open, what closed lately, and the organisation that both rest on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +60,9 @@ pub struct State {
     pub(super) closed: Set<(Timestamp, Closed)>,
     pub(super) requests: Map<(Principal, RequestId), Bound>,
     pub(super) requests_by_age: Set<(Timestamp, Principal, RequestId)>,
-    pub(super) refusals: Map<Principal, RefusalWindow>,
+    pub(super) refusals: Map<Principal, MinuteCount>,
+    /// Tokens of a grant.
+    pub(super) tokens: Map<GrantId, MinuteCount>,
     pub(super) clock: Option<ClockPair>,
 }
 
@@ -102,11 +104,31 @@ pub struct Bound {
     pub at: Timestamp,
 }
 
-/// Refusals of one caller within one minute.
+/// How often something happened within one minute.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct RefusalWindow {
+pub(super) struct MinuteCount {
     pub(super) minute: Timestamp,
-    pub(super) told: u32,
+    count: u32,
+}
+
+impl MinuteCount {
+    /// Once more.
+    pub(super) fn add(&mut self, at: Timestamp) {
+        self.count = self.at(at).saturating_add(1);
+        self.minute = minute_of(at);
+    }
+
+    /// How often in the minute of this instant.
+    pub(super) fn at(&self, at: Timestamp) -> u32 {
+        if self.minute == minute_of(at) { self.count } else { 0 }
+    }
+}
+
+/// The first instant of the minute that an instant lies in.
+#[must_use]
+pub fn minute_of(at: Timestamp) -> Timestamp {
+    let past = at.millis().checked_rem(60_000).unwrap_or_default();
+    at.minus(Span::from_millis(past).unwrap_or_default())
 }
 
 impl State {

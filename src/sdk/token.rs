@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::client::Client;
 use super::error::ClientError;
-use super::replica::Replica;
+use super::replica::{Replica, VerifiedPeer};
 use crate::check::Query;
 use crate::domain::ids::{AccountId, GrantId};
 use crate::domain::time::Timestamp;
@@ -31,8 +31,8 @@ pub struct TokenVerifier {
 pub enum TokenVerdict {
     /// It may be done.
     Allow {
-        /// By which grant.
-        grant: GrantId,
+        /// By which grant; none where what else was asked allows it by the baseline.
+        grant: Option<GrantId>,
         /// Whose: the holder's account.
         subject: AccountId,
         /// Before this instant alone: whoever goes on past it needs another token.
@@ -98,7 +98,7 @@ impl TokenVerifier {
         let presented = Presented { audience: &self.audience, peer_leaf_der, action, resource, now };
         match self.keys.load().verified(token, presented) {
             Ok(claims) => TokenVerdict::Allow {
-                grant: claims.grant_id,
+                grant: Some(claims.grant_id),
                 subject: claims.sub,
                 valid_until: claims.exp.0,
                 sequence: claims.sequence,
@@ -107,19 +107,24 @@ impl TokenVerifier {
         }
     }
 
-    /// The same, and then whatever else is to be asked about the holder: `also` gives the reason if it denies.
+    /// The same, and then whatever else is to be asked about the holder, by the identity in the certificate: `also` gives the
+    /// grant that allows it now, if it is one, and until when; or the reason if nothing does. Whether that identity is
+    /// still the token's subject is for `also` to know.
     pub fn verify_and(
         &self,
         token: &str,
         peer_leaf_der: &[u8],
         (action, resource): (&str, &str),
         now: Timestamp,
-        also: impl FnOnce(Query<'_>) -> Result<(), &'static str>,
+        also: impl FnOnce(Query<'_>) -> Result<(Option<GrantId>, Timestamp), &'static str>,
     ) -> TokenVerdict {
         let verdict = self.verify(token, peer_leaf_der, action, resource, now);
-        let TokenVerdict::Allow { subject, .. } = &verdict else { return verdict };
-        match also(Query { subject: subject.as_str(), action, resource }) {
-            Ok(()) => verdict,
+        let TokenVerdict::Allow { subject, valid_until, sequence, .. } = verdict else { return verdict };
+        let Ok(peer) = VerifiedPeer::from_certificate(peer_leaf_der) else {
+            return TokenVerdict::Deny { because: TokenDenied::OtherHolder };
+        };
+        match also(Query { subject: peer.as_str(), action, resource }) {
+            Ok((grant, until)) => TokenVerdict::Allow { grant, subject, valid_until: valid_until.min(until), sequence },
             Err(reason) => TokenVerdict::Deny { because: TokenDenied::NotNow(reason) },
         }
     }
@@ -133,10 +138,20 @@ impl TokenVerifier {
         now: Timestamp,
         replica: &Replica,
     ) -> TokenVerdict {
-        self.verify_and(token, peer_leaf_der, asked, now, |query| {
+        let mut holder = None;
+        let verdict = self.verify_and(token, peer_leaf_der, asked, now, |query| {
             let checked = replica.check(query.subject, query.action, query.resource);
-            if checked.is_allowed() { Ok(()) } else { Err(checked.reason()) }
-        })
+            holder = replica.account_of(query.subject);
+            // Into the time of `now`: the replica's is the broker's.
+            checked.left().map(|left| (checked.grant(), now.plus(left))).ok_or(checked.reason())
+        });
+        match &verdict {
+            // The certificate's identity has passed to somebody else, who may do it too.
+            TokenVerdict::Allow { subject, .. } if holder.as_ref() != Some(subject) => {
+                TokenVerdict::Deny { because: TokenDenied::OtherHolder }
+            }
+            _ => verdict,
+        }
     }
 }
 

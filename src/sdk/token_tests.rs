@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
-use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _, SanType};
 use serde_json::{Value, json};
 
 use super::*;
@@ -13,6 +13,7 @@ use crate::wire::grant_token::TOKEN_TYPE;
 
 const NOW: i64 = 1_795_348_800;
 const LEAF: &[u8] = b"the holder's certificate";
+const ANA: &str = "spiffe://northwind.example/person/ana";
 const RESOURCE: &str = "prod/eu/db/orders/primary";
 
 fn at(seconds: i64) -> Timestamp {
@@ -290,15 +291,25 @@ fn what_is_huge_or_no_token_is_refused_before_it_is_parsed() {
 #[test]
 fn whoever_is_asked_too_has_the_last_word() {
     let broker = Broker::new();
-    let (verifier, token) = (broker.verifier(), broker.token(&claims()));
-    let ask = |answer: Result<(), &'static str>| {
-        let verdict = verifier.verify_and(&token, LEAF, ("db.read", RESOURCE), at(NOW), |query| {
-            assert_eq!((query.subject, query.action, query.resource), ("ana", "db.read", RESOURCE));
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI(ANA.try_into().unwrap())];
+    let leaf = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let bound = with(|claims| claims["cnf"] = json!({ "x5t#S256": base64(Digest::of(&leaf).bytes()) }));
+    let (verifier, token) = (broker.verifier(), broker.token(&bound));
+    let ask = |answer: Result<(Option<GrantId>, Timestamp), &'static str>| {
+        verifier.verify_and(&token, &leaf, ("db.read", RESOURCE), at(NOW), |query| {
+            // by the certificate's identity, which may have been taken from the holder since
+            assert_eq!((query.subject, query.action, query.resource), (ANA, "db.read", RESOURCE));
             answer
-        });
-        verdict.reason()
+        })
     };
-    assert_eq!((ask(Ok(())), ask(Err("NO_GRANT")), ask(Err("STALE"))), ("GRANTED", "NO_GRANT", "STALE"));
+    assert_eq!((ask(Err("NO_GRANT")).reason(), ask(Err("STALE")).reason()), ("NO_GRANT", "STALE"));
+    // the shorter of both times counts, and the grant that stands now
+    let other = Some(GrantId::from(uuid::Uuid::from_u128(9)));
+    for (until, shorter) in [(NOW + 2, NOW + 2), (NOW + 500, NOW + 50)] {
+        let TokenVerdict::Allow { grant, valid_until, .. } = ask(Ok((other, at(until)))) else { panic!("denied") };
+        assert_eq!((grant, valid_until), (other, at(shorter)));
+    }
     // and is not asked about what the token does not allow
     let verdict = verifier.verify_and(&token, b"", ("db.read", RESOURCE), at(NOW), |_| panic!("asked"));
     assert!(!verdict.is_allowed());

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use serde_json::{Map, Value, json};
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -45,12 +45,22 @@ pub(super) fn router(access: Access) -> axum::Router {
         .route(EVALUATION, post(evaluation))
         .route(EVALUATIONS, post(evaluations))
         .route(CONFIGURATION, get(configuration))
+        .route("/access/", any(nowhere))
+        .route("/access/{*rest}", any(nowhere))
         .method_not_allowed_fallback(async |request: Request| {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            let text = "no such method here; see `/.well-known/authzen-configuration`".to_owned();
-            respond(Err(Undecided { status, ..Undecided::malformed(text) }), request_id(request.headers()))
+            not_here(&request, StatusCode::METHOD_NOT_ALLOWED, "no such method here")
         })
         .with_state(access)
+}
+
+/// The standard's other endpoints, such as its searches, among what is not there.
+async fn nowhere(request: Request) -> Response {
+    not_here(&request, StatusCode::NOT_FOUND, "nothing is here")
+}
+
+fn not_here(request: &Request, status: StatusCode, what: &str) -> Response {
+    let text = format!("{what}; see `{CONFIGURATION}`");
+    respond(Err(Undecided { status, ..Undecided::malformed(text) }), request_id(request.headers()))
 }
 
 /// What the connection itself refuses, before any route.
@@ -85,7 +95,7 @@ impl From<Refusal> for Undecided {
 async fn evaluation(State(access): State<Access>, request: Request) -> Response {
     let request_id = request_id(request.headers());
     let answered = async {
-        let caller = access.broker.caller_of(request.extensions())?;
+        let caller = asker(&access, &request)?;
         let asked = Question::read(&document(request).await?, &Map::new()).map_err(Undecided::malformed)?;
         one(&access, &caller, &asked)
     };
@@ -95,10 +105,16 @@ async fn evaluation(State(access): State<Access>, request: Request) -> Response 
 async fn evaluations(State(access): State<Access>, request: Request) -> Response {
     let request_id = request_id(request.headers());
     let answered = async {
-        let caller = access.broker.caller_of(request.extensions())?;
+        let caller = asker(&access, &request)?;
         several(&access, &caller, &document(request).await?)
     };
     respond(answered.await, request_id)
+}
+
+/// Whoever may ask, known before the body is read (THREATS G14).
+fn asker(access: &Access, request: &Request) -> Result<Caller, Refusal> {
+    let caller = access.broker.caller_of(request.extensions())?;
+    access.asker(&caller).map(|_| caller)
 }
 
 /// Where everything is, under the name by which the broker was asked.
@@ -129,7 +145,7 @@ fn one(access: &Access, caller: &Caller, asked: &Question) -> Result<Value, Unde
 fn several(access: &Access, caller: &Caller, document: &Map<String, Value>) -> Result<Value, Undecided> {
     let semantic = Semantic::read(document).map_err(Undecided::malformed)?;
     let evaluations = match document.get("evaluations") {
-        None => &Vec::new(),
+        None | Some(Value::Null) => &Vec::new(),
         Some(Value::Array(evaluations)) => evaluations,
         Some(_) => return Err(Undecided::malformed("`evaluations` is no array")),
     };
@@ -199,7 +215,7 @@ async fn document(request: Request) -> Result<Map<String, Value>, Undecided> {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         ..Undecided::malformed(format!("the body is over {REQUEST_MAX_BYTES} bytes, or broke off"))
     })?;
-    strict::object(&bytes).map_err(Undecided::malformed)
+    strict::object(&bytes, strict::Keys::Exact).map_err(Undecided::malformed)
 }
 
 /// What the caller calls the request: sent back as it came, with errors too.
@@ -215,6 +231,9 @@ fn respond(answered: Result<Value, Undecided>, request_id: Option<HeaderValue>) 
     };
     let kind = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
     let mut response = (status, kind, body).into_response();
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if let Some(id) = request_id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -228,7 +228,7 @@ async fn document(request: Request, schema: &str) -> Result<Map<String, Value>, 
     let bytes = axum::body::to_bytes(body, REQUEST_MAX_BYTES).await;
     let too_large = format!("the body is over {REQUEST_MAX_BYTES} bytes, or broke off");
     let bytes = bytes.map_err(|_| ScimError::new(StatusCode::PAYLOAD_TOO_LARGE, too_large))?;
-    let object = json::object(&bytes).map_err(ScimError::invalid_syntax)?;
+    let object = json::object(&bytes, json::Keys::AnyCase).map_err(ScimError::invalid_syntax)?;
     let schemas = user::field(&object, "schemas").and_then(Value::as_array);
     let named = |list: &Vec<Value>| list.iter().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(schema));
     if schemas.is_some_and(named) {

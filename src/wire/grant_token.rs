@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for Thumbprint {
 }
 
 /// A set of public keys (RFC 7517), as the broker publishes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeySet {
     /// The keys.
     pub keys: Vec<PublicKey>,

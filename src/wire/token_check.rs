@@ -75,6 +75,8 @@ pub enum TokenDenied {
     KeyOver,
     /// The peer's certificate is not the one that it is good with.
     OtherCertificate,
+    /// Its holder is no longer known by that certificate's identity.
+    OtherHolder,
     /// What is asked is malformed, or outside what it allows.
     OutOfScope,
     /// The token allows it, and what else was asked does not, by this reason.
@@ -169,6 +171,7 @@ impl TokenDenied {
             Self::TooLong => "TOKEN_TOO_LONG",
             Self::KeyOver => "TOKEN_KEY_OVER",
             Self::OtherCertificate => "TOKEN_OTHER_CERTIFICATE",
+            Self::OtherHolder => "TOKEN_OTHER_HOLDER",
             Self::OutOfScope => "TOKEN_OUT_OF_SCOPE",
             Self::NotNow(reason) => reason,
         }

@@ -46,6 +46,12 @@ async fn a_request_passes_a_real_envoy_while_there_is_a_grant() {
         ("X-Countersign-Valid-Until", "9999-12-31T23:59:59Z"),
         (REASON, "NONE"),
         ("x-forwarded-client-cert", "URI=spiffe://northwind.example/person/sam"),
+        ("x-http-method-override", "DELETE"),
+        ("X-Original-URL", "/us/orders/primary"),
+        ("x-rewrite-url", "/us/orders/primary"),
+        ("forwarded", "host=payments.northwind.example"),
+        // given twice, and by the name that a backend may take for the same
+        (SUBJECT, "spiffe://northwind.example/person/ben"),
     ];
     let passed = envoy.ask(&hers, LINE, &forged).await;
     assert_eq!(passed.status, 200, "{passed:?}");
@@ -53,7 +59,13 @@ async fn a_request_passes_a_real_envoy_while_there_is_a_grant() {
     assert_eq!(passed.seen(SUBJECT), Some(identity("ana").as_str()));
     assert_eq!(passed.seen("x-countersign-grant"), Some(grant.id.as_str()));
     assert!(passed.seen("x-countersign-valid-until").unwrap().starts_with("20"));
-    assert_eq!((passed.seen(REASON), passed.seen("x-forwarded-client-cert")), (None, None));
+    assert_eq!(passed.body.to_ascii_lowercase().matches(&format!("{SUBJECT}:")).count(), 1, "{passed:?}");
+    for name in forged.iter().skip(3).map(|(name, _)| *name).filter(|name| *name != SUBJECT) {
+        assert_eq!(passed.seen(&name.to_ascii_lowercase()), None, "{name}");
+    }
+    let underscores =
+        envoy.ask(&hers, LINE, &[("x_countersign_subject", "spiffe://northwind.example/person/sam")]).await;
+    assert_eq!(underscores.status, 400, "{underscores:?}");
     // and nobody else does, whatever his headers say, and not she on another thing
     for (leaf, line, headers, reason) in [
         (&his, LINE, &forged[..], "NO_GRANT"),

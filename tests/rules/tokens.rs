@@ -76,6 +76,20 @@ fn a_token_ends_with_its_grant_or_before() {
 }
 
 #[test]
+fn a_grant_has_sixty_tokens_a_minute() {
+    let mut world = world();
+    let (_, grant) = world.granted();
+    world.pass("1m");
+    for _ in 0..60 {
+        world.send("ana", ask(grant, "gate", None)).unwrap();
+    }
+    assert_refused(world.send("ana", ask(grant, "gate", None)), Reason::TooManyTokens);
+    // then the next minute has as many
+    world.pass("1m");
+    world.send("ana", ask(grant, "gate", None)).unwrap();
+}
+
+#[test]
 fn nobody_else_has_one_signed() {
     let mut world = world();
     let (_, grant) = world.granted();

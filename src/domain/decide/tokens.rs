@@ -11,6 +11,9 @@ use super::super::time::{Span, Timestamp};
 use super::super::token::{LONGEST_LIFETIME, SCOPE_MAX_BYTES};
 use super::{Caller, grants, make_id};
 
+/// Tokens of one grant in a minute: each is a row of the journal, and nobody approves it.
+const MOST_A_MINUTE: u32 = 60;
+
 /// The holder has a token signed.
 pub(super) fn issue(
     state: &State,
@@ -28,6 +31,9 @@ pub(super) fn issue(
     if !grant.is_live(now.latest) {
         let phase = grant.phase.name();
         return Err(Refusal::new(Reason::NotLive, format!("`{id}` is {phase}")).with("state", phase));
+    }
+    if state.tokens.get(&id).is_some_and(|tokens| tokens.at(now.stamp) >= MOST_A_MINUTE) {
+        return Err(Refusal::new(Reason::TooManyTokens, format!("`{id}`")).with("limit", MOST_A_MINUTE));
     }
     let lifetime = lifetime.unwrap_or(LONGEST_LIFETIME);
     if lifetime < Span::SECOND || lifetime > LONGEST_LIFETIME {

@@ -69,7 +69,11 @@ impl Checked {
     /// How long an ALLOW holds from the moment of the check, if nothing is revoked. None with a deny.
     #[must_use]
     pub fn valid_for(&self) -> Option<Duration> {
-        self.valid_until().map(|until| duration(until.since(self.now)))
+        self.left().map(duration)
+    }
+
+    pub(in crate::sdk) fn left(&self) -> Option<Span> {
+        self.valid_until().map(|until| until.since(self.now))
     }
 }
 

@@ -56,6 +56,7 @@ pub use view::{Break, Trust};
 
 use crate::check::{Allowed, Denied, Patterns, Query, Verdict};
 use crate::clock::{BootMillis, Clock};
+use crate::domain::ids::AccountId;
 use crate::domain::time::{Span, Timestamp};
 use age::is_stale;
 use checked::duration;
@@ -141,6 +142,11 @@ impl Replica {
             Ok(Ok(_)) => Ok(()),
             _ => Err(NotReached { sequence, at: self.shared.view.load().sequence }),
         }
+    }
+
+    /// Whom this identity names, by what is known here.
+    pub(super) fn account_of(&self, identity: &str) -> Option<AccountId> {
+        self.shared.view.load().index.caller(identity)?.account().parse().ok()
     }
 
     /// How it is doing: for metrics and alarms.

@@ -1,4 +1,5 @@
-//! What an evaluation asks, out of JSON: strict in what has an effect, and deaf to all else.
+//! What an evaluation asks, out of JSON: strict in what has an effect, and deaf to all else. A member that may be left out
+//! may be null as well, for many writers cannot leave one out; of what is asked, null is an error.
 
 use serde_json::{Map, Value};
 
@@ -37,6 +38,7 @@ impl Question {
     pub(super) fn read(evaluation: &Map<String, Value>, defaults: &Map<String, Value>) -> Result<Self, String> {
         let part = |name: &str| match evaluation.get(name).or_else(|| defaults.get(name)) {
             Some(Value::Object(part)) => Ok(Some(part)),
+            Some(Value::Null) if name == "context" => Ok(None),
             Some(_) => Err(format!("`{name}` is no object")),
             None => Ok(None),
         };
@@ -45,7 +47,7 @@ impl Question {
         part("context")?;
         let (subject, action, resource) = (needed("subject")?, needed("action")?, needed("resource")?);
         for (name, part) in [("subject", subject), ("action", action), ("resource", resource)] {
-            if part.get("properties").is_some_and(|properties| !properties.is_object()) {
+            if part.get("properties").is_some_and(|properties| !properties.is_object() && !properties.is_null()) {
                 return Err(format!("`{name}.properties` is no object"));
             }
         }
@@ -76,12 +78,12 @@ impl Semantic {
     /// What is wrong.
     pub(super) fn read(document: &Map<String, Value>) -> Result<Self, String> {
         let options = match document.get("options") {
-            None => return Ok(Self::All),
+            None | Some(Value::Null) => return Ok(Self::All),
             Some(Value::Object(options)) => options,
             Some(_) => return Err("`options` is no object".to_owned()),
         };
         match options.get("evaluations_semantic") {
-            None => Ok(Self::All),
+            None | Some(Value::Null) => Ok(Self::All),
             Some(Value::String(semantic)) if semantic == "execute_all" => Ok(Self::All),
             Some(Value::String(semantic)) if semantic == "deny_on_first_deny" => Ok(Self::UntilDeny),
             Some(Value::String(semantic)) if semantic == "permit_on_first_permit" => Ok(Self::UntilPermit),

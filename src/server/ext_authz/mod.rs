@@ -31,7 +31,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::visibility::viewer;
 use crate::server::peer::Leaf;
 use crate::server::tokens::SigningKeys;
-use crate::wire::token_check::{Presented, TokenKeys};
+use crate::wire::token_check::{Presented, TokenDenied};
 
 /// A certificate as Envoy sends it, escaped; longer ones are refused unread.
 const CERTIFICATE_MAX_BYTES: usize = 48 * 1024;
@@ -61,8 +61,6 @@ impl Authorization for ExtAuthz {
 /// Who makes a request, as its certificate says, and until when its token is good, if there is one.
 struct Subject {
     identity: Identity,
-    /// As the core is asked: the identity, or the account that a token was issued to.
-    asked_as: String,
     until: Timestamp,
 }
 
@@ -91,7 +89,7 @@ impl ExtAuthz {
             Ok(asked) => asked,
             Err(refused) => return Ok(Err(refused)),
         };
-        let query = Query { subject: &subject.asked_as, action: action.as_str(), resource: resource.as_str() };
+        let query = Query { subject: subject.identity.as_str(), action: action.as_str(), resource: resource.as_str() };
         let (verdicts, sequence) = self.access.verdicts(caller, &[query])?;
         Ok(match verdicts.first() {
             Some(Verdict::Allow { because, valid_until }) => {
@@ -124,17 +122,21 @@ impl ExtAuthz {
         }
         let Some((token, audience)) = token else {
             return if source.principal == leaf.identity.as_str() {
-                Ok(Subject { asked_as: leaf.identity.to_string(), identity: leaf.identity, until: Timestamp::MAX })
+                Ok(Subject { identity: leaf.identity, until: Timestamp::MAX })
             } else {
                 Err(Refused::because("PRINCIPAL_DIFFERS"))
             };
         };
-        let keys = self.keys.public().ok().and_then(|keys| TokenKeys::of(keys).ok());
-        let keys = keys.ok_or(Refused::because("TOKEN_KEYS_UNAVAILABLE"))?;
+        let keys = self.keys.verifying().ok_or(Refused::because("TOKEN_KEYS_UNAVAILABLE"))?;
         let (action, resource) = (action.as_str(), resource.as_str());
         let presented = Presented { audience, peer_leaf_der: &der, action, resource, now };
         let claims = keys.verified(token, presented).map_err(|denied| Refused::because(denied.as_str()))?;
-        Ok(Subject { identity: leaf.identity, asked_as: claims.sub.to_string(), until: claims.exp.0 })
+        // The token was issued to whoever had this identity then.
+        let holder = self.access.broker.engine.checks().caller(leaf.identity.as_str());
+        if holder.is_none_or(|holder| holder.account() != claims.sub.as_str()) {
+            return Err(Refused::because(TokenDenied::OtherHolder.as_str()));
+        }
+        Ok(Subject { identity: leaf.identity, until: claims.exp.0 })
     }
 }
 

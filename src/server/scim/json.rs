@@ -1,18 +1,27 @@
-//! JSON without a second meaning: a key that stands twice in one object, in whatever case, is refused, because SCIM reads
-//! names without regard to case and parsers differ in which of two they take (THREATS D4).
+//! JSON without a second meaning: a key that stands twice in one object is refused, because parsers differ in which of two
+//! they take (THREATS D4); for SCIM, which reads names without regard to case, in whatever case.
 
 use std::collections::BTreeSet;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+/// When two keys are one.
+#[derive(Clone, Copy)]
+pub(in crate::server) enum Keys {
+    /// If they are the same.
+    Exact,
+    /// If they are the same but for the case of letters.
+    AnyCase,
+}
+
 /// Reads one object and nothing after it.
 ///
 /// # Errors
 /// What is wrong, for the sender.
-pub(in crate::server) fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+pub(in crate::server) fn object(bytes: &[u8], keys: Keys) -> Result<Map<String, Value>, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let read = Strict.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let read = Strict(keys).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match read {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("the body is not a JSON object".to_owned()),
@@ -21,7 +30,7 @@ pub(in crate::server) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Stri
 }
 
 #[derive(Clone, Copy)]
-struct Strict;
+struct Strict(Keys);
 
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = Value;
@@ -64,7 +73,11 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let (mut object, mut seen) = (Map::new(), BTreeSet::new());
         while let Some(key) = map.next_key::<String>()? {
-            if !seen.insert(key.to_ascii_lowercase()) {
+            let name = match self.0 {
+                Keys::Exact => key.clone(),
+                Keys::AnyCase => key.to_ascii_lowercase(),
+            };
+            if !seen.insert(name) {
                 let key = crate::domain::ids::excerpt(&key);
                 return Err(A::Error::custom(format!("the key `{key}` stands twice in one object")));
             }
@@ -81,6 +94,7 @@ mod tests {
 
     #[test]
     fn a_key_stands_once_at_every_depth_and_in_every_case() {
+        let object = |text: &[u8]| object(text, Keys::AnyCase);
         assert!(object(br#"{"a":{"b":[1,-2,1.5,null,true,"x"]}}"#).is_ok());
         for text in [r#"{"a":1,"a":1}"#, r#"{"active":true,"Active":false}"#, r#"{"o":[{"b":1,"\u0042":2}]}"#] {
             assert!(object(text.as_bytes()).unwrap_err().contains("stands twice"), "{text}");
@@ -88,11 +102,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_another_case_are_others_where_case_counts() {
+        assert!(object(br#"{"cn":1,"CN":{"a":1,"A":2}}"#, Keys::Exact).is_ok());
+        for text in [r#"{"a":1,"a":1}"#, r#"{"o":[{"b":1,"\u0062":2}]}"#] {
+            assert!(object(text.as_bytes(), Keys::Exact).unwrap_err().contains("stands twice"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_object_alone_is_refused_and_depth_is_bounded() {
         let deep = format!("{{\"a\":{}", "[".repeat(60_000));
         for text in ["", "null", "[]", "{} {}", "{\"a\":1", "{'a':1}", "\u{feff}{}", &deep] {
-            assert!(object(text.as_bytes()).is_err(), "{text:.40}");
+            assert!(object(text.as_bytes(), Keys::Exact).is_err(), "{text:.40}");
         }
-        assert!(object(b"{\"a\":\"\xff\"}").is_err());
+        assert!(object(b"{\"a\":\"\xff\"}", Keys::Exact).is_err());
     }
 }

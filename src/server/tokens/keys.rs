@@ -6,8 +6,9 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -19,6 +20,7 @@ use crate::domain::ids::Digest;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::token::LONGEST_LIFETIME;
 use crate::wire::grant_token::{Claims, KeySet, PublicKey, Seconds, TOKEN_TYPE, Thumbprint};
+use crate::wire::token_check::TokenKeys;
 
 /// How long a key signs, and how long the one after it is known before it does.
 const SIGNS_FOR: Span = Span::DAY;
@@ -28,7 +30,17 @@ const FILE_MAX_BYTES: u64 = 64 * 1024;
 pub(crate) struct SigningKeys {
     /// None: in memory alone, for tests.
     file: Option<PathBuf>,
-    keys: Mutex<Vec<Key>>,
+    held: ArcSwap<Held>,
+    /// Whoever makes keys waits for the file; whoever reads them waits for nobody.
+    rotating: Mutex<()>,
+}
+
+/// The keys of a time, and what others may know of them.
+#[derive(Default)]
+struct Held {
+    keys: Vec<Key>,
+    public: KeySet,
+    verifying: Option<Arc<TokenKeys>>,
 }
 
 /// One key. Never shown: it has no `Debug`.
@@ -59,15 +71,15 @@ impl SigningKeys {
         let mut file = journal.as_os_str().to_owned();
         file.push(".token-keys");
         let file = PathBuf::from(file);
-        let keys = read(&file)?;
-        let keys = Self { file: Some(file), keys: Mutex::new(keys) };
+        let held = Held::of(read(&file)?)?;
+        let keys = Self { file: Some(file), held: ArcSwap::from_pointee(held), rotating: Mutex::default() };
         keys.rotate(now)?;
         Ok(keys)
     }
 
     #[cfg(test)]
     pub(crate) fn in_memory(now: Timestamp) -> Self {
-        let keys = Self { file: None, keys: Mutex::default() };
+        let keys = Self { file: None, held: ArcSwap::default(), rotating: Mutex::default() };
         keys.rotate(now).unwrap();
         keys
     }
@@ -77,25 +89,36 @@ impl SigningKeys {
     /// # Errors
     /// If there is no key to make or the file cannot be written. The keys are then as they were.
     pub(crate) fn rotate(&self, now: Timestamp) -> Result<(), String> {
-        let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rotated) = rotated(&held, now)? {
+        let _turn = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rotated) = rotated(&self.held.load().keys, now)? {
+            let held = Held::of(rotated.clone())?;
             if let Some(file) = &self.file {
                 let cannot = |error: std::io::Error| format!("`{}` cannot be written: {error}", file.display());
-                write(file, &Stored { keys: rotated.clone() }).map_err(cannot)?;
+                write(file, &Stored { keys: rotated }).map_err(cannot)?;
             }
-            *held = rotated;
+            self.held.store(Arc::new(held));
         }
         Ok(())
     }
 
-    /// All that tokens are verified with now, the next one among them.
+    /// Sees to it that there is a key to sign with, if the regular rotation has not come to it. One that is due later and
+    /// cannot be made keeps nobody from using those that there are.
     ///
     /// # Errors
-    /// If a key is none.
-    pub(crate) fn public(&self) -> Result<KeySet, String> {
-        let held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = held.iter().map(Key::public).collect::<Result<_, _>>()?;
-        Ok(KeySet { keys })
+    /// As [`SigningKeys::rotate`].
+    pub(crate) fn ready(&self, now: Timestamp) -> Result<(), String> {
+        let signs = |key: &Key| key.from.0.is_over(now) && !key.until.0.is_over(now);
+        if self.held.load().keys.iter().any(signs) { Ok(()) } else { self.rotate(now) }
+    }
+
+    /// All that tokens are verified with now, the next one among them.
+    pub(crate) fn public(&self) -> KeySet {
+        self.held.load().public.clone()
+    }
+
+    /// The same, to verify with.
+    pub(crate) fn verifying(&self) -> Option<Arc<TokenKeys>> {
+        self.held.load().verifying.clone()
     }
 
     /// Signs with the key of the instant at which the token was issued.
@@ -104,15 +127,22 @@ impl SigningKeys {
     /// If there is none.
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String, String> {
         let issued = claims.iat.whole();
-        let held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.load();
         let signs = |key: &&Key| key.from.whole() <= issued && issued < key.until.whole();
-        let key = held.iter().filter(signs).max_by_key(|key| key.from).cloned();
-        drop(held);
+        let key = held.keys.iter().filter(signs).max_by_key(|key| key.from);
         let key = key.ok_or_else(|| "no key is in force".to_owned())?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TOKEN_TYPE.to_owned());
         header.kid = Some(key.kid.clone());
         encode(&header, claims, &EncodingKey::from_ed_der(&key.der()?)).map_err(|error| error.to_string())
+    }
+}
+
+impl Held {
+    fn of(keys: Vec<Key>) -> Result<Self, String> {
+        let public = KeySet { keys: keys.iter().map(Key::public).collect::<Result<_, _>>()? };
+        let verifying = TokenKeys::of(public.clone()).ok().map(Arc::new);
+        Ok(Self { keys, public, verifying })
     }
 }
 

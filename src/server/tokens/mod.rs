@@ -50,9 +50,8 @@ impl TokenService for Tokens {
         request: Request<pb::GetSigningKeysRequest>,
     ) -> Result<Response<pb::GetSigningKeysResponse>, Status> {
         self.broker.caller(&request)?;
-        self.keys.rotate(self.broker.engine.now().stamp).map_err(|problem| unsigned(&problem))?;
-        let keys = self.keys.public().map_err(|problem| unsigned(&problem))?;
-        let jwks = serde_json::to_string(&keys).map_err(|error| unsigned(&error.to_string()))?;
+        self.keys.ready(self.broker.engine.now().stamp).map_err(|problem| unsigned(&problem))?;
+        let jwks = serde_json::to_string(&self.keys.public()).map_err(|error| unsigned(&error.to_string()))?;
         Ok(Response::new(pb::GetSigningKeysResponse { jwks }))
     }
 }
@@ -73,7 +72,7 @@ impl Tokens {
             let over = Refusal::new(Reason::NotLive, format!("`{}` stands no more as it did", issued.grant));
             return Err(self.broker.counted(over));
         }
-        self.keys.rotate(now.stamp).map_err(|problem| unsigned(&problem))?;
+        self.keys.ready(now.stamp).map_err(|problem| unsigned(&problem))?;
         let token = self.keys.sign(&Claims::of(&event, issued)).map_err(|problem| unsigned(&problem))?;
         let (expire_time, sequence) = (Some(pb_timestamp(issued.expires)), done.sequence.to_string());
         Ok(pb::IssueGrantTokenResponse { token, expire_time, sequence })
