@@ -128,11 +128,12 @@ fn unary(extent: &Extent, places: [&Place; 3], load: &mut Process) {
         let rate = |measured: &Measured| measured.calls_per_second;
         let cost = |measured: &Measured| measured.server_micros;
         println!(
-            "{shape}   echo of defaults' {:.2} (server time {:.2}), check of echo {:.2} (server time {:.2})",
+            "{shape}   echo of defaults' {:.2} (server time {:.2}), check of echo {:.2} (server time {:.2}, p99 {:.2})",
             ratio(1, 0, rate),
             ratio(1, 0, cost),
             ratio(2, 1, rate),
             ratio(2, 1, cost),
+            ratio(2, 1, |measured| measured.p99_micros),
         );
     }
 }
@@ -160,8 +161,9 @@ fn streams(extent: &Extent, places: [&Place; 2], load: &mut Process) {
         for (kind, name) in ["echo stream", "check stream"].iter().enumerate() {
             println!("{size:>16} {:>6}  {name:<22} {}", "", row(turns.iter().map(|turn| turn[kind])));
         }
-        let ratio = median(turns.iter().map(|turn| turn[1].calls_per_second / turn[0].calls_per_second));
-        println!("{size:>16} {:>6}  check of echo {ratio:.2}", "");
+        let ratio = |value: fn(&Measured) -> f64| median(turns.iter().map(|turn| value(&turn[1]) / value(&turn[0])));
+        let (rate, cost) = (ratio(|one| one.calls_per_second), ratio(|one| one.server_micros));
+        println!("{size:>16} {:>6}  check of echo {rate:.2} (server time {cost:.2})", "");
     }
 }
 

@@ -120,6 +120,39 @@ async fn continuations_without_end_end_the_connection() {
     broker.connect(&broker.ana()).await.unwrap();
 }
 
+/// THREATS G4 (RUSTSEC-2026-0258).
+#[tokio::test]
+async fn empty_frames_without_end_end_the_connection() {
+    let broker = Broker::start();
+    let opened = std::sync::atomic::AtomicBool::new(false);
+    let attack = move |_| {
+        let opening = if opened.swap(true, std::sync::atomic::Ordering::SeqCst) { vec![] } else { headers(1, WATCH) };
+        [opening, frame(0, 0, 1, &[]).repeat(100)].concat()
+    };
+    let (said, _) = until_goaway(&broker, attack).await;
+    assert_eq!(said, Some(ENHANCE_YOUR_CALM));
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+/// THREATS G9 (RUSTSEC-2020-0002): groups within groups to the end of what a message may hold, and one message beyond it.
+#[tokio::test]
+async fn nesting_without_end_and_a_message_over_64_kib_are_refused() {
+    let broker = Broker::start();
+    let mut frames = broker.frames().await;
+    for (stream, bytes) in [(1, 60_000_u32), (3, 65_537)] {
+        let message = [&[0][..], &bytes.to_be_bytes(), &vec![0x0b; bytes as usize]].concat();
+        frames.writer.write_all(&headers(stream, "/test.Slow/Wait")).await.unwrap();
+        for part in message.chunks(16_384) {
+            frames.writer.write_all(&frame(0, 0, stream, part)).await.unwrap();
+        }
+        frames.writer.write_all(&frame(0, 1, stream, &[])).await.unwrap();
+        frames.writer.flush().await.unwrap();
+        while frames.read().await.is_some_and(|read| read.kind != 1 && read.kind != RST_STREAM) {}
+    }
+    assert_eq!(broker.begun.load(std::sync::atomic::Ordering::SeqCst), 0, "one of them was read");
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
 /// THREATS G10.
 #[tokio::test]
 async fn headers_over_8_kib_or_over_32_are_refused_and_the_connection_lives_on() {
