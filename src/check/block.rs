@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! head      flags 1, names 2, grants 4, where the audience begins 4, ends of the baseline and of checking 8 each
-//! grants    of each: end and started 8, where its body begins 4; the one that ends last first, then the lowest id
+//! grants    of each: end and started 8, where its body and its actions begin 4 each; the one that ends last first, then
+//!           the lowest id
 //! names     the account's id, then its identities: length 2, text
-//! bodies    of each: id 16, scope
+//! bodies    of each: id 16, length of its patterns 4, patterns
+//! actions   length 2, actions; grants of the same actions share them
 //! audience  patterns to the end
 //! ```
 //! Sorted so, the first live grant that covers is the answer, and the first that is over ends the search. Everything
-//! is found from the head alone, so that the misses of a cold block overlap.
+//! is found from the head alone, so that the misses of a cold block overlap. Shared, actions are compared once for all
+//! the grants of a role, and a block is a line shorter.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,13 +20,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::bytes::{Cursor, put_counted_u16};
-use super::compiled::{put_pattern, put_scope, scope_bytes, scope_covers};
-use super::{AccountEntry, GrantEntry, Query};
+use super::compiled::{Asked, compile_actions, compile_patterns, has_action, patterns_cover};
+use super::{AccountEntry, GrantEntry};
 use crate::domain::ids::GrantId;
 use crate::domain::time::Timestamp;
 
 const HEAD_BYTES: usize = 27;
-const GRANT_BYTES: usize = 12;
+const GRANT_BYTES: usize = 16;
 /// The account is there and may be used.
 const ACTIVE: u8 = 1;
 /// The account is there. Without it the block only keeps grants whose account has not come, or has gone.
@@ -37,8 +40,8 @@ pub(super) struct Block<'a> {
     names: u16,
     grants: &'a [[u8; GRANT_BYTES]],
     audience_at: u32,
-    baseline_until: Timestamp,
-    checks_until: Timestamp,
+    baseline_until: i64,
+    checks_until: i64,
 }
 
 /// What the block alone says to a query.
@@ -66,16 +69,14 @@ impl<'a> Block<'a> {
         let [flags, n0, n1, g0, g1, g2, g3, a0, a1, a2, a3, instants @ ..] = *head;
         let [b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6, c7] = instants;
         let grants = usize::try_from(u32::from_le_bytes([g0, g1, g2, g3])).ok()?;
-        let baseline_until = i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
-        let checks_until = i64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]);
         Some(Self {
             bytes,
             flags,
             names: u16::from_le_bytes([n0, n1]),
             grants: rest.as_chunks::<GRANT_BYTES>().0.get(..grants)?,
             audience_at: u32::from_le_bytes([a0, a1, a2, a3]),
-            baseline_until: Timestamp::from_millis(baseline_until).ok()?,
-            checks_until: Timestamp::from_millis(checks_until).ok()?,
+            baseline_until: i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
+            checks_until: i64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
         })
     }
 
@@ -84,7 +85,15 @@ impl<'a> Block<'a> {
     }
 
     pub(super) fn may_check(&self, now: Timestamp) -> bool {
-        self.is_active() && !self.checks_until.is_over(now)
+        self.is_active() && !self.checks_until().is_over(now)
+    }
+
+    fn checks_until(&self) -> Timestamp {
+        Timestamp::from_millis(self.checks_until).unwrap_or(Timestamp::MIN)
+    }
+
+    fn baseline_until(&self) -> Timestamp {
+        Timestamp::from_millis(self.baseline_until).unwrap_or(Timestamp::MIN)
     }
 
     pub(super) fn grants(&self) -> usize {
@@ -122,44 +131,79 @@ impl<'a> Block<'a> {
 
     /// What the grants say. The baseline is the caller's to ask, where this says until when it holds.
     #[inline]
-    pub(super) fn answer(&self, query: &Query<'_>, now: Timestamp) -> Answer {
+    pub(super) fn answer(&self, action: &[u8], resource: Asked<'_>, now: Timestamp) -> Answer {
         if !self.is_active() {
             return Answer::Nothing { baseline_until: None };
         }
         let mut waiting = false;
+        // Where the actions lie that were looked at last, and whether the query's was among them.
+        let mut looked_at = (0, false);
         for word in self.grants {
-            let Some((end, started, body_at)) = read_grant(word) else { continue };
-            if end.is_over(now) {
+            let Some(grant) = GrantWord::read(word) else { continue };
+            if grant.end.is_over(now) {
                 break;
             }
-            if !started && waiting {
+            if !grant.started && waiting {
                 continue;
             }
-            let Some((grant, scope)) = self.body(body_at) else { continue };
-            if scope_covers(scope, query.action.as_bytes(), query.resource.as_bytes()) {
-                if started {
-                    return Answer::Granted { grant: GrantId::from(Uuid::from_bytes(grant)), end };
+            if looked_at.0 != grant.actions_at {
+                looked_at = (grant.actions_at, has_action(self.actions(grant.actions_at).unwrap_or_default(), action));
+            }
+            if !looked_at.1 {
+                continue;
+            }
+            let Some((id, patterns)) = self.body(grant.body_at) else { continue };
+            if patterns_cover(patterns, resource) {
+                if grant.started {
+                    return Answer::Granted { grant: GrantId::from(Uuid::from_bytes(id)), end: grant.end };
                 }
                 waiting = true;
             }
         }
-        let baseline_until = (!self.baseline_until.is_over(now)).then_some(self.baseline_until);
+        let baseline_until = Some(self.baseline_until()).filter(|until| !until.is_over(now));
         if waiting { Answer::NotStarted { baseline_until } } else { Answer::Nothing { baseline_until } }
     }
 
+    /// A grant's id and its patterns.
     #[inline]
-    fn body(&self, at: u32) -> Option<([u8; 16], Cursor<'a>)> {
-        let mut cursor = Cursor(self.bytes.get(usize::try_from(at).ok()?..)?);
-        Some((cursor.array()?, cursor))
+    fn body(&self, at: u32) -> Option<([u8; 16], &'a [u8])> {
+        let mut cursor = self.cursor(at)?;
+        let id = cursor.array()?;
+        let patterns = cursor.array().map(u32::from_le_bytes)?;
+        Some((id, cursor.bytes(usize::try_from(patterns).ok()?)?))
+    }
+
+    #[inline]
+    fn actions(&self, at: u32) -> Option<&'a [u8]> {
+        self.cursor(at)?.counted_u16()
+    }
+
+    #[inline]
+    fn cursor(&self, at: u32) -> Option<Cursor<'a>> {
+        self.bytes.get(usize::try_from(at).ok()?..).map(Cursor)
     }
 }
 
-#[inline]
-fn read_grant(word: &[u8; GRANT_BYTES]) -> Option<(Timestamp, bool, u32)> {
-    let [e0, e1, e2, e3, e4, e5, e6, e7, b0, b1, b2, b3] = *word;
-    let end_and_started = i64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]);
-    let end = Timestamp::from_millis(end_and_started >> 1).ok()?;
-    Some((end, end_and_started & 1 == 1, u32::from_le_bytes([b0, b1, b2, b3])))
+/// What is said of a grant in front of all bodies.
+struct GrantWord {
+    end: Timestamp,
+    started: bool,
+    body_at: u32,
+    actions_at: u32,
+}
+
+impl GrantWord {
+    #[inline]
+    fn read(word: &[u8; GRANT_BYTES]) -> Option<Self> {
+        let [e0, e1, e2, e3, e4, e5, e6, e7, b0, b1, b2, b3, a0, a1, a2, a3] = *word;
+        let end_and_started = i64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]);
+        Some(Self {
+            end: Timestamp::from_millis(end_and_started >> 1).ok()?,
+            started: end_and_started & 1 == 1,
+            body_at: u32::from_le_bytes([b0, b1, b2, b3]),
+            actions_at: u32::from_le_bytes([a0, a1, a2, a3]),
+        })
+    }
 }
 
 /// A block being changed: what stays is copied as the bytes it was, never parsed and compiled again.
@@ -185,14 +229,17 @@ pub(super) struct AccountTold<'a> {
 pub(super) struct GrantTold<'a> {
     pub(super) end: Timestamp,
     pub(super) started: bool,
+    /// Each behind its length.
+    pub(super) actions: &'a [u8],
     /// Compiled.
-    pub(super) scope: &'a [u8],
+    pub(super) patterns: &'a [u8],
 }
 
 struct GrantDraft<'a> {
     end: Timestamp,
     started: bool,
-    scope: Cow<'a, [u8]>,
+    actions: Cow<'a, [u8]>,
+    patterns: Cow<'a, [u8]>,
 }
 
 impl<'a> Draft<'a> {
@@ -209,14 +256,15 @@ impl<'a> Draft<'a> {
             };
         };
         let grant = |word: &[u8; GRANT_BYTES]| {
-            let (end, started, body_at) = read_grant(word)?;
-            let (id, mut cursor) = old.body(body_at)?;
-            Some((id, GrantDraft { end, started, scope: Cow::Borrowed(scope_bytes(&mut cursor)?) }))
+            let GrantWord { end, started, body_at, actions_at } = GrantWord::read(word)?;
+            let (id, patterns) = old.body(body_at)?;
+            let (actions, patterns) = (Cow::Borrowed(old.actions(actions_at)?), Cow::Borrowed(patterns));
+            Some((id, GrantDraft { end, started, actions, patterns }))
         };
         Self {
             flags: old.flags,
-            baseline_until: old.baseline_until,
-            checks_until: old.checks_until,
+            baseline_until: old.baseline_until(),
+            checks_until: old.checks_until(),
             names: old.names().collect(),
             grants: old.grants.iter().filter_map(grant).collect(),
             audience: Cow::Borrowed(old.audience()),
@@ -230,9 +278,7 @@ impl<'a> Draft<'a> {
         self.names.truncate(1);
         self.names.extend(account.identities.iter().map(|identity| identity.as_str().as_bytes()));
         self.names.truncate(usize::from(u16::MAX));
-        let mut audience = Vec::new();
-        account.audience.iter().for_each(|pattern| put_pattern(&mut audience, pattern));
-        self.audience = Cow::Owned(audience);
+        self.audience = Cow::Owned(compile_patterns(&account.audience));
     }
 
     pub(super) fn clear_account(&mut self) {
@@ -244,9 +290,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn set_grant(&mut self, grant: &GrantEntry) {
-        let mut scope = Vec::new();
-        put_scope(&mut scope, &grant.scope);
-        let draft = GrantDraft { end: grant.end, started: grant.started, scope: Cow::Owned(scope) };
+        let actions = Cow::Owned(compile_actions(&grant.scope));
+        let patterns = Cow::Owned(compile_patterns(grant.scope.resources()));
+        let draft = GrantDraft { end: grant.end, started: grant.started, actions, patterns };
         self.grants.insert(*grant.id.uuid().as_bytes(), draft);
     }
 
@@ -269,8 +315,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn grant(&self, id: &[u8; 16]) -> Option<GrantTold<'_>> {
-        let GrantDraft { end, started, scope } = self.grants.get(id)?;
-        Some(GrantTold { end: *end, started: *started, scope })
+        let GrantDraft { end, started, actions, patterns } = self.grants.get(id)?;
+        Some(GrantTold { end: *end, started: *started, actions, patterns })
     }
 
     /// The new block; none if nothing is left to know of this holder.
@@ -285,16 +331,30 @@ impl<'a> Draft<'a> {
         let mut names = Vec::new();
         self.names.iter().for_each(|name| put_counted_u16(&mut names, name));
         let bodies_at = sorted.len().saturating_mul(GRANT_BYTES).saturating_add(HEAD_BYTES).saturating_add(names.len());
-        let mut words = Vec::new();
         let mut bodies = Vec::new();
+        let mut body_places = Vec::new();
         for (id, grant) in &sorted {
+            body_places.push(offset(bodies_at.saturating_add(bodies.len())));
+            bodies.extend_from_slice(id.as_slice());
+            bodies.extend_from_slice(&offset(grant.patterns.len()).to_le_bytes());
+            bodies.extend_from_slice(&grant.patterns);
+        }
+        let actions_at = bodies_at.saturating_add(bodies.len());
+        let mut actions = Vec::new();
+        let mut action_places = BTreeMap::new();
+        let mut words = Vec::new();
+        for ((_, grant), body_place) in sorted.iter().zip(body_places) {
+            let action_place = *action_places.entry(&grant.actions).or_insert_with(|| {
+                let place = offset(actions_at.saturating_add(actions.len()));
+                put_counted_u16(&mut actions, &grant.actions);
+                place
+            });
             let end_and_started = grant.end.millis().wrapping_shl(1) | i64::from(grant.started);
             words.extend_from_slice(&end_and_started.to_le_bytes());
-            words.extend_from_slice(&offset(bodies_at.saturating_add(bodies.len())).to_le_bytes());
-            bodies.extend_from_slice(id.as_slice());
-            bodies.extend_from_slice(&grant.scope);
+            words.extend_from_slice(&body_place.to_le_bytes());
+            words.extend_from_slice(&action_place.to_le_bytes());
         }
-        let audience_at = bodies_at.saturating_add(bodies.len());
+        let audience_at = actions_at.saturating_add(actions.len());
         let mut block = Vec::with_capacity(audience_at.saturating_add(self.audience.len()));
         block.push(self.flags);
         block.extend_from_slice(&u16::try_from(self.names.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -302,7 +362,7 @@ impl<'a> Draft<'a> {
         block.extend_from_slice(&offset(audience_at).to_le_bytes());
         block.extend_from_slice(&self.baseline_until.millis().to_le_bytes());
         block.extend_from_slice(&self.checks_until.millis().to_le_bytes());
-        for part in [words.as_slice(), &names, &bodies, &self.audience] {
+        for part in [words.as_slice(), &names, &bodies, &actions, &self.audience] {
             block.extend_from_slice(part);
         }
         Some(block.into())

@@ -1,9 +1,11 @@
 //! Patterns and scopes, compiled to bytes that lie in the block itself: a literal prefix compared at once, then the tail.
 //!
-//! What is compared here is text that nobody has parsed. It needs no parsing: what equals a literal is as valid as the
-//! literal, and what a wildcard takes in is held against the domain's own rule for a segment (THREATS D3 to D6, F1).
+//! What is compared here is text that nobody has parsed. A resource is held against the domain's own rule for segments
+//! once a query, whatever it is compared with then (THREATS D3 to D6, F1): that costs more than the comparisons.
 
-use super::bytes::{Cursor, put_counted_u8, put_counted_u16};
+use std::collections::BTreeSet;
+
+use super::bytes::{Cursor, put_counted_u8};
 use crate::domain::scope::{MAX_SEGMENTS, Pattern, PatternSegment, Scope, TENANTS, is_segment};
 
 /// In the length word of a pattern: it ends in `**`.
@@ -11,6 +13,10 @@ const SUBTREE: u16 = 1 << 15;
 /// In the length word of a pattern: it has a `*`, and the length of what precedes the first one follows.
 const WILD: u16 = 1 << 14;
 const LENGTH: u16 = WILD - 1;
+
+/// A resource's text, found valid: a wildcard need look for nothing in it but slashes.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a>(&'a [u8]);
 
 /// One pattern, read in place.
 struct Compiled<'a> {
@@ -42,8 +48,28 @@ pub(super) fn put_pattern(out: &mut Vec<u8>, pattern: &Pattern) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Whether one of the patterns covers the resource, and the resource is a valid one.
-pub(super) fn patterns_cover(patterns: &[u8], resource: &[u8]) -> bool {
+impl<'a> Asked<'a> {
+    /// None if the text is no resource: no pattern covers it.
+    #[inline]
+    pub(super) fn read(text: &'a [u8]) -> Option<Self> {
+        let mut segments = 0_usize;
+        for segment in text.split(|byte| *byte == b'/') {
+            if !is_segment(segment) {
+                return None;
+            }
+            segments = segments.saturating_add(1);
+        }
+        (segments <= MAX_SEGMENTS && text != TENANTS.as_bytes()).then_some(Self(text))
+    }
+
+    fn is_of_tenants(self) -> bool {
+        self.0.strip_prefix(TENANTS.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+    }
+}
+
+/// Whether one of the patterns covers the resource.
+#[inline]
+pub(super) fn patterns_cover(patterns: &[u8], resource: Asked<'_>) -> bool {
     let mut cursor = Cursor(patterns);
     while let Some(pattern) = Compiled::read(&mut cursor) {
         if pattern.covers(resource) {
@@ -67,43 +93,30 @@ pub(super) fn pattern_texts(patterns: &[u8]) -> Vec<Vec<u8>> {
     texts
 }
 
-/// Appends a scope: its actions behind their length, then its patterns behind theirs.
-pub(super) fn put_scope(out: &mut Vec<u8>, scope: &Scope) {
-    let mut actions = Vec::new();
-    for action in scope.actions() {
-        put_counted_u8(&mut actions, action.as_str().as_bytes());
-    }
-    let mut patterns = Vec::new();
-    for pattern in scope.resources() {
-        put_pattern(&mut patterns, pattern);
-    }
-    put_counted_u16(out, &actions);
-    out.extend_from_slice(&u32::try_from(patterns.len()).unwrap_or(0).to_le_bytes());
-    out.extend_from_slice(&patterns);
+/// The actions of a scope, each behind its length.
+pub(super) fn compile_actions(scope: &Scope) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    scope.actions().iter().for_each(|action| put_counted_u8(&mut bytes, action.as_str().as_bytes()));
+    bytes
 }
 
-/// Reads a scope off the cursor as a slice, without looking into it.
-pub(super) fn scope_bytes<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
-    let all = cursor.0;
-    cursor.counted_u16()?;
-    let patterns = cursor.array().map(u32::from_le_bytes)?;
-    cursor.bytes(usize::try_from(patterns).ok()?)?;
-    all.get(..all.len().checked_sub(cursor.0.len())?)
+/// Patterns, one after another.
+pub(super) fn compile_patterns(patterns: &BTreeSet<Pattern>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    patterns.iter().for_each(|pattern| put_pattern(&mut bytes, pattern));
+    bytes
 }
 
-/// Whether the scope covers the action on the resource, and both are valid.
-pub(super) fn scope_covers(mut scope: Cursor<'_>, action: &[u8], resource: &[u8]) -> bool {
-    let Some(mut actions) = scope.counted_u16().map(Cursor) else { return false };
-    loop {
-        match actions.counted_u8() {
-            Some(offered) if offered == action => break,
-            Some(_) => {}
-            None => return false,
+/// Whether the action is one of these.
+#[inline]
+pub(super) fn has_action(actions: &[u8], action: &[u8]) -> bool {
+    let mut cursor = Cursor(actions);
+    while let Some(offered) = cursor.counted_u8() {
+        if offered == action {
+            return true;
         }
     }
-    let Some(length) = scope.array().map(u32::from_le_bytes) else { return false };
-    let patterns = usize::try_from(length).ok().and_then(|length| scope.bytes(length));
-    patterns.is_some_and(|patterns| patterns_cover(patterns, resource))
+    false
 }
 
 impl<'a> Compiled<'a> {
@@ -119,52 +132,33 @@ impl<'a> Compiled<'a> {
         Some(Self { literal, wild, segments, subtree: word & SUBTREE != 0 })
     }
 
-    fn covers(&self, resource: &[u8]) -> bool {
-        let Some(rest) = resource.strip_prefix(self.literal) else { return false };
-        let Some(rest) = after_wildcards(self.wild, rest, self.literal.is_empty()) else { return false };
-        if !self.subtree {
-            return rest.is_empty();
+    #[inline]
+    fn covers(&self, resource: Asked<'_>) -> bool {
+        let Some(rest) = resource.0.strip_prefix(self.literal) else { return false };
+        // No wildcard takes in what belongs to tenants.
+        if self.literal.is_empty() && resource.is_of_tenants() {
+            return false;
         }
-        let tail = if self.segments == 0 { Some(rest) } else { rest.strip_prefix(b"/") };
-        let longest = MAX_SEGMENTS.saturating_sub(usize::from(self.segments));
-        tail.is_some_and(|tail| is_tail(tail, longest, self.segments == 0))
+        match after_wildcards(self.wild, rest) {
+            Some(rest) if self.subtree => self.segments == 0 || rest.first() == Some(&b'/'),
+            Some(rest) => rest.is_empty(),
+            None => false,
+        }
     }
 }
 
 /// What is left of the resource once everything from the first `*` on has been matched.
-fn after_wildcards<'r>(mut wild: &[u8], mut rest: &'r [u8], mut first_segment: bool) -> Option<&'r [u8]> {
+#[inline]
+fn after_wildcards<'r>(mut wild: &[u8], mut rest: &'r [u8]) -> Option<&'r [u8]> {
     while let Some((wanted, more)) = wild.split_first() {
-        if *wanted == b'*' {
-            let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-            let (segment, after) = rest.split_at_checked(end)?;
-            if !is_segment(segment) || (first_segment && segment == TENANTS.as_bytes()) {
-                return None;
-            }
-            first_segment = false;
-            rest = after;
+        rest = if *wanted == b'*' {
+            rest.get(rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len())..)?
         } else {
-            let (given, after) = rest.split_first()?;
-            if given != wanted {
-                return None;
-            }
-            rest = after;
-        }
+            rest.strip_prefix(&[*wanted])?
+        };
         wild = more;
     }
     Some(rest)
-}
-
-/// Whether `**` may stand for it: one or more valid segments, no more than `longest`, the first of all not `tenants`.
-fn is_tail(tail: &[u8], longest: usize, first_segment: bool) -> bool {
-    let mut left = longest;
-    for (index, segment) in tail.split(|byte| *byte == b'/').enumerate() {
-        let Some(fewer) = left.checked_sub(1) else { return false };
-        left = fewer;
-        if !is_segment(segment) || (first_segment && index == 0 && segment == TENANTS.as_bytes()) {
-            return false;
-        }
-    }
-    true
 }
 
 #[cfg(test)]

@@ -16,8 +16,7 @@ use arc_swap::ArcSwap;
 use dashmap::{DashMap, SharedValue};
 
 use super::block::{Answer, Block, Draft};
-use super::bytes::Cursor;
-use super::compiled::{put_scope, scope_covers};
+use super::compiled::{Asked, compile_actions, compile_patterns, has_action, patterns_cover};
 use super::retold::{account_digest, grant_digest};
 use super::{AccountEntry, Allowed, Caller, Change, Denied, GrantEntry, Query, SetDigest, Statistics, Verdict};
 use crate::domain::ids::{Digest, GrantId};
@@ -25,6 +24,8 @@ use crate::domain::time::Timestamp;
 
 /// How many queries of a batch are looked up before the first is answered: enough for their cache misses to overlap.
 const LOOKED_UP_TOGETHER: usize = 16;
+/// So many that threads seldom meet at one, and as many as a word has bits: a batch marks there which it needs.
+const SHARDS: usize = 64;
 const CACHE_LINE_BYTES: usize = 64;
 /// Of a block longer than this many lines, of a holder of many grants, the rest is fetched as it is read.
 const TOUCHED_LINES: usize = 16;
@@ -39,7 +40,8 @@ pub struct CheckIndex {
     hasher: foldhash::quality::RandomState,
     /// All ones but in tests, which narrow it so that names collide.
     hash_mask: u64,
-    baseline: ArcSwap<Vec<Box<[u8]>>>,
+    /// Actions and patterns of each scope.
+    baseline: ArcSwap<Vec<(Vec<u8>, Vec<u8>)>>,
     written: Mutex<Written>,
 }
 
@@ -87,7 +89,7 @@ impl CheckIndex {
 
     pub(super) fn with_hash_mask(hash_mask: u64) -> Self {
         Self {
-            table: DashMap::default(),
+            table: DashMap::with_hasher_and_shard_amount(HashedAlready, SHARDS),
             hasher: foldhash::quality::RandomState::default(),
             hash_mask,
             baseline: ArcSwap::default(),
@@ -128,11 +130,8 @@ impl CheckIndex {
                     holders.entry(holder.as_str()).or_default().grants.insert(*id, None);
                 }
                 Change::Baseline(scopes) => {
-                    let compiled = scopes.iter().map(|scope| {
-                        let mut bytes = Vec::new();
-                        put_scope(&mut bytes, scope);
-                        bytes.into_boxed_slice()
-                    });
+                    let compiled =
+                        scopes.iter().map(|scope| (compile_actions(scope), compile_patterns(scope.resources())));
                     self.baseline.store(Arc::new(compiled.collect()));
                     if let Some(tally) = &mut written.tally {
                         let new = Some(change.digest());
@@ -156,26 +155,15 @@ impl CheckIndex {
 
     /// The verdict at `now`. Allocates nothing.
     pub fn check(&self, caller: &Caller, query: Query<'_>, now: Timestamp) -> Verdict {
-        let subject = query.subject.as_bytes();
-        let hash = self.hash(subject);
-        let shard = self.table.shards().get(self.table.determine_map(&hash)).map(|shard| shard.read());
-        let found = shard.as_ref().and_then(|shard| shard.get(hash, |(key, _)| *key == hash));
-        let bytes = found.map(|(_, block)| block.get());
-        // The block is fetched while the caller's audience, which is near, is looked at.
-        bytes.iter().for_each(|bytes| touch(bytes));
-        if !caller.may_ask(&query, now) {
-            return Verdict::Deny { because: Denied::OutOfAudience };
-        }
-        let answer = match bytes.and_then(|bytes| Block::read(bytes)) {
-            Some(block) if block.is_named(subject) => Some(block.answer(&query, now)),
-            Some(_) => shard.as_ref().and_then(|shard| {
-                let (_, bytes) = shard.get(hash, |slot| is_slot(slot, hash, subject))?;
-                Block::read(bytes.get()).map(|block| block.answer(&query, now))
-            }),
-            None => None,
+        let hash = self.hash(query.subject.as_bytes());
+        let Some(shard) = self.table.shards().get(self.table.determine_map(&hash)).map(|shard| shard.read()) else {
+            return Verdict::Deny { because: Denied::NoGrant };
         };
-        drop(shard);
-        self.verdict(answer, &query)
+        let found = shard.get(hash, |(key, _)| *key == hash);
+        // The block is fetched while the resource and the caller's audience, which are near, are looked at.
+        found.iter().for_each(|(_, block)| touch(block.get()));
+        let exact = || shard.get(hash, |slot| is_slot(slot, hash, query.subject.as_bytes()));
+        self.judge(caller, &query, found, exact, now)
     }
 
     /// Appends the verdict of each query, in their order: the same as [`CheckIndex::check`] of each, only sooner,
@@ -209,60 +197,51 @@ impl CheckIndex {
     }
 
     fn check_together(&self, caller: &Caller, queries: &[Query<'_>], now: Timestamp, verdicts: &mut Vec<Verdict>) {
-        let places = self.places(queries);
-        let mut locked = usize::MAX;
-        let guards: [_; LOOKED_UP_TOGETHER] = array::from_fn(|index| {
-            let (shard, ..) = *places.get(index)?;
-            if mem::replace(&mut locked, shard) == shard {
-                return None;
-            }
-            self.table.shards().get(shard).map(|shard| shard.read())
-        });
-        let mut found: [Option<&Arc<[u8]>>; LOOKED_UP_TOGETHER] = [None; LOOKED_UP_TOGETHER];
-        let mut guard = None;
-        for ((_, position, hash), taken) in places.iter().zip(&guards) {
-            guard = taken.as_ref().or(guard);
-            if let (Some(shard), Some(place)) = (guard, found.get_mut(*position)) {
-                *place = shard.get(*hash, |(key, _)| key == hash).map(|(_, block)| block.get());
-            }
+        let mut places = [(0, 0); LOOKED_UP_TOGETHER];
+        let mut needed = 0_u64;
+        for ((hash, shard), query) in places.iter_mut().zip(queries) {
+            *hash = self.hash(query.subject.as_bytes());
+            *shard = 1_u64.unbounded_shl(u32::try_from(self.table.determine_map(hash)).unwrap_or(u32::MAX));
+            needed |= *shard;
         }
-        found.iter().flatten().for_each(|bytes| touch(bytes));
-        let mut answers = [None; LOOKED_UP_TOGETHER];
-        let mut collided = [false; LOOKED_UP_TOGETHER];
-        for (((query, block), answer), collided) in queries.iter().zip(&found).zip(&mut answers).zip(&mut collided) {
-            let Some(block) = block.and_then(|block| Block::read(block)) else { continue };
-            if block.is_named(query.subject.as_bytes()) {
-                *answer = Some(block.answer(query, now));
-            } else {
-                *collided = true;
-            }
+        let mut shards = ascending(needed);
+        let guards: [_; LOOKED_UP_TOGETHER] =
+            array::from_fn(|_| self.table.shards().get(shards.next()?).map(|shard| shard.read()));
+        let guard = |shard: u64| {
+            let before = needed & shard.wrapping_sub(1);
+            guards.get(usize::try_from(before.count_ones()).ok()?)?.as_ref()
+        };
+        let mut found: [Option<&Slot>; LOOKED_UP_TOGETHER] = [None; LOOKED_UP_TOGETHER];
+        for (found, (hash, shard)) in found.iter_mut().zip(&places).take(queries.len()) {
+            *found = guard(*shard).and_then(|guard| guard.get(*hash, |(key, _)| key == hash));
         }
-        drop(guards);
-        for ((query, answer), collided) in queries.iter().zip(answers).zip(collided) {
-            verdicts.push(if collided {
-                self.check(caller, *query, now)
-            } else if caller.may_ask(query, now) {
-                self.verdict(answer, query)
-            } else {
-                Verdict::Deny { because: Denied::OutOfAudience }
-            });
+        found.iter().flatten().for_each(|(_, block)| touch(block.get()));
+        for ((query, found), (hash, shard)) in queries.iter().zip(&found).zip(&places) {
+            let exact = || guard(*shard)?.get(*hash, |slot| is_slot(slot, *hash, query.subject.as_bytes()));
+            verdicts.push(self.judge(caller, query, *found, exact, now));
         }
     }
 
-    /// Shard, position and hash of each query, by shard: so each shard is held once, and in ascending order.
-    fn places(&self, queries: &[Query<'_>]) -> [(usize, usize, u64); LOOKED_UP_TOGETHER] {
-        let mut places = [(usize::MAX, usize::MAX, 0); LOOKED_UP_TOGETHER];
-        for ((place, query), position) in places.iter_mut().zip(queries).zip(0..) {
-            let hash = self.hash(query.subject.as_bytes());
-            *place = (self.table.determine_map(&hash), position, hash);
-        }
-        places.sort_unstable();
-        places
-    }
-
+    /// The verdict by what was found under the hash of the subject; by `exact` if that is another's.
     #[inline]
-    fn verdict(&self, answer: Option<Answer>, query: &Query<'_>) -> Verdict {
-        let (because, baseline_until) = match answer {
+    fn judge<'a>(
+        &self,
+        caller: &Caller,
+        query: &Query<'_>,
+        found: Option<&'a Slot>,
+        exact: impl FnOnce() -> Option<&'a Slot>,
+        now: Timestamp,
+    ) -> Verdict {
+        let (subject, action) = (query.subject.as_bytes(), query.action.as_bytes());
+        let resource = Asked::read(query.resource.as_bytes());
+        if !caller.may_ask(subject, resource, now) {
+            return Verdict::Deny { because: Denied::OutOfAudience };
+        }
+        let Some(resource) = resource else { return Verdict::Deny { because: Denied::NoGrant } };
+        let read = |(_, block): &'a Slot| Block::read(block.get());
+        let block =
+            found.and_then(read).and_then(|block| if block.is_named(subject) { Some(block) } else { read(exact()?) });
+        let (because, baseline_until) = match block.map(|block| block.answer(action, resource, now)) {
             Some(Answer::Granted { grant, end }) => {
                 return Verdict::Allow { because: Allowed::Granted { grant }, valid_until: end };
             }
@@ -271,20 +250,22 @@ impl CheckIndex {
             None => (Denied::NoGrant, None),
         };
         match baseline_until {
-            Some(valid_until) if self.baseline_covers(query) => {
+            Some(valid_until) if self.baseline_covers(action, resource) => {
                 Verdict::Allow { because: Allowed::Baseline, valid_until }
             }
             _ => Verdict::Deny { because },
         }
     }
 
-    fn baseline_covers(&self, query: &Query<'_>) -> bool {
-        let covers = |scope: &[u8]| scope_covers(Cursor(scope), query.action.as_bytes(), query.resource.as_bytes());
-        self.baseline.load().iter().any(|scope| covers(scope))
+    fn baseline_covers(&self, action: &[u8], resource: Asked<'_>) -> bool {
+        let baseline = self.baseline.load();
+        baseline.iter().any(|(actions, patterns)| has_action(actions, action) && patterns_cover(patterns, resource))
     }
 
     fn hash(&self, name: &[u8]) -> u64 {
-        self.hasher.hash_one(name) & self.hash_mask
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(name);
+        hasher.finish() & self.hash_mask
     }
 
     fn find(&self, name: &[u8]) -> Option<Arc<[u8]>> {
@@ -392,6 +373,15 @@ impl CheckIndex {
         let block = Block::read(block.get());
         block.iter().flat_map(Block::names).filter(|name| self.hash(name) == hash).count()
     }
+}
+
+/// The places of the bits that are set, the lowest first.
+fn ascending(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (bits != 0).then(|| bits.trailing_zeros())?;
+        bits &= bits.wrapping_sub(1);
+        usize::try_from(lowest).ok()
+    })
 }
 
 /// Asks for each cache line of a block before the first is needed: the misses of a cold block then overlap, where

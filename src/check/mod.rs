@@ -193,10 +193,11 @@ impl Caller {
     }
 
     /// Whether it may ask this: about itself, by whatever name, or about what its audience covers (THREATS D11).
-    fn may_ask(&self, query: &Query<'_>, now: Timestamp) -> bool {
+    #[inline]
+    fn may_ask(&self, subject: &[u8], resource: Option<compiled::Asked<'_>>, now: Timestamp) -> bool {
         let Some(block) = block::Block::read(&self.block) else { return false };
-        (block.may_check(now) && compiled::patterns_cover(block.audience(), query.resource.as_bytes()))
-            || block.is_named(query.subject.as_bytes())
+        let is_covered = |resource| compiled::patterns_cover(block.audience(), resource);
+        (block.may_check(now) && resource.is_some_and(is_covered)) || block.is_named(subject)
     }
 }
 

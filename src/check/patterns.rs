@@ -1,6 +1,6 @@
 //! Patterns outside a block: the same comparison as an audience's, without parsing and without an allocation.
 
-use super::compiled::{patterns_cover, put_pattern};
+use super::compiled::{Asked, patterns_cover, put_pattern};
 use crate::domain::scope::Pattern;
 
 /// Some patterns, compiled. None of them covers nothing.
@@ -16,7 +16,7 @@ impl Patterns {
     /// Whether one of them covers the resource, and it is a valid one.
     #[must_use]
     pub fn cover(&self, resource: &str) -> bool {
-        patterns_cover(&self.0, resource.as_bytes())
+        Asked::read(resource.as_bytes()).is_some_and(|resource| patterns_cover(&self.0, resource))
     }
 }
 

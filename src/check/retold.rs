@@ -29,20 +29,14 @@ pub(super) fn grant_digest(draft: &Draft<'_>, id: &[u8; 16]) -> Option<Digest> {
     body.extend_from_slice(id);
     body.push(u8::from(grant.started));
     body.extend_from_slice(&grant.end.millis().to_le_bytes());
-    put_scope(&mut body, Cursor(grant.scope))?;
-    Some(Digest::of(&body))
-}
-
-fn put_scope(body: &mut Vec<u8>, mut scope: Cursor<'_>) -> Option<()> {
-    let mut actions = Cursor(scope.counted_u16()?);
+    let mut actions = Cursor(grant.actions);
     let mut texts = Vec::new();
     while !actions.is_empty() {
         texts.push(actions.counted_u8()?.to_vec());
     }
-    put_texts(body, texts);
-    let length = scope.array().map(u32::from_le_bytes)?;
-    put_texts(body, pattern_texts(scope.bytes(usize::try_from(length).ok()?)?));
-    Some(())
+    put_texts(&mut body, texts);
+    put_texts(&mut body, pattern_texts(grant.patterns));
+    Some(Digest::of(&body))
 }
 
 /// Sorted by bytes, whatever order they are kept in.
