@@ -31,6 +31,8 @@ use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Row};
 
 /// Events of one batch, about: no command is begun past it.
 const BATCH_EVENTS: usize = 4_096;
+/// What time brings in one batch: few enough to be durable soon, and to be told to the view one by one.
+const TICK_EVENTS: usize = 1_024;
 /// Words of a caller, up to which an event fits a row however they are escaped: 12 bytes for one, twice.
 const WORDS_BYTES: usize = 16 * 1024;
 /// How long the writer sleeps at most, and how long when what is due may not be recorded (a suspect clock).
@@ -197,12 +199,12 @@ impl Writer {
         }
     }
 
-    /// What the passing of time brings, up to the size of a batch.
+    /// What the passing of time brings, some of it: the rest comes with the next batch, which does not wait.
     fn due(&mut self, batch: &mut Vec<Event>) {
         if !self.settings.timer {
             return;
         }
-        while batch.len() < BATCH_EVENTS {
+        while batch.len() < TICK_EVENTS {
             let events = decide_tick(&self.state, self.now(), self.settings.keep_closed);
             if events.is_empty() {
                 break;
