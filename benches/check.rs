@@ -148,15 +148,15 @@ fn filled(holders: u64) -> CheckIndex {
 
 /// The same holders and grants.
 fn floor(holders: u64) -> Floor {
-    let mut floor = Floor::default();
+    let floor = Floor::new("prod/eu/db/");
     for holder in 0..holders {
         let held = |number| Held {
             end: now().millis() + 60_000 + number as i64,
             actions: ["db.read", "db.write"],
             prefix: format!("prod/eu/db/orders-{holder:06}-{number}/"),
         };
-        let held: Vec<Held<'_>> = (0..GRANTS_A_HOLDER).map(held).collect();
-        floor.put(&identity(holder), &held);
+        let held: Vec<Held<'_>> = (0..GRANTS_A_HOLDER).rev().map(held).collect();
+        floor.put([&format!("user-{holder:06}"), &identity(holder)], &held);
     }
     floor
 }
@@ -239,7 +239,8 @@ fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rou
 
 /// The same few queries over and over: all of it is in the nearest cache.
 fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f64; 2] {
-    let texts: Vec<Texts> = (0..QUERIES_A_ROUND).map(|number| Texts::of(number as u64 % 8, 0)).collect();
+    let texts: Vec<Texts> =
+        (0..QUERIES_A_ROUND).map(|number| Texts::of(number as u64 % 8, number as u64 / 8 % GRANTS_A_HOLDER)).collect();
     let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
     let mut columns: [Vec<f64>; 2] = Default::default();
     for _ in 0..rounds {

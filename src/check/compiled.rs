@@ -13,6 +13,10 @@ const SUBTREE: u16 = 1 << 15;
 /// In the length word of a pattern: it has a `*`, and the length of what precedes the first one follows.
 const WILD: u16 = 1 << 14;
 const LENGTH: u16 = WILD - 1;
+/// Bytes of a resource that are looked at together.
+const AT_ONCE: usize = 16;
+/// No longer than a segment may be, so that no segment in it is too long.
+const LONGEST_ORDINARY: usize = 128;
 
 /// A resource's text, found valid: a wildcard need look for nothing in it but slashes.
 #[derive(Clone, Copy)]
@@ -52,19 +56,47 @@ impl<'a> Asked<'a> {
     /// None if the text is no resource: no pattern covers it.
     #[inline]
     pub(super) fn read(text: &'a [u8]) -> Option<Self> {
-        let mut segments = 0_usize;
-        for segment in text.split(|byte| *byte == b'/') {
-            if !is_segment(segment) {
-                return None;
-            }
-            segments = segments.saturating_add(1);
-        }
-        (segments <= MAX_SEGMENTS && text != TENANTS.as_bytes()).then_some(Self(text))
+        (is_ordinary(text) || is_resource(text)).then_some(Self(text))
     }
 
     fn is_of_tenants(self) -> bool {
         self.0.strip_prefix(TENANTS.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
     }
+}
+
+/// The domain's rule.
+fn is_resource(text: &[u8]) -> bool {
+    let mut segments = text.split(|byte| *byte == b'/');
+    let valid = segments.by_ref().take(MAX_SEGMENTS).all(is_segment);
+    valid && segments.next().is_none() && text != TENANTS.as_bytes()
+}
+
+/// Most resources, found without a branch for each byte, so that the compiler looks at many at once: a third of what
+/// the rule takes. What this says no to may be a resource still.
+fn is_ordinary(text: &[u8]) -> bool {
+    let (Some((first, nexts)), Some((last, bytes))) = (text.split_first(), text.split_last()) else { return false };
+    // Those at the end are looked at twice. The slashes among them count twice too, which only sends some to the rule.
+    let (Some(bytes_at_end), Some(nexts_at_end)) = (bytes.last_chunk(), nexts.last_chunk()) else { return false };
+    let (mut odd, mut slashes) = ([false; AT_ONCE], [0_u8; AT_ONCE]);
+    let pairs = bytes.as_chunks::<AT_ONCE>().0.iter().zip(nexts.as_chunks::<AT_ONCE>().0);
+    for (bytes, nexts) in pairs.chain([(bytes_at_end, nexts_at_end)]) {
+        for ((byte, next), (odd, slashes)) in bytes.iter().zip(nexts).zip(odd.iter_mut().zip(&mut slashes)) {
+            let slash = *byte == b'/';
+            *odd |= !is_allowed(*byte) | (slash & ((*next == b'/') | (*next == b'.')));
+            *slashes = slashes.wrapping_add(u8::from(slash));
+        }
+    }
+    let is_odd = odd.iter().fold(false, |any, odd| any | odd);
+    let slashes = slashes.iter().fold(0_usize, |sum, some| sum.saturating_add(usize::from(*some)));
+    let ends_well = !matches!(first, b'/' | b'.') && is_allowed(*last) && *last != b'/';
+    !is_odd && ends_well && slashes < MAX_SEGMENTS && text.len() <= LONGEST_ORDINARY
+}
+
+/// In a segment, or a slash.
+#[inline]
+fn is_allowed(byte: u8) -> bool {
+    let within = |first: u8, last: u8| (first <= byte) & (byte <= last);
+    within(b'-', b':') | within(b'@', b'Z') | within(b'a', b'z') | (byte == b'_') | (byte == b'=') | (byte == b'+')
 }
 
 /// Whether one of the patterns covers the resource.
