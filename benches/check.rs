@@ -1,5 +1,5 @@
 //! `check` at 10 thousand and 1 million live grants, random over all holders, with a change applied each millisecond:
-//! against a bare look-up of the same map and against the barest layout that could answer (`check/floor.rs`) in the same
+//! against a bare look-up of the same map and against the barest layout that could serve (`check/floor.rs`) in the same
 //! run; how two threads scale; and how many bytes a grant takes, its own text apart.
 //!
 //! `cargo bench --bench check`. Machines and neighbours differ, so compare the ratios alone: medians over rounds in
@@ -47,12 +47,11 @@ fn main() {
         let caller = index.caller(CHECKER).unwrap();
         with_writer(&index, holders, || {
             let medians = compare(&index, &floor, &caller, holders, rounds);
-            println!("{grants} grants, ns and ratio to the floor (medians)");
-            for (name, [nanos, ratio]) in ROWS.iter().zip(medians) {
-                println!("  {name:<32} {nanos:>7.0} {ratio:>7.2}");
+            println!("{grants} grants, ns and ratios to the floor and to the bare look-up (medians)");
+            let hot = ("check, hot", hot(&index, &floor, &caller, rounds));
+            for (name, [nanos, of_floor, of_bare]) in ROWS.into_iter().zip(medians).chain([hot]) {
+                println!("  {name:<32} {nanos:>7.0} {of_floor:>7.2} {of_bare:>7.2}");
             }
-            let [hot, hot_ratio] = hot(&index, &floor, &caller, rounds);
-            println!("  {:<32} {hot:>7.0} {hot_ratio:>7.2}", "check, hot");
             let [check, bare, ratio] = scaling(&index, &caller, holders, rounds);
             println!("  two threads give, of one: check {check:.2}, bare look-up {bare:.2}; ratio {ratio:.2}");
             let text = text_bytes(holders) as f64 / grants as f64;
@@ -195,11 +194,11 @@ const ROWS: [&str; 6] = [
     "bare look-up, overlapping",
 ];
 
-/// Medians of ns and, round by round, of the ratio to the floor of its kind. One by one, each is begun when the one
+/// Medians of ns and, round by round, of the ratios to the floor and to the bare look-up of its kind. One by one, each is begun when the one
 /// before has answered, as in a service that answers one call after another.
-fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rounds: usize) -> [[f64; 2]; 6] {
+fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rounds: usize) -> [[f64; 3]; 6] {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut columns: [[Vec<f64>; 2]; 6] = Default::default();
+    let mut columns: [[Vec<f64>; 3]; 6] = Default::default();
     let (mut verdicts, mut ends) = (Vec::with_capacity(QUERIES_A_ROUND), Vec::with_capacity(QUERIES_A_ROUND));
     for round in 0..rounds {
         let mut nanos = [0.0; 6];
@@ -229,20 +228,21 @@ fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rou
         assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Allow { .. })));
         assert!(ends.iter().all(Option::is_some));
         for (kind, column) in columns.iter_mut().enumerate() {
-            let against = nanos[if kind < 3 { 0 } else { 3 }];
+            let (floor, bare) = if kind < 3 { (nanos[0], nanos[2]) } else { (nanos[3], nanos[5]) };
             column[0].push(nanos[kind]);
-            column[1].push(nanos[kind] / against);
+            column[1].push(nanos[kind] / floor);
+            column[2].push(nanos[kind] / bare);
         }
     }
     columns.map(|column| column.map(median))
 }
 
 /// The same few queries over and over: all of it is in the nearest cache.
-fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f64; 2] {
+fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f64; 3] {
     let texts: Vec<Texts> =
         (0..QUERIES_A_ROUND).map(|number| Texts::of(number as u64 % 8, number as u64 / 8 % GRANTS_A_HOLDER)).collect();
     let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
-    let mut columns: [Vec<f64>; 2] = Default::default();
+    let mut columns: [Vec<f64>; 3] = Default::default();
     for _ in 0..rounds {
         let timed = |ask: &dyn Fn()| {
             let begun = Instant::now();
@@ -251,8 +251,10 @@ fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f6
         };
         let of_floor = timed(&|| one_by_one(&queries, |query| of_floor(floor, query)));
         let of_check = timed(&|| one_by_one(&queries, |query| of_check(index, caller, query)));
+        let of_bare = timed(&|| one_by_one(&queries, |query| index.look_up(query.subject).unwrap().into()));
         columns[0].push(of_check);
         columns[1].push(of_check / of_floor);
+        columns[2].push(of_check / of_bare);
     }
     columns.map(median)
 }
