@@ -13,6 +13,8 @@ use countersign::wire::v1::RevokeGrantRequest;
 use crate::resident_bytes;
 use crate::world::{REVOKER, Size, WIDE, holder_of, id_of, resource_of, service};
 
+/// Replicas that begin together: they, the broker and the forwarder share the processors.
+const AT_ONCE: usize = 16;
 const CHECKS: usize = 200_000;
 const TOGETHER: usize = 16;
 /// How often it is looked whether a replica lets somebody in.
@@ -77,7 +79,7 @@ impl Replicas {
             let this = Self { folder: self.folder.clone(), size: self.size, replicas: Vec::new() };
             let address = address.to_owned();
             connecting.spawn(async move { (this.connect(&service(grant), &address).await, grant) });
-            if connecting.len() >= 64 {
+            if connecting.len() >= AT_ONCE {
                 self.replicas.push(connecting.join_next().await.unwrap().unwrap());
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::domain::ids::AccountId;
-use crate::domain::scope::Pattern;
+use crate::domain::scope::{Pattern, Scope};
 use crate::domain::time::Timestamp;
 
 /// Whose, and of what.
@@ -23,6 +23,12 @@ impl Audience {
     /// The account as it is told here.
     pub(super) fn account(&self, entry: &AccountEntry) -> Change {
         if entry.id == self.account { Change::Account(entry.clone()) } else { as_others_see(entry) }
+    }
+
+    /// Whether anything of such a grant is told here.
+    pub(super) fn concerns(&self, holder: &AccountId, scope: &Scope) -> bool {
+        let overlaps = |ours: &Pattern| self.patterns.iter().any(|theirs| ours.overlaps(theirs));
+        *holder == self.account || scope.resources().iter().any(overlaps)
     }
 
     /// What of the grant is told here, if anything.
