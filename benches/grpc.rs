@@ -138,18 +138,18 @@ fn unary(extent: &Extent, places: [&Place; 3], load: &mut Process) {
     }
 }
 
-/// Checks in messages of 16 and 128 over a stream a connection, eight messages on their way in each; and an echo of the
-/// same bytes.
+/// Checks in messages of 16 and 128 over a stream a connection, eight messages on their way in each; an echo of the same
+/// messages, which are read and written but not looked into; and one of as many bytes in one text.
 fn streams(extent: &Extent, places: [&Place; 2], load: &mut Process) {
     println!("checks a message        what                    checks/s  p50 µs  p99 µs server µs/check load µs/check");
     for size in [16, 128] {
-        let kinds = [format!("echo-{size}"), format!("check-{size}")];
-        let turns: Vec<[Measured; 2]> = (0..extent.rounds)
+        let kinds = ["text", "echo", "check"].map(|kind| format!("{kind}-{size}"));
+        let turns: Vec<[Measured; 3]> = (0..extent.rounds)
             .map(|round| {
-                let mut turn: [Option<Measured>; 2] = [None; 2];
-                for step in 0..2 {
-                    let kind = (step + round) % 2;
-                    let Place { address, server } = places[kind];
+                let mut turn: [Option<Measured>; 3] = [None; 3];
+                for step in 0..3 {
+                    let kind = (step + round) % 3;
+                    let Place { address, server } = places[kind / 2];
                     let (what, address, server, millis) =
                         (kinds[kind].clone(), address.clone(), *server, extent.millis);
                     let order = Order { what, address, server, connections: 8, in_flight: 64, threads: 2, millis };
@@ -158,12 +158,19 @@ fn streams(extent: &Extent, places: [&Place; 2], load: &mut Process) {
                 turn.map(Option::unwrap)
             })
             .collect();
-        for (kind, name) in ["echo stream", "check stream"].iter().enumerate() {
+        for (kind, name) in ["echo of a text", "echo", "check"].iter().enumerate() {
             println!("{size:>16} {:>6}  {name:<22} {}", "", row(turns.iter().map(|turn| turn[kind])));
         }
-        let ratio = |value: fn(&Measured) -> f64| median(turns.iter().map(|turn| value(&turn[1]) / value(&turn[0])));
-        let (rate, cost) = (ratio(|one| one.calls_per_second), ratio(|one| one.server_micros));
-        println!("{size:>16} {:>6}  check of echo {rate:.2} (server time {cost:.2})", "");
+        let ratio = |other: usize, value: fn(&Measured) -> f64| {
+            median(turns.iter().map(|turn| value(&turn[2]) / value(&turn[other])))
+        };
+        println!(
+            "{size:>16} {:>6}  check of echo {:.2} (server time {:.2}), of the text's {:.2}",
+            "",
+            ratio(1, |one| one.calls_per_second),
+            ratio(1, |one| one.server_micros),
+            ratio(0, |one| one.calls_per_second),
+        );
     }
 }
 

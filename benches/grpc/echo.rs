@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use countersign::wire::v1::{CheckAnswer, StreamCheckAccessRequest, StreamCheckAccessResponse, Verdict};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -69,10 +70,13 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let streams = request.uri().path().ends_with("/Stream");
+        let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         Box::pin(async move {
-            let mut grpc = Grpc::new(ProstCodec::default());
-            Ok(if streams { grpc.streaming(Reply, request).await } else { grpc.unary(Reply, request).await })
+            Ok(match method.as_str() {
+                "Stream" => Grpc::new(ProstCodec::default()).streaming(Reply, request).await,
+                "Messages" => Grpc::new(ProstCodec::default()).streaming(Messages, request).await,
+                _ => Grpc::new(ProstCodec::default()).unary(Reply, request).await,
+            })
         })
     }
 }
@@ -99,6 +103,37 @@ impl StreamingService<Question> for Reply {
     }
 }
 
+/// The messages of a stream of checks, read and written as they are, and nothing looked up.
+struct Messages;
+
+impl StreamingService<StreamCheckAccessRequest> for Messages {
+    type Response = StreamCheckAccessResponse;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<StreamCheckAccessResponse, Status>> + Send>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<StreamCheckAccessRequest>>) -> Self::Future {
+        let answers = request.into_inner().map(|batch| {
+            batch.map(|batch| {
+                let answer = |(query_index, _)| CheckAnswer { query_index, ..granted() };
+                let answers = (0_u32..).zip(&batch.queries).map(answer).collect();
+                StreamCheckAccessResponse { batch_id: batch.batch_id, answers, sequence: "100".to_owned() }
+            })
+        });
+        ready(Ok(Response::new(Box::pin(answers))))
+    }
+}
+
+/// An answer as a check by a grant has it.
+pub fn granted() -> CheckAnswer {
+    CheckAnswer {
+        query_index: 1,
+        verdict: Verdict::Allow.into(),
+        reason: 1,
+        grant_id: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+        valid_until: Some(prost_types::Timestamp { seconds: 1_795_000_000, nanos: 1_000_000 }),
+    }
+}
+
 fn reply(Question { mut text, reply_bytes }: Question) -> Answer {
     let bytes = if reply_bytes == 0 { REPLY_BYTES } else { reply_bytes as usize };
     text.truncate(bytes - FIELD_BYTES);
@@ -114,14 +149,19 @@ pub async fn call(channel: &Channel, question: Question) -> Result<Answer, Statu
     Ok(reply.into_inner())
 }
 
-/// Questions and answers, one after another.
-pub async fn stream(
+/// Questions and answers, one after another; with their own messages, or with those of checks.
+pub async fn stream<Q, A>(
     channel: &Channel,
-    questions: impl Stream<Item = Question> + Send + 'static,
-) -> Result<Streaming<Answer>, Status> {
+    method: &'static str,
+    questions: impl Stream<Item = Q> + Send + 'static,
+) -> Result<Streaming<A>, Status>
+where
+    Q: prost::Message + 'static,
+    A: prost::Message + Default + 'static,
+{
     let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let codec = ProstCodec::<Question, Answer>::default();
-    let path = PathAndQuery::from_static("/bench.Echo/Stream");
+    let codec = ProstCodec::<Q, A>::default();
+    let path = PathAndQuery::from_static(method);
     Ok(client.streaming(Request::new(questions), path, codec).await?.into_inner())
 }

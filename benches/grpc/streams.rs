@@ -1,5 +1,5 @@
-//! Checks in batches over a stream, and an echo of the same bytes: a connection has one stream and so many messages on
-//! their way.
+//! Checks in batches over a stream, an echo of the same messages and one of as many bytes in one text: a connection has
+//! one stream and so many messages on their way.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ use crate::echo;
 use crate::round::{Measured, Order, Round, on_threads};
 use crate::world::{CHECKER, connect};
 
-/// One round of `echo-16`, `check-128` and their like.
+/// One round of `text-16`, `echo-16`, `check-128` and their like.
 pub fn round(folder: &Path, order: &Order, questions: &Arc<Vec<CheckAccessRequest>>) -> Measured {
     let (kind, size) = order.what.split_once('-').unwrap();
-    let (checks, size): (bool, usize) = (kind == "check", size.parse().unwrap());
+    let (kind, size): (Kind, usize) = (Kind::of(kind), size.parse().unwrap());
     let batches = Arc::new(batches(questions, size));
     let round = Round::new(order.threads);
     let threads = {
@@ -43,11 +43,11 @@ pub fn round(folder: &Path, order: &Order, questions: &Arc<Vec<CheckAccessReques
                 for (place, channel) in channels.into_iter().enumerate() {
                     let (round, batches) = (Arc::clone(&round), Arc::clone(&batches));
                     let first = (number + place * 2) * 61;
-                    if checks {
-                        streams.spawn_local(check(round, channel, batches, first, window));
-                    } else {
-                        streams.spawn_local(repeat(round, channel, batches, first, window));
-                    }
+                    match kind {
+                        Kind::Text => streams.spawn_local(repeat(round, channel, batches, first, window)),
+                        Kind::Echo => streams.spawn_local(check(round, channel, true, batches, first, window)),
+                        Kind::Check => streams.spawn_local(check(round, channel, false, batches, first, window)),
+                    };
                 }
                 while let Some(ended) = streams.join_next().await {
                     ended.unwrap();
@@ -56,6 +56,23 @@ pub fn round(folder: &Path, order: &Order, questions: &Arc<Vec<CheckAccessReques
         })
     };
     round.measure(order, || threads.into_iter().for_each(|thread| thread.join().unwrap()))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Echo,
+    Check,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        match name {
+            "text" => Self::Text,
+            "echo" => Self::Echo,
+            _ => Self::Check,
+        }
+    }
 }
 
 fn batches(questions: &[CheckAccessRequest], size: usize) -> Vec<StreamCheckAccessRequest> {
@@ -73,27 +90,25 @@ fn batches(questions: &[CheckAccessRequest], size: usize) -> Vec<StreamCheckAcce
 
 /// As many bytes as these answers have: all of them allow by a grant.
 fn reply_bytes(size: usize) -> usize {
-    let answer = countersign::wire::v1::CheckAnswer {
-        query_index: 1,
-        verdict: Verdict::Allow.into(),
-        reason: 1,
-        grant_id: "0".repeat(36),
-        valid_until: Some(prost_types::Timestamp { seconds: 1_795_000_000, nanos: 1_000_000 }),
-    };
     let sequence = "100".to_owned();
-    StreamCheckAccessResponse { batch_id: 1, answers: vec![answer; size], sequence }.encoded_len()
+    StreamCheckAccessResponse { batch_id: 1, answers: vec![echo::granted(); size], sequence }.encoded_len()
 }
 
 async fn check(
     round: Arc<Round>,
     channel: Channel,
+    is_echo: bool,
     batches: Arc<Vec<StreamCheckAccessRequest>>,
     first: usize,
     window: usize,
 ) {
     let (sender, receiver) = mpsc::channel(window);
-    let mut client = AccessServiceClient::new(channel);
-    let answers = client.stream_check_access(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+    let asked = ReceiverStream::new(receiver);
+    let answers = if is_echo {
+        echo::stream(&channel, "/bench.Echo/Messages", asked).await.unwrap()
+    } else {
+        AccessServiceClient::new(channel).stream_check_access(asked).await.unwrap().into_inner()
+    };
     let next = |number: usize| batches[(first + number) % batches.len()].clone();
     let is_right = |answer: &StreamCheckAccessResponse| {
         assert!(answer.answers.iter().all(|one| one.verdict() == Verdict::Allow));
@@ -112,7 +127,7 @@ async fn repeat(
     let size = batches[0].queries.len();
     let reply_bytes = reply_bytes(size);
     let (sender, receiver) = mpsc::channel(window);
-    let answers = echo::stream(&channel, ReceiverStream::new(receiver)).await.unwrap();
+    let answers = echo::stream(&channel, "/bench.Echo/Stream", ReceiverStream::new(receiver)).await.unwrap();
     let next = |number: usize| {
         let bytes = batches[(first + number) % batches.len()].encoded_len();
         echo::question_of(bytes, reply_bytes)

@@ -34,6 +34,15 @@ impl<K: Ord + fmt::Debug, V: fmt::Debug> fmt::Debug for Map<K, V> {
 }
 
 impl<K: Ord, V> Map<K, V> {
+    /// The same, in nodes of its own: to change one node that is shared costs as much as all its neighbours.
+    #[must_use]
+    pub fn unshared(&self) -> Self
+    where
+        K: Clone,
+    {
+        Self(self.0.iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect())
+    }
+
     /// The value under a key.
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -164,6 +173,12 @@ impl<K: Ord + Clone, V: Ord + Clone> Default for Index<K, V> {
 }
 
 impl<K: Ord + Clone, V: Ord + Clone> Index<K, V> {
+    /// As [`Map::unshared`].
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        Self(self.0.unshared())
+    }
+
     /// Adds a value.
     pub fn insert(&mut self, key: K, value: V) {
         self.0.or_default(key).insert(value);

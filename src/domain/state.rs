@@ -132,6 +132,22 @@ pub fn minute_of(at: Timestamp) -> Timestamp {
 }
 
 impl State {
+    /// The same, that shares none of the large collections' nodes: for two that both change, all over, at once.
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        Self {
+            elevations: self.elevations.unshared(),
+            grants: self.grants.unshared(),
+            approved_by: self.approved_by.unshared(),
+            open_grants_of: self.open_grants_of.unshared(),
+            open_grants_by: self.open_grants_by.unshared(),
+            grants_of: self.grants_of.unshared(),
+            due: self.due.iter().cloned().collect(),
+            closed: self.closed.iter().copied().collect(),
+            ..self.clone()
+        }
+    }
+
     /// The sequence of the last event.
     #[must_use]
     pub fn sequence(&self) -> u64 {

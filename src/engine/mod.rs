@@ -189,10 +189,15 @@ impl Engine {
         let (halt, halted) = watch::channel(false);
         let queues = Arc::new(Queues::new(settings.queue));
         let feed = Arc::new(feed::Feed::new(recent, state.sequence(), settings.feed_events, halted.clone()));
-        let view = Arc::new(View::new(state.clone()));
         let checks = Arc::new(CheckIndex::new());
         let all = changes::all(&state, keeper.now(state.last_at()));
-        checks.apply(&all);
+        // Side by side: with many grants both take their time.
+        let copy = std::thread::scope(|scope| {
+            let copying = scope.spawn(|| state.unshared());
+            checks.apply(&all);
+            copying.join()
+        });
+        let view = Arc::new(View::new(copy.unwrap_or_else(|_| state.clone())));
         let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all, settings.replica_bytes));
         let writer = Writer {
             state,
