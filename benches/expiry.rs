@@ -60,7 +60,7 @@ fn main() {
         if in_earnest { (1_000_000, 60_000, 100, 10) } else { (4_000, 1_000, 6, 1) };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let journal = folder.path().join("journal.db");
-    let size = Size { grants, services: 100 };
+    let size = Size { grants, services: 100, grants_each: 4 };
     let first = SystemClock.read().wall.plus(Span::seconds(filling));
     let ends = Ends { first, grants, within_millis };
     world::fill(&journal, size, |grant| ends.of(grant));
@@ -119,7 +119,7 @@ fn check_all_the_while(engine: &Engine, ends: Ends, size: Size) -> [Vec<f64>; 2]
                 chance ^= chance >> 7;
                 chance ^= chance << 17;
                 let grant = chance % ends.grants;
-                (grant, world::holder_of(grant), world::resource_of(grant, size))
+                (grant, world::holder_of(grant, size), world::resource_of(grant, size))
             })
             .collect();
         let meanwhile = ends.first.is_over(engine.latest());

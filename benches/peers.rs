@@ -75,7 +75,7 @@ fn main() {
 }
 
 fn size(grants: u64) -> Size {
-    Size { grants, services: 1 }
+    Size { grants, services: 1, grants_each: 4 }
 }
 
 fn drive(binaries: &Path) {

@@ -60,7 +60,7 @@ fn main() {
 }
 
 fn size_of(grants: u64) -> Size {
-    Size { grants, services: 100 }
+    Size { grants, services: 100, grants_each: 100 }
 }
 
 fn drive(grants: u64, replicas: usize, crowd: usize, revocations: usize) {

@@ -140,7 +140,7 @@ async fn check(round: Arc<Round>, channel: Channel, next: Next) {
 fn questions(size: Size) -> Vec<CheckAccessRequest> {
     let grants = (0..QUESTIONS as u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size.grants);
     let asked = grants.map(|grant| CheckAccessRequest {
-        subject: format!("spiffe://northwind.example/person/{}", holder_of(grant)),
+        subject: format!("spiffe://northwind.example/person/{}", holder_of(grant, size)),
         action: "db.read".to_owned(),
         resource: resource_of(grant, size),
     });

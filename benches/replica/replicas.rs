@@ -95,7 +95,7 @@ impl Replicas {
         let replica = &self.replicas[0].0;
         let asked: Vec<(String, String)> = (0..CHECKS as u64)
             .map(|number| number.wrapping_mul(7_919 * 104_729) % self.size.grants)
-            .map(|grant| (holder_of(grant), resource_of(grant, self.size)))
+            .map(|grant| (holder_of(grant, self.size), resource_of(grant, self.size)))
             .collect();
         let queries: Vec<Query<'_>> =
             asked.iter().map(|(subject, resource)| Query { subject, action: "db.read", resource }).collect();
@@ -164,7 +164,7 @@ impl Replicas {
                 }
             }
             let all_are_fresh = self.replicas.iter().all(|(replica, grant)| {
-                let answer = replica.check(&holder_of(*grant), "db.read", &resource_of(*grant, self.size));
+                let answer = replica.check(&holder_of(*grant, self.size), "db.read", &resource_of(*grant, self.size));
                 answer.is_allowed()
                     && answer.age() < Duration::from_millis(1_500)
                     && begun.elapsed().as_millis() > 2_000
@@ -199,5 +199,5 @@ impl Replicas {
 }
 
 fn allowed(replica: &Replica, grant: u64, size: Size) -> bool {
-    replica.check(&holder_of(grant), "db.read", &resource_of(grant, size)).is_allowed()
+    replica.check(&holder_of(grant, size), "db.read", &resource_of(grant, size)).is_allowed()
 }

@@ -23,8 +23,6 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::certificates::{Authority, Leaf, client, write};
 
-/// Grants of one person.
-pub const GRANTS_EACH: u64 = 100;
 /// Who may revoke.
 pub const REVOKER: &str = "sam";
 /// Checks everything.
@@ -36,6 +34,8 @@ const ROWS_AT_ONCE: usize = 8_192;
 pub struct Size {
     pub grants: u64,
     pub services: u64,
+    /// Of one holder.
+    pub grants_each: u64,
 }
 
 const POLICY: &str = r#"
@@ -88,8 +88,8 @@ pub fn resource_of(grant: u64, size: Size) -> String {
     format!("prod/{}/orders-{grant:07}/primary", service_of(grant, size))
 }
 
-pub fn holder_of(grant: u64) -> String {
-    person(grant / GRANTS_EACH)
+pub fn holder_of(grant: u64, size: Size) -> String {
+    person(grant / size.grants_each)
 }
 
 /// Its id, as the API writes it.
@@ -142,7 +142,7 @@ pub fn fill(path: &Path, size: Size, end: impl Fn(u64) -> Timestamp) {
     let (mut journal, _) = opened.unwrap();
     let (state, _) = replay.finish();
     let template = Template::new(state.clone(), SystemClock.read().wall);
-    let people = (0..size.grants / GRANTS_EACH).flat_map(|number| template.person(number));
+    let people = (0..size.grants / size.grants_each).flat_map(|number| template.person(number));
     let grants = (0..size.grants).map(|number| template.grant(number, size, end(number)));
     let at = state.last_at();
     let mut events = (state.sequence() + 1..)
@@ -204,7 +204,7 @@ impl Template {
     }
 
     fn grant(&self, number: u64, size: Size, end: Timestamp) -> Fact {
-        let holder = holder_of(number);
+        let holder = holder_of(number, size);
         let resource = resource_of(number, size).replace("primary", "**").parse().unwrap();
         let id = uuid::Uuid::from_u128(u128::from(number) + 1);
         Fact::GrantIssued(Box::new(Grant {
