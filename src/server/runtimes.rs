@@ -97,19 +97,20 @@ async fn serve_all(
     }
     let mut finished: usize = 0;
     loop {
-        tokio::select! {
-            // First, because connections see the cut as well: what ends by it has not finished.
-            biased;
-            _ = phase.wait_for(|phase| *phase == Phase::Cut) => {
-                let cut = connections.len();
-                connections.shutdown().await;
-                return Ended::Runtime { finished, cut };
-            }
+        let (ended, told): (usize, bool) = tokio::select! {
+            _ = phase.wait_for(|phase| *phase == Phase::Cut) => (0, true),
             over = connections.join_next() => match over {
-                Some(_) => finished = finished.saturating_add(1),
+                Some(_) => (1, false),
                 None => return Ended::Runtime { finished, cut: 0 },
             },
+        };
+        // Connections see the cut as well, perhaps before this does: what ends by it has not finished.
+        if told || *shared.phase.borrow() == Phase::Cut {
+            let cut = connections.len().saturating_add(ended);
+            connections.shutdown().await;
+            return Ended::Runtime { finished, cut };
         }
+        finished = finished.saturating_add(ended);
     }
 }
 
