@@ -58,7 +58,6 @@ proptest! {
         }
     }
 
-
     /// What a service hears of a grant is the grant, on what is the service's, and nothing else.
     #[test]
     fn a_scope_within_an_audience_covers_what_both_do(
@@ -158,4 +157,26 @@ fn actions_are_one_to_four_words() {
     for text in ["", "a.b.c.d.e", "A", "a.", ".a", "a..b", "a_b", "*", "db.*"] {
         assert!(text.parse::<Action>().is_err(), "{text}");
     }
+}
+
+/// Looking at many bytes at once says what the plain rule says, whatever byte is where.
+#[test]
+fn an_ordinary_text_is_a_list_of_segments() {
+    let long = format!("prod/{}", "x".repeat(123));
+    let deep = "segment/".repeat(15);
+    let texts =
+        ["prod/eu/db/orders-000001/primary", "prod/eu/db/a.b_c@d:e", "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p", &long, &deep];
+    let mut ordinary = 0;
+    for text in texts {
+        for (position, byte) in (0..text.len()).flat_map(|position| (0..=u8::MAX).map(move |byte| (position, byte))) {
+            let mut changed = text.as_bytes().to_vec();
+            changed[position] = byte;
+            for end in [changed.len(), position + 1] {
+                let text = &changed[..end];
+                ordinary += usize::from(is_ordinary(text));
+                assert!(!is_ordinary(text) || is_list_of_segments(text), "{}", String::from_utf8_lossy(text));
+            }
+        }
+    }
+    assert!(ordinary > 10_000, "{ordinary}");
 }

@@ -2,7 +2,6 @@
 //! none is ever skipped (THREATS F4, F5).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -14,8 +13,6 @@ pub(super) struct Feed {
     events: RwLock<VecDeque<Arc<Event>>>,
     most: usize,
     newest: watch::Sender<u64>,
-    /// The same: each check reads it, on every thread.
-    newest_read: AtomicU64,
     halted: watch::Receiver<bool>,
 }
 
@@ -29,8 +26,7 @@ pub struct Follower {
 
 impl Feed {
     pub(super) fn new(recent: VecDeque<Arc<Event>>, newest: u64, most: usize, halted: watch::Receiver<bool>) -> Self {
-        let newest_read = AtomicU64::new(newest);
-        Self { events: RwLock::new(recent), most, newest: watch::Sender::new(newest), newest_read, halted }
+        Self { events: RwLock::new(recent), most, newest: watch::Sender::new(newest), halted }
     }
 
     pub(super) fn publish(&self, batch: &[Arc<Event>]) {
@@ -40,13 +36,12 @@ impl Feed {
         let too_many = events.len().saturating_sub(self.most);
         events.drain(..too_many);
         // Before the events can be read: whoever has one resumes after it, and it must not count as one of the future.
-        self.newest_read.store(last.sequence, Ordering::Release);
         self.newest.send_replace(last.sequence);
         drop(events);
     }
 
     pub(super) fn newest(&self) -> u64 {
-        self.newest_read.load(Ordering::Acquire)
+        *self.newest.borrow()
     }
 
     pub(super) async fn reached(&self, sequence: u64) -> Result<(), Refusal> {

@@ -25,10 +25,9 @@ use self::routes::RouteMap;
 use super::access::Access;
 use super::caller::Caller;
 use crate::check::{Allowed, Query, Verdict};
-use crate::domain::ids::{AccountId, Identity};
+use crate::domain::ids::Identity;
 use crate::domain::scope::{Action, Resource};
 use crate::domain::time::Timestamp;
-use crate::domain::visibility::viewer;
 use crate::server::peer::Leaf;
 use crate::server::tokens::SigningKeys;
 use crate::wire::token_check::{Presented, TokenDenied};
@@ -75,14 +74,13 @@ impl ExtAuthz {
         caller: &Caller,
         attributes: Option<&AttributeContext>,
     ) -> Result<Result<Passed, Refused>, Status> {
-        let audience = self.access.broker.engine.read(|state| viewer(state.organisation(), &caller.identity))?;
-        let audience = audience.account()?;
+        let asker = self.access.asker(caller)?;
         let asked = attributes.ok_or(Refused::because("REQUEST_INCOMPLETE")).and_then(|attributes| {
             let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
             let http = http.ok_or(Refused::because("REQUEST_INCOMPLETE"))?;
             let found = self.routes.resolve(&http.method, &http.host, &http.path);
             let (action, resource) = found.map_err(|refusal| Refused::because(refusal.name()))?;
-            let token = http.headers.get(TOKEN).map(|token| (token.as_str(), audience));
+            let token = http.headers.get(TOKEN).map(|token| (token.as_str(), asker.account()));
             Ok((self.subject(attributes.source.as_ref(), token, (&action, &resource))?, action, resource))
         });
         let (subject, action, resource) = match asked {
@@ -109,7 +107,7 @@ impl ExtAuthz {
     fn subject(
         &self,
         source: Option<&attribute_context::Peer>,
-        token: Option<(&str, &AccountId)>,
+        token: Option<(&str, &str)>,
         (action, resource): (&Action, &Resource),
     ) -> Result<Subject, Refused> {
         let source = source.filter(|source| !source.certificate.is_empty());
@@ -128,8 +126,9 @@ impl ExtAuthz {
             };
         };
         let keys = self.keys.verifying().ok_or(Refused::because("TOKEN_KEYS_UNAVAILABLE"))?;
+        let audience = audience.parse().map_err(|_| Refused::because(TokenDenied::OtherAudience.as_str()))?;
         let (action, resource) = (action.as_str(), resource.as_str());
-        let presented = Presented { audience, peer_leaf_der: &der, action, resource, now };
+        let presented = Presented { audience: &audience, peer_leaf_der: &der, action, resource, now };
         let claims = keys.verified(token, presented).map_err(|denied| Refused::because(denied.as_str()))?;
         // The token was issued to whoever had this identity then.
         let holder = self.access.broker.engine.checks().caller(leaf.identity.as_str());

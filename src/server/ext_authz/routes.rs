@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::scope::{Action, Resource};
+use crate::domain::scope::{Action, Resource, is_segment};
 
 /// Why a request has no action and resource. Always a deny.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -230,7 +230,7 @@ fn parts(text: &str) -> Option<Vec<Part>> {
                 Some(Part::Named(name.to_owned()))
             }
             Some(_) => None,
-            None => is_segment(segment).then(|| Part::Literal(segment.to_owned())),
+            None => is_segment(segment.as_bytes()).then(|| Part::Literal(segment.to_owned())),
         })
         .collect::<Option<Vec<Part>>>()
         .filter(|parts| {
@@ -239,16 +239,11 @@ fn parts(text: &str) -> Option<Vec<Part>> {
         })
 }
 
-/// The segments of a canonical path: nothing that one parser decodes, merges or cuts and another does not.
+/// The segments of a canonical path: nothing that one parser decodes, merges or cuts and another does not. They are those of
+/// a resource: neither `%`, `;`, `\`, `#` nor anything outside ASCII.
 fn segments(path: &str) -> Option<Vec<&str>> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
-    segments.iter().all(|segment| is_segment(segment)).then_some(segments)
-}
-
-/// The alphabet of a resource's segment: neither `%`, `;`, `\`, `#` nor anything outside ASCII.
-fn is_segment(segment: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._@:+=-".contains(&byte);
-    (1..=128).contains(&segment.len()) && segment != "." && segment != ".." && segment.bytes().all(known)
+    segments.iter().all(|segment| is_segment(segment.as_bytes())).then_some(segments)
 }
 
 fn is_method(method: &str) -> bool {
