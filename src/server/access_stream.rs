@@ -4,24 +4,25 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_stream::Stream;
+use tonic::codegen::Bytes;
 use tonic::{Status, Streaming};
 
-use super::access::Access;
-use super::caller::{Caller, is_usable};
-use crate::wire::v1 as pb;
+use super::access_calls::AccessCalls;
+use super::caller::is_usable;
+use super::check_messages::StreamChecked;
 
 const BEAT: Duration = Duration::from_secs(2);
 
 /// The answers, as the stream's other direction.
 pub(super) struct Answers {
-    access: Access,
-    caller: Caller,
-    batches: Streaming<pb::StreamCheckAccessRequest>,
+    calls: Arc<AccessCalls>,
+    batches: Streaming<Bytes>,
     beat: Interval,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     is_over: bool,
@@ -29,38 +30,32 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Begins, if the caller may ask at all.
-    pub(super) fn begin(
-        access: Access,
-        caller: Caller,
-        batches: Streaming<pb::StreamCheckAccessRequest>,
-    ) -> Result<Self, Status> {
-        access.asker(&caller)?;
+    pub(super) fn begin(calls: Arc<AccessCalls>, batches: Streaming<Bytes>) -> Result<Self, Status> {
+        calls.access.asker(&calls.caller)?;
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = access.broker.stopping.clone();
+        let mut stopping = calls.access.broker.stopping.clone();
         let stopping = Box::pin(async move {
             // An error means that the broker is gone, which is the same.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         });
-        Ok(Self { access, caller, batches, beat, stopping, is_over: false })
+        Ok(Self { calls, batches, beat, stopping, is_over: false })
     }
 
-    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<pb::StreamCheckAccessResponse, Status>>> {
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<StreamChecked, Status>>> {
         if self.is_over || self.stopping.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
         while self.beat.poll_tick(context).is_ready() {
-            self.access.broker.still_lets(&self.caller, is_usable)?;
+            self.calls.access.broker.still_lets(&self.calls.caller, is_usable)?;
         }
         let Some(batch) = ready!(Pin::new(&mut self.batches).poll_next(context)?) else { return Poll::Ready(None) };
-        let (answers, sequence) =
-            self.access.answers(&self.caller, &batch.queries).map_err(|status| of(batch.batch_id, status))?;
-        Poll::Ready(Some(Ok(pb::StreamCheckAccessResponse { batch_id: batch.batch_id, answers, sequence })))
+        Poll::Ready(Some(self.calls.check_stream_batch(&batch)))
     }
 }
 
 impl Stream for Answers {
-    type Item = Result<pb::StreamCheckAccessResponse, Status>;
+    type Item = Result<StreamChecked, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.next(context);
@@ -69,10 +64,4 @@ impl Stream for Answers {
         }
         next
     }
-}
-
-/// The same error, with the batch that it is about.
-fn of(batch_id: u64, status: Status) -> Status {
-    let text = format!("batch {batch_id}: {}", status.message());
-    Status::with_details_and_metadata(status.code(), text, status.details().to_vec().into(), status.metadata().clone())
 }

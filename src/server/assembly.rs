@@ -20,6 +20,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::Builder as Reflection;
 
 use super::access::Access;
+use super::access_calls::AccessCalls;
 use super::accounts::Accounts;
 use super::audit::Audit;
 use super::authzen;
@@ -38,13 +39,12 @@ use crate::clock::SystemClock;
 use crate::engine::{self, Engine, Halt, Store};
 use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, LogFormat, ServeSettings};
 use crate::server::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
-use crate::server::listener::{ListenError, ListenerSettings, Speaks, listen};
+use crate::server::listener::{ListenError, ListenerSettings, Services, Speaks, listen};
 use crate::server::listeners::Listeners;
 use crate::server::metrics::{self, Metrics, MetricsError};
 use crate::server::tls::TlsStore;
 use crate::wire::DESCRIPTOR_SET;
 use crate::wire::page_token::PageTokens;
-use crate::wire::v1::access_service_server::AccessServiceServer;
 use crate::wire::v1::account_service_server::AccountServiceServer;
 use crate::wire::v1::audit_service_server::AuditServiceServer;
 use crate::wire::v1::elevation_service_server::ElevationServiceServer;
@@ -132,7 +132,7 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
     let health = HealthReporter::new();
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
-    let routes = routes(&broker, &health, &keys, config::route_map(&settings)?)?;
+    let services = services(&broker, &health, &keys, config::route_map(&settings)?)?;
     let listener = ListenerSettings {
         speaks: Speaks::Grpc,
         address: settings.listen,
@@ -141,7 +141,7 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
         reload_interval: RELOAD_EVERY,
         reload_on_hangup: true,
     };
-    let listening = listen(&listener, Arc::clone(&tls), Arc::clone(&metrics), move || routes.clone())?;
+    let listening = listen(&listener, Arc::clone(&tls), Arc::clone(&metrics), move || services.clone())?;
     let address = listening.local_address;
     let https = settings.https_listen.map(|address| {
         // Both read the TLS files from one store; SIGHUP is heard once.
@@ -275,12 +275,12 @@ impl Drop for Running {
     }
 }
 
-pub(super) fn routes(
+pub(super) fn services(
     broker: &Broker,
     health: &HealthReporter,
     keys: &Arc<SigningKeys>,
     route_map: RouteMap,
-) -> Result<Routes, ServeError> {
+) -> Result<Services, ServeError> {
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -293,13 +293,12 @@ pub(super) fn routes(
             let service = $server::new($service)
                 .max_decoding_message_size(REQUEST_MAX_BYTES)
                 .max_encoding_message_size(RESPONSE_MAX_BYTES);
-            serving(health, &service);
+            serving(health, Some(&service));
             routes.add_service(service);
         }};
     }
     add!(ElevationServiceServer, Elevations(broker.clone()));
     add!(GrantServiceServer, Grants(broker.clone()));
-    add!(AccessServiceServer, Access::new(broker.clone()));
     add!(AccountServiceServer, Accounts(broker.clone()));
     add!(PolicyServiceServer, Policies(broker.clone()));
     add!(AuditServiceServer, Audit(broker.clone()));
@@ -308,15 +307,16 @@ pub(super) fn routes(
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
     add!(TokenServiceServer, Tokens::new(broker.clone(), Arc::clone(keys)));
     add!(AuthorizationServer, ExtAuthz::new(Access::new(broker.clone()), Arc::new(route_map), Arc::clone(keys)));
+    serving(health, None::<&AccessCalls>);
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1alpha().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
-    Ok(routes.routes())
+    Ok(Services { routes: routes.routes(), access: Some(Access::new(broker.clone())) })
 }
 
 /// Notes a service as serving. The reporter's lock is free while the broker starts, so that one look is enough.
-fn serving<S: NamedService>(health: &HealthReporter, _service: &S) {
+fn serving<S: NamedService>(health: &HealthReporter, _service: Option<&S>) {
     let noted = pin!(health.set_serving::<S>()).poll(&mut Context::from_waker(Waker::noop()));
     debug_assert!(noted.is_ready(), "nobody else holds the reporter yet");
 }

@@ -137,8 +137,8 @@ async fn configuration(request: Request) -> Response {
 }
 
 fn one(access: &Access, caller: &Caller, asked: &Question) -> Result<Value, Undecided> {
-    let (verdicts, sequence) = access.verdicts(caller, &[asked.query()])?;
-    verdicts.first().map(|verdict| decision(verdict, sequence)).ok_or_else(|| Undecided::malformed("nothing was asked"))
+    let (verdict, sequence) = access.verdict(caller, asked.query())?;
+    Ok(decision(&verdict, sequence))
 }
 
 /// A malformed evaluation is denied in its place, and does not keep the others from being decided.

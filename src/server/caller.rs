@@ -43,11 +43,7 @@ impl Broker {
     /// The same, of a request of whatever protocol: the connection put it there.
     pub(super) fn caller_of(&self, extensions: &Extensions) -> Result<Caller, Refusal> {
         let peer = extensions.get::<Peer>().ok_or_else(|| Refusal::new(Reason::NotAuthenticated, ""))?;
-        let caller = Caller {
-            identity: peer.identity.clone(),
-            not_after: peer.not_after,
-            standing: extensions.get::<Standing>().cloned(),
-        };
+        let caller = Caller::of(peer, extensions.get::<Standing>().cloned());
         caller.is_in_date(self.engine.latest())?;
         Ok(caller)
     }
@@ -84,7 +80,11 @@ impl Broker {
 }
 
 impl Caller {
-    fn is_in_date(&self, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn of(peer: &Peer, standing: Option<Standing>) -> Self {
+        Self { identity: peer.identity.clone(), not_after: peer.not_after, standing }
+    }
+
+    pub(super) fn is_in_date(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.not_after.is_over(now) {
             return Err(Refusal::new(Reason::CertificateExpired, format!("it ended at {}", self.not_after)));
         }

@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::counter::Counter;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::body::Body;
@@ -28,11 +28,13 @@ use tonic::transport::server::Connected;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::server::access_calls::{AccessCalls, Method};
+use crate::server::caller::Caller;
 use crate::server::limits::{
     HEADER_LIST_MAX_BYTES, HEADER_READ_TIMEOUT, LOCAL_ERROR_RESET_STREAMS, Limits, PENDING_ACCEPT_RESET_STREAMS, Place,
     STREAMS_PER_CONNECTION,
 };
-use crate::server::listener::{LogBudget, Phase, Speaks};
+use crate::server::listener::{LogBudget, Phase, Services, Speaks};
 use crate::server::metrics::{Call, Metrics, Outcome};
 use crate::server::peer::{Leaf, Peer, Standing};
 use crate::server::tls::{PeerRefusal, TlsStore};
@@ -84,7 +86,7 @@ impl Connected for Connection {
 }
 
 /// Serves one socket to its end.
-pub(crate) async fn serve(accepted: Accepted, shared: Arc<Shared>, routes: Routes) {
+pub(crate) async fn serve(accepted: Accepted, shared: Arc<Shared>, services: Services) {
     let Accepted { socket, address, place } = accepted;
     let mut phase = shared.phase.clone();
     let outcome = tokio::select! {
@@ -107,17 +109,20 @@ pub(crate) async fn serve(accepted: Accepted, shared: Arc<Shared>, routes: Route
     };
     shared.metrics.handshakes.get_or_create(&Outcome { outcome: "accepted" }).inc();
     tracing::debug!(%address, identity = %connection.peer.identity, "connected");
-    drive(connection, &shared, routes, phase).await;
+    drive(connection, &shared, services, phase).await;
     drop(place);
 }
 
-async fn drive(connection: Connection, shared: &Shared, routes: Routes, mut phase: watch::Receiver<Phase>) {
+async fn drive(connection: Connection, shared: &Shared, services: Services, mut phase: watch::Receiver<Phase>) {
     let limits = &shared.limits;
     let standing = connection.standing.clone();
+    let peer = connection.connect_info();
+    let caller = || Caller::of(&peer, Some(standing.clone()));
     let calls = Calls {
         speaks: shared.speaks,
-        routes,
-        peer: connection.connect_info(),
+        access: services.access.map(|access| Arc::new(AccessCalls { access, caller: caller() })),
+        routes: services.routes,
+        peer: peer.clone(),
         standing: standing.clone(),
         permits: Arc::new(Semaphore::new(usize::try_from(STREAMS_PER_CONNECTION).unwrap_or(1))),
         timeout: limits.call_timeout,
@@ -251,6 +256,7 @@ async fn handshake(socket: std::net::TcpStream, address: SocketAddr, shared: &Sh
 #[derive(Clone)]
 struct Calls {
     speaks: Speaks,
+    access: Option<Arc<AccessCalls>>,
     routes: Routes,
     peer: Peer,
     standing: Standing,
@@ -259,40 +265,68 @@ struct Calls {
     counters: Arc<Counters>,
 }
 
+/// A call that is being answered.
+type Working = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 impl<B> Service<Request<B>> for Calls
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<StdError>,
+    B::Error: Into<StdError> + Send,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Working;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // Routes are always ready.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Working {
+        match (self.admit(&request), &self.access, Method::of(request.uri().path())) {
+            (Ok(permit), Some(access), Some(method)) => {
+                let counters = Arc::clone(&self.counters);
+                let working = tokio::time::timeout(self.timeout, Arc::clone(access).call(method, request));
+                Box::pin(async move {
+                    let response = working.await.unwrap_or_else(|_| too_slow().into_http());
+                    drop(permit);
+                    counters.count(method.path(), &response, Speaks::Grpc);
+                    Ok(response)
+                })
+            }
+            (admitted, ..) => self.route(request, admitted),
+        }
+    }
+}
+
+impl Calls {
+    /// A call's place, if its certificate still stands and neither its headers nor the calls beside it are too many.
+    fn admit<B>(&self, request: &Request<B>) -> Result<OwnedSemaphorePermit, Status> {
+        self.standing.check()?;
+        if request.headers().len() > HEADERS_MAX {
+            return Err(overloaded(&format!("over {HEADERS_MAX} header fields; send fewer")));
+        }
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            overloaded(&format!("over {STREAMS_PER_CONNECTION} calls at a time on one connection; try again"))
+        })
+    }
+
+    fn route<B>(&mut self, mut request: Request<B>, admitted: Result<OwnedSemaphorePermit, Status>) -> Working
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send,
+    {
         let uri = request.uri().clone();
         let counters = Arc::clone(&self.counters);
         let speaks = self.speaks;
         let request_id = authzen::request_id(request.headers());
-        let refused = |status: Status| -> Self::Future {
-            let response = refusal(speaks, uri.path(), request_id.clone(), status);
-            counters.count(UNROUTED, &response, speaks);
-            Box::pin(std::future::ready(Ok(response)))
-        };
-        if let Err(status) = self.standing.check() {
-            return refused(status);
-        }
-        if request.headers().len() > HEADERS_MAX {
-            let text = format!("over {HEADERS_MAX} header fields; send fewer");
-            return refused(overloaded(&text));
-        }
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            let text = format!("over {STREAMS_PER_CONNECTION} calls at a time on one connection; try again");
-            return refused(overloaded(&text));
+        let permit = match admitted {
+            Ok(permit) => permit,
+            Err(status) => {
+                let response = refusal(speaks, uri.path(), request_id, status);
+                counters.count(UNROUTED, &response, speaks);
+                return Box::pin(std::future::ready(Ok(response)));
+            }
         };
         request.extensions_mut().insert(self.peer.clone());
         request.extensions_mut().insert(self.standing.clone());
@@ -300,12 +334,7 @@ where
         Box::pin(async move {
             let response = match working.await {
                 Ok(Ok(response)) => response,
-                Err(_) => refusal(
-                    speaks,
-                    uri.path(),
-                    request_id,
-                    overloaded("the broker took too long; send the same request_id again"),
-                ),
+                Err(_) => refusal(speaks, uri.path(), request_id, too_slow()),
             };
             drop(permit);
             counters.count(uri.path(), &response, speaks);
@@ -321,6 +350,10 @@ fn refusal(speaks: Speaks, path: &str, request_id: Option<HeaderValue>, status: 
         Speaks::Https if authzen::is_path(path) => authzen::refusal(&status, request_id),
         Speaks::Https => scim::refusal(&status),
     }
+}
+
+fn too_slow() -> Status {
+    overloaded("the broker took too long; send the same request_id again")
 }
 
 fn overloaded(text: &str) -> Status {

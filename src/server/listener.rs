@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tonic::service::Routes;
 
+use crate::server::access::Access;
 use crate::server::connection::{Accepted, Shared};
 use crate::server::limits::{Door, Limits};
 use crate::server::metrics::{Metrics, Outcome, Reason};
-use crate::server::runtimes::{self, Ended, Farewell};
+use crate::server::runtimes::{self, Ended, Farewell, MakeServices};
 use crate::server::tls::{Reloaded, TlsStore};
 
 /// What a listener speaks.
@@ -159,15 +160,28 @@ impl Drop for Listening {
     }
 }
 
-/// Listens. `routes` is called once on each runtime's thread, so that no two share a service.
+/// What is served. Most calls find their service through a router; those of AccessService do without.
+#[derive(Clone, Default)]
+pub struct Services {
+    pub(super) routes: Routes,
+    pub(super) access: Option<Access>,
+}
+
+impl From<Routes> for Services {
+    fn from(routes: Routes) -> Self {
+        Self { routes, access: None }
+    }
+}
+
+/// Listens. `services` is called once on each runtime's thread, so that no two share a service.
 ///
 /// # Errors
 /// If the address is taken or cannot be had, or a thread cannot be made.
-pub fn listen(
+pub fn listen<S: Into<Services>>(
     settings: &ListenerSettings,
     tls: Arc<TlsStore>,
     metrics: Arc<Metrics>,
-    routes: impl Fn() -> Routes + Send + Sync + 'static,
+    services: impl Fn() -> S + Send + Sync + 'static,
 ) -> Result<Listening, ListenError> {
     let address = settings.address;
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
@@ -180,10 +194,10 @@ pub fn listen(
     let (farewells, ended) = threads::channel();
     let (speaks, limits) = (settings.speaks, settings.limits.clone());
     let shared = Arc::new(Shared { speaks, tls, limits, metrics, phase: watched, log: LogBudget::default() });
-    let routes: Arc<dyn Fn() -> Routes + Send + Sync> = Arc::new(routes);
+    let services: MakeServices = Arc::new(move || services().into());
     let count = settings.runtimes.max(1);
     let queues: Vec<_> = (0..count)
-        .map(|number| runtimes::start(number, Arc::clone(&shared), Arc::clone(&routes), farewells.clone()))
+        .map(|number| runtimes::start(number, Arc::clone(&shared), Arc::clone(&services), farewells.clone()))
         .collect::<io::Result<_>>()
         .map_err(ListenError::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ListenError::Start)?;

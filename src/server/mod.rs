@@ -5,6 +5,7 @@
 )]
 
 mod access;
+mod access_calls;
 mod access_stream;
 mod accounts;
 pub mod assembly;
@@ -12,6 +13,7 @@ mod audit;
 mod authzen;
 mod caller;
 mod changes;
+mod check_messages;
 pub mod config;
 mod config_values;
 mod connection;

@@ -5,13 +5,15 @@ use std::sync::{Arc, mpsc as threads};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tonic::service::Routes;
 
 use crate::server::connection::{Accepted, Shared, serve};
-use crate::server::listener::Phase;
+use crate::server::listener::{Phase, Services};
 
 /// Sockets that wait for one runtime. More than that, and it is not keeping up: the accept loop drops them.
 const WAITING_MAX: usize = 256;
+
+/// Makes what a runtime serves.
+pub(crate) type MakeServices = Arc<dyn Fn() -> Services + Send + Sync>;
 
 /// What a thread of the listener says when it ends.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl Drop for Farewell {
 pub(crate) fn start(
     number: usize,
     shared: Arc<Shared>,
-    routes: Arc<dyn Fn() -> Routes + Send + Sync>,
+    services: MakeServices,
     ended: threads::Sender<Ended>,
 ) -> std::io::Result<mpsc::Sender<Accepted>> {
     let (sockets, queue) = mpsc::channel(WAITING_MAX);
@@ -63,7 +65,7 @@ pub(crate) fn start(
     let name = format!("countersign-serve-{number}");
     let farewell = Farewell { name: name.clone(), to: ended, said: false };
     let run = move || {
-        let report = runtime.block_on(serve_all(queue, shared, routes));
+        let report = runtime.block_on(serve_all(queue, shared, services));
         runtime.shutdown_background();
         farewell.say(report);
     };
@@ -71,24 +73,21 @@ pub(crate) fn start(
     Ok(sockets)
 }
 
-async fn serve_all(
-    mut queue: mpsc::Receiver<Accepted>,
-    shared: Arc<Shared>,
-    routes: Arc<dyn Fn() -> Routes + Send + Sync>,
-) -> Ended {
+async fn serve_all(mut queue: mpsc::Receiver<Accepted>, shared: Arc<Shared>, services: MakeServices) -> Ended {
     // Made here, on the runtime's own thread, so that no two runtimes share one.
-    let routes = routes().prepare();
+    let Services { routes, access } = services();
+    let services = Services { routes: routes.prepare(), access };
     let mut phase = shared.phase.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = queue.recv() => {
                 let Some(accepted) = accepted else { break };
-                let (shared, routes) = (Arc::clone(&shared), routes.clone());
+                let (shared, services) = (Arc::clone(&shared), services.clone());
                 shared.metrics.connections_open.inc();
                 connections.spawn(async move {
                     let counted = Counted(Arc::clone(&shared));
-                    serve(accepted, shared, routes).await;
+                    serve(accepted, shared, services).await;
                     drop(counted);
                 });
             }

@@ -1,15 +1,18 @@
 //! The services on an engine in memory, called as the listener calls them: the verified peer is an extension.
 use std::sync::Arc;
 
+use prost::Message as _;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::access::Access;
+use super::access_calls::AccessCalls;
 use super::accounts::Accounts;
 use super::audit::Audit;
 use super::caller::Broker;
+use super::check_messages::pb_answer;
 use super::elevations::Elevations;
 use super::grants::Grants;
 use super::hr::Hr;
@@ -24,7 +27,6 @@ use crate::server::metrics::Metrics;
 use crate::server::peer::Peer;
 use crate::wire::page_token::PageTokens;
 use crate::wire::v1 as pb;
-use crate::wire::v1::access_service_server::AccessService as _;
 use crate::wire::v1::account_service_server::AccountService as _;
 use crate::wire::v1::audit_service_server::AuditService as _;
 use crate::wire::v1::elevation_service_server::ElevationService as _;
@@ -126,20 +128,22 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
     let world = world();
     let elevation = request(&world, 1).await;
     let grant = approve(&world, &elevation, 2).await.grant.unwrap();
-    let access = Access::new(world.broker.clone());
-    let check = |who, query: pb::CheckQuery| {
-        let pb::CheckQuery { subject, action, resource } = query;
-        access.check_access(by(who, pb::CheckAccessRequest { subject, action, resource }))
+    let calls = |who| AccessCalls {
+        access: Access::new(world.broker.clone()),
+        caller: world.broker.caller(&by(who, ())).unwrap(),
+    };
+    let check = |who, resource| {
+        let checked = calls(who).check(&question("ana", resource).encode_to_vec())?;
+        Ok::<_, Status>(pb_answer(0, checked.verdict))
     };
     // when the service checks
-    let answer = check("orders-api", question("ana", "prod/eu/db/orders/replica-1")).await.unwrap().into_inner();
+    let answer = check("orders-api", "prod/eu/db/orders/replica-1").unwrap();
     // then it is allowed by that grant
     assert_eq!((answer.verdict(), answer.reason()), (pb::Verdict::Allow, pb::CheckReason::Granted));
     assert_eq!((&answer.grant_id, &answer.valid_until), (&grant.id, &grant.end_time));
-    let other = check("orders-api", question("ana", "prod/eu/db/billing/x")).await.unwrap().into_inner();
-    assert_eq!(other.reason(), pb::CheckReason::OutOfAudience);
+    assert_eq!(check("orders-api", "prod/eu/db/billing/x").unwrap().reason(), pb::CheckReason::OutOfAudience);
     // and one who is nobody here may not ask
-    assert_eq!(reason(&check("nobody", question("ana", "prod/x")).await.unwrap_err()), "NO_ACCOUNT");
+    assert_eq!(reason(&check("nobody", "prod/x").unwrap_err()), "NO_ACCOUNT");
     // and at its end the grant is told as ended, whatever is recorded
     world.clock.advance(Span::seconds(15 * 60));
     let grants = Grants(world.broker.clone());
@@ -147,11 +151,12 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
     let told = told.into_inner().grant.unwrap();
     assert_eq!(told.state(), pb::GrantState::Ended);
     assert_eq!(told.closing.unwrap().time, grant.end_time);
-    let late = check("orders-api", question("ana", "prod/eu/db/orders/replica-1")).await.unwrap().into_inner();
+    let late = check("orders-api", "prod/eu/db/orders/replica-1").unwrap();
     assert_eq!((late.verdict(), late.reason()), (pb::Verdict::Deny, pb::CheckReason::NoGrant));
     // and the explanation says so
     let query = Some(question("ana", "prod/eu/db/orders/replica-1"));
-    let why = access.explain_check(by("ana", pb::ExplainCheckRequest { query })).await.unwrap().into_inner();
+    let ana = calls("ana");
+    let why = ana.access.explain(&ana.caller, pb::ExplainCheckRequest { query }).unwrap();
     assert!(why.entitlements.contains(&"orders-db-repair".to_owned()), "{:?}", why.entitlements);
     assert!(why.text.contains(&grant.id) && why.text.contains("DURATION"), "{}", why.text);
 }
@@ -159,16 +164,16 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
 #[tokio::test]
 async fn a_batch_names_the_questions_that_are_malformed() {
     let world = world();
-    let access = Access::new(world.broker.clone());
-    let batch = |queries| access.batch_check_access(by("orders-api", pb::BatchCheckAccessRequest { queries }));
-    let status = batch(vec![question("ana", "prod/x"), question("Ana", "prod/../x")]).await.unwrap_err();
+    let caller = world.broker.caller(&by("orders-api", ())).unwrap();
+    let calls = AccessCalls { access: Access::new(world.broker.clone()), caller };
+    let batch = |queries| calls.check_batch(&pb::BatchCheckAccessRequest { queries }.encode_to_vec());
+    let status = batch(vec![question("ana", "prod/x"), question("Ana", "prod/../x")]).unwrap_err();
     let details = status.get_error_details();
     let fields: Vec<_> = details.bad_request().unwrap().field_violations.iter().map(|v| v.field.clone()).collect();
     assert_eq!(fields, ["queries[1].subject", "queries[1].resource"]);
-    assert_eq!(batch(vec![question("ana", "prod/x"); 129]).await.unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(batch(Vec::new()).await.unwrap_err().code(), Code::InvalidArgument);
-    let answers = batch(vec![question("ana", "prod/x"); 128]).await.unwrap().into_inner().answers;
-    assert_eq!(answers.iter().map(|answer| answer.query_index).collect::<Vec<_>>(), (0..128).collect::<Vec<_>>());
+    assert_eq!(batch(vec![question("ana", "prod/x"); 129]).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(batch(Vec::new()).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(batch(vec![question("ana", "prod/x"); 128]).unwrap().verdicts.len(), 128);
 }
 
 #[tokio::test]
@@ -325,7 +330,7 @@ async fn every_service_is_assembled_and_told_as_serving() {
     let health = tonic_health::server::HealthReporter::new();
     let keys = Arc::new(super::tokens::SigningKeys::in_memory(now()));
     // debug assertions within see each service noted
-    assert!(super::assembly::routes(&world.broker, &health, &keys, Default::default()).is_ok());
+    assert!(super::assembly::services(&world.broker, &health, &keys, Default::default()).is_ok());
 }
 
 #[tokio::test]

@@ -45,9 +45,12 @@ fn a_busy_port_is_an_error_that_names_it() {
 #[tokio::test]
 async fn a_thread_that_ends_unasked_is_told() {
     let broker = Broker::start();
-    let listening = listen(&settings("127.0.0.1:0".parse().unwrap()), Arc::clone(&broker.tls), Arc::default(), || {
-        panic!("on purpose: services cannot be built")
-    });
+    let listening = listen(
+        &settings("127.0.0.1:0".parse().unwrap()),
+        Arc::clone(&broker.tls),
+        Arc::default(),
+        || -> tonic::service::Routes { panic!("on purpose: services cannot be built") },
+    );
     let waiting = tokio::task::spawn_blocking(move || listening.unwrap().wait(Duration::from_secs(1)));
     let error = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(&error, ListenError::Stopped(name) if name.contains("serve")), "{error:?}");

@@ -9,6 +9,7 @@ use countersign::check::{
 };
 use countersign::domain::scope::{Pattern, Scope};
 use countersign::domain::time::Timestamp;
+use countersign::wire::queries::check_query;
 use uuid::Uuid;
 
 use crate::chance::Chance;
@@ -299,6 +300,10 @@ fn compare(seed: u64, states: usize) -> Tally {
             assert_eq!(broker, expected, "the broker, seed {seed} state {state}: {query:?} at {}", asked.at);
             let replica = said(history.replica.check(&known, query, at(asked.at)));
             assert_eq!(replica, expected, "the replica, seed {seed} state {state}: {query:?} at {}", asked.at);
+            // Its services look for what is malformed among the denied alone.
+            let allowed = ["GRANTED", "BASELINE"].contains(&expected.reason);
+            let well_formed = check_query("", query.subject, query.action, query.resource).is_ok();
+            assert!(well_formed || !allowed, "malformed and allowed: {query:?}");
             tally.add(expected.reason);
         }
         // A batch is asked at one time: that of its first question.

@@ -88,18 +88,17 @@ impl ExtAuthz {
             Err(refused) => return Ok(Err(refused)),
         };
         let query = Query { subject: subject.identity.as_str(), action: action.as_str(), resource: resource.as_str() };
-        let (verdicts, sequence) = self.access.verdicts(caller, &[query])?;
-        Ok(match verdicts.first() {
-            Some(Verdict::Allow { because, valid_until }) => {
+        let (verdict, sequence) = self.access.verdict(caller, query)?;
+        Ok(match verdict {
+            Verdict::Allow { because, valid_until } => {
                 let grant = match because {
-                    Allowed::Granted { grant } => Some(*grant),
+                    Allowed::Granted { grant } => Some(grant),
                     Allowed::Baseline => None,
                 };
-                let valid_until = (*valid_until).min(subject.until);
+                let valid_until = valid_until.min(subject.until);
                 Ok(Passed { subject: subject.identity, grant, valid_until, sequence })
             }
-            Some(denied) => Err(Refused::because(denied.reason())),
-            None => Err(Refused::because("NOT_DECIDED")),
+            Verdict::Deny { .. } => Err(Refused::because(verdict.reason())),
         })
     }
 
