@@ -18,6 +18,7 @@
 mod floor;
 
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -275,9 +276,15 @@ fn scaling(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize) -> 
 
 /// Answers a second of one thread.
 fn alone(seed: u64, holders: u64, ask: &(impl Fn(&Query<'_>) -> i64 + Sync)) -> f64 {
+    answers_a_second(seed, holders, ask, &Barrier::new(1))
+}
+
+/// The same, begun when all are ready.
+fn answers_a_second(seed: u64, holders: u64, ask: &(impl Fn(&Query<'_>) -> i64 + Sync), ready: &Barrier) -> f64 {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let texts: Vec<Texts> = (0..QUERIES_A_ROUND * 16).map(|_| Texts::any(&mut random, holders)).collect();
+    let texts: Vec<Texts> = (0..QUERIES_A_ROUND * 64).map(|_| Texts::any(&mut random, holders)).collect();
     let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
+    ready.wait();
     let begun = Instant::now();
     one_by_one(&queries, ask);
     queries.len() as f64 / begun.elapsed().as_secs_f64()
@@ -285,9 +292,10 @@ fn alone(seed: u64, holders: u64, ask: &(impl Fn(&Query<'_>) -> i64 + Sync)) -> 
 
 /// The sum of two at once.
 fn each_of_two(seed: u64, holders: u64, ask: &(impl Fn(&Query<'_>) -> i64 + Sync)) -> f64 {
+    let ready = Barrier::new(2);
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| alone(seed + 1_000, holders, ask));
-        alone(seed + 2_000, holders, ask) + other.join().unwrap()
+        let other = scope.spawn(|| answers_a_second(seed + 1_000, holders, ask, &ready));
+        answers_a_second(seed + 2_000, holders, ask, &ready) + other.join().unwrap()
     })
 }
 

@@ -16,7 +16,14 @@ use super::OpenError;
 /// Holds `<journal>.lock` until dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    pub(super) file: File,
+}
+
+impl Drop for Lock {
+    /// Closing the file would not do: a process that was begun a moment ago has it open, too, until it runs its program.
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// `path` with `suffix` at its end: `journal.db-wal`, `journal.db.lock`.
@@ -79,7 +86,7 @@ pub(super) fn lock(journal: &Path) -> Result<Lock, OpenError> {
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = open.map_err(|error| store(&path, &error))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Lock { _file: file }),
+        Ok(()) => Ok(Lock { file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: journal.into() }),
         Err(error) => Err(store(&path, &error)),
     }

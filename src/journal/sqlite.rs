@@ -18,9 +18,9 @@ use super::{
 };
 use crate::domain::ids::Digest;
 
-/// Pages of the write-ahead log after which it is copied into the file. Larger than SQLite's 1,000: the two fsyncs of a
-/// copy are then rare, and start-up reads the log once.
-const CHECKPOINT_PAGES: u64 = 4_000;
+/// Pages of the write-ahead log after which it is copied into the file, when the writer rests. Every command waits for a
+/// copy that is under way: four times as many made the slowest ends of grants four times as late.
+const CHECKPOINT_PAGES: u64 = 1_000;
 
 /// The log may grow to this while the writer never rests; then an append waits for the copy.
 const CHECKPOINT_OVERDUE_PAGES: u64 = 16_000;

@@ -37,6 +37,17 @@ fn every_file_is_owner_only_and_a_looser_one_is_refused() {
 }
 
 #[test]
+fn the_lock_is_let_go_though_a_process_just_begun_still_has_its_file() {
+    let place = InFile::new();
+    let lock = file::lock(&place.path()).unwrap();
+    let inherited = lock.file.try_clone().unwrap();
+    assert!(matches!(file::lock(&place.path()).unwrap_err(), OpenError::InUse { .. }));
+    drop(lock);
+    assert!(file::lock(&place.path()).is_ok());
+    drop(inherited);
+}
+
+#[test]
 fn a_second_broker_is_refused_under_another_name_too() {
     let place = InFile::new();
     let journal = open(&place);
