@@ -13,15 +13,15 @@ use tokio_stream::Stream;
 use tonic::codegen::Bytes;
 use tonic::{Status, Streaming};
 
-use super::access_calls::AccessCalls;
 use super::caller::is_usable;
 use super::check_messages::StreamChecked;
+use super::checker::Checker;
 
 const BEAT: Duration = Duration::from_secs(2);
 
 /// The answers, as the stream's other direction.
 pub(super) struct Answers {
-    calls: Arc<AccessCalls>,
+    checker: Arc<Checker>,
     batches: Streaming<Bytes>,
     beat: Interval,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -30,16 +30,16 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Begins, if the caller may ask at all.
-    pub(super) fn begin(calls: Arc<AccessCalls>, batches: Streaming<Bytes>) -> Result<Self, Status> {
-        calls.access.asker(&calls.caller)?;
+    pub(super) fn begin(checker: Arc<Checker>, batches: Streaming<Bytes>) -> Result<Self, Status> {
+        checker.access.asker(&checker.caller)?;
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = calls.access.broker.stopping.clone();
+        let mut stopping = checker.access.broker.stopping.clone();
         let stopping = Box::pin(async move {
             // An error means that the broker is gone, which is the same.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         });
-        Ok(Self { calls, batches, beat, stopping, is_over: false })
+        Ok(Self { checker, batches, beat, stopping, is_over: false })
     }
 
     fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<StreamChecked, Status>>> {
@@ -47,10 +47,10 @@ impl Answers {
             return Poll::Ready(None);
         }
         while self.beat.poll_tick(context).is_ready() {
-            self.calls.access.broker.still_lets(&self.calls.caller, is_usable)?;
+            self.checker.access.broker.still_lets(&self.checker.caller, is_usable)?;
         }
         let Some(batch) = ready!(Pin::new(&mut self.batches).poll_next(context)?) else { return Poll::Ready(None) };
-        Poll::Ready(Some(self.calls.check_stream_batch(&batch)))
+        Poll::Ready(Some(self.checker.check_stream_batch(&batch)))
     }
 }
 

@@ -120,7 +120,7 @@ async fn drive(connection: Connection, shared: &Shared, services: Services, mut 
     let caller = || Caller::of(&peer, Some(standing.clone()));
     let calls = Calls {
         speaks: shared.speaks,
-        access: services.access.map(|access| Arc::new(AccessCalls { access, caller: caller() })),
+        access: services.access.map(|access| AccessCalls::of(caller(), access)),
         routes: services.routes,
         peer: peer.clone(),
         standing: standing.clone(),
@@ -256,7 +256,7 @@ async fn handshake(socket: std::net::TcpStream, address: SocketAddr, shared: &Sh
 #[derive(Clone)]
 struct Calls {
     speaks: Speaks,
-    access: Option<Arc<AccessCalls>>,
+    access: Option<AccessCalls>,
     routes: Routes,
     peer: Peer,
     standing: Standing,
@@ -286,7 +286,7 @@ where
         match (self.admit(&request), &self.access, Method::of(request.uri().path())) {
             (Ok(permit), Some(access), Some(method)) => {
                 let counters = Arc::clone(&self.counters);
-                let working = tokio::time::timeout(self.timeout, Arc::clone(access).call(method, request));
+                let working = tokio::time::timeout(self.timeout, access.clone().call(method, request));
                 Box::pin(async move {
                     let response = working.await.unwrap_or_else(|_| too_slow().into_http());
                     drop(permit);

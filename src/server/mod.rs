@@ -14,6 +14,7 @@ mod authzen;
 mod caller;
 mod changes;
 mod check_messages;
+mod checker;
 pub mod config;
 mod config_values;
 mod connection;

@@ -8,11 +8,11 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::access::Access;
-use super::access_calls::AccessCalls;
 use super::accounts::Accounts;
 use super::audit::Audit;
 use super::caller::Broker;
 use super::check_messages::pb_answer;
+use super::checker::Checker;
 use super::elevations::Elevations;
 use super::grants::Grants;
 use super::hr::Hr;
@@ -128,10 +128,8 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
     let world = world();
     let elevation = request(&world, 1).await;
     let grant = approve(&world, &elevation, 2).await.grant.unwrap();
-    let calls = |who| AccessCalls {
-        access: Access::new(world.broker.clone()),
-        caller: world.broker.caller(&by(who, ())).unwrap(),
-    };
+    let calls =
+        |who| Checker { access: Access::new(world.broker.clone()), caller: world.broker.caller(&by(who, ())).unwrap() };
     let check = |who, resource| {
         let checked = calls(who).check(&question("ana", resource).encode_to_vec())?;
         Ok::<_, Status>(pb_answer(0, checked.verdict))
@@ -165,7 +163,7 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
 async fn a_batch_names_the_questions_that_are_malformed() {
     let world = world();
     let caller = world.broker.caller(&by("orders-api", ())).unwrap();
-    let calls = AccessCalls { access: Access::new(world.broker.clone()), caller };
+    let calls = Checker { access: Access::new(world.broker.clone()), caller };
     let batch = |queries| calls.check_batch(&pb::BatchCheckAccessRequest { queries }.encode_to_vec());
     let status = batch(vec![question("ana", "prod/x"), question("Ana", "prod/../x")]).unwrap_err();
     let details = status.get_error_details();

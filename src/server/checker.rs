@@ -1,0 +1,82 @@
+//! The checks of one caller: from a message to the answer that is written in its place, whether it is a call of its own,
+//! a batch or one of a stream.
+
+use tonic::Status;
+
+use super::access::Access;
+use super::caller::Caller;
+use super::check_messages::{Batch, BatchChecked, Checked, StreamChecked};
+use super::check_messages::{read_batch, read_check, read_stream_batch};
+use crate::check::{Query, Verdict};
+use crate::wire::message::InvalidMessage;
+use crate::wire::queries::{LARGEST_BATCH, check_query};
+
+/// One caller, and the way to the core.
+pub(super) struct Checker {
+    pub(super) access: Access,
+    pub(super) caller: Caller,
+}
+
+impl Checker {
+    /// The answer to one question.
+    pub(super) fn check(&self, message: &[u8]) -> Result<Checked, Status> {
+        read_check(message, |query| {
+            let (verdict, sequence) = self.access.verdict(&self.caller, query)?;
+            if !verdict.is_allowed() {
+                well_formed("", query)?;
+            }
+            Ok(Checked { verdict, sequence })
+        })
+        .map_err(undecodable)?
+    }
+
+    /// The answers to a batch.
+    pub(super) fn check_batch(&self, message: &[u8]) -> Result<BatchChecked, Status> {
+        read_batch(message, |batch| self.checked(&batch)).map_err(undecodable)?
+    }
+
+    /// The answers to a batch of a stream.
+    pub(super) fn check_stream_batch(&self, message: &[u8]) -> Result<StreamChecked, Status> {
+        read_stream_batch(message, |batch| match self.checked(&batch) {
+            Ok(answers) => Ok(StreamChecked { batch_id: batch.id, answers }),
+            Err(status) => Err(of(batch.id, &status)),
+        })
+        .map_err(undecodable)?
+    }
+
+    fn checked(&self, batch: &Batch<'_>) -> Result<BatchChecked, Status> {
+        let count = batch.queries.len();
+        if count == 0 || count > LARGEST_BATCH {
+            let wanted = format!("{count} of them; 1 to {LARGEST_BATCH} are wanted");
+            return Err(InvalidMessage::one("queries", wanted).into());
+        }
+        let (verdicts, sequence) = self.access.verdicts(&self.caller, &batch.queries)?;
+        refuse_malformed(&batch.queries, &verdicts)?;
+        Ok(BatchChecked { verdicts, sequence })
+    }
+}
+
+/// Every question that is malformed, by its index. Nothing malformed is ever allowed, so that only what was denied is
+/// looked at.
+fn refuse_malformed(queries: &[Query<'_>], verdicts: &[Verdict]) -> Result<(), InvalidMessage> {
+    let denied = queries.iter().enumerate().zip(verdicts).filter(|(_, verdict)| !verdict.is_allowed());
+    let malformed = denied.filter(|((_, query), _)| well_formed("", **query).is_err());
+    let wrong = malformed.filter_map(|((index, query), _)| well_formed(&format!("queries[{index}]."), *query).err());
+    let fields: Vec<_> = wrong.flat_map(|invalid| invalid.fields).collect();
+    if fields.is_empty() { Ok(()) } else { Err(InvalidMessage { fields }) }
+}
+
+fn well_formed(path: &str, Query { subject, action, resource }: Query<'_>) -> Result<(), InvalidMessage> {
+    check_query(path, subject, action, resource)
+}
+
+/// As tonic's own codec says it.
+fn undecodable(error: prost::DecodeError) -> Status {
+    Status::internal(error.to_string())
+}
+
+/// The same error, with the batch that it is about.
+fn of(batch_id: u64, status: &Status) -> Status {
+    let text = format!("batch {batch_id}: {}", status.message());
+    Status::with_details_and_metadata(status.code(), text, status.details().to_vec().into(), status.metadata().clone())
+}
