@@ -90,7 +90,7 @@ impl Four {
         let plain = Connection::open(directory.join("plain.db")).unwrap();
         plain
             .execute_batch(
-                "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 4000;
+                "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 1000;
                  CREATE TABLE journal(seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash BLOB NOT NULL) STRICT;",
             )
             .unwrap();

@@ -1,5 +1,5 @@
-//! What enforcement points ask before they act, whatever protocol they speak. A check reads memory alone, awaits nothing, and an error
-//! is never an allow (THREATS D11, F6, F10; invariant 7).
+//! What enforcement points ask before they act, whatever protocol they speak. A check reads memory alone, awaits
+//! nothing, and an error is never an allow (THREATS D11, F6, F10; invariant 7).
 
 use prometheus_client::metrics::counter::Counter;
 use tonic::Status;
@@ -7,7 +7,7 @@ use tonic::Status;
 use super::caller::{Broker, Caller};
 use super::check_messages::pb_answer;
 use super::explain::{self, Question};
-use crate::check::{self, Allowed, Denied, Query, Verdict};
+use crate::check::{self, CheckIndex, Denied, Query, Verdict};
 use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
@@ -17,7 +17,7 @@ use crate::wire::message::{Fields, InvalidMessage};
 use crate::wire::queries::check_query;
 use crate::wire::v1 as pb;
 
-/// What the verdicts are counted by.
+/// The reasons that verdicts are counted by. What a replica alone says never comes from here.
 const COUNTED: [(&str, &str); 6] = [
     ("allow", "GRANTED"),
     ("allow", "BASELINE"),
@@ -27,12 +27,33 @@ const COUNTED: [(&str, &str); 6] = [
     ("deny", "NO_GRANT"),
 ];
 
-/// The one way from a caller to the core.
+/// The way from a caller to the core.
 #[derive(Clone)]
 pub(super) struct Access {
     pub(super) broker: Broker,
     /// As [`COUNTED`] has them.
     counters: [Counter; COUNTED.len()],
+}
+
+/// One call: who asks, and the moment that it is answered at.
+pub(super) struct Asking<'a> {
+    checks: &'a CheckIndex,
+    pub(super) asker: check::Caller,
+    /// All that led to this sequence is in the answers.
+    pub(super) sequence: u64,
+    now: Timestamp,
+}
+
+impl Asking<'_> {
+    pub(super) fn verdict(&self, query: Query<'_>) -> Verdict {
+        self.checks.check(&self.asker, query, self.now)
+    }
+
+    pub(super) fn verdicts(&self, queries: &[Query<'_>]) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        self.checks.check_batch(&self.asker, queries, self.now, &mut verdicts);
+        verdicts
+    }
 }
 
 impl Access {
@@ -43,27 +64,24 @@ impl Access {
         Self { counters: COUNTED.map(counter), broker }
     }
 
-    /// The verdict, and the sequence that it was decided at.
-    pub(super) fn verdict(&self, caller: &Caller, query: Query<'_>) -> Result<(Verdict, u64), Refusal> {
-        let (asker, sequence, now) = self.begin(caller)?;
-        let verdict = self.broker.engine.checks().check(&asker, query, now);
-        self.count(&[verdict]);
-        Ok((verdict, sequence))
-    }
-
-    /// The same of several, all decided at once.
-    pub(super) fn verdicts(&self, caller: &Caller, queries: &[Query<'_>]) -> Result<(Vec<Verdict>, u64), Refusal> {
-        let (asker, sequence, now) = self.begin(caller)?;
-        let mut verdicts = Vec::new();
-        self.broker.engine.checks().check_batch(&asker, queries, now, &mut verdicts);
-        self.count(&verdicts);
-        Ok((verdicts, sequence))
-    }
-
-    fn begin(&self, caller: &Caller) -> Result<(check::Caller, u64, Timestamp), Refusal> {
+    /// Whether the caller may ask at all. The time is read last, so that nothing is answered by an older one.
+    pub(super) fn begin(&self, caller: &Caller) -> Result<Asking<'_>, Refusal> {
+        let (asker, sequence) = (self.asker(caller)?, self.broker.engine.sequence());
         let now = self.broker.engine.latest();
         caller.is_in_date(now)?;
-        Ok((self.asker(caller)?, self.broker.engine.sequence(), now))
+        Ok(Asking { checks: self.broker.engine.checks(), asker, sequence, now })
+    }
+
+    /// What was answered. All threads write to the same counters, so a run of one reason adds to it once.
+    pub(super) fn count(&self, verdicts: &[Verdict]) {
+        for run in verdicts.chunk_by(|one, next| one.reason() == next.reason()) {
+            let reason = run.first().map(Verdict::reason);
+            for ((_, counted), counter) in COUNTED.iter().zip(&self.counters) {
+                if Some(*counted) == reason {
+                    counter.inc_by(u64::try_from(run.len()).unwrap_or_default());
+                }
+            }
+        }
     }
 
     /// Why a check answers as it does.
@@ -72,6 +90,7 @@ impl Access {
         caller: &Caller,
         asked: pb::ExplainCheckRequest,
     ) -> Result<pb::ExplainCheckResponse, Status> {
+        let asking = self.begin(caller)?;
         let asked = asked.query.ok_or_else(|| InvalidMessage::one("query", "missing; say what to ask"))?;
         let question = question(asked)?;
         let query = Query {
@@ -79,8 +98,7 @@ impl Access {
             action: question.action.as_str(),
             resource: question.resource.as_str(),
         };
-        let (asker, _, now) = self.begin(caller)?;
-        let verdict = self.broker.engine.checks().check(&asker, query, now);
+        let verdict = asking.verdict(query);
         let mut explained = self.broker.read(caller, |state, viewer, now| {
             let organisation = state.organisation();
             let audits = viewer
@@ -94,35 +112,13 @@ impl Access {
     }
 
     /// The caller as the index knows it. Why it does not is looked up off the check path.
-    pub(super) fn asker(&self, caller: &Caller) -> Result<check::Caller, Refusal> {
+    fn asker(&self, caller: &Caller) -> Result<check::Caller, Refusal> {
         if let Some(asker) = self.broker.engine.checks().caller(caller.identity.as_str()) {
             return Ok(asker);
         }
         let known = self.broker.engine.read(|state| viewer(state.organisation(), &caller.identity));
         let account = known?.account()?.clone();
         Err(Refusal::new(Reason::AccountDisabled, format!("`{account}`")).with("account", account))
-    }
-
-    /// All threads write to the same counters, so a batch adds to each once.
-    fn count(&self, verdicts: &[Verdict]) {
-        for (place, counter) in self.counters.iter().enumerate() {
-            let of_place = verdicts.iter().filter(|verdict| counted_at(**verdict) == place).count();
-            if of_place > 0 {
-                counter.inc_by(u64::try_from(of_place).unwrap_or_default());
-            }
-        }
-    }
-}
-
-/// The place in [`COUNTED`].
-fn counted_at(verdict: Verdict) -> usize {
-    match verdict {
-        Verdict::Allow { because: Allowed::Granted { .. }, .. } => 0,
-        Verdict::Allow { because: Allowed::Baseline, .. } => 1,
-        Verdict::Deny { because: Denied::OutOfAudience } => 2,
-        Verdict::Deny { because: Denied::Locked } => 3,
-        Verdict::Deny { because: Denied::NotStarted } => 4,
-        Verdict::Deny { because: Denied::NoGrant | Denied::Stale } => 5,
     }
 }
 

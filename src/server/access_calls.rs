@@ -23,9 +23,9 @@ use super::replication::replicate;
 use crate::server::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
 use crate::wire::v1 as pb;
 
-/// A check and its answer are shorter; what needs more room gets it.
+/// A check and its answer are shorter; what needs more room gets it, once it has come.
 const CHECK_BYTES: usize = 512;
-/// What a batch and its answers take at first.
+/// What the answers to a batch take at first.
 const BATCH_BYTES: usize = 16 * 1024;
 /// Answers that are ready go out together up to so many bytes.
 const TOGETHER_BYTES: usize = 32 * 1024;
@@ -125,7 +125,8 @@ fn answered<T>(answer: Result<T, Status>) -> Ready<Result<Response<T>, Status>> 
     ready(answer.map(Response::new))
 }
 
-/// Hands on a message as it came, and writes the answer straight to where it is sent from.
+/// Hands on a message as it came, and writes the answer straight to where it is sent from. What follows the message of a
+/// unary call is not read.
 struct InPlace<A, const BYTES: usize>(PhantomData<A>);
 
 impl<A, const BYTES: usize> Default for InPlace<A, BYTES> {
@@ -172,6 +173,31 @@ impl<A, const BYTES: usize> Decoder for InPlace<A, BYTES> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BYTES, TOGETHER_BYTES)
+        BufferSettings::new(CHECK_BYTES, TOGETHER_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+
+    use super::*;
+    use crate::wire::DESCRIPTOR_SET;
+
+    #[test]
+    fn every_method_of_the_service_is_served() {
+        let files = prost_types::FileDescriptorSet::decode(DESCRIPTOR_SET).unwrap().file;
+        let service = |file: &prost_types::FileDescriptorProto| {
+            let package = file.package().to_owned();
+            let named =
+                |it: &&prost_types::ServiceDescriptorProto| format!("{package}.{}", it.name()) == AccessCalls::NAME;
+            file.service.iter().find(named).cloned()
+        };
+        let methods = files.iter().find_map(service).unwrap().method;
+        let paths = methods.iter().map(|method| format!("/{}/{}", AccessCalls::NAME, method.name()));
+        assert_eq!(paths.collect::<BTreeSet<_>>(), Method::ALL.map(|method| method.path().to_owned()).into());
+        assert!(Method::ALL.iter().all(|method| Method::of(method.path()) == Some(*method)));
     }
 }

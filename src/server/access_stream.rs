@@ -31,7 +31,7 @@ pub(super) struct Answers {
 impl Answers {
     /// Begins, if the caller may ask at all.
     pub(super) fn begin(checker: Arc<Checker>, batches: Streaming<Bytes>) -> Result<Self, Status> {
-        checker.access.asker(&checker.caller)?;
+        checker.access.begin(&checker.caller)?;
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = checker.access.broker.stopping.clone();

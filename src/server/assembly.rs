@@ -293,7 +293,7 @@ pub(super) fn services(
             let service = $server::new($service)
                 .max_decoding_message_size(REQUEST_MAX_BYTES)
                 .max_encoding_message_size(RESPONSE_MAX_BYTES);
-            serving(health, Some(&service));
+            serving(health, name_of(&service));
             routes.add_service(service);
         }};
     }
@@ -307,7 +307,7 @@ pub(super) fn services(
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
     add!(TokenServiceServer, Tokens::new(broker.clone(), Arc::clone(keys)));
     add!(AuthorizationServer, ExtAuthz::new(Access::new(broker.clone()), Arc::new(route_map), Arc::clone(keys)));
-    serving(health, None::<&AccessCalls>);
+    serving(health, AccessCalls::NAME);
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
@@ -316,9 +316,14 @@ pub(super) fn services(
 }
 
 /// Notes a service as serving. The reporter's lock is free while the broker starts, so that one look is enough.
-fn serving<S: NamedService>(health: &HealthReporter, _service: Option<&S>) {
-    let noted = pin!(health.set_serving::<S>()).poll(&mut Context::from_waker(Waker::noop()));
+fn serving(health: &HealthReporter, name: &'static str) {
+    let noted =
+        pin!(health.set_service_status(name, ServingStatus::Serving)).poll(&mut Context::from_waker(Waker::noop()));
     debug_assert!(noted.is_ready(), "nobody else holds the reporter yet");
+}
+
+fn name_of<S: NamedService>(_service: &S) -> &'static str {
+    S::NAME
 }
 
 /// Whether the writer has stopped for good.

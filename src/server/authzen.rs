@@ -114,7 +114,8 @@ async fn evaluations(State(access): State<Access>, request: Request) -> Response
 /// Whoever may ask, known before the body is read (THREATS G14).
 fn asker(access: &Access, request: &Request) -> Result<Caller, Refusal> {
     let caller = access.broker.caller_of(request.extensions())?;
-    access.asker(&caller).map(|_| caller)
+    access.begin(&caller)?;
+    Ok(caller)
 }
 
 /// Where everything is, under the name by which the broker was asked.
@@ -137,8 +138,10 @@ async fn configuration(request: Request) -> Response {
 }
 
 fn one(access: &Access, caller: &Caller, asked: &Question) -> Result<Value, Undecided> {
-    let (verdict, sequence) = access.verdict(caller, asked.query())?;
-    Ok(decision(&verdict, sequence))
+    let asking = access.begin(caller)?;
+    let verdict = asking.verdict(asked.query());
+    access.count(&[verdict]);
+    Ok(decision(&verdict, asking.sequence))
 }
 
 /// A malformed evaluation is denied in its place, and does not keep the others from being decided.
@@ -165,14 +168,16 @@ fn several(access: &Access, caller: &Caller, document: &Map<String, Value>) -> R
         })
         .collect();
     let queries: Vec<_> = asked.iter().flatten().map(Question::query).collect();
-    let (verdicts, sequence) = access.verdicts(caller, &queries)?;
+    let asking = access.begin(caller)?;
+    let verdicts = asking.verdicts(&queries);
+    access.count(&verdicts);
     let mut verdicts = verdicts.iter();
     let mut decisions = Vec::new();
     for asked in &asked {
         let verdict = asked.as_ref().map(|_| verdicts.next());
         let is_allowed = matches!(verdict, Ok(Some(verdict)) if verdict.is_allowed());
         decisions.push(match verdict {
-            Ok(Some(verdict)) => decision(verdict, sequence),
+            Ok(Some(verdict)) => decision(verdict, asking.sequence),
             Ok(None) => malformed("not decided"),
             Err(text) => malformed(text),
         });

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::check::{Allowed, Denied, Query, Verdict};
 use crate::domain::ids::GrantId;
+use crate::wire::queries::LARGEST_BATCH;
 use crate::wire::v1 as pb;
 use crate::wire::values::pb_end;
 
@@ -36,7 +37,10 @@ const TIMESTAMP_BYTES: usize = 17;
 pub(super) struct Batch<'a> {
     /// The sender's number; 0 if there is none.
     pub(super) id: u64,
+    /// As many as one batch may have, and no more.
     pub(super) queries: Vec<Query<'a>>,
+    /// How many there are.
+    pub(super) count: usize,
 }
 
 /// An answer, and the sequence that it was decided at.
@@ -83,11 +87,11 @@ pub(super) fn read_check<T>(message: &[u8], then: impl FnOnce(Query<'_>) -> T) -
 /// # Errors
 /// As prost's.
 pub(super) fn read_batch<T>(message: &[u8], then: impl FnOnce(Batch<'_>) -> T) -> Result<T, DecodeError> {
-    if let Some(queries) = queries(message, COUNTED_1) {
-        return Ok(then(Batch { id: 0, queries }));
+    if let Some(batch) = batch(0, message, COUNTED_1) {
+        return Ok(then(batch));
     }
     let pb::BatchCheckAccessRequest { queries } = Message::decode(message)?;
-    Ok(then(Batch { id: 0, queries: queries.iter().map(query_of).collect() }))
+    Ok(then(batch_of(0, &queries)))
 }
 
 /// Hands on what a [`pb::StreamCheckAccessRequest`] asks.
@@ -99,7 +103,7 @@ pub(super) fn read_stream_batch<T>(message: &[u8], then: impl FnOnce(Batch<'_>) 
         return Ok(then(batch));
     }
     let pb::StreamCheckAccessRequest { batch_id, queries } = Message::decode(message)?;
-    Ok(then(Batch { id: batch_id, queries: queries.iter().map(query_of).collect() }))
+    Ok(then(batch_of(batch_id, &queries)))
 }
 
 /// An answer, built: for the messages that are not asked for often.
@@ -143,6 +147,11 @@ fn grant_of(because: Allowed) -> Option<GrantId> {
     }
 }
 
+fn batch_of(id: u64, queries: &[pb::CheckQuery]) -> Batch<'_> {
+    let in_place = queries.iter().take(LARGEST_BATCH).map(query_of).collect();
+    Batch { id, queries: in_place, count: queries.len() }
+}
+
 fn query_of(query: &pb::CheckQuery) -> Query<'_> {
     Query { subject: &query.subject, action: &query.action, resource: &query.resource }
 }
@@ -152,17 +161,21 @@ fn stream_batch(message: &[u8]) -> Option<Batch<'_>> {
         Some((&NUMBER_1, rest)) => number(rest)?,
         _ => (0, message),
     };
-    Some(Batch { id, queries: queries(rest, COUNTED_2)? })
+    batch(id, rest, COUNTED_2)
 }
 
-fn queries(mut message: &[u8], key: u8) -> Option<Vec<Query<'_>>> {
-    let mut queries = Vec::with_capacity(QUERIES);
+fn batch(id: u64, mut message: &[u8], key: u8) -> Option<Batch<'_>> {
+    let mut batch = Batch { id, queries: Vec::with_capacity(QUERIES), count: 0 };
     while !message.is_empty() {
         let (bytes, rest) = counted(message.strip_prefix(&[key])?)?;
-        queries.push(query(bytes)?);
+        let query = query(bytes)?;
+        if batch.count < LARGEST_BATCH {
+            batch.queries.push(query);
+        }
+        batch.count = batch.count.saturating_add(1);
         message = rest;
     }
-    Some(queries)
+    Some(batch)
 }
 
 /// A question, in either of its messages.

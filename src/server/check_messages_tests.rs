@@ -4,20 +4,25 @@ use super::*;
 use crate::domain::time::Timestamp;
 
 /// What was read: the batch's number, and of each question subject, action and resource.
-type Seen = (u64, Vec<[String; 3]>);
+type Seen = (u64, usize, Vec<[String; 3]>);
+
+fn by_prost(id: u64, queries: Vec<pb::CheckQuery>) -> Seen {
+    let texts = |query: pb::CheckQuery| [query.subject, query.action, query.resource];
+    (id, queries.len(), queries.into_iter().take(LARGEST_BATCH).map(texts).collect())
+}
 
 fn seen(batch: &Batch<'_>) -> Seen {
     let texts = |query: &Query<'_>| [query.subject, query.action, query.resource].map(str::to_owned);
-    (batch.id, batch.queries.iter().map(texts).collect())
+    (batch.id, batch.count, batch.queries.iter().map(texts).collect())
 }
 
 fn check_in_place(message: &[u8]) -> Result<Seen, DecodeError> {
-    read_check(message, |query| seen(&Batch { id: 0, queries: vec![query] }))
+    read_check(message, |query| seen(&Batch { id: 0, queries: vec![query], count: 1 }))
 }
 
 fn check_by_prost(message: &[u8]) -> Result<Seen, DecodeError> {
     let pb::CheckAccessRequest { subject, action, resource } = Message::decode(message)?;
-    Ok((0, vec![[subject, action, resource]]))
+    Ok(by_prost(0, vec![pb::CheckQuery { subject, action, resource }]))
 }
 
 fn batch_in_place(message: &[u8]) -> Result<Seen, DecodeError> {
@@ -26,7 +31,7 @@ fn batch_in_place(message: &[u8]) -> Result<Seen, DecodeError> {
 
 fn batch_by_prost(message: &[u8]) -> Result<Seen, DecodeError> {
     let pb::BatchCheckAccessRequest { queries } = Message::decode(message)?;
-    Ok((0, queries.into_iter().map(|query| [query.subject, query.action, query.resource]).collect()))
+    Ok(by_prost(0, queries))
 }
 
 fn stream_in_place(message: &[u8]) -> Result<Seen, DecodeError> {
@@ -35,7 +40,7 @@ fn stream_in_place(message: &[u8]) -> Result<Seen, DecodeError> {
 
 fn stream_by_prost(message: &[u8]) -> Result<Seen, DecodeError> {
     let pb::StreamCheckAccessRequest { batch_id, queries } = Message::decode(message)?;
-    Ok((batch_id, queries.into_iter().map(|query| [query.subject, query.action, query.resource]).collect()))
+    Ok(by_prost(batch_id, queries))
 }
 
 /// All three readers against prost, whatever the message is.
@@ -49,7 +54,7 @@ fn queries() -> impl Strategy<Value = Vec<pb::CheckQuery>> {
     let text = || prop_oneof![Just(String::new()), "[a-z./]{1,40}", "\\PC{0,20}", "[a-z]{120,140}"];
     let query = (text(), text(), text());
     let query = query.prop_map(|(subject, action, resource)| pb::CheckQuery { subject, action, resource });
-    prop::collection::vec(query, 0..20)
+    prop_oneof![9 => prop::collection::vec(query.clone(), 0..20), 1 => prop::collection::vec(query, 120..140)]
 }
 
 /// What a sender may do to a message, meaning well or not.

@@ -8,7 +8,7 @@ use super::caller::Caller;
 use super::check_messages::{Batch, BatchChecked, Checked, StreamChecked};
 use super::check_messages::{read_batch, read_check, read_stream_batch};
 use crate::check::{Query, Verdict};
-use crate::wire::message::InvalidMessage;
+use crate::wire::message::{InvalidField, InvalidMessage};
 use crate::wire::queries::{LARGEST_BATCH, check_query};
 
 /// One caller, and the way to the core.
@@ -21,11 +21,13 @@ impl Checker {
     /// The answer to one question.
     pub(super) fn check(&self, message: &[u8]) -> Result<Checked, Status> {
         read_check(message, |query| {
-            let (verdict, sequence) = self.access.verdict(&self.caller, query)?;
+            let asking = self.access.begin(&self.caller)?;
+            let verdict = asking.verdict(query);
             if !verdict.is_allowed() {
-                well_formed("", query)?;
+                well_formed(query)?;
             }
-            Ok(Checked { verdict, sequence })
+            self.access.count(&[verdict]);
+            Ok(Checked { verdict, sequence: asking.sequence })
         })
         .map_err(undecodable)?
     }
@@ -45,14 +47,15 @@ impl Checker {
     }
 
     fn checked(&self, batch: &Batch<'_>) -> Result<BatchChecked, Status> {
-        let count = batch.queries.len();
-        if count == 0 || count > LARGEST_BATCH {
-            let wanted = format!("{count} of them; 1 to {LARGEST_BATCH} are wanted");
+        let asking = self.access.begin(&self.caller)?;
+        if batch.count == 0 || batch.count > LARGEST_BATCH {
+            let wanted = format!("{} of them; 1 to {LARGEST_BATCH} are wanted", batch.count);
             return Err(InvalidMessage::one("queries", wanted).into());
         }
-        let (verdicts, sequence) = self.access.verdicts(&self.caller, &batch.queries)?;
+        let verdicts = asking.verdicts(&batch.queries);
         refuse_malformed(&batch.queries, &verdicts)?;
-        Ok(BatchChecked { verdicts, sequence })
+        self.access.count(&verdicts);
+        Ok(BatchChecked { verdicts, sequence: asking.sequence })
     }
 }
 
@@ -60,14 +63,16 @@ impl Checker {
 /// looked at.
 fn refuse_malformed(queries: &[Query<'_>], verdicts: &[Verdict]) -> Result<(), InvalidMessage> {
     let denied = queries.iter().enumerate().zip(verdicts).filter(|(_, verdict)| !verdict.is_allowed());
-    let malformed = denied.filter(|((_, query), _)| well_formed("", **query).is_err());
-    let wrong = malformed.filter_map(|((index, query), _)| well_formed(&format!("queries[{index}]."), *query).err());
-    let fields: Vec<_> = wrong.flat_map(|invalid| invalid.fields).collect();
+    let malformed = denied.filter_map(|((index, query), _)| Some((index, well_formed(*query).err()?.fields)));
+    let named = malformed.flat_map(|(index, fields)| {
+        fields.into_iter().map(move |field| InvalidField { path: format!("queries[{index}].{}", field.path), ..field })
+    });
+    let fields: Vec<_> = named.collect();
     if fields.is_empty() { Ok(()) } else { Err(InvalidMessage { fields }) }
 }
 
-fn well_formed(path: &str, Query { subject, action, resource }: Query<'_>) -> Result<(), InvalidMessage> {
-    check_query(path, subject, action, resource)
+fn well_formed(Query { subject, action, resource }: Query<'_>) -> Result<(), InvalidMessage> {
+    check_query("", subject, action, resource)
 }
 
 /// As tonic's own codec says it.

@@ -1,5 +1,6 @@
 //! One connection, from the accepted socket to its end: handshake within its time, the protocol agreed there and no other
-//! (HTTP/2; on the second listener HTTP/1.1 too), the limits of THREATS group G, the certificate asked about at every call and at every beat, and an end by age or by drain.
+//! (HTTP/2; on the second listener HTTP/1.1 too), the limits of THREATS group G, the certificate asked about at every call
+//! and at every beat, and an end by age or by drain.
 //!
 //! tonic's own server is not used for this loop: with a grace period it cuts an old connection without telling it to go
 //! away first, and its default takes off hyper's cap on streams reset for the client's errors.
@@ -290,7 +291,7 @@ where
                 Box::pin(async move {
                     let response = working.await.unwrap_or_else(|_| too_slow().into_http());
                     drop(permit);
-                    counters.count(method.path(), &response, Speaks::Grpc);
+                    counters.add(method.path(), code_of(&response));
                     Ok(response)
                 })
             }
@@ -370,27 +371,36 @@ struct Counters {
 
 impl Counters {
     fn count(&self, path: &str, response: &Response<Body>, speaks: Speaks) {
-        let named = response.headers().get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()));
-        let code = match speaks {
-            Speaks::Grpc => named.unwrap_or(Code::Ok),
-            Speaks::Https => scim::code_of(response.status()),
-        };
-        // Whatever path a client makes up, it makes no label of it.
-        let made_up = code == Code::Unimplemented || response.status().as_u16() != 200;
+        match speaks {
+            Speaks::Https if authzen::is_path(path) => self.add(authzen::LABEL, scim::code_of(response.status())),
+            Speaks::Https => self.add(scim::LABEL, scim::code_of(response.status())),
+            Speaks::Grpc => {
+                let code = code_of(response);
+                // Whatever path a client makes up, it makes no label of it.
+                let made_up = code == Code::Unimplemented || response.status().as_u16() != 200;
+                self.add(if made_up { UNROUTED } else { path }, code);
+            }
+        }
+    }
+
+    fn add(&self, path: &str, code: Code) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = match speaks {
-            Speaks::Https if authzen::is_path(path) => authzen::LABEL,
-            Speaks::Https => scim::LABEL,
-            Speaks::Grpc if made_up || known.len() >= KNOWN_MAX => UNROUTED,
-            Speaks::Grpc => path,
-        };
         if let Some((_, _, counter)) = known.iter().find(|(known, of, _)| *of == code && known == path) {
             counter.inc();
             return;
         }
+        let path = if known.len() < KNOWN_MAX { path } else { UNROUTED };
         let call = Call { method: path.to_owned(), code: format!("{code:?}") };
         let counter = self.metrics.calls.get_or_create_owned(&call);
         counter.inc();
-        known.push((call.method, code, counter));
+        if known.len() < KNOWN_MAX {
+            known.push((call.method, code, counter));
+        }
     }
+}
+
+/// As a gRPC client reads it, of a response that has only begun.
+fn code_of(response: &Response<Body>) -> Code {
+    let named = response.headers().get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()));
+    named.unwrap_or(Code::Ok)
 }

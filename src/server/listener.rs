@@ -161,7 +161,7 @@ impl Drop for Listening {
 }
 
 /// What is served. Most calls find their service through a router; those of AccessService do without.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Services {
     pub(super) routes: Routes,
     pub(super) access: Option<Access>,

@@ -23,7 +23,7 @@ use crate::domain::ids::{Digest, Identity};
 use crate::domain::time::{Span, Timestamp};
 use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
-use crate::server::metrics::Metrics;
+use crate::server::metrics::{Metrics, Verdict};
 use crate::server::peer::Peer;
 use crate::wire::page_token::PageTokens;
 use crate::wire::v1 as pb;
@@ -128,10 +128,10 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
     let world = world();
     let elevation = request(&world, 1).await;
     let grant = approve(&world, &elevation, 2).await.grant.unwrap();
-    let calls =
+    let checker =
         |who| Checker { access: Access::new(world.broker.clone()), caller: world.broker.caller(&by(who, ())).unwrap() };
     let check = |who, resource| {
-        let checked = calls(who).check(&question("ana", resource).encode_to_vec())?;
+        let checked = checker(who).check(&question("ana", resource).encode_to_vec())?;
         Ok::<_, Status>(pb_answer(0, checked.verdict))
     };
     // when the service checks
@@ -153,7 +153,7 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
     assert_eq!((late.verdict(), late.reason()), (pb::Verdict::Deny, pb::CheckReason::NoGrant));
     // and the explanation says so
     let query = Some(question("ana", "prod/eu/db/orders/replica-1"));
-    let ana = calls("ana");
+    let ana = checker("ana");
     let why = ana.access.explain(&ana.caller, pb::ExplainCheckRequest { query }).unwrap();
     assert!(why.entitlements.contains(&"orders-db-repair".to_owned()), "{:?}", why.entitlements);
     assert!(why.text.contains(&grant.id) && why.text.contains("DURATION"), "{}", why.text);
@@ -163,15 +163,27 @@ async fn what_was_asked_and_approved_is_allowed_and_its_end_is_a_comparison() {
 async fn a_batch_names_the_questions_that_are_malformed() {
     let world = world();
     let caller = world.broker.caller(&by("orders-api", ())).unwrap();
-    let calls = Checker { access: Access::new(world.broker.clone()), caller };
-    let batch = |queries| calls.check_batch(&pb::BatchCheckAccessRequest { queries }.encode_to_vec());
+    let checker = Checker { access: Access::new(world.broker.clone()), caller };
+    let batch = |queries| checker.check_batch(&pb::BatchCheckAccessRequest { queries }.encode_to_vec());
     let status = batch(vec![question("ana", "prod/x"), question("Ana", "prod/../x")]).unwrap_err();
     let details = status.get_error_details();
     let fields: Vec<_> = details.bad_request().unwrap().field_violations.iter().map(|v| v.field.clone()).collect();
     assert_eq!(fields, ["queries[1].subject", "queries[1].resource"]);
     assert_eq!(batch(vec![question("ana", "prod/x"); 129]).unwrap_err().code(), Code::InvalidArgument);
     assert_eq!(batch(Vec::new()).unwrap_err().code(), Code::InvalidArgument);
+    // then nothing of it was counted as answered
+    let told =
+        || world.broker.metrics.checks.get_or_create(&Verdict { verdict: "deny", reason: "OUT_OF_AUDIENCE" }).get();
+    assert_eq!(told(), 0);
     assert_eq!(batch(vec![question("ana", "prod/x"); 128]).unwrap().verdicts.len(), 128);
+    assert_eq!(told(), 128);
+    // and who may not ask is told that, whatever was asked
+    let stranger = world.broker.caller(&by("nobody", ())).unwrap();
+    let stranger = Checker { access: Access::new(world.broker.clone()), caller: stranger };
+    let malformed = question("Ana", "..").encode_to_vec();
+    assert_eq!(reason(&stranger.check(&malformed).unwrap_err()), "NO_ACCOUNT");
+    let none = pb::BatchCheckAccessRequest::default().encode_to_vec();
+    assert_eq!(reason(&stranger.check_batch(&none).unwrap_err()), "NO_ACCOUNT");
 }
 
 #[tokio::test]

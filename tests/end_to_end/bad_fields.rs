@@ -265,3 +265,36 @@ fn names<T: std::fmt::Debug>(result: Result<T, Status>, field: &str) {
 fn actor(person: &Person) -> String {
     format!("account:{}", person.name)
 }
+
+#[tokio::test]
+async fn checks_have_the_limits_of_every_call_though_they_take_a_shorter_way() {
+    // given checks that are too large, or have too many headers
+    let broker = Broker::shared();
+    let orders = broker.person("orders-api").await;
+    let large = pb::CheckQuery { subject: "a".repeat(66_000), ..pb::CheckQuery::default() };
+    let pb::CheckQuery { subject, action, resource } = large.clone();
+    let check = pb::CheckAccessRequest { subject, action, resource };
+    let mut access = orders.access();
+    let is_too_large = |status: Status| {
+        assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+        assert!(status.message().contains("65536"), "{status:?}");
+    };
+    // then each is refused
+    is_too_large(access.check_access(check).await.unwrap_err());
+    let queries = vec![large];
+    is_too_large(
+        access.batch_check_access(pb::BatchCheckAccessRequest { queries: queries.clone() }).await.unwrap_err(),
+    );
+    let batch = pb::StreamCheckAccessRequest { batch_id: 1, queries };
+    let mut answers = access.stream_check_access(tokio_stream::iter([batch])).await.unwrap().into_inner();
+    is_too_large(answers.message().await.unwrap_err());
+    let mut crowded = tonic::Request::new(pb::CheckAccessRequest::default());
+    for number in 0..40 {
+        let name: tonic::metadata::MetadataKey<_> = format!("x-{number}").parse().unwrap();
+        crowded.metadata_mut().insert(name, "1".parse().unwrap());
+    }
+    refused(access.check_access(crowded).await, Code::ResourceExhausted, "OVERLOADED");
+    // and the connection lives on
+    let asked = pb::CheckAccessRequest { subject: "ana".into(), action: "db.read".into(), resource: "prod/x".into() };
+    assert_eq!(access.check_access(asked).await.unwrap().into_inner().verdict(), pb::Verdict::Deny);
+}

@@ -74,13 +74,13 @@ impl ExtAuthz {
         caller: &Caller,
         attributes: Option<&AttributeContext>,
     ) -> Result<Result<Passed, Refused>, Status> {
-        let asker = self.access.asker(caller)?;
+        let asking = self.access.begin(caller)?;
         let asked = attributes.ok_or(Refused::because("REQUEST_INCOMPLETE")).and_then(|attributes| {
             let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
             let http = http.ok_or(Refused::because("REQUEST_INCOMPLETE"))?;
             let found = self.routes.resolve(&http.method, &http.host, &http.path);
             let (action, resource) = found.map_err(|refusal| Refused::because(refusal.name()))?;
-            let token = http.headers.get(TOKEN).map(|token| (token.as_str(), asker.account()));
+            let token = http.headers.get(TOKEN).map(|token| (token.as_str(), asking.asker.account()));
             Ok((self.subject(attributes.source.as_ref(), token, (&action, &resource))?, action, resource))
         });
         let (subject, action, resource) = match asked {
@@ -88,7 +88,8 @@ impl ExtAuthz {
             Err(refused) => return Ok(Err(refused)),
         };
         let query = Query { subject: subject.identity.as_str(), action: action.as_str(), resource: resource.as_str() };
-        let (verdict, sequence) = self.access.verdict(caller, query)?;
+        let verdict = asking.verdict(query);
+        self.access.count(&[verdict]);
         Ok(match verdict {
             Verdict::Allow { because, valid_until } => {
                 let grant = match because {
@@ -96,7 +97,7 @@ impl ExtAuthz {
                     Allowed::Baseline => None,
                 };
                 let valid_until = valid_until.min(subject.until);
-                Ok(Passed { subject: subject.identity, grant, valid_until, sequence })
+                Ok(Passed { subject: subject.identity, grant, valid_until, sequence: asking.sequence })
             }
             Verdict::Deny { .. } => Err(Refused::because(verdict.reason())),
         })
