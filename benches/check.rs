@@ -116,6 +116,7 @@ fn account(id: &str, identity: &str, may_check: bool) -> Change {
         id: id.parse().unwrap(),
         identities: [identity.parse().unwrap()].into(),
         active: true,
+        locked: false,
         baseline_until: Timestamp::MAX,
         audience: if may_check { ["prod/*/db/**".parse().unwrap()].into() } else { [].into() },
         checks_until: if may_check { Timestamp::MAX } else { Timestamp::MIN },
@@ -131,6 +132,7 @@ fn grant(holder: u64, number: u64, millis_left: i64) -> Change {
         scope: Scope::new(actions, [resource].into()).unwrap(),
         end: Timestamp::from_millis(now().millis() + millis_left).unwrap(),
         started: true,
+        locked: false,
     })
 }
 

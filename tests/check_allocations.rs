@@ -16,6 +16,7 @@ fn account(id: &str, may_check: bool) -> Change {
         id: id.parse().unwrap(),
         identities: [format!("spiffe://northwind.example/{id}").parse().unwrap()].into(),
         active: true,
+        locked: false,
         baseline_until: at(5_000),
         audience: ["prod/*/db/**".parse().unwrap(), "status/**".parse().unwrap()].into(),
         checks_until: if may_check { Timestamp::MAX } else { Timestamp::MIN },
@@ -33,6 +34,7 @@ fn grant(number: u128, started: bool, pattern: &str) -> Change {
         scope: scope("db.read", pattern),
         end: at(1_000),
         started,
+        locked: false,
     })
 }
 

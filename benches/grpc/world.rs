@@ -111,6 +111,7 @@ pub fn fill(index: &CheckIndex, grants: u64) {
             id: name.parse().unwrap(),
             identities: [identity_of("person", &name).parse().unwrap()].into(),
             active: true,
+            locked: false,
             baseline_until: Timestamp::MIN,
             audience: [].into(),
             checks_until: Timestamp::MIN,
@@ -124,6 +125,7 @@ pub fn fill(index: &CheckIndex, grants: u64) {
                 scope: Scope::new(actions, [resource].into()).unwrap(),
                 end,
                 started: true,
+                locked: false,
             })
         }));
         index.apply(&changes);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! head      flags 1, names 2, grants 4, where the audience begins 4, ends of the baseline and of checking 8 each
-//! grants    of each: end and started 8, where its body and its actions begin 4 each; the one that ends last first, then
+//! grants    of each: end and flags 8, where its body and its actions begin 4 each; the one that ends last first, then
 //!           the lowest id
 //! names     the account's id, then its identities: length 2, text
 //! bodies    of each: id 16, length of its patterns 4, patterns
@@ -31,6 +31,12 @@ const GRANT_BYTES: usize = 16;
 const ACTIVE: u8 = 1;
 /// The account is there. Without it the block only keeps grants whose account has not come, or has gone.
 const KNOWN: u8 = 1 << 1;
+/// A lock stops the account.
+const LOCKED: u8 = 1 << 2;
+/// Below a grant's end: its start is recorded; a lock stops it.
+const GRANT_STARTED: i64 = 1;
+const GRANT_LOCKED: i64 = 1 << 1;
+const GRANT_FLAGS: u32 = 2;
 
 /// A block, read in place.
 #[derive(Clone, Copy)]
@@ -50,6 +56,10 @@ pub(super) enum Answer {
     Granted {
         grant: GrantId,
         end: Timestamp,
+    },
+    /// Grants cover it and are not over, but locks stop them.
+    Locked {
+        baseline_until: Option<Timestamp>,
     },
     /// A grant covers it, is not over and has not started.
     NotStarted {
@@ -82,6 +92,11 @@ impl<'a> Block<'a> {
 
     pub(super) fn is_active(&self) -> bool {
         self.flags & ACTIVE != 0
+    }
+
+    #[inline]
+    pub(super) fn is_locked(&self) -> bool {
+        self.flags & LOCKED != 0
     }
 
     pub(super) fn may_check(&self, now: Timestamp) -> bool {
@@ -135,7 +150,7 @@ impl<'a> Block<'a> {
         if !self.is_active() {
             return Answer::Nothing { baseline_until: None };
         }
-        let mut waiting = false;
+        let (mut waiting, mut locked) = (false, false);
         // Where the actions lie that were looked at last, and whether the query's was among them.
         let mut looked_at = (0, false);
         for word in self.grants {
@@ -143,7 +158,7 @@ impl<'a> Block<'a> {
             if grant.end.is_over(now) {
                 break;
             }
-            if !grant.started && waiting {
+            if (grant.locked && locked) || (!grant.started && !grant.locked && waiting) {
                 continue;
             }
             if looked_at.0 != grant.actions_at {
@@ -154,6 +169,10 @@ impl<'a> Block<'a> {
             }
             let Some((id, patterns)) = self.body(grant.body_at) else { continue };
             if patterns_cover(patterns, resource) {
+                if grant.locked {
+                    locked = true;
+                    continue;
+                }
                 if grant.started {
                     return Answer::Granted { grant: GrantId::from(Uuid::from_bytes(id)), end: grant.end };
                 }
@@ -161,7 +180,11 @@ impl<'a> Block<'a> {
             }
         }
         let baseline_until = Some(self.baseline_until()).filter(|until| !until.is_over(now));
-        if waiting { Answer::NotStarted { baseline_until } } else { Answer::Nothing { baseline_until } }
+        match (locked, waiting) {
+            (true, _) => Answer::Locked { baseline_until },
+            (false, true) => Answer::NotStarted { baseline_until },
+            (false, false) => Answer::Nothing { baseline_until },
+        }
     }
 
     /// A grant's id and its patterns.
@@ -188,6 +211,7 @@ impl<'a> Block<'a> {
 struct GrantWord {
     end: Timestamp,
     started: bool,
+    locked: bool,
     body_at: u32,
     actions_at: u32,
 }
@@ -196,10 +220,11 @@ impl GrantWord {
     #[inline]
     fn read(word: &[u8; GRANT_BYTES]) -> Option<Self> {
         let [e0, e1, e2, e3, e4, e5, e6, e7, b0, b1, b2, b3, a0, a1, a2, a3] = *word;
-        let end_and_started = i64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]);
+        let end_and_flags = i64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]);
         Some(Self {
-            end: Timestamp::from_millis(end_and_started >> 1).ok()?,
-            started: end_and_started & 1 == 1,
+            end: Timestamp::from_millis(end_and_flags >> GRANT_FLAGS).ok()?,
+            started: end_and_flags & GRANT_STARTED != 0,
+            locked: end_and_flags & GRANT_LOCKED != 0,
             body_at: u32::from_le_bytes([b0, b1, b2, b3]),
             actions_at: u32::from_le_bytes([a0, a1, a2, a3]),
         })
@@ -219,6 +244,7 @@ pub(super) struct Draft<'a> {
 /// An account of a draft.
 pub(super) struct AccountTold<'a> {
     pub(super) active: bool,
+    pub(super) locked: bool,
     pub(super) baseline_until: Timestamp,
     pub(super) checks_until: Timestamp,
     /// Compiled.
@@ -229,6 +255,7 @@ pub(super) struct AccountTold<'a> {
 pub(super) struct GrantTold<'a> {
     pub(super) end: Timestamp,
     pub(super) started: bool,
+    pub(super) locked: bool,
     /// Each behind its length.
     pub(super) actions: &'a [u8],
     /// Compiled.
@@ -238,6 +265,7 @@ pub(super) struct GrantTold<'a> {
 struct GrantDraft<'a> {
     end: Timestamp,
     started: bool,
+    locked: bool,
     actions: Cow<'a, [u8]>,
     patterns: Cow<'a, [u8]>,
 }
@@ -256,10 +284,10 @@ impl<'a> Draft<'a> {
             };
         };
         let grant = |word: &[u8; GRANT_BYTES]| {
-            let GrantWord { end, started, body_at, actions_at } = GrantWord::read(word)?;
+            let GrantWord { end, started, locked, body_at, actions_at } = GrantWord::read(word)?;
             let (id, patterns) = old.body(body_at)?;
             let (actions, patterns) = (Cow::Borrowed(old.actions(actions_at)?), Cow::Borrowed(patterns));
-            Some((id, GrantDraft { end, started, actions, patterns }))
+            Some((id, GrantDraft { end, started, locked, actions, patterns }))
         };
         Self {
             flags: old.flags,
@@ -272,7 +300,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn set_account(&mut self, account: &'a AccountEntry) {
-        self.flags = if account.active { KNOWN | ACTIVE } else { KNOWN };
+        let flag = |flag, is_set| if is_set { flag } else { 0 };
+        self.flags = KNOWN | flag(ACTIVE, account.active) | flag(LOCKED, account.locked);
         self.baseline_until = account.baseline_until;
         self.checks_until = account.checks_until;
         self.names.truncate(1);
@@ -292,7 +321,7 @@ impl<'a> Draft<'a> {
     pub(super) fn set_grant(&mut self, grant: &GrantEntry) {
         let actions = Cow::Owned(compile_actions(&grant.scope));
         let patterns = Cow::Owned(compile_patterns(grant.scope.resources()));
-        let draft = GrantDraft { end: grant.end, started: grant.started, actions, patterns };
+        let draft = GrantDraft { end: grant.end, started: grant.started, locked: grant.locked, actions, patterns };
         self.grants.insert(*grant.id.uuid().as_bytes(), draft);
     }
 
@@ -308,6 +337,7 @@ impl<'a> Draft<'a> {
     pub(super) fn account(&self) -> Option<AccountTold<'_>> {
         (self.flags & KNOWN != 0).then(|| AccountTold {
             active: self.flags & ACTIVE != 0,
+            locked: self.flags & LOCKED != 0,
             baseline_until: self.baseline_until,
             checks_until: self.checks_until,
             audience: &self.audience,
@@ -315,8 +345,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn grant(&self, id: &[u8; 16]) -> Option<GrantTold<'_>> {
-        let GrantDraft { end, started, actions, patterns } = self.grants.get(id)?;
-        Some(GrantTold { end: *end, started: *started, actions, patterns })
+        let GrantDraft { end, started, locked, actions, patterns } = self.grants.get(id)?;
+        Some(GrantTold { end: *end, started: *started, locked: *locked, actions, patterns })
     }
 
     /// The new block; none if nothing is left to know of this holder.
@@ -349,8 +379,9 @@ impl<'a> Draft<'a> {
                 put_counted_u16(&mut actions, &grant.actions);
                 place
             });
-            let end_and_started = grant.end.millis().wrapping_shl(1) | i64::from(grant.started);
-            words.extend_from_slice(&end_and_started.to_le_bytes());
+            let flag = |flag, is_set| if is_set { flag } else { 0 };
+            let flags = flag(GRANT_STARTED, grant.started) | flag(GRANT_LOCKED, grant.locked);
+            words.extend_from_slice(&(grant.end.millis().wrapping_shl(GRANT_FLAGS) | flags).to_le_bytes());
             words.extend_from_slice(&body_place.to_le_bytes());
             words.extend_from_slice(&action_place.to_le_bytes());
         }

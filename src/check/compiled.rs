@@ -51,6 +51,10 @@ impl<'a> Asked<'a> {
         is_resource(text).then_some(Self(text))
     }
 
+    pub(super) fn text(self) -> &'a [u8] {
+        self.0
+    }
+
     fn is_of_tenants(self) -> bool {
         self.0.strip_prefix(TENANTS.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
     }

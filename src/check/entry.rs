@@ -16,6 +16,7 @@ use crate::domain::time::Timestamp;
 pub(super) const ACCOUNT: u8 = 1;
 pub(super) const GRANT: u8 = 2;
 const BASELINE: u8 = 3;
+const LOCKED: u8 = 4;
 const ACCOUNT_GONE: u8 = 129;
 const GRANT_GONE: u8 = 130;
 
@@ -51,13 +52,17 @@ impl Change {
                 body.push(GRANT);
                 put_text(&mut body, grant.holder.as_str());
                 body.extend_from_slice(grant.id.uuid().as_bytes());
-                body.push(u8::from(grant.started));
+                body.push(grant_flags(grant.started, grant.locked));
                 put_instant(&mut body, grant.end);
                 put_scope(&mut body, &grant.scope);
             }
             Self::Baseline(scopes) => {
                 body.push(BASELINE);
                 put_list(&mut body, scopes, put_scope);
+            }
+            Self::Locked(patterns) => {
+                body.push(LOCKED);
+                put_list(&mut body, sorted(patterns), put_text);
             }
             Self::AccountGone(id) => {
                 body.push(ACCOUNT_GONE);
@@ -91,25 +96,28 @@ fn read_change(cursor: &mut Cursor<'_>) -> Option<Change> {
     let mut body = Cursor(cursor.bytes(usize::try_from(length).ok()?)?);
     let body = &mut body;
     let change = match body.u8()? {
-        ACCOUNT => Change::Account(AccountEntry {
-            id: read_text(body)?,
-            active: read_bool(body)?,
-            baseline_until: read_instant(body)?,
-            checks_until: read_instant(body)?,
-            identities: read_texts(body)?,
-            audience: read_texts(body)?,
-        }),
-        GRANT => Change::Grant(GrantEntry {
-            holder: read_text(body)?,
-            id: read_id(body)?,
-            started: read_bool(body)?,
-            end: read_instant(body)?,
-            scope: read_scope(body)?,
-        }),
+        ACCOUNT => {
+            let (id, [active, locked]) = (read_text(body)?, read_flags(body)?);
+            Change::Account(AccountEntry {
+                id,
+                active,
+                locked,
+                baseline_until: read_instant(body)?,
+                checks_until: read_instant(body)?,
+                identities: read_texts(body)?,
+                audience: read_texts(body)?,
+            })
+        }
+        GRANT => {
+            let (holder, id, [started, locked]) = (read_text(body)?, read_id(body)?, read_flags(body)?);
+            let (end, scope) = (read_instant(body)?, read_scope(body)?);
+            Change::Grant(GrantEntry { id, holder, scope, end, started, locked })
+        }
         BASELINE => {
             let count = body.u16()?;
             Change::Baseline((0..count).map(|_| read_scope(body)).collect::<Option<_>>()?)
         }
+        LOCKED => Change::Locked(read_texts(body)?),
         ACCOUNT_GONE => Change::AccountGone(read_text(body)?),
         GRANT_GONE => Change::GrantGone { holder: read_text(body)?, id: read_id(body)? },
         _ => return None,
@@ -126,7 +134,7 @@ fn put_body(out: &mut Vec<u8>, body: &[u8]) {
 fn put_account(out: &mut Vec<u8>, account: &AccountEntry) {
     out.push(ACCOUNT);
     put_text(out, account.id.as_str());
-    out.push(u8::from(account.active));
+    out.push(account_flags(account.active, account.locked));
     put_instant(out, account.baseline_until);
     put_instant(out, account.checks_until);
     put_list(out, &account.identities, |out, identity| put_text(out, identity.as_str()));
@@ -166,12 +174,22 @@ fn read_text<T: FromStr>(cursor: &mut Cursor<'_>) -> Option<T> {
     std::str::from_utf8(cursor.counted_u16()?).ok()?.parse().ok()
 }
 
-fn read_bool(cursor: &mut Cursor<'_>) -> Option<bool> {
-    match cursor.u8()? {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
-    }
+/// Each of two in a bit of its own.
+fn flags(first: bool, second: bool) -> u8 {
+    u8::from(first) | u8::from(second).wrapping_shl(1)
+}
+
+pub(super) fn account_flags(active: bool, locked: bool) -> u8 {
+    flags(active, locked)
+}
+
+pub(super) fn grant_flags(started: bool, locked: bool) -> u8 {
+    flags(started, locked)
+}
+
+fn read_flags(cursor: &mut Cursor<'_>) -> Option<[bool; 2]> {
+    let byte = cursor.u8()?;
+    (byte < 4).then_some([byte & 1 != 0, byte & 2 != 0])
 }
 
 fn read_instant(cursor: &mut Cursor<'_>) -> Option<Timestamp> {

@@ -4,19 +4,19 @@ use super::*;
 
 fn account() -> impl Strategy<Value = Change> {
     let name = "[a-z]{1,8}";
-    (name, any::<bool>(), 0..9_i64, 0..9_i64, prop::collection::btree_set("[a-z]{1,4}", 0..3), patterns(0)).prop_map(
-        |(id, active, baseline, checks, logins, audience)| {
+    (name, any::<[bool; 2]>(), 0..9_i64, 0..9_i64, prop::collection::btree_set("[a-z]{1,4}", 0..3), patterns(0))
+        .prop_map(|(id, [active, locked], baseline, checks, logins, audience)| {
             let identity = |login| format!("spiffe://northwind.example/person/{login}").parse().unwrap();
             Change::Account(AccountEntry {
                 id: id.parse().unwrap(),
                 identities: logins.into_iter().map(identity).collect(),
                 active,
+                locked,
                 baseline_until: Timestamp::from_millis(baseline).unwrap(),
                 audience,
                 checks_until: Timestamp::from_millis(checks).unwrap(),
             })
-        },
-    )
+        })
 }
 
 fn patterns(least: usize) -> impl Strategy<Value = BTreeSet<crate::domain::scope::Pattern>> {
@@ -31,16 +31,18 @@ fn scope() -> impl Strategy<Value = Scope> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let grant = ("[a-z]{1,8}", any::<u128>(), scope(), 0..9_i64, any::<bool>());
+    let grant = ("[a-z]{1,8}", any::<u128>(), scope(), 0..9_i64, any::<[bool; 2]>());
     prop_oneof![
         account(),
-        grant.prop_map(|(holder, id, scope, end, started)| Change::Grant(GrantEntry {
+        grant.prop_map(|(holder, id, scope, end, [started, locked])| Change::Grant(GrantEntry {
             id: Uuid::from_u128(id).into(),
             holder: holder.parse().unwrap(),
             scope,
             end: Timestamp::from_millis(end).unwrap(),
             started,
+            locked,
         })),
+        patterns(0).prop_map(Change::Locked),
         prop::collection::vec(scope(), 0..3).prop_map(Change::Baseline),
         "[a-z]{1,8}".prop_map(|id| Change::AccountGone(id.parse().unwrap())),
         ("[a-z]{1,8}", any::<u128>()).prop_map(|(holder, id)| Change::GrantGone {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::check::reference::Reference;
+use crate::domain::scope::Pattern;
 use proptest::prelude::*;
 
 const ACCOUNTS: [&str; 4] = ["ana", "ben", "orders-api", "zoe"];
@@ -23,26 +24,28 @@ const FEW_HASHES: u64 = 0x0300_0000_0000_0001;
 /// A step of a random history. An identity is moved, never given to two.
 #[derive(Debug, Clone)]
 enum Step {
-    Account { id: usize, active: bool, baseline_until: i64, audience: usize, checks_until: i64 },
+    Account { id: usize, active: bool, locked: bool, baseline_until: i64, audience: usize, checks_until: i64 },
     Gone { id: usize },
     Move { identity: usize, to: usize },
-    Grant { holder: usize, number: u128, patterns: [usize; 2], action: usize, end: i64, started: bool },
+    Grant { holder: usize, number: u128, patterns: [usize; 2], action: usize, end: i64, started: bool, locked: bool },
     GrantGone { holder: usize, number: u128 },
     Baseline { pattern: usize },
+    Locked { patterns: Vec<usize> },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     let (holder, pattern) = (0..ACCOUNTS.len(), 0..PATTERNS.len());
     prop_oneof![
-        2 => (holder.clone(), any::<bool>(), 0_i64..6, pattern.clone(), 0_i64..6).prop_map(
-            |(id, inactive, baseline_until, audience, checks_until)| Step::Account {
-                id, active: !inactive || id == 2, baseline_until: baseline_until * 10, audience, checks_until: checks_until * 10 }),
+        2 => (holder.clone(), any::<bool>(), 0_i64..6, pattern.clone(), 0_i64..6, 0..4).prop_map(
+            |(id, inactive, baseline_until, audience, checks_until, locked)| Step::Account {
+                id, active: !inactive || id == 2, locked: locked == 0 && id != 2, baseline_until: baseline_until * 10, audience, checks_until: checks_until * 10 }),
         1 => holder.clone().prop_map(|id| Step::Gone { id }),
         2 => (0_usize..4, 0..=ACCOUNTS.len()).prop_map(|(identity, to)| Step::Move { identity, to }),
-        5 => (holder.clone(), 0_u128..5, [pattern.clone(), pattern.clone()], 0_usize..2, 0_i64..6, any::<bool>()).prop_map(
-            |(holder, number, patterns, action, end, started)| Step::Grant { holder, number, patterns, action, end: end * 10, started }),
+        5 => (holder.clone(), 0_u128..5, [pattern.clone(), pattern.clone()], 0_usize..2, 0_i64..6, any::<bool>(), 0..3).prop_map(
+            |(holder, number, patterns, action, end, started, locked)| Step::Grant { holder, number, patterns, action, end: end * 10, started, locked: locked == 0 }),
         2 => (holder, 0_u128..5).prop_map(|(holder, number)| Step::GrantGone { holder, number }),
-        1 => pattern.prop_map(|pattern| Step::Baseline { pattern }),
+        1 => pattern.clone().prop_map(|pattern| Step::Baseline { pattern }),
+        1 => prop::collection::vec(pattern, 0..3).prop_map(|patterns| Step::Locked { patterns }),
     ]
 }
 
@@ -50,10 +53,14 @@ fn any_step() -> impl Strategy<Value = Step> {
 fn changes_of(step: &Step, before: &Reference) -> Vec<Change> {
     let known = |id: usize| before.accounts.get(ACCOUNTS[id]).cloned().unwrap_or_else(|| account(ACCOUNTS[id]));
     match *step {
-        Step::Account { id, active, baseline_until, audience, checks_until } => {
+        Step::Locked { ref patterns } => {
+            vec![Change::Locked(patterns.iter().map(|pattern| PATTERNS[*pattern].parse().unwrap()).collect())]
+        }
+        Step::Account { id, active, locked, baseline_until, audience, checks_until } => {
             let audience = [PATTERNS[audience].parse().unwrap()].into();
             vec![Change::Account(AccountEntry {
                 active,
+                locked,
                 baseline_until: at(baseline_until),
                 audience,
                 checks_until: at(checks_until),
@@ -74,10 +81,10 @@ fn changes_of(step: &Step, before: &Reference) -> Vec<Change> {
             }
             changes
         }
-        Step::Grant { holder, number, patterns, action, end, started } => {
+        Step::Grant { holder, number, patterns, action, end, started, locked } => {
             let scope =
                 scope(&["db.write", ["db.read", "db.list"][action]], &patterns.map(|pattern| PATTERNS[pattern]));
-            vec![Change::Grant(GrantEntry { scope, started, ..grant(ACCOUNTS[holder], number, end) })]
+            vec![Change::Grant(GrantEntry { scope, started, locked, ..grant(ACCOUNTS[holder], number, end) })]
         }
         Step::GrantGone { holder, number } => {
             vec![Change::GrantGone { holder: ACCOUNTS[holder].parse().unwrap(), id: Uuid::from_u128(number).into() }]
@@ -144,7 +151,7 @@ proptest! {
                 batch.reverse();
                 batch.sort_by_key(|change| match change {
                     Change::Grant(_) | Change::GrantGone { .. } => 0,
-                    Change::Baseline(_) => 1,
+                    Change::Baseline(_) | Change::Locked(_) => 1,
                     Change::Account(_) | Change::AccountGone(_) => 2,
                 });
                 let mut seen = Vec::new();
@@ -153,6 +160,7 @@ proptest! {
                         Change::Account(AccountEntry { id, .. }) | Change::AccountGone(id) => format!("{id}"),
                         Change::Grant(GrantEntry { holder, id, .. }) | Change::GrantGone { holder, id } => format!("{holder} {id}"),
                         Change::Baseline(_) => String::new(),
+                        Change::Locked(_) => "locked".to_owned(),
                     };
                     let new = !seen.contains(&thing);
                     seen.push(thing);
@@ -174,8 +182,8 @@ proptest! {
                 prop_assert_eq!(batch.into_iter().map(Some).collect::<Vec<_>>(), found);
             }
         }
-        let baseline = index.written().tally.as_ref().is_some_and(|tally| tally.baseline.is_some());
-        let entries = reference.entries(baseline);
+        let said = index.written().tally.as_ref().map(|tally| (tally.baseline.is_some(), tally.locked.is_some()));
+        let entries = reference.entries(said.unwrap());
         let digest = entries.iter().fold(SetDigest::default(), |sum, entry| sum.with(&entry.digest()));
         prop_assert_eq!(index.count_and_digest(), (u64::try_from(entries.len()).unwrap(), digest));
         let known: usize = reference.accounts.values().map(|account| account.identities.len() + 1).sum();
@@ -185,6 +193,46 @@ proptest! {
         prop_assert_eq!(statistics.holders, reference.accounts.len() + orphans.len());
         if hash_mask == u64::MAX {
             prop_assert_eq!(statistics.names, known + orphans.len());
+        }
+    }
+
+    /// Whatever is locked, and in however many ways: what was denied stays denied, and an allowance is one that there was.
+    #[test]
+    fn invariant_6_a_lock_never_turns_a_deny_into_an_allow(
+        steps in prop::collection::vec(any_step(), 1..24),
+        accounts in prop::collection::btree_set(0..ACCOUNTS.len(), 0..3),
+        numbers in prop::collection::btree_set(0_u128..5, 0..4),
+        patterns in prop::collection::btree_set(0..PATTERNS.len(), 0..3),
+        questions in prop::collection::vec(any_question(), 1..40),
+        now in 0_i64..60,
+    ) {
+        // given any history
+        let (index, mut before) = (CheckIndex::new(), Reference::default());
+        let asker = AccountEntry { checks_until: Timestamp::MAX, audience: ["**".parse().unwrap()].into(), ..account("orders-api") };
+        before.apply(&Change::Account(asker));
+        for step in steps {
+            let steps = changes_of(&step, &before);
+            steps.iter().for_each(|change| before.apply(change));
+        }
+        // when locks come over it
+        let mut after = before.clone();
+        after.accounts.values_mut().for_each(|it| it.locked |= accounts.iter().any(|id| ACCOUNTS[*id] == it.id.as_str()));
+        after.grants.values_mut().for_each(|it| it.locked |= numbers.contains(&it.id.uuid().as_u128()));
+        after.locked.extend(patterns.iter().map(|pattern| PATTERNS[*pattern].parse::<Pattern>().unwrap()));
+        index.apply(&before.entries((true, true)));
+        let ask_all = |index: &CheckIndex| -> Vec<Option<Verdict>> {
+            let caller = index.caller("orders-api");
+            let verdict = |(subject, action, resource): &(String, String, String)| {
+                caller.as_ref().map(|caller| index.check(caller, ask(subject, action, resource), at(now)))
+            };
+            questions.iter().map(verdict).collect()
+        };
+        let was = ask_all(&index);
+        index.apply(&after.entries((true, true)));
+        // then nothing more is allowed
+        let allowed = |verdict: Option<Verdict>| verdict.is_some_and(|verdict| verdict.is_allowed());
+        for (was, is) in was.into_iter().zip(ask_all(&index)) {
+            prop_assert!(allowed(was) || !allowed(is), "{:?} became {:?}", was, is);
         }
     }
 }

@@ -12,11 +12,12 @@ use std::hint::black_box;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::{DashMap, SharedValue};
 
 use super::block::{Answer, Block, Draft};
 use super::compiled::{Asked, compile_actions, compile_patterns, has_action, patterns_cover};
+use super::locked::Locked;
 use super::retold::{account_digest, grant_digest};
 use super::{AccountEntry, Allowed, Caller, Change, Denied, GrantEntry, Query, SetDigest, Statistics, Verdict};
 use crate::domain::ids::{Digest, GrantId};
@@ -42,6 +43,7 @@ pub struct CheckIndex {
     hash_mask: u64,
     /// Actions and patterns of each scope.
     baseline: ArcSwap<Vec<(Vec<u8>, Vec<u8>)>>,
+    locked: ArcSwapOption<Locked>,
     written: Mutex<Written>,
 }
 
@@ -59,6 +61,15 @@ struct Tally {
     count: u64,
     digest: SetDigest,
     baseline: Option<Digest>,
+    locked: Option<Digest>,
+}
+
+impl Written {
+    fn replace(&mut self, old: Option<Digest>, new: &Change) {
+        if let Some(tally) = &mut self.tally {
+            tally.replace(old, Some(new.digest()));
+        }
+    }
 }
 
 impl Tally {
@@ -93,6 +104,7 @@ impl CheckIndex {
             hasher: foldhash::quality::RandomState::default(),
             hash_mask,
             baseline: ArcSwap::default(),
+            locked: ArcSwapOption::empty(),
             written: Mutex::default(),
         }
     }
@@ -133,10 +145,17 @@ impl CheckIndex {
                     let compiled =
                         scopes.iter().map(|scope| (compile_actions(scope), compile_patterns(scope.resources())));
                     self.baseline.store(Arc::new(compiled.collect()));
-                    if let Some(tally) = &mut written.tally {
-                        let new = Some(change.digest());
-                        let old = std::mem::replace(&mut tally.baseline, new);
-                        tally.replace(old, new);
+                    if let Some(Tally { baseline, .. }) = &mut written.tally {
+                        let old = baseline.replace(change.digest());
+                        written.replace(old, change);
+                    }
+                }
+                Change::Locked(patterns) => {
+                    let locked = (!patterns.is_empty()).then(|| Arc::new(Locked::of(patterns)));
+                    self.locked.store(locked);
+                    if let Some(Tally { locked, .. }) = &mut written.tally {
+                        let old = locked.replace(change.digest());
+                        written.replace(old, change);
                     }
                 }
             }
@@ -146,11 +165,12 @@ impl CheckIndex {
         }
     }
 
-    /// Whoever has this identity, or this account id: the account must be there and active.
+    /// Whoever has this identity, or this account id: the account must be there, active, and not locked.
     #[must_use]
     pub fn caller(&self, name: &str) -> Option<Caller> {
         let block = self.find(name.as_bytes())?;
-        Block::read(&block)?.is_active().then_some(Caller { block })
+        let found = Block::read(&block)?;
+        (found.is_active() && !found.is_locked()).then_some(Caller { block })
     }
 
     /// The verdict at `now`. Allocates nothing.
@@ -238,13 +258,20 @@ impl CheckIndex {
             return Verdict::Deny { because: Denied::OutOfAudience };
         }
         let Some(resource) = resource else { return Verdict::Deny { because: Denied::NoGrant } };
+        if self.is_locked(resource) {
+            return Verdict::Deny { because: Denied::Locked };
+        }
         let read = |(_, block): &'a Slot| Block::read(block.get());
         let block =
             found.and_then(read).and_then(|block| if block.is_named(subject) { Some(block) } else { read(exact()?) });
+        if block.is_some_and(|block| block.is_locked()) {
+            return Verdict::Deny { because: Denied::Locked };
+        }
         let (because, baseline_until) = match block.map(|block| block.answer(action, resource, now)) {
             Some(Answer::Granted { grant, end }) => {
                 return Verdict::Allow { because: Allowed::Granted { grant }, valid_until: end };
             }
+            Some(Answer::Locked { baseline_until }) => (Denied::Locked, baseline_until),
             Some(Answer::NotStarted { baseline_until }) => (Denied::NotStarted, baseline_until),
             Some(Answer::Nothing { baseline_until }) => (Denied::NoGrant, baseline_until),
             None => (Denied::NoGrant, None),
@@ -255,6 +282,11 @@ impl CheckIndex {
             }
             _ => Verdict::Deny { because },
         }
+    }
+
+    #[inline]
+    fn is_locked(&self, resource: Asked<'_>) -> bool {
+        self.locked.load().as_ref().is_some_and(|locked| locked.covers(resource))
     }
 
     fn baseline_covers(&self, action: &[u8], resource: Asked<'_>) -> bool {

@@ -26,6 +26,7 @@ fn account(id: &str) -> AccountEntry {
         id: id.parse().unwrap(),
         identities: BTreeSet::new(),
         active: true,
+        locked: false,
         baseline_until: Timestamp::MIN,
         audience: BTreeSet::new(),
         checks_until: Timestamp::MIN,
@@ -47,6 +48,7 @@ fn grant(holder: &str, number: u128, end: i64) -> GrantEntry {
         scope: scope(&["db.read"], &["prod/eu/**"]),
         end: at(end),
         started: true,
+        locked: false,
     }
 }
 

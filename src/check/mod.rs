@@ -29,6 +29,7 @@ mod bytes;
 mod compiled;
 mod entry;
 mod index;
+mod locked;
 mod patterns;
 #[cfg(test)]
 mod reference;
@@ -59,6 +60,8 @@ pub enum Change {
     },
     /// What every account is allowed while its baseline holds.
     Baseline(Vec<Scope>),
+    /// The resources that locks are on: all of them. Nothing is allowed there to anybody.
+    Locked(BTreeSet<Pattern>),
 }
 
 /// What a check needs to know of an account.
@@ -70,6 +73,8 @@ pub struct AccountEntry {
     pub identities: BTreeSet<Identity>,
     /// Whether it can be used. Nothing is allowed to one that cannot.
     pub active: bool,
+    /// Whether a lock stops it: nothing is allowed to it, and it may ask nothing.
+    pub locked: bool,
     /// The baseline holds for it before this instant; [`Timestamp::MIN`]: never.
     pub baseline_until: Timestamp,
     /// The resources that it may check, as an enforcement point.
@@ -91,6 +96,8 @@ pub struct GrantEntry {
     pub end: Timestamp,
     /// Whether its start is recorded. Until then it allows nothing, whatever the time.
     pub started: bool,
+    /// Whether a lock stops it: on a person behind it, on its entitlement, on the role that it was asked for in.
+    pub locked: bool,
 }
 
 /// One question. The texts are as they came: what is malformed is not covered by anything.
@@ -161,7 +168,7 @@ pub enum Allowed {
 pub enum Denied {
     /// The caller may not ask this: the resource is outside its audience, and the subject is not itself.
     OutOfAudience,
-    /// A lock stops it. Locks are not part of the index yet, so the index never gives this.
+    /// A lock stops it: on the resource, on the subject, or on all the grants that would have allowed it.
     Locked,
     /// A grant covers it that has not started, and none that has.
     NotStarted,

@@ -4,7 +4,7 @@
 use super::block::Draft;
 use super::bytes::{Cursor, put_counted_u16};
 use super::compiled::pattern_texts;
-use super::entry::{ACCOUNT, GRANT};
+use super::entry::{ACCOUNT, GRANT, account_flags, grant_flags};
 use crate::domain::ids::Digest;
 
 /// The digest of the account's entry, if the account is there.
@@ -13,7 +13,7 @@ pub(super) fn account_digest(draft: &Draft<'_>) -> Option<Digest> {
     let (holder, identities) = draft.names().split_first()?;
     let mut body = vec![ACCOUNT];
     put_counted_u16(&mut body, holder);
-    body.push(u8::from(account.active));
+    body.push(account_flags(account.active, account.locked));
     body.extend_from_slice(&account.baseline_until.millis().to_le_bytes());
     body.extend_from_slice(&account.checks_until.millis().to_le_bytes());
     put_texts(&mut body, identities.iter().map(|identity| identity.to_vec()).collect());
@@ -27,7 +27,7 @@ pub(super) fn grant_digest(draft: &Draft<'_>, id: &[u8; 16]) -> Option<Digest> {
     let mut body = vec![GRANT];
     put_counted_u16(&mut body, draft.names().first()?);
     body.extend_from_slice(id);
-    body.push(u8::from(grant.started));
+    body.push(grant_flags(grant.started, grant.locked));
     body.extend_from_slice(&grant.end.millis().to_le_bytes());
     let mut actions = Cursor(grant.actions);
     let mut texts = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::event::{Actor, Event, Fact, Pruned};
+use super::event::{Actor, Event, Fact, LockDeleted, LockNamed, Pruned};
 use super::organisation::Organisation;
 use super::state::{Bound, State};
 use super::time::{Span, Timestamp};
@@ -86,6 +86,10 @@ fn record(state: &mut State, event: &Event) {
         | Fact::RowsAbandoned(_) => {}
         // A token is a copy of what the grant says: nothing else hangs on it here.
         Fact::GrantTokenIssued(fact) => state.tokens.or_default(fact.grant).add(event.at),
+        Fact::LockCreated(lock) => state.organisation.locks.put((**lock).clone()),
+        Fact::LockDeleted(LockDeleted { lock, .. }) | Fact::LockEnded(LockNamed { lock, .. }) => {
+            state.organisation.locks.remove(*lock);
+        }
         Fact::CommandRefused(_) => count_refusal(state, event),
         Fact::RefusalsCounted(fact) => {
             // The count comes late: what is told in another minute by then stays counted.

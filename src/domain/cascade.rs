@@ -11,10 +11,11 @@ use super::elevation::{Cancellation, Elevation};
 use super::event::{ApprovalStruck, ElevationCancelled, Fact, GrantRevoked, GrantShortened};
 use super::grant::{Grant, GrantPhase, Revocation};
 use super::ids::{ElevationId, GrantId, PersonId};
+use super::lock::{Lock, Locks};
 use super::organisation::Organisation;
 use super::refusal::Reason;
 use super::review::StruckOut;
-use super::reviewers::{Reviewed, first, void_approvals};
+use super::reviewers::{Reviewed, first, lock_on_reviewer, void_approvals};
 use super::state::State;
 use super::time::Now;
 
@@ -158,4 +159,50 @@ fn separation_rule_4_approvers(after: &Organisation, state: &State, grant: &Gran
         Some((person, refusal)) => Err(Revocation::ApprovalVoid { person, reason: refusal.reason }),
         None => Ok(()),
     }
+}
+
+/// What a revoking lock ends at once: pending requests that it touches, open grants, and the approvals of those whom it is
+/// on, as far as they have not led to a started grant.
+pub(super) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fact> {
+    // Under this lock alone: what another one holds back stands still, and no more.
+    let mut under = state.organisation.clone();
+    under.locks = Locks::default();
+    under.locks.put(lock.clone());
+    let reason = Reason::Locked;
+    let mut facts = enrolments::locked(&under, state, now);
+    for elevation in state.pending.iter().filter_map(|id| state.elevations.get(id)) {
+        if elevation.review.deadline.is_over(now.latest) {
+            continue;
+        }
+        if under.lock_on_elevation(elevation).is_some() {
+            let because = Cancellation::RequesterNotEligible { reason };
+            facts.push(Fact::ElevationCancelled(ElevationCancelled { elevation: elevation.id, because }));
+            continue;
+        }
+        let struck = locked_approvers(&under, elevation).map(|person| {
+            let because = StruckOut { at: now.stamp, reason };
+            Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
+        });
+        facts.extend(struck);
+    }
+    for grant in state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest)) {
+        let on_grant = under.lock_on_grant(grant).or_else(|| under.locks.on_any_of(&grant.scope)).is_some();
+        let unstarted = Some(grant).filter(|grant| grant.phase == GrantPhase::Scheduled);
+        let approver = unstarted
+            .and_then(|grant| state.elevations.get(&grant.elevation))
+            .and_then(|elevation| locked_approvers(&under, elevation).next());
+        let because = match approver {
+            _ if on_grant => Revocation::NotEligible { reason },
+            Some(person) => Revocation::ApprovalVoid { person, reason },
+            None => continue,
+        };
+        facts.push(Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }));
+    }
+    facts
+}
+
+fn locked_approvers<'a>(under: &'a Organisation, reviewed: &'a impl Reviewed) -> impl Iterator<Item = PersonId> + 'a {
+    let locked =
+        |decision: &&super::review::Decision| lock_on_reviewer(under, &decision.account, &decision.through).is_some();
+    reviewed.review().approvals().filter(locked).map(|decision| decision.person.clone())
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::enrolment::MachineAsk;
 use super::hr::{HrEvent, ImportedPerson, StreamPlace};
 use super::ids::{
-    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, PersonId, RequestId,
-    RequirementName, RoleName, RoundId, StreamName,
+    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId,
+    RequestId, RequirementName, RoleName, RoundId, StreamName,
 };
+use super::lock::{LockMode, Locked};
 use super::scope::{Action, Pattern};
 use super::time::{Now, Span, Timestamp};
 
@@ -191,6 +192,24 @@ pub enum Command {
         /// Whose.
         account: AccountId,
     },
+    /// Stop something at once.
+    CreateLock {
+        /// What.
+        on: Locked,
+        /// What becomes of what it touches.
+        mode: LockMode,
+        /// Told to those whom it touches.
+        reason: String,
+        /// When it is lifted by itself; none: by a person alone.
+        until: Option<Timestamp>,
+    },
+    /// Lift a lock.
+    DeleteLock {
+        /// Which.
+        lock: LockId,
+        /// For the record.
+        reason: String,
+    },
     /// Put another policy in force.
     LoadPolicy {
         /// Digest of the file in force.
@@ -306,6 +325,8 @@ impl Command {
             Self::RetireStream { .. } => "retire-stream",
             Self::StartRound { .. } => "start-round",
             Self::ConfirmMembership { .. } => "confirm-membership",
+            Self::CreateLock { .. } => "create-lock",
+            Self::DeleteLock { .. } => "delete-lock",
             Self::LoadPolicy { .. } => "load-policy",
             Self::LoadDirectory { .. } => "load-directory",
         }
@@ -322,7 +343,8 @@ impl Command {
             | Self::DenyEnrolment { .. }
             | Self::WithdrawEnrolment { .. }
             | Self::EndMembership { .. }
-            | Self::CloseAccount { .. } => true,
+            | Self::CloseAccount { .. }
+            | Self::CreateLock { .. } => true,
             Self::ApplyHrEvents { events, .. } => !events.is_empty() && events.iter().all(|it| it.change.is_leaving()),
             Self::CorrectAttestation { met_at, .. } => met_at.is_none(),
             Self::RequestElevation(_)
@@ -336,6 +358,7 @@ impl Command {
             | Self::RetireStream { .. }
             | Self::StartRound { .. }
             | Self::ConfirmMembership { .. }
+            | Self::DeleteLock { .. }
             | Self::LoadPolicy { .. }
             | Self::LoadDirectory { .. } => false,
         }

@@ -10,9 +10,10 @@ use super::enrolment::{Enrolment, EnrolmentCancellation};
 use super::grant::{EndBecause, Grant, Revocation};
 use super::hr::{Hold, HrEvent, StreamPlace};
 use super::ids::{
-    AccountId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, PersonId, Principal, RequestId, RequirementName,
-    RoleName, RoundId, StreamName, TenantName, TokenId,
+    AccountId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, LockId, PersonId, Principal, RequestId,
+    RequirementName, RoleName, RoundId, StreamName, TenantName, TokenId,
 };
+use super::lock::{Lock, Locked};
 use super::recertification::Round;
 use super::refusal::Reason;
 use super::review::{Decision, StruckOut};
@@ -70,6 +71,8 @@ pub enum Subject {
     Stream(StreamName),
     /// What the HR brake holds.
     Hold(HoldId),
+    /// A lock.
+    Lock(LockId),
     /// A person.
     Person(PersonId),
     /// An account.
@@ -218,6 +221,12 @@ facts! {
     GrantRevoked(GrantRevoked) "grant-revoked/1";
     /// The holder had a token signed, for one enforcement point.
     GrantTokenIssued(Box<GrantTokenIssued>) "grant-token-issued/1";
+    /// Something was stopped at once. What a revoking lock ends follows.
+    LockCreated(Box<Lock>) "lock-created/1";
+    /// Somebody lifted a lock.
+    LockDeleted(LockDeleted) "lock-deleted/1";
+    /// A lock's time came.
+    LockEnded(LockNamed) "lock-ended/1";
     /// A command was refused.
     CommandRefused(CommandRefused) "command-refused/1";
     /// More commands of a caller were refused than are told one by one.
@@ -325,6 +334,10 @@ bodies! {
     GrantRevoked { grant: GrantId, holder: AccountId, because: Revocation }
     /// All that the token says; not the token.
     GrantTokenIssued { token: TokenId, grant: GrantId, holder: AccountId, audience: AccountId, certificate: Digest, scope: Scope, expires: Timestamp }
+    /// Which, on what, by whom, and why.
+    LockDeleted { lock: LockId, on: Locked, by: Principal, reason: String }
+    /// Which, and on what.
+    LockNamed { lock: LockId, on: Locked }
     /// The true reason, and what the caller was told if that was less.
     CommandRefused { command: String, reason: Reason, told: Option<Reason>, detail: String, facts: BTreeMap<String, String>, about: Option<String> }
     /// How many within the minute that begins at `minute`.
@@ -398,6 +411,10 @@ impl Fact {
             Self::GrantTokenIssued(fact) => {
                 vec![S::Grant(fact.grant), S::Account(fact.holder.clone()), S::Account(fact.audience.clone())]
             }
+            Self::LockCreated(lock) => about_lock(lock.id, &lock.on),
+            Self::LockDeleted(LockDeleted { lock, on, .. }) | Self::LockEnded(LockNamed { lock, on }) => {
+                about_lock(*lock, on)
+            }
             Self::CommandRefused(_)
             | Self::RefusalsCounted(_)
             | Self::Pruned(_)
@@ -440,6 +457,18 @@ impl Fact {
     }
 }
 
+/// The lock, and whom it is on: those are told.
+fn about_lock(lock: LockId, on: &Locked) -> Vec<Subject> {
+    let whom = match on {
+        Locked::Account(id) => Some(Subject::Account(id.clone())),
+        Locked::Person(id) => Some(Subject::Person(id.clone())),
+        Locked::Role(_) | Locked::Entitlement(_) | Locked::Resources(_) | Locked::Tenant(_) | Locked::Everything => {
+            None
+        }
+    };
+    [Subject::Lock(lock)].into_iter().chain(whom).collect()
+}
+
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -449,6 +478,7 @@ impl std::fmt::Display for Subject {
             Self::Round(id) => write!(f, "round:{id}"),
             Self::Stream(name) => write!(f, "stream:{name}"),
             Self::Hold(id) => write!(f, "hold:{id}"),
+            Self::Lock(id) => write!(f, "lock:{id}"),
             Self::Person(id) => write!(f, "person:{id}"),
             Self::Account(id) => write!(f, "account:{id}"),
             Self::Policy => f.write_str("policy"),

@@ -248,6 +248,10 @@ uuid_type! {
     TokenId
 }
 uuid_type! {
+    /// A lock's id: a UUIDv7 made by the broker. It opens nothing.
+    LockId
+}
+uuid_type! {
     /// A caller's own id of one call (a UUID of any version), for idempotency.
     RequestId
 }

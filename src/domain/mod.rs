@@ -28,6 +28,7 @@ pub mod ids;
 pub mod index;
 pub mod issue;
 pub mod life;
+pub mod lock;
 pub mod obstacles;
 pub mod organisation;
 mod overlay;

@@ -9,6 +9,7 @@ use super::elevation::{Elevation, Phase};
 use super::hr::silent_feed;
 use super::ids::{AccountId, ElevationId, PersonId};
 use super::issue::{has_approvers, has_room};
+use super::lock::Lock;
 use super::organisation::Obstacles;
 use super::policy::{Entitlement, Terms};
 use super::refusal::{Reason, Refusal};
@@ -45,6 +46,7 @@ pub fn draft(
     };
     obstacles.extend(what(&entitlement.terms, &scope));
     let elevation = compose(state, (account, own_person), request, entitlement, scope, id, now);
+    obstacles.extend(organisation.lock_on_elevation(&elevation).map(Lock::refusal));
     obstacles.extend(when(state, &elevation, &entitlement.terms, now));
     obstacles.extend(why(&entitlement.terms, request));
     if obstacles.is_empty() {

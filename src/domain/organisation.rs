@@ -7,6 +7,7 @@ use super::directory::{Account, AccountKind, AccountState, ActsFor, Employment, 
 use super::grant::EndBecause;
 use super::ids::{AccountId, Digest, Identity, PersonId, Principal, RequirementName, RoleName, TenantName};
 use super::index::{Index, Map};
+use super::lock::Locks;
 use super::policy::{Capability, CapabilityName, MemberKind, Policy, Terms};
 use super::refusal::{Reason, Refusal};
 use super::time::Timestamp;
@@ -29,6 +30,7 @@ pub struct Organisation {
     pub(super) reports_of: Index<PersonId, PersonId>,
     /// By the manager whom an announced transfer names.
     pub(super) moves_to: Index<PersonId, PersonId>,
+    pub(super) locks: Locks,
 }
 
 /// Until when something holds, and what ends it.
@@ -410,8 +412,8 @@ impl Organisation {
         }
     }
 
-    /// The capabilities of one name that the account may use now, one for each of its roles that carries it, and until
-    /// when. What one of them is narrowed to narrows no other.
+    /// The capabilities of one name that the account may use now, one for each of its roles that carries it and is not
+    /// locked, and until when. What one of them is narrowed to narrows no other.
     pub fn capabilities(
         &self,
         id: &AccountId,
@@ -419,6 +421,7 @@ impl Organisation {
         at: Timestamp,
     ) -> impl Iterator<Item = (&Capability, Timestamp)> {
         let roles = self.accounts.get(id).into_iter().flat_map(|account| account.roles.keys());
+        let roles = roles.filter(|role| self.lock_on_role(role).is_none());
         let held = roles.filter_map(|role| Some((role, self.eligible_in(id, role, at).ok()?.until)));
         held.collect::<Vec<_>>().into_iter().flat_map(move |(role, until)| {
             let all = self.policy.roles.get(role).into_iter().flat_map(|role| &role.capabilities);

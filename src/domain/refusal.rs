@@ -79,6 +79,8 @@ catalogue! {
         "ask for one with `countersign enrol account`";
     AccountDisabled "ACCOUNT_DISABLED" PermissionDenied 3, "the account cannot be used",
         "see `countersign whoami` for the reason; after a lapse renew what lapsed, then `countersign enrol restore`";
+    Locked "LOCKED" PermissionDenied 3, "a lock stops it",
+        "ask whoever made it, or somebody with the capability `lock.manage`; what takes access away still works";
     NotEligible "NOT_ELIGIBLE" PermissionDenied 3, "something that eligibility rests on is missing",
         "have what is named recorded, then ask again";
     RequirementLapsed "REQUIREMENT_LAPSED" PermissionDenied 3, "an attestation has lapsed",
@@ -183,6 +185,12 @@ catalogue! {
         "ask one of its approvers, or somebody with the capability `grant.revoke`";
     CapabilityMissing "CAPABILITY_MISSING" PermissionDenied 3, "no role of the caller carries the capability that this needs",
         "ask somebody who holds the capability that is named";
+    LockInvalid "LOCK_INVALID" FailedPrecondition 2, "such a lock cannot be",
+        "name resources by a pattern that begins with a name, or lock everything; an end lies ahead";
+    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on himself",
+        "ask somebody else with the capability `lock.manage`";
+    NobodyCouldUnlock "NOBODY_COULD_UNLOCK" FailedPrecondition 5, "after this nobody could lift the lock",
+        "give it an end, or give another person the capability `lock.manage` first";
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists 5, "this request_id was used within 24 h for another command",
         "use a new UUID for each new command";
     LoadStale "LOAD_STALE" FailedPrecondition 5, "the file to be replaced is not the one in force",

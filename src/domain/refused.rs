@@ -41,6 +41,8 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
         Command::DecideHold { hold, .. } => Some(format!("hold:{hold}")),
         Command::StartRound { role, .. } => Some(format!("role:{role}")),
         Command::ConfirmMembership { round, .. } => Some(format!("round:{round}")),
+        Command::CreateLock { on, .. } => Some(format!("lock on {on}")),
+        Command::DeleteLock { lock, .. } => Some(format!("lock:{lock}")),
         Command::LoadPolicy { .. } | Command::LoadDirectory { .. } => None,
     };
     let fact = CommandRefused {

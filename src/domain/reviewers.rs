@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::elevation::Elevation;
 use super::ids::{AccountId, PersonId};
+use super::lock::Lock;
 use super::organisation::Organisation;
 use super::policy::{Approver, Stage};
 use super::refusal::{Reason, Refusal};
@@ -178,8 +179,9 @@ pub fn candidates(
     });
     let persons = accounts.filter_map(|id| {
         let person = organisation.accounts().get(id)?.person();
-        let could =
-            !reviewed.review().has_decided(person) && reviewer_in(organisation, reviewed, stage, id, at).is_ok();
+        let could = !reviewed.review().has_decided(person)
+            && reviewer_in(organisation, reviewed, stage, id, at)
+                .is_ok_and(|through| lock_on_reviewer(organisation, id, &through).is_none());
         could.then(|| person.clone())
     });
     // As many as there are slots in all are enough for the matching.
@@ -207,6 +209,19 @@ pub fn can_be_completed(organisation: &Organisation, reviewed: &impl Reviewed, a
     can_be_filled(&open.collect::<Vec<_>>())
 }
 
+/// A lock that stops whoever reviews: on the account or its person, or on the role that they review in.
+pub(super) fn lock_on_reviewer<'a>(
+    organisation: &'a Organisation,
+    account: &AccountId,
+    through: &Approver,
+) -> Option<&'a Lock> {
+    let on_role = || match through {
+        Approver::Role(role) => organisation.lock_on_role(role),
+        Approver::Manager | Approver::RoleOwner | Approver::Tenant => None,
+    };
+    organisation.lock_on_account(account).or_else(on_role)
+}
+
 /// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision.
 #[must_use]
 pub fn void_approvals(
@@ -221,6 +236,8 @@ pub fn void_approvals(
         let refusal = if account.is_some_and(|account| *account.person() != decision.person) {
             // Who has the account now did not approve (THREATS B5).
             Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
+        } else if let Some(lock) = lock_on_reviewer(organisation, &decision.account, &decision.through) {
+            lock.refusal()
         } else {
             reviewer_in(organisation, reviewed, stage, &decision.account, at).err()?
         };

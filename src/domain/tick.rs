@@ -9,7 +9,7 @@ use super::cascade::grant_stands;
 use super::decide::events;
 use super::event::{
     Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, GrantNamed, GrantRevoked,
-    GrantShortened, GrantStarted, Pruned, RowsAbandoned,
+    GrantShortened, GrantStarted, LockNamed, Pruned, RowsAbandoned,
 };
 use super::grant::{EndBecause, Grant, Revocation};
 use super::hr::silent_feed;
@@ -34,6 +34,9 @@ pub fn decide_tick(state: &State, now: Now, keep_closed: Span) -> Vec<Event> {
         facts = lapses(state, now);
     }
     if facts.is_empty() {
+        facts = lifted(state, now);
+    }
+    if facts.is_empty() {
         facts = starts(state, now);
     }
     if facts.is_empty() {
@@ -47,10 +50,11 @@ pub fn decide_tick(state: &State, now: Now, keep_closed: Span) -> Vec<Event> {
 pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
     let forget = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY);
     let due = state.due.get_min().map(|(at, _)| *at);
-    let starts = state.starts.get_min().map(|(at, _)| *at);
+    let starts = free_starts(state).next().map(|(at, _)| at);
+    let lifted = state.organisation.locks().first_end();
     let closed = state.closed.get_min().map(|(at, _)| forget(*at, keep_closed));
     let requests = state.requests_by_age.get_min().map(|(at, ..)| forget(*at, super::apply::REQUESTS_KEPT));
-    [due, starts, closed, requests].into_iter().flatten().min()
+    [due, starts, lifted, closed, requests].into_iter().flatten().min()
 }
 
 /// What a start of the broker brings. `revoke`: every open grant goes, because the broker is configured so or because the
@@ -114,11 +118,26 @@ fn lapses(state: &State, now: Now) -> Vec<Fact> {
     overlay.into_facts()
 }
 
+/// Locks end by `earliest`: no doubt about the time lifts one too soon.
+fn lifted(state: &State, now: Now) -> Vec<Fact> {
+    let locks = state.organisation.locks();
+    let over = locks.over(now.earliest).filter_map(|id| locks.get(id));
+    over.take(AT_ONCE).map(|lock| Fact::LockEnded(LockNamed { lock: lock.id, on: lock.on.clone() })).collect()
+}
+
+/// Scheduled grants that no lock holds back: one that is held starts when the lock is lifted, if that is before its end.
+fn free_starts(state: &State) -> impl Iterator<Item = (Timestamp, &Grant)> {
+    let organisation = &state.organisation;
+    let starts = state.starts.iter().filter_map(|(at, id)| Some((*at, state.grants.get(id)?)));
+    starts.filter(|(_, grant)| {
+        organisation.lock_on_grant(grant).or_else(|| organisation.locks().on_any_of(&grant.scope)).is_none()
+    })
+}
+
 /// Grants start by `earliest`: no doubt about the time starts one too soon. Separation rule 4 is applied again.
 fn starts(state: &State, now: Now) -> Vec<Fact> {
-    let due = state.starts.iter().take_while(|(at, _)| at.is_over(now.earliest)).take(AT_ONCE);
-    let grants = due.filter_map(|(_, id)| state.grants.get(id));
-    grants.flat_map(|grant| start(state, grant, now)).collect()
+    let due = free_starts(state).take_while(|(at, _)| at.is_over(now.earliest)).take(AT_ONCE);
+    due.flat_map(|(_, grant)| start(state, grant, now)).collect()
 }
 
 fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {

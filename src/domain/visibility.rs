@@ -6,6 +6,7 @@ use super::enrolment::Enrolment;
 use super::event::{Event, Fact, Subject};
 use super::grant::Grant;
 use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal, RoleName};
+use super::lock::{Lock, Locked};
 use super::organisation::Organisation;
 use super::policy::{Approver, CapabilityName};
 use super::recertification::{Round, RoundItem, may_confirm};
@@ -41,6 +42,8 @@ pub enum Thing<'a> {
     Person(&'a PersonId),
     /// A round of recertification: whoever sees one of its items.
     Round(&'a Round),
+    /// A lock: its reason and its end.
+    Lock(&'a Lock),
     /// The text of the policy.
     PolicyText,
     /// An event.
@@ -110,8 +113,34 @@ pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bo
         Thing::Account(id) => sees_account(organisation, viewer, id, now) || audits(),
         Thing::Person(id) => viewer.person.as_ref() == Some(id) || manages(organisation, viewer, id, now) || audits(),
         Thing::Round(round) => visible_items(state, viewer, round, now).next().is_some(),
+        Thing::Lock(lock) => {
+            touches(organisation, viewer, lock) || viewer.has(organisation, CapabilityName::LockManage, now) || audits()
+        }
         Thing::PolicyText => viewer.has(organisation, CapabilityName::PolicyLoad, now) || audits(),
         Thing::Event(event) => is_about(state, viewer, event) || audits(),
+    }
+}
+
+/// Whether a lock stops the viewer, or something that the viewer could do.
+fn touches(organisation: &Organisation, viewer: &Viewer, lock: &Lock) -> bool {
+    let account = viewer.account().ok().and_then(|id| organisation.accounts().get_key_value(id));
+    let holds = |role: &RoleName| account.is_some_and(|(_, account)| account.roles.contains_key(role));
+    match &lock.on {
+        Locked::Account(id) => {
+            let of = organisation.accounts().get(id).map(Account::person);
+            account.is_some_and(|(own, _)| own == id) || (of.is_some() && of == viewer.person.as_ref())
+        }
+        Locked::Person(id) => {
+            viewer.person.as_ref() == Some(id) || account.is_some_and(|(_, account)| account.person() == id)
+        }
+        Locked::Role(role) => holds(role),
+        Locked::Entitlement(name) => account.is_some_and(|(id, _)| sees_entitlement(organisation, id, name)),
+        Locked::Tenant(tenant) => account.is_some_and(
+            |(_, account)| matches!(&account.kind, AccountKind::Customer { tenant: own, .. } if own == tenant),
+        ),
+        // Whoever is stopped by it is told so at the moment.
+        Locked::Resources(_) => false,
+        Locked::Everything => true,
     }
 }
 
@@ -250,6 +279,7 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
             Subject::Round(_)
             | Subject::Stream(_)
             | Subject::Hold(_)
+            | Subject::Lock(_)
             | Subject::Policy
             | Subject::Directory
             | Subject::Broker => false,

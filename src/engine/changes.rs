@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::clock::{BootMillis, ClockRecord};
-use crate::domain::directory::{AccountKind, AccountState};
+use crate::domain::directory::{Account, AccountKind, AccountState};
 use crate::domain::event::{
-    AccountEnded, ClockPair, Event, Fact, GrantClosed, GrantNamed, GrantRevoked, GrantShortened, GrantStarted,
-    MembershipEnded,
+    AccountEnded, AccountRecorded, ClockPair, Event, Fact, GrantClosed, GrantNamed, GrantRevoked, GrantShortened,
+    GrantStarted, LockDeleted, LockNamed, MembershipEnded, PersonRecorded, RequirementLapsed,
 };
 use crate::domain::grant::{Grant, GrantPhase};
 use crate::domain::ids::{AccountId, GrantId, PersonId};
+use crate::domain::lock::Locked;
 use crate::domain::state::State;
 use crate::domain::time::{Now, Timestamp};
 
 /// Everything, for an empty index.
 pub(super) fn all(state: &State, now: Now) -> Vec<Change> {
-    let mut changes = vec![Change::Baseline(state.organisation().policy().baseline.allows.clone())];
+    let baseline = Change::Baseline(state.organisation().policy().baseline.allows.clone());
+    let mut changes = vec![baseline, Change::Locked(state.organisation().locks().resources())];
     changes.extend(state.organisation().accounts().keys().filter_map(|id| account(state, id, now)));
-    changes.extend(state.grants().values().filter_map(grant_entry).map(Change::Grant));
+    changes.extend(state.grants().values().filter_map(|grant| grant_entry(state, grant)).map(Change::Grant));
     changes
 }
 
@@ -37,12 +39,16 @@ pub(super) fn of_batch(state: &State, mut touched: Touched, now: Now) -> Vec<Cha
         changes.push(Change::Baseline(organisation.policy().baseline.allows.clone()));
         touched.accounts.extend(organisation.accounts().keys().cloned());
     }
+    if !touched.locks.is_empty() {
+        changes.push(Change::Locked(organisation.locks().resources()));
+        touched.reach_what_is_locked(state);
+    }
     for person in &touched.persons {
         touched.accounts.extend(organisation.accounts_of(person).map(|(id, _)| id.clone()));
     }
     changes.extend(touched.accounts.iter().filter_map(|id| account(state, id, now)));
     changes.extend(touched.grants.into_iter().map(|(id, holder)| match state.grants().get(&id) {
-        Some(grant) => grant_change(grant),
+        Some(grant) => grant_change(state, grant),
         None => Change::GrantGone { holder, id },
     }));
     changes
@@ -54,6 +60,7 @@ pub(super) struct Touched {
     accounts: BTreeSet<AccountId>,
     persons: BTreeSet<PersonId>,
     grants: BTreeMap<GrantId, AccountId>,
+    locks: BTreeSet<Locked>,
     everything: bool,
 }
 
@@ -61,7 +68,41 @@ impl Touched {
     /// The grants that are open in this state.
     pub(super) fn open_grants(&self, state: &State) -> BTreeMap<GrantId, GrantEntry> {
         let grants = self.grants.keys().filter_map(|id| state.grants().get(id));
-        grants.filter_map(grant_entry).map(|entry| (entry.id, entry)).collect()
+        grants.filter_map(|grant| grant_entry(state, grant)).map(|entry| (entry.id, entry)).collect()
+    }
+
+    /// The accounts and grants that locks which came or went are on. Resources are compared at the check.
+    pub(super) fn reach_what_is_locked(&mut self, state: &State) {
+        let organisation = state.organisation();
+        for on in std::mem::take(&mut self.locks) {
+            match &on {
+                Locked::Account(id) => {
+                    self.accounts.insert(id.clone());
+                    self.grants.extend(state.open_grants_by(id).map(|grant| (grant.id, grant.holder.clone())));
+                }
+                Locked::Person(person) => {
+                    self.accounts.extend(organisation.accounts_of(person).map(|(id, _)| id.clone()));
+                    self.grants.extend(state.open_grants_of(person).map(|grant| (grant.id, grant.holder.clone())));
+                }
+                // What it may check as an enforcement point may rest on the role.
+                Locked::Role(role) => {
+                    self.accounts.extend(organisation.members(role).cloned());
+                    self.note_open(state, |grant| grant.through.as_ref() == Some(role));
+                }
+                Locked::Entitlement(name) => self.note_open(state, |grant| grant.entitlement == *name),
+                Locked::Tenant(tenant) => {
+                    let of_tenant = |account: &Account| matches!(&account.kind, AccountKind::Customer { tenant: own, .. } if own == tenant);
+                    let accounts = organisation.accounts().iter().filter(|(_, account)| of_tenant(account));
+                    self.accounts.extend(accounts.map(|(id, _)| id.clone()));
+                }
+                Locked::Resources(_) | Locked::Everything => {}
+            }
+        }
+    }
+
+    fn note_open(&mut self, state: &State, is_meant: impl Fn(&Grant) -> bool) {
+        let meant = state.grants().values().filter(|grant| grant.is_open() && is_meant(grant));
+        self.grants.extend(meant.map(|grant| (grant.id, grant.holder.clone())));
     }
 
     fn note(&mut self, fact: &Fact) {
@@ -69,17 +110,18 @@ impl Touched {
             self.grants.insert(id, holder.clone());
         };
         match fact {
+            Fact::LockCreated(lock) => drop(self.locks.insert(lock.on.clone())),
+            Fact::LockDeleted(LockDeleted { on, .. }) | Fact::LockEnded(LockNamed { on, .. }) => {
+                self.locks.insert(on.clone());
+            }
             Fact::PolicyLoaded(_) => self.everything = true,
-            Fact::PersonRecorded(fact) => {
-                self.persons.insert(fact.id.clone());
+            Fact::PersonRecorded(PersonRecorded { id: person, .. })
+            | Fact::RequirementLapsed(RequirementLapsed { person, .. }) => {
+                self.persons.insert(person.clone());
             }
-            Fact::RequirementLapsed(fact) => {
-                self.persons.insert(fact.person.clone());
-            }
-            Fact::AccountRecorded(fact) => {
-                self.accounts.insert(fact.id.clone());
-            }
-            Fact::MembershipEnded(MembershipEnded { account, .. }) | Fact::AccountEnded(AccountEnded { account }) => {
+            Fact::AccountRecorded(AccountRecorded { id: account, .. })
+            | Fact::MembershipEnded(MembershipEnded { account, .. })
+            | Fact::AccountEnded(AccountEnded { account }) => {
                 self.accounts.insert(account.clone());
             }
             Fact::GrantIssued(fact) => grant(fact.id, &fact.holder),
@@ -135,18 +177,20 @@ impl Touched {
     }
 }
 
-fn grant_change(grant: &Grant) -> Change {
-    grant_entry(grant).map_or_else(|| Change::GrantGone { holder: grant.holder.clone(), id: grant.id }, Change::Grant)
+fn grant_change(state: &State, grant: &Grant) -> Change {
+    grant_entry(state, grant)
+        .map_or_else(|| Change::GrantGone { holder: grant.holder.clone(), id: grant.id }, Change::Grant)
 }
 
 /// What a check needs to know of a grant, if it is open.
-pub(super) fn grant_entry(grant: &Grant) -> Option<GrantEntry> {
+pub(super) fn grant_entry(state: &State, grant: &Grant) -> Option<GrantEntry> {
     grant.is_open().then(|| GrantEntry {
         id: grant.id,
         holder: grant.holder.clone(),
         scope: grant.scope.clone(),
         end: grant.end,
         started: grant.phase == GrantPhase::Active,
+        locked: state.organisation().lock_on_grant(grant).is_some(),
     })
 }
 
@@ -165,6 +209,7 @@ fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
         id: id.clone(),
         identities: account.identities.clone(),
         active,
+        locked: organisation.lock_on_account(id).is_some(),
         baseline_until,
         checks_until,
         audience,

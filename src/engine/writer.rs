@@ -349,6 +349,8 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         | Command::CorrectAttestation { reason: words, .. }
         | Command::EndMembership { reason: words, .. }
         | Command::CloseAccount { reason: words, .. }
+        | Command::CreateLock { reason: words, .. }
+        | Command::DeleteLock { reason: words, .. }
         | Command::DecideHold { reason: words, .. }
         | Command::RetireStream { reason: words, .. } => words.len(),
         // Sets of names of any length: looked at whatever their words.

@@ -8,7 +8,7 @@ use countersign::domain::command::Command;
 use countersign::domain::grant::GrantPhase;
 use countersign::domain::ids::{AccountId, GrantId};
 use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::scope::Scope;
+use countersign::domain::scope::{Pattern, Scope};
 use countersign::domain::state::State;
 use countersign::domain::time::{Span, Timestamp};
 use countersign::engine::replication::{Place, Reached, Replica, Sent, Standing, Subscription};
@@ -24,6 +24,7 @@ struct Copy {
     accounts: BTreeMap<AccountId, AccountEntry>,
     grants: BTreeMap<GrantId, GrantEntry>,
     baseline: Option<Vec<Scope>>,
+    locked: Option<BTreeSet<Pattern>>,
     index: CheckIndex,
     place: Option<Place>,
     snapshots: usize,
@@ -33,7 +34,7 @@ struct Copy {
 impl Default for Copy {
     fn default() -> Self {
         let (accounts, grants, index) = (BTreeMap::new(), BTreeMap::new(), CheckIndex::new());
-        Self { accounts, grants, baseline: None, index, place: None, snapshots: 0, id: Uuid::new_v4() }
+        Self { accounts, grants, baseline: None, locked: None, index, place: None, snapshots: 0, id: Uuid::new_v4() }
     }
 }
 
@@ -106,6 +107,7 @@ impl Copy {
             Change::Grant(entry) => drop(self.grants.insert(entry.id, entry)),
             Change::GrantGone { id, .. } => drop(self.grants.remove(&id)),
             Change::Baseline(scopes) => self.baseline = Some(scopes),
+            Change::Locked(patterns) => self.locked = Some(patterns),
         }
         self.index.apply(std::slice::from_ref(change));
     }
@@ -113,7 +115,9 @@ impl Copy {
     fn count_and_digest(&self) -> (u64, SetDigest) {
         let accounts = self.accounts.values().cloned().map(Change::Account);
         let grants = self.grants.values().cloned().map(Change::Grant);
-        let all: Vec<Change> = accounts.chain(grants).chain(self.baseline.clone().map(Change::Baseline)).collect();
+        let baseline = self.baseline.clone().map(Change::Baseline);
+        let locked = self.locked.clone().map(Change::Locked);
+        let all: Vec<Change> = accounts.chain(grants).chain(baseline).chain(locked).collect();
         let digest = all.iter().fold(SetDigest::default(), |sum, entry| sum.with(&entry.digest()));
         (all.len() as u64, digest)
     }
@@ -137,11 +141,12 @@ impl Copy {
                 .collect();
             if let Some(scope) = Scope::new(grant.scope.actions().clone(), resources) {
                 let (id, holder, end) = (grant.id, grant.holder.clone(), grant.end);
-                open.insert(id, GrantEntry { id, holder, scope, end, started: is_started });
+                open.insert(id, GrantEntry { id, holder, scope, end, started: is_started, locked: false });
             }
         }
         assert_eq!(self.grants, open);
         assert_eq!(self.baseline.as_ref(), Some(&state.organisation().policy().baseline.allows));
+        assert_eq!(self.locked, Some(state.organisation().locks().resources()));
         let accounts = state.organisation().accounts();
         assert_eq!(self.accounts.keys().collect::<Vec<_>>(), accounts.keys().collect::<Vec<_>>());
         for (id, entry) in &self.accounts {

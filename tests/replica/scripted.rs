@@ -57,7 +57,7 @@ pub fn grant(number: u128, resource: &str) -> Change {
     let scope = Scope::new(["db.read".parse().unwrap()].into(), [resource.parse().unwrap()].into()).unwrap();
     let end = Timestamp::from_millis((TIME_SECONDS + 3_600) * 1_000).unwrap();
     let (id, holder) = (Uuid::from_u128(number).into(), "ana".parse().unwrap());
-    Change::Grant(GrantEntry { id, holder, scope, end, started: true })
+    Change::Grant(GrantEntry { id, holder, scope, end, started: true, locked: false })
 }
 
 pub fn revoked(number: u128) -> Change {
@@ -69,6 +69,7 @@ fn account(id: &str, identity: &str, audience: &[&str]) -> Change {
         id: id.parse().unwrap(),
         identities: [identity.parse().unwrap()].into(),
         active: true,
+        locked: false,
         baseline_until: Timestamp::MIN,
         audience: audience.iter().map(|pattern| pattern.parse().unwrap()).collect(),
         checks_until: if audience.is_empty() { Timestamp::MIN } else { Timestamp::MAX },
@@ -212,6 +213,7 @@ impl Script {
                 Change::GrantGone { id, .. } => drop(self.entries.remove(&id.to_string())),
                 Change::AccountGone(id) => drop(self.entries.remove(id.as_str())),
                 Change::Baseline(_) => drop(self.entries.insert("baseline".into(), change.clone())),
+                Change::Locked(_) => drop(self.entries.insert("locked".into(), change.clone())),
             }
         }
     }

@@ -64,6 +64,7 @@ pub const CHECKER: usize = 0;
 pub struct Account {
     pub exists: bool,
     pub active: bool,
+    pub locked: bool,
     pub identities: Vec<String>,
     pub baseline_until: i64,
     pub checks_until: i64,
@@ -77,6 +78,7 @@ pub struct Grant {
     pub actions: Vec<usize>,
     pub patterns: Vec<usize>,
     pub started: bool,
+    pub locked: bool,
     pub end: i64,
 }
 
@@ -102,6 +104,8 @@ pub struct Model {
     pub grants: Vec<Grant>,
     /// Its actions and patterns.
     pub baseline: (Vec<usize>, Vec<usize>),
+    /// Patterns that locks are on.
+    pub locked: Vec<usize>,
 }
 
 /// Whether each pattern covers each resource, found out once.
@@ -140,12 +144,20 @@ impl Model {
 
     /// What the broker says to an account. None: it takes no question of it.
     pub fn answer(&self, covers: &Covers, caller: usize, asked: Question<'_>) -> Option<Answer> {
-        let asker = Some(&self.accounts[caller]).filter(|account| account.exists && account.active)?;
+        let usable = |account: &&Account| account.exists && account.active && !account.locked;
+        let asker = Some(&self.accounts[caller]).filter(usable)?;
         let no = |reason| Some(Answer { reason, grant: None, until: None });
         let subject = self.named(asked.subject);
         let within = asked.at < asker.checks_until && covers.any(&asker.audience, asked.resource);
         if !within && subject != Some(caller) {
             return no("OUT_OF_AUDIENCE");
+        }
+        if !RESOURCES[asked.resource].1 {
+            return no("NO_GRANT");
+        }
+        let subject_is_locked = subject.is_some_and(|subject| self.accounts[subject].locked);
+        if subject_is_locked || covers.any(&self.locked, asked.resource) {
+            return no("LOCKED");
         }
         let Some(subject) = subject.filter(|subject| self.accounts[*subject].active) else { return no("NO_GRANT") };
         let (_, action_is_valid) = ACTIONS[asked.action];
@@ -158,7 +170,7 @@ impl Model {
             .filter(|grant| grant.holder == subject && asked.at < grant.end && grant.actions.contains(&asked.action))
             .filter(|grant| covers.any(&grant.patterns, asked.resource))
             .collect();
-        let live = covering.iter().filter(|grant| grant.started);
+        let live = covering.iter().filter(|grant| grant.started && !grant.locked);
         if let Some(grant) = live.max_by_key(|grant| (grant.end, Reverse(grant.number))) {
             let id = GrantId::from(Uuid::from_u128(grant.number));
             return Some(Answer { reason: "GRANTED", grant: Some(id), until: Some(grant.end) });
@@ -168,7 +180,11 @@ impl Model {
         if asked.at < until && actions.contains(&asked.action) && covers.any(patterns, asked.resource) {
             return Some(Answer { reason: "BASELINE", grant: None, until: Some(until) });
         }
-        no(if covering.is_empty() { "NO_GRANT" } else { "NOT_STARTED" })
+        let waits = !covering.is_empty();
+        match covering.iter().any(|grant| grant.locked) {
+            true => no("LOCKED"),
+            false => no(if waits { "NOT_STARTED" } else { "NO_GRANT" }),
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::chance::Chance;
 use crate::common::certificates::{Leaf, now_millis};
 use crate::harness::{Broker, files};
-use crate::memory::REASONS;
 use crate::model::Answer;
 use crate::organisation::identity;
 use crate::paths::{Asked, AuthZen, Batch, Copy, Core, ExtAuthz, Path, Stream, Unary};
@@ -23,6 +22,8 @@ const ENGINEERS: usize = 10;
 const POINT: &str = "orders-api";
 const QUESTIONS: usize = 2_500;
 const DAY: i64 = 86_400_000;
+/// What the questions are steered to, a fifth to each.
+const REASONS: [&str; 5] = ["GRANTED", "BASELINE", "OUT_OF_AUDIENCE", "NOT_STARTED", "NO_GRANT"];
 const RESOURCES: [&str; 4] = [
     "prod/eu/db/orders/primary",
     "prod/eu/db/orders/replica",

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Touched, struck_out};
+use super::{Touched, locked_approvers, struck_out};
 use crate::domain::enrolling::{stages, standing_in_the_way, terms};
 use crate::domain::enrolment::{Enrolment, EnrolmentCancellation};
 use crate::domain::event::{EnrolmentApprovalStruck, EnrolmentCancelled, Fact};
 use crate::domain::ids::EnrolmentId;
 use crate::domain::organisation::Organisation;
+use crate::domain::refusal::Reason;
+use crate::domain::review::StruckOut;
 use crate::domain::state::State;
 use crate::domain::time::Now;
 
@@ -63,4 +65,23 @@ fn reached(after: &Organisation, state: &State, touched: &Touched) -> BTreeSet<E
         }
         Touched::Persons(_) => BTreeSet::new(),
     }
+}
+
+/// Those that a lock stops are cancelled, and the approvals of whom it stops struck out.
+pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
+    let pending = state.pending_enrolments.iter().filter_map(|id| state.enrolments.get(id));
+    let pending = pending.filter(|enrolment| !enrolment.review.deadline.is_over(now.latest));
+    let reason = Reason::Locked;
+    let ends = pending.flat_map(|enrolment| {
+        if under.lock_on_enrolment(enrolment).is_some() {
+            let because = EnrolmentCancellation::NoLongerPossible { reason };
+            return vec![Fact::EnrolmentCancelled(EnrolmentCancelled { enrolment: enrolment.id, because })];
+        }
+        let struck = locked_approvers(under, enrolment).map(|person| {
+            let because = StruckOut { at: now.stamp, reason };
+            Fact::EnrolmentApprovalStruck(EnrolmentApprovalStruck { enrolment: enrolment.id, person, because })
+        });
+        struck.collect()
+    });
+    ends.collect()
 }

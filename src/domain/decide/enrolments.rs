@@ -39,6 +39,9 @@ pub(super) fn request(
         return Err(refusal);
     }
     let enrolment = enrolment.ok_or_else(|| Refusal::new(Reason::NotFound, ""))?;
+    if let Some(lock) = state.organisation.lock_on_enrolment(&enrolment) {
+        return Err(lock.refusal());
+    }
     // The request names the command: what was due before follows it.
     let mut facts = vec![Fact::EnrolmentRequested(Box::new(enrolment))];
     facts.extend(settled.into_facts());
@@ -56,6 +59,9 @@ pub(super) fn approve(
 ) -> Result<Vec<Fact>, Refusal> {
     let now = envelope.now;
     let asked = pending(state, caller.viewer, id, now, Reason::NotAnApprover)?;
+    if let Some(lock) = state.organisation.lock_on_enrolment(asked) {
+        return Err(lock.refusal());
+    }
     let settled = settled(state, caller.viewer, &asked.behind, now);
     let mut enrolment = settled.state().enrolments.get(&id).unwrap_or(asked).clone();
     if !enrolment.phase.is_pending() {

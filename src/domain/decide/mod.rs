@@ -6,6 +6,7 @@ mod enrolments;
 mod feed;
 mod grants;
 mod loads;
+mod locks;
 mod recertification;
 mod requests;
 mod reviews;
@@ -69,6 +70,7 @@ pub fn decide_all(state: &State, envelope: &Envelope) -> Result<Decided, Refusal
         Command::RequestEnrolment(_) | Command::WithdrawEnrolment { .. } => None,
         _ => Some(usable_account(state, &viewer, envelope.now)?.clone()),
     };
+    locks::free(&state.organisation, &viewer, &envelope.command)?;
     let digest = envelope.command.digest();
     if let Some(bound) = state.bound(&viewer.principal, envelope.request_id) {
         return if bound.command == digest {
@@ -159,6 +161,10 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
         Command::RetireStream { stream, reason } => feed::retire(state, caller, stream, reason, now),
         Command::StartRound { role, due } => recertification::start(state, caller, role, *due, envelope),
         Command::ConfirmMembership { round, account } => recertification::confirm(state, caller, *round, account, now),
+        Command::CreateLock { on, mode, reason, until } => {
+            locks::create(state, caller, (on, *mode), (reason, *until), envelope)
+        }
+        Command::DeleteLock { lock, reason } => locks::delete(state, caller, *lock, reason, now),
         Command::LoadPolicy { replaces, text } => loads::load_policy(state, caller, *replaces, text, now),
         Command::LoadDirectory { replaces, text } => loads::load_directory(state, caller, *replaces, text, now),
     }

@@ -9,7 +9,7 @@ use super::super::issue::issue;
 use super::super::organisation::Organisation;
 use super::super::refusal::{Reason, Refusal};
 use super::super::review::{Decision, StruckOut, Verdict};
-use super::super::reviewers::{Reviewed, reviewer_in, reviewer_in_any, separation_rule_3};
+use super::super::reviewers::{Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3};
 use super::super::state::State;
 use super::super::time::Now;
 use super::super::visibility::{Thing, may_see};
@@ -25,6 +25,9 @@ pub(super) fn approve(
 ) -> Result<Vec<Fact>, Refusal> {
     let now = envelope.now;
     let mut elevation = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
+    if let Some(lock) = state.organisation.lock_on_elevation(&elevation) {
+        return Err(lock.refusal());
+    }
     let (struck, decision) = approval(state, caller, &mut elevation, (digest, comment), now)?;
     let mut facts: Vec<Fact> = struck
         .into_iter()
@@ -92,6 +95,9 @@ fn decision_in_open_stage(
                 Err(_) => refusal,
             },
         )?;
+    if let Some(lock) = lock_on_reviewer(organisation, caller.account, &through) {
+        return Err(lock.refusal());
+    }
     Ok(Decision {
         person: person(caller)?.clone(),
         account: caller.account.clone(),

@@ -32,6 +32,10 @@ pub(super) fn issue(
         let phase = grant.phase.name();
         return Err(Refusal::new(Reason::NotLive, format!("`{id}` is {phase}")).with("state", phase));
     }
+    let locks = state.organisation.locks();
+    if let Some(lock) = state.organisation.lock_on_grant(grant).or_else(|| locks.on_any_of(&grant.scope)) {
+        return Err(lock.refusal());
+    }
     if state.tokens.get(&id).is_some_and(|tokens| tokens.at(now.stamp) >= MOST_A_MINUTE) {
         return Err(Refusal::new(Reason::TooManyTokens, format!("`{id}`")).with("limit", MOST_A_MINUTE));
     }

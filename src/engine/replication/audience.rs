@@ -47,6 +47,7 @@ pub(super) fn as_others_see(entry: &AccountEntry) -> Change {
         id: entry.id.clone(),
         identities: entry.identities.clone(),
         active: entry.active,
+        locked: entry.locked,
         baseline_until: entry.baseline_until,
         audience: BTreeSet::new(),
         checks_until: Timestamp::MIN,

@@ -1,5 +1,6 @@
 //! The difference that one batch makes to a feed: entries, and what they add to its count and digest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::audience::{Audience, as_others_see};
 use crate::check::{AccountEntry, Change, GrantEntry, SetDigest};
 use crate::domain::ids::AccountId;
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Pattern, Scope};
 
 /// How long a piece of entries is before the next one begins: well below what a message may be.
 const PIECE_BYTES: usize = 48 * 1024;
@@ -16,6 +17,7 @@ const PIECE_BYTES: usize = 48 * 1024;
 pub(super) enum Difference<'a> {
     Account { old: Option<Arc<AccountEntry>>, new: &'a AccountEntry },
     Baseline { old: Vec<Scope>, new: &'a Vec<Scope> },
+    Locked { old: BTreeSet<Pattern>, new: &'a BTreeSet<Pattern> },
     Grant { old: Option<&'a GrantEntry>, new: Option<&'a GrantEntry> },
 }
 
@@ -39,6 +41,7 @@ impl Delta {
                     delta.differ(old.as_deref().map(as_others_see).as_ref(), Some(&as_others_see(new)));
                 }
                 Difference::Baseline { old, new } => delta.baseline(old, new),
+                Difference::Locked { old, new } => delta.locked(old, new),
                 Difference::Grant { .. } => {}
             }
         }
@@ -55,7 +58,8 @@ impl Delta {
                     delta.differ(old.as_ref(), Some(&audience.account(new)));
                 }
                 Difference::Baseline { old, new } if whole => delta.baseline(old, new),
-                Difference::Account { .. } | Difference::Baseline { .. } => {}
+                Difference::Locked { old, new } if whole => delta.locked(old, new),
+                Difference::Account { .. } | Difference::Baseline { .. } | Difference::Locked { .. } => {}
                 Difference::Grant { old, new } => {
                     let (old, new) =
                         (old.and_then(|entry| audience.grant(entry)), new.and_then(|entry| audience.grant(entry)));
@@ -78,6 +82,10 @@ impl Delta {
 
     fn baseline(&mut self, old: &[Scope], new: &[Scope]) {
         self.differ(Some(&Change::Baseline(old.to_vec())), Some(&Change::Baseline(new.to_vec())));
+    }
+
+    fn locked(&mut self, old: &BTreeSet<Pattern>, new: &BTreeSet<Pattern>) {
+        self.differ(Some(&Change::Locked(old.clone())), Some(&Change::Locked(new.clone())));
     }
 
     fn differ(&mut self, old: Option<&Change>, new: Option<&Change>) {

@@ -13,7 +13,7 @@ mod roster;
 mod snapshot;
 mod subscription;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
@@ -34,7 +34,7 @@ use crate::domain::ids::{AccountId, GrantId};
 use crate::domain::index::Map;
 use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Pattern, Scope};
 use crate::domain::state::State;
 use crate::domain::time::Span;
 
@@ -59,6 +59,7 @@ pub(super) struct Hub {
 struct Published {
     accounts: Map<AccountId, AccountEntry>,
     baseline: Vec<Scope>,
+    locked: BTreeSet<Pattern>,
     channels: BTreeMap<AccountId, Arc<Channel>>,
     sequence: u64,
 }
@@ -71,6 +72,7 @@ impl Hub {
             match change {
                 Change::Account(entry) => drop(published.accounts.insert(entry.id.clone(), entry.clone())),
                 Change::Baseline(scopes) => published.baseline.clone_from(scopes),
+                Change::Locked(patterns) => published.locked.clone_from(patterns),
                 Change::AccountGone(_) | Change::Grant(_) | Change::GrantGone { .. } => {}
             }
         }
@@ -114,6 +116,10 @@ impl Hub {
                     let old = std::mem::replace(&mut published.baseline, scopes.clone());
                     differences.push(Difference::Baseline { old, new: scopes });
                 }
+                Change::Locked(patterns) => {
+                    let old = std::mem::replace(&mut published.locked, patterns.clone());
+                    differences.push(Difference::Locked { old, new: patterns });
+                }
                 Change::Grant(entry) => {
                     differences.push(Difference::Grant { old: before.get(&entry.id), new: Some(entry) });
                 }
@@ -152,7 +158,12 @@ impl Hub {
     /// All that a snapshot of now is made of. The writer alone calls this: state and accounts are of one sequence.
     fn base(&self, state: &State) -> Base {
         let published = self.published();
-        Base { state: state.clone(), accounts: published.accounts.clone(), baseline: published.baseline.clone() }
+        Base {
+            state: state.clone(),
+            accounts: published.accounts.clone(),
+            baseline: published.baseline.clone(),
+            locked: published.locked.clone(),
+        }
     }
 
     /// How many replicas are connected.

@@ -1,5 +1,6 @@
 //! A feed's whole content at one number: made once, off the writer's thread, and shared by all who read it meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use crate::check::{AccountEntry, Change, SetDigest};
 use crate::domain::grant::Grant;
 use crate::domain::ids::AccountId;
 use crate::domain::index::Map;
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Pattern, Scope};
 use crate::domain::state::State;
 use crate::engine::changes::grant_entry;
 
@@ -21,6 +22,7 @@ pub(super) struct Base {
     pub(super) state: State,
     pub(super) accounts: Map<AccountId, AccountEntry>,
     pub(super) baseline: Vec<Scope>,
+    pub(super) locked: BTreeSet<Pattern>,
 }
 
 pub(super) struct Snapshot {
@@ -47,10 +49,11 @@ impl Snapshot {
         let mut told = told.into_iter().peekable();
         let mut delta = Delta::default();
         delta.add(&Change::Baseline(base.baseline.clone()));
+        delta.add(&Change::Locked(base.locked.clone()));
         for (id, entry) in &base.accounts {
             delta.add(&audience.account(entry));
             while let Some(grant) = told.next_if(|grant| grant.holder <= *id) {
-                let entry = grant_entry(grant).and_then(|entry| audience.grant(&entry));
+                let entry = grant_entry(&base.state, grant).and_then(|entry| audience.grant(&entry));
                 entry.iter().for_each(|entry| delta.add(entry));
             }
         }

@@ -12,6 +12,7 @@ fn account(id: &str, checks: bool) -> Change {
         id: id.parse().unwrap(),
         identities: [format!("spiffe://northwind.example/{id}").parse().unwrap()].into(),
         active: true,
+        locked: false,
         baseline_until: Timestamp::MIN,
         audience: if checks { ["prod/**".parse().unwrap()].into() } else { [].into() },
         checks_until: if checks { Timestamp::MAX } else { Timestamp::MIN },
@@ -27,6 +28,7 @@ fn grant(id: u128, resource: &str) -> Change {
         scope,
         end,
         started: true,
+        locked: false,
     })
 }
 

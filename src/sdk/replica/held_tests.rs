@@ -98,6 +98,7 @@ fn account(id: &str, audience: &[&str]) -> Change {
         id: id.parse().unwrap(),
         identities: [format!("spiffe://northwind.example/person/{id}").parse().unwrap()].into(),
         active: true,
+        locked: false,
         baseline_until: Timestamp::MAX,
         audience: audience.iter().map(|pattern| pattern.parse().unwrap()).collect(),
         checks_until: if audience.is_empty() { Timestamp::MIN } else { Timestamp::MAX },
@@ -116,6 +117,7 @@ pub(crate) fn grant(number: u128, seconds: u32) -> Change {
         scope: scope("db.read", "prod/db/**"),
         end: Timestamp::from_millis(BROKER_TIME_MILLIS).unwrap().plus(Span::seconds(seconds)),
         started: true,
+        locked: false,
     })
 }
 

@@ -1,0 +1,312 @@
+//! Locks: an immediate stop. They lie over everything like a sheet and change nothing of it: each is compared where
+//! something is asked for, approved, started or checked, and what it stopped goes on when it is lifted.
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::{Account, AccountKind};
+use super::elevation::Elevation;
+use super::enrolment::Enrolment;
+use super::grant::Grant;
+use super::ids::{AccountId, EntitlementName, LockId, PersonId, Principal, RoleName, TenantName};
+use super::index::{Index, Map, Set};
+use super::organisation::Organisation;
+use super::refusal::{Reason, Refusal};
+use super::scope::{Pattern, PatternSegment, Scope, TENANTS};
+use super::time::Timestamp;
+
+/// An immediate stop, in force until it is lifted or its end is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Its id.
+    pub id: LockId,
+    /// What it is on.
+    pub on: Locked,
+    /// What becomes of what it touches.
+    pub mode: LockMode,
+    /// In the words of whoever made it; told to those whom it touches.
+    pub reason: String,
+    /// Who made it.
+    pub by: Principal,
+    /// Since when.
+    pub at: Timestamp,
+    /// It is lifted at this instant, or later, never earlier; none: by a person alone.
+    pub until: Option<Timestamp>,
+}
+
+/// What a lock is on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Locked {
+    /// One account.
+    Account(AccountId),
+    /// All accounts of a person, the machines that the person owns, and every grant that the person is behind.
+    Person(PersonId),
+    /// What is done by a role: asking, approving, its capabilities, grants asked for in it.
+    Role(RoleName),
+    /// An entitlement and its grants.
+    Entitlement(EntitlementName),
+    /// Resources, whoever would reach them.
+    Resources(Pattern),
+    /// A tenant's accounts and all its resources.
+    Tenant(TenantName),
+    /// Everything but taking away, and lifting this.
+    Everything,
+}
+
+/// What becomes of what a lock touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockMode {
+    /// It stands still while the lock lasts; grants keep their ends.
+    Suspend,
+    /// It is over: grants are revoked, pending requests cancelled, approvals void.
+    Revoke,
+}
+
+/// The locks in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Locks {
+    all: Map<LockId, Lock>,
+    on: Index<Locked, LockId>,
+    ends: Set<(Timestamp, LockId)>,
+}
+
+impl Locked {
+    /// The resources that nobody reaches while it is in force.
+    #[must_use]
+    pub fn resources(&self) -> Vec<Pattern> {
+        match self {
+            Self::Resources(pattern) => vec![pattern.clone()],
+            Self::Tenant(tenant) => Pattern::of_tenant(tenant).into_iter().collect(),
+            Self::Everything => Pattern::everything(),
+            Self::Account(_) | Self::Person(_) | Self::Role(_) | Self::Entitlement(_) => Vec::new(),
+        }
+    }
+
+    /// In words, as refusals and lists have it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "account",
+            Self::Person(_) => "person",
+            Self::Role(_) => "role",
+            Self::Entitlement(_) => "entitlement",
+            Self::Resources(_) => "resources",
+            Self::Tenant(_) => "tenant",
+            Self::Everything => "everything",
+        }
+    }
+}
+
+impl std::fmt::Display for Locked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = self.kind();
+        match self {
+            Self::Account(id) => write!(f, "{kind} `{id}`"),
+            Self::Person(id) => write!(f, "{kind} `{id}`"),
+            Self::Role(name) => write!(f, "{kind} `{name}`"),
+            Self::Entitlement(name) => write!(f, "{kind} `{name}`"),
+            Self::Resources(pattern) => write!(f, "{kind} `{pattern}`"),
+            Self::Tenant(name) => write!(f, "{kind} `{name}`"),
+            Self::Everything => f.write_str(kind),
+        }
+    }
+}
+
+impl Lock {
+    /// The refusal that it leads to, with its reason and end: whoever it touches may know both.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let until = self.until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
+        let detail = format!("{} is locked {until}, because: {}", self.on, excerpt(&self.reason));
+        let refusal = Refusal::new(Reason::Locked, detail).with("lock", self.id).with("on", self.on.kind());
+        match self.until {
+            Some(until) => refusal.with("until", until),
+            None => refusal,
+        }
+    }
+}
+
+fn excerpt(reason: &str) -> String {
+    super::ids::excerpt(reason)
+}
+
+impl Locks {
+    /// All of them, the oldest first.
+    #[must_use]
+    pub fn all(&self) -> &Map<LockId, Lock> {
+        &self.all
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, id: LockId) -> Option<&Lock> {
+        self.all.get(&id)
+    }
+
+    /// One on exactly this.
+    #[must_use]
+    pub fn on(&self, locked: &Locked) -> Option<&Lock> {
+        self.on.of(locked).next().and_then(|id| self.all.get(id))
+    }
+
+    /// The first end, for the timer.
+    #[must_use]
+    pub fn first_end(&self) -> Option<Timestamp> {
+        self.ends.get_min().map(|(at, _)| *at)
+    }
+
+    /// Those whose end has come by `earliest`: late, never early.
+    pub fn over(&self, earliest: Timestamp) -> impl Iterator<Item = LockId> + '_ {
+        self.ends.iter().take_while(move |(at, _)| at.is_over(earliest)).map(|(_, id)| *id)
+    }
+
+    /// Everything that no check allows anything on.
+    #[must_use]
+    pub fn resources(&self) -> std::collections::BTreeSet<Pattern> {
+        self.all.values().flat_map(|lock| lock.on.resources()).collect()
+    }
+
+    /// One on resources that a pattern reaches.
+    #[must_use]
+    pub fn on_any_of(&self, scope: &Scope) -> Option<&Lock> {
+        let reaches = |locked: &Pattern| scope.resources().iter().any(|pattern| pattern.overlaps(locked));
+        self.all.values().find(|lock| lock.on.resources().iter().any(reaches))
+    }
+
+    pub(super) fn put(&mut self, lock: Lock) {
+        self.remove(lock.id);
+        self.on.insert(lock.on.clone(), lock.id);
+        if let Some(until) = lock.until {
+            self.ends.insert((until, lock.id));
+        }
+        self.all.insert(lock.id, lock);
+    }
+
+    pub(super) fn remove(&mut self, id: LockId) {
+        let Some(old) = self.all.remove(&id) else { return };
+        self.on.remove(&old.on, &id);
+        if let Some(until) = old.until {
+            self.ends.remove(&(until, id));
+        }
+    }
+}
+
+impl Organisation {
+    /// The locks in force.
+    #[must_use]
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// A lock on an account as such: on itself, its person or owner, or its tenant.
+    #[must_use]
+    pub fn lock_on_account(&self, id: &AccountId) -> Option<&Lock> {
+        if self.locks.all.is_empty() {
+            return None;
+        }
+        let on_account = self.locks.on(&Locked::Account(id.clone()));
+        let account = self.accounts.get(id);
+        on_account.or_else(|| self.lock_on_person(account.map(Account::person)?)).or_else(|| match &account?.kind {
+            AccountKind::Customer { tenant, .. } => self.locks.on(&Locked::Tenant(tenant.clone())),
+            AccountKind::ServiceTeam { .. } | AccountKind::Service { .. } => None,
+        })
+    }
+
+    /// A lock on a person.
+    #[must_use]
+    pub fn lock_on_person(&self, id: &PersonId) -> Option<&Lock> {
+        self.locks.on(&Locked::Person(id.clone()))
+    }
+
+    /// A lock on what is done in a role.
+    #[must_use]
+    pub fn lock_on_role(&self, role: &RoleName) -> Option<&Lock> {
+        self.locks.on(&Locked::Role(role.clone()))
+    }
+
+    /// A lock on an entitlement.
+    #[must_use]
+    pub fn lock_on_entitlement(&self, name: &EntitlementName) -> Option<&Lock> {
+        self.locks.on(&Locked::Entitlement(name.clone()))
+    }
+
+    /// A lock that stops what an elevation would lead to, whatever its resources: on whoever is behind it, on its
+    /// entitlement, on every role in which it could be asked for.
+    #[must_use]
+    pub fn lock_on_elevation(&self, elevation: &Elevation) -> Option<&Lock> {
+        if self.locks.all.is_empty() {
+            return None;
+        }
+        self.lock_on_holder(&elevation.requester, elevation.behind.iter().chain([&elevation.person]))
+            .or_else(|| self.lock_on_entitlement(&elevation.entitlement))
+            .or_else(|| self.lock_on_asking(&elevation.requester, &elevation.entitlement))
+            .or_else(|| self.locks.on_any_of(&elevation.scope))
+    }
+
+    /// A lock on the last role in which an account could ask for an entitlement: while one is free, there is none.
+    #[must_use]
+    pub fn lock_on_asking(&self, id: &AccountId, name: &EntitlementName) -> Option<&Lock> {
+        if self.locks.all.is_empty() {
+            return None;
+        }
+        let asking = &self.policy.entitlements.get(name)?.terms.requestable_by;
+        let held = self.accounts.get(id)?.roles.keys().filter(|role| asking.contains(*role));
+        let mut last = None;
+        for role in held {
+            last = Some(self.lock_on_role(role)?);
+        }
+        last
+    }
+
+    /// A lock that stops what an enrolment would give: on the account, on whoever is behind it, on a role of it.
+    #[must_use]
+    pub fn lock_on_enrolment(&self, enrolment: &Enrolment) -> Option<&Lock> {
+        if self.locks.all.is_empty() {
+            return None;
+        }
+        let mut roles = enrolment.ask.roles().into_iter();
+        self.lock_on_holder(enrolment.ask.account(), enrolment.behind.iter().chain([&enrolment.person]))
+            .or_else(|| roles.find_map(|role| self.lock_on_role(role)))
+            .or_else(|| self.locks.on(&Locked::Everything))
+    }
+
+    /// A lock that stops a grant on all that it covers: on whoever is behind it, its entitlement, or the role that it was
+    /// asked for in. Locks on resources are compared with the resource.
+    #[must_use]
+    pub fn lock_on_grant(&self, grant: &Grant) -> Option<&Lock> {
+        if self.locks.all.is_empty() {
+            return None;
+        }
+        self.lock_on_holder(&grant.holder, grant.behind.iter().chain([&grant.person]))
+            .or_else(|| self.lock_on_entitlement(&grant.entitlement))
+            .or_else(|| self.lock_on_role(grant.through.as_ref()?))
+    }
+
+    fn lock_on_holder<'a>(
+        &self,
+        account: &AccountId,
+        mut persons: impl Iterator<Item = &'a PersonId>,
+    ) -> Option<&Lock> {
+        self.lock_on_account(account).or_else(|| persons.find_map(|person| self.lock_on_person(person)))
+    }
+}
+
+impl Pattern {
+    /// All that belongs to a tenant.
+    fn of_tenant(tenant: &TenantName) -> Option<Self> {
+        format!("{TENANTS}/{tenant}/**").parse().ok()
+    }
+
+    /// All there is: no wildcard takes in what belongs to tenants.
+    fn everything() -> Vec<Self> {
+        ["**".to_owned(), format!("{TENANTS}/**")].iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// Whether a lock may be on it: it begins with a name. For more there is the lock on everything.
+    #[must_use]
+    pub fn may_be_locked(&self) -> bool {
+        matches!(self.segments().first(), Some(PatternSegment::Literal(_)))
+    }
+}
