@@ -17,6 +17,7 @@
 #[path = "check/floor.rs"]
 mod floor;
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use countersign::check::{AccountEntry, Caller, Change, CheckIndex, GrantEntry, Query, Verdict};
 use countersign::domain::ids::GrantId;
-use countersign::domain::scope::Scope;
+use countersign::domain::scope::{Pattern, Scope};
 use countersign::domain::time::Timestamp;
 use criterion::Criterion;
 use floor::{Floor, Held};
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 const GRANTS_A_HOLDER: u64 = 4;
 const QUERIES_A_ROUND: usize = 512;
+const LOCKS: usize = 1_000;
 
 fn main() {
     // Without `--bench` cargo only asks whether this runs at all.
@@ -55,6 +57,8 @@ fn main() {
             }
             let [check, bare, ratio] = scaling(&index, &caller, holders, rounds);
             println!("  two threads give, of one: check {check:.2}, bare look-up {bare:.2}; ratio {ratio:.2}");
+            let [cold, hot] = under_locks(&index, &caller, holders, rounds);
+            println!("  under {LOCKS} locks, of without: one by one {cold:.2}, hot {hot:.2}");
             let text = text_bytes(holders) as f64 / grants as f64;
             let each = |bytes: f64| bytes / grants as f64;
             println!(
@@ -259,6 +263,35 @@ fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f6
         columns[1].push(of_check / of_floor);
         columns[2].push(of_check / of_bare);
     }
+    columns.map(median)
+}
+
+/// What a check costs under locks on resources beside those that are asked for, as much of each as can be the same.
+fn under_locks(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize) -> [f64; 2] {
+    let pattern = |number| format!("prod/eu/db/orders-x{number:05}/**").parse().unwrap();
+    let locks: BTreeSet<Pattern> = (0..LOCKS).map(pattern).collect();
+    let mut columns: [Vec<f64>; 2] = Default::default();
+    for round in 0..rounds {
+        let mut random = Random(0xa076_1d64_78bd_642f ^ round as u64);
+        let cold: [Vec<Texts>; 2] =
+            [(); 2].map(|()| (0..QUERIES_A_ROUND).map(|_| Texts::any(&mut random, holders)).collect());
+        let hot: Vec<Texts> = (0..QUERIES_A_ROUND).map(|number| Texts::of(number as u64 % 8, 0)).collect();
+        let timed = |texts: &[Texts]| {
+            let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
+            let begun = Instant::now();
+            one_by_one(&queries, |query| of_check(index, caller, query));
+            begun.elapsed().as_nanos() as f64
+        };
+        // The one that comes first is another each time.
+        let mut nanos = [[0.0; 2]; 2];
+        for step in 0..2 {
+            let locked = (round + step) % 2;
+            index.apply(&[Change::Locked(if locked == 1 { locks.clone() } else { BTreeSet::new() })]);
+            nanos[locked] = [timed(&cold[locked]), timed(&hot)];
+        }
+        columns.iter_mut().enumerate().for_each(|(which, column)| column.push(nanos[1][which] / nanos[0][which]));
+    }
+    index.apply(&[Change::Locked(BTreeSet::new())]);
     columns.map(median)
 }
 

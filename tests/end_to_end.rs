@@ -64,6 +64,8 @@ mod life_lists;
 mod lists;
 #[path = "end_to_end/loads.rs"]
 mod loads;
+#[path = "end_to_end/locks.rs"]
+mod locks;
 #[path = "end_to_end/main_thread.rs"]
 mod main_thread;
 #[path = "end_to_end/moving_and_leaving.rs"]

@@ -154,8 +154,15 @@ fn a_request_has_no_field_for_a_decision() {
 #[test]
 fn what_changes_the_life_of_an_account_can_be_tried_first() {
     let files = api();
-    let by_itself =
-        ["ApproveElevation", "DenyElevation", "IssueGrantToken", "RelinquishGrant", "RevokeGrant", "WithdrawElevation"];
+    let by_itself = [
+        "ApproveElevation",
+        "DeleteLock",
+        "DenyElevation",
+        "IssueGrantToken",
+        "RelinquishGrant",
+        "RevokeGrant",
+        "WithdrawElevation",
+    ];
     let without = methods(&files).filter(|method| is_mutating(method) && !by_itself.contains(&method.name()));
     let without = without.filter(|method| !has(&files, method.input_type(), "validate_only", Type::Bool));
     assert_eq!(without.map(MethodDescriptorProto::name).collect::<Vec<_>>(), [""; 0]);
@@ -207,6 +214,8 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "CloseAccount",
         "ConfirmMembership",
         "CorrectAttestation",
+        "CreateLock",
+        "DeleteLock",
         "DenyElevation",
         "DenyEnrolment",
         "EndMembership",

@@ -9,7 +9,7 @@ use super::table::{card, rows};
 use super::text::{ending, instant, quoted, relative, when, word};
 use super::values;
 use crate::clock::{Clock as _, SystemClock};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::wire::v1::{
     AwaitReplicasResponse, GetGrantRequest, Grant, GrantEndBecause, GrantRelation, GrantState, ListGrantsRequest,
     RelinquishGrantRequest, RevokeGrantRequest,
@@ -131,16 +131,9 @@ async fn cut_off(session: &mut Session<'_>, grant: &Grant, sequence: &str) -> Ra
     if !session.output.is_json() {
         over(session, grant)?;
     }
-    let clock = SystemClock;
-    let begun = clock.boot();
-    let mut told = session.client.await_replicas(sequence).await?;
-    let mut last = AwaitReplicasResponse::default();
-    while let Some(all) = told.message().await.map_err(|status| Failure::Failed(status.message().to_owned()))? {
-        last = all;
-    }
-    let AwaitReplicasResponse { connected, reached, lost } = last;
-    let took = clock.boot().since(begun);
+    let (last, took) = awaited(session, sequence).await?;
     if session.output.is_json() {
+        let AwaitReplicasResponse { connected, reached, lost } = last;
         let replicas =
             serde_json::json!({ "connected": connected, "reached": reached, "lost": lost, "millis": took.millis() });
         let told = || {
@@ -152,15 +145,40 @@ async fn cut_off(session: &mut Session<'_>, grant: &Grant, sequence: &str) -> Ra
         };
         session.output.data(|_| String::new(), told)?;
     }
-    session.output.note(&format!("cut off in {reached} of {connected} connected replicas, after {} ms", took.millis()));
+    Ok(told_of(session, &last, took, "cut off"))
+}
+
+/// Waits for the replicas, and says in how many of them what was done is in force.
+///
+/// # Errors
+/// If the broker cannot be asked.
+pub(super) async fn in_replicas(session: &mut Session<'_>, sequence: &str, done: &str) -> Ran {
+    let (last, took) = awaited(session, sequence).await?;
+    Ok(told_of(session, &last, took, done))
+}
+
+async fn awaited(session: &Session<'_>, sequence: &str) -> Result<(AwaitReplicasResponse, Span), Failure> {
+    let clock = SystemClock;
+    let begun = clock.boot();
+    let mut told = session.client.await_replicas(sequence).await?;
+    let mut last = AwaitReplicasResponse::default();
+    while let Some(all) = told.message().await.map_err(|status| Failure::Failed(status.message().to_owned()))? {
+        last = all;
+    }
+    Ok((last, clock.boot().since(begun)))
+}
+
+fn told_of(session: &mut Session<'_>, last: &AwaitReplicasResponse, took: Span, done: &str) -> Exit {
+    let AwaitReplicasResponse { connected, reached, lost } = *last;
+    session.output.note(&format!("{done} in {reached} of {connected} connected replicas, after {} ms", took.millis()));
     if lost > 0 {
         session.output.note(&format!("{lost} more have lost their connection, and are not too old to allow it yet"));
     }
     if reached < connected || lost > 0 {
         session.output.note("those deny once they are older than their services allow; look at their `status`");
-        return Ok(Exit::Waiting);
+        return Exit::Waiting;
     }
-    Ok(Exit::Yes)
+    Exit::Yes
 }
 
 /// Where a grant stands, in a word.

@@ -31,10 +31,11 @@ macro_rules! named {
 
 named! {
     Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
-    CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse DenyEnrolmentResponse Elevation ElevationEvent
+    CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse CreateLockResponse
+    DeleteLockResponse DenyEnrolmentResponse Elevation ElevationEvent
     EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
     GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
-    LoadDirectoryResponse LoadPolicyResponse Person Policy Recertification RecordAttestationResponse
+    LoadDirectoryResponse LoadPolicyResponse Lock Person Policy Recertification RecordAttestationResponse
     ReleaseBrakeResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
     StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse
 }

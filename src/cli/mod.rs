@@ -29,6 +29,7 @@ mod hr_hold;
 pub mod init;
 pub mod json;
 pub mod load;
+pub mod lock;
 pub mod membership;
 pub mod output;
 pub mod policy;
@@ -112,6 +113,11 @@ pub enum Command {
     Relinquish(grants::RelinquishArguments),
     /// Take a grant away at once
     Revoke(grants::RevokeArguments),
+    /// Stop something at once, on every path
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
+    /// Lift a lock
+    Unlock(lock::UnlockArguments),
     /// A signed copy of your grant, for a service that cannot reach the broker
     Token(token::TokenArguments),
     /// Whether a subject may do something now: exits 0 to allow, 3 to deny
@@ -221,6 +227,8 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Extend(arguments) => request::extend(session, arguments).await,
         Command::Relinquish(arguments) => grants::relinquish(session, arguments).await,
         Command::Revoke(arguments) => grants::revoke(session, arguments).await,
+        Command::Lock(command) => lock::run(session, command).await,
+        Command::Unlock(arguments) => lock::unlock(session, arguments).await,
         Command::Token(arguments) => token::token(session, arguments).await,
         Command::Check(arguments) => check::check(session, arguments).await,
         Command::Enrol(command) => enrol::run(session, command).await,

@@ -19,6 +19,7 @@ use crate::wire::v1::elevation_service_client::ElevationServiceClient;
 use crate::wire::v1::enrolment_service_client::EnrolmentServiceClient;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
 use crate::wire::v1::hr_service_client::HrServiceClient;
+use crate::wire::v1::lock_service_client::LockServiceClient;
 use crate::wire::v1::policy_service_client::PolicyServiceClient;
 use crate::wire::v1::recertification_service_client::RecertificationServiceClient;
 use crate::wire::v1::token_service_client::TokenServiceClient;
@@ -87,6 +88,16 @@ calls! {
         relinquish_grant(RelinquishGrantRequest) -> RelinquishGrantResponse;
         /// Takes a grant away.
         revoke_grant(RevokeGrantRequest) -> RevokeGrantResponse;
+    }
+    LockServiceClient {
+        /// Stops something at once, on every path.
+        create_lock(CreateLockRequest) -> CreateLockResponse;
+        /// Lifts a lock.
+        delete_lock(DeleteLockRequest) -> DeleteLockResponse;
+        /// One lock in force, by its id or a unique ending of it.
+        get_lock(GetLockRequest) -> GetLockResponse;
+        /// A page of the locks in force, newest first.
+        list_locks(ListLocksRequest) -> ListLocksResponse;
     }
     AccessServiceClient {
         /// One check, as the API has it. [`Client::check`] is the safer form.

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod listener;
 mod listeners;
 mod loads;
+mod locks;
 pub mod metrics;
 mod paging;
 mod past;

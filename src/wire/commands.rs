@@ -190,7 +190,7 @@ pub(super) fn request_id(fields: &mut Fields, text: &str, dry: bool) -> Option<R
     if dry { fields.take("request_id", optional(text)).flatten() } else { fields.take("request_id", parsed(text)) }
 }
 
-fn mutation(
+pub(super) fn mutation(
     fields: Fields,
     request_id: Option<RequestId>,
     command: Option<Command>,

@@ -14,6 +14,7 @@ pub mod grants;
 #[cfg(feature = "server")]
 pub mod hr;
 pub mod life;
+pub mod locks;
 pub mod message;
 pub mod organisation;
 pub mod page_token;

@@ -8,8 +8,8 @@ use super::values::{duration, optional, parsed, sequence, timestamp};
 use crate::domain::command::RequestElevation;
 use crate::domain::event::Fact;
 use crate::domain::ids::{
-    AccountId, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, PersonId, Principal, RoleName,
-    RoundId, StreamName, excerpt,
+    AccountId, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId, Principal,
+    RoleName, RoundId, StreamName, excerpt,
 };
 use crate::domain::scope::{Action, Resource};
 use crate::domain::time::Timestamp;
@@ -216,7 +216,7 @@ impl EventFilter {
         let kind =
             fields.take("kind", said(kind, is_kind, "a kind without its version, such as `elevation-requested`"));
         let wanted = "`elevation:<id>`, `grant:<id>`, `enrolment:<id>`, `round:<id>`, `stream:<name>`, `hold:<id>`, \
-                      `account:<id>`, `person:<id>`, `policy`, `directory` or `broker`";
+                      `lock:<id>`, `account:<id>`, `person:<id>`, `policy`, `directory` or `broker`";
         let about = fields.take("about", said(about, is_about, wanted));
         let (actor, kind, about) = (actor.flatten(), kind.flatten(), about.flatten());
         Self { actor, kind, about, from: None, until: None }
@@ -381,6 +381,7 @@ fn is_about(text: &str) -> bool {
         || id("enrolment").is_some_and(|id| id.parse::<EnrolmentId>().is_ok())
         || id("round").is_some_and(|id| id.parse::<RoundId>().is_ok())
         || id("hold").is_some_and(|id| id.parse::<HoldId>().is_ok())
+        || id("lock").is_some_and(|id| id.parse::<LockId>().is_ok())
         || id("stream").is_some_and(|id| id.parse::<StreamName>().is_ok())
 }
 

@@ -22,6 +22,7 @@ mod lapsing;
 mod leaving;
 mod living;
 mod loading;
+mod locking;
 mod loopholes;
 mod machines;
 mod moving;

@@ -365,7 +365,7 @@ fn whoever_asks_about_itself_is_told_by_the_same_rules() {
         history.step();
         let caller = 1 + round % (ACCOUNTS.len() - 1);
         let (mut asked, _) = history.question(&covers, caller, &names, REASONS[round % REASONS.len()]);
-        if round / REASONS.len() % 2 == 0 {
+        if (round / REASONS.len()).is_multiple_of(2) {
             asked.name = caller;
         }
         let expected = history.model.answer(&covers, caller, asked.of(&names));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use countersign::sdk::{Client, Replica, TokenVerdict, TokenVerifier};
 use countersign::wire::v1 as pb;
+use countersign::wire::v1::lock_service_client::LockServiceClient;
 use pb::token_service_client::TokenServiceClient;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -12,18 +13,18 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::chance::Chance;
 use crate::common::certificates::{Leaf, now_millis};
 use crate::harness::{Broker, files};
+use crate::memory::REASONS;
 use crate::model::Answer;
 use crate::organisation::identity;
 use crate::paths::{Asked, AuthZen, Batch, Copy, Core, ExtAuthz, Path, Stream, Unary};
 use crate::person::{Person, call_id, repair, seconds};
 use crate::tally::Tally;
+use pb::lock_target::Target;
 
 const ENGINEERS: usize = 10;
 const POINT: &str = "orders-api";
 const QUESTIONS: usize = 2_500;
 const DAY: i64 = 86_400_000;
-/// What the questions are steered to, a fifth to each.
-const REASONS: [&str; 5] = ["GRANTED", "BASELINE", "OUT_OF_AUDIENCE", "NOT_STARTED", "NO_GRANT"];
 const RESOURCES: [&str; 4] = [
     "prod/eu/db/orders/primary",
     "prod/eu/db/orders/replica",
@@ -88,6 +89,18 @@ impl Scene {
             engineers.push(engineer);
             leaves.push(leaf);
         }
+        // Locks on one of them, and on resources.
+        let mut locks = LockServiceClient::new(sam.channel.clone());
+        for target in [
+            Target::Account(engineers[ENGINEERS - 1].name.clone()),
+            Target::Resources("prod/ap/db/orders/archive/**".to_owned()),
+        ] {
+            let target = Some(pb::LockTarget { target: Some(target) });
+            let (request_id, reason, mode) = (call_id(), "an incident".to_owned(), pb::LockMode::Suspend.into());
+            let lock = pb::CreateLockRequest { request_id, target, reason, mode, ..Default::default() };
+            locks.create_lock(lock).await.unwrap();
+        }
+        held.retain(|it| it.engineer != ENGINEERS - 1);
         assert!(held.len() >= 3, "{}", held.len());
         Self { broker, engineers, leaves, held, sam }
     }
@@ -117,13 +130,13 @@ impl Scene {
         Core { engine: self.broker.running().engine().clone(), caller: identity(name) }
     }
 
-    /// Questions with the core's answers, a fifth steered to each reason.
+    /// Questions with the core's answers, a sixth steered to each reason.
     async fn questions(&self, chance: &mut Chance) -> (Vec<Asked>, Vec<Answer>) {
         let mut core = self.core(POINT);
         let (mut all, mut answers) = (Vec::new(), Vec::new());
         for number in 0..QUESTIONS {
             let wanted = REASONS[number % REASONS.len()];
-            for last in (0..60).rev() {
+            for last in (0..200).rev() {
                 let asked = self.any(chance);
                 let answer = core.ask(std::slice::from_ref(&asked)).await[0];
                 if answer.reason == wanted || last == 0 {

@@ -278,8 +278,7 @@ fn decided(answer: &Value) -> Answer {
 }
 
 fn known(reason: &str) -> &'static str {
-    let known = ["GRANTED", "BASELINE", "OUT_OF_AUDIENCE", "NOT_STARTED", "NO_GRANT"];
-    known.into_iter().find(|known| *known == reason).unwrap_or("another")
+    crate::memory::REASONS.into_iter().find(|known| *known == reason).unwrap_or("another")
 }
 
 fn agrees(answer: &Answer, allowed: bool) -> Answer {
