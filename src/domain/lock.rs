@@ -78,7 +78,7 @@ impl Locked {
     pub fn resources(&self) -> Vec<Pattern> {
         match self {
             Self::Resources(pattern) => vec![pattern.clone()],
-            Self::Tenant(tenant) => Pattern::of_tenant(tenant).into_iter().collect(),
+            Self::Tenant(tenant) => Pattern::of_tenant(tenant),
             Self::Everything => Pattern::everything(),
             Self::Account(_) | Self::Person(_) | Self::Role(_) | Self::Entitlement(_) => Vec::new(),
         }
@@ -245,6 +245,15 @@ impl Organisation {
             .or_else(|| self.locks.on_any_of(&elevation.scope))
     }
 
+    /// A lock that stops an account from asking for an entitlement, whatever the resources.
+    #[must_use]
+    pub fn lock_on_offer(&self, id: &AccountId, name: &EntitlementName) -> Option<&Lock> {
+        self.lock_on_account(id)
+            .or_else(|| self.lock_on_entitlement(name))
+            .or_else(|| self.lock_on_asking(id, name))
+            .or_else(|| self.locks.on(&Locked::Everything))
+    }
+
     /// A lock on the last role in which an account could ask for an entitlement: while one is free, there is none.
     #[must_use]
     pub fn lock_on_asking(&self, id: &AccountId, name: &EntitlementName) -> Option<&Lock> {
@@ -295,18 +304,43 @@ impl Organisation {
 
 impl Pattern {
     /// All that belongs to a tenant.
-    fn of_tenant(tenant: &TenantName) -> Option<Self> {
-        format!("{TENANTS}/{tenant}/**").parse().ok()
+    fn of_tenant(tenant: &TenantName) -> Vec<Self> {
+        all_of([format!("{TENANTS}/{tenant}"), format!("{TENANTS}/{tenant}/**")])
     }
 
     /// All there is: no wildcard takes in what belongs to tenants.
     fn everything() -> Vec<Self> {
-        ["**".to_owned(), format!("{TENANTS}/**")].iter().filter_map(|text| text.parse().ok()).collect()
+        all_of(["**".to_owned(), format!("{TENANTS}/**")])
     }
 
     /// Whether a lock may be on it: it begins with a name. For more there is the lock on everything.
     #[must_use]
     pub fn may_be_locked(&self) -> bool {
         matches!(self.segments().first(), Some(PatternSegment::Literal(_)))
+    }
+}
+
+fn all_of(texts: [String; 2]) -> Vec<Pattern> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::scope::Resource;
+
+    #[test]
+    fn a_tenants_lock_covers_all_that_is_the_tenants_and_the_lock_on_everything_all_there_is() {
+        let covers = |on: &Locked, resource: &str| {
+            let resource: Resource = resource.parse().unwrap();
+            on.resources().iter().any(|pattern| pattern.covers(&resource))
+        };
+        let acme = Locked::Tenant("acme".parse().unwrap());
+        for (resource, is_acmes) in
+            [("tenants/acme", true), ("tenants/acme/db/x", true), ("tenants/acme-2/db", false), ("prod", false)]
+        {
+            assert_eq!(covers(&acme, resource), is_acmes, "{resource}");
+            assert!(covers(&Locked::Everything, resource), "{resource}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::command::RequestElevation;
 use super::directory::{Account, AccountKind, ActsFor};
 use super::elevation::{Elevation, Phase};
 use super::hr::silent_feed;
-use super::ids::{AccountId, ElevationId, PersonId};
+use super::ids::{AccountId, ElevationId, EntitlementName, PersonId};
 use super::issue::{has_approvers, has_room};
 use super::lock::Lock;
 use super::organisation::Obstacles;
@@ -65,10 +65,11 @@ pub fn standing_obstacles(
     state: &State,
     account: &AccountId,
     on_behalf_of: Option<&PersonId>,
-    terms: &Terms,
+    (name, terms): (&EntitlementName, &Terms),
     now: Now,
 ) -> Obstacles {
     let mut obstacles = who(state, account, on_behalf_of, terms, now);
+    obstacles.extend(state.organisation.lock_on_offer(account, name).map(Lock::refusal));
     obstacles.sort_by_key(|refusal| refusal.reason);
     obstacles
 }

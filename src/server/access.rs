@@ -116,9 +116,15 @@ impl Access {
         if let Some(asker) = self.broker.engine.checks().caller(caller.identity.as_str()) {
             return Ok(asker);
         }
-        let known = self.broker.engine.read(|state| viewer(state.organisation(), &caller.identity));
-        let account = known?.account()?.clone();
-        Err(Refusal::new(Reason::AccountDisabled, format!("`{account}`")).with("account", account))
+        self.broker.engine.read(|state| {
+            let organisation = state.organisation();
+            let known = viewer(organisation, &caller.identity)?;
+            let account = known.account()?;
+            match organisation.lock_on_account(account) {
+                Some(lock) => Err(lock.refusal()),
+                None => Err(Refusal::new(Reason::AccountDisabled, format!("`{account}`")).with("account", account)),
+            }
+        })
     }
 }
 

@@ -272,7 +272,7 @@ fn offers(
                     state,
                     account,
                     query.on_behalf_of.as_ref(),
-                    terms,
+                    (name, terms),
                     now,
                 )),
                 can_review: terms

@@ -8,6 +8,7 @@ use crate::domain::elevation::Elevation;
 use crate::domain::grant::Grant;
 use crate::domain::ids::{AccountId, PersonId, Principal};
 use crate::domain::issue::has_approvers;
+use crate::domain::lock::Lock;
 use crate::domain::obstacles::draft;
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::refusal::{Reason, Refusal};
@@ -131,21 +132,40 @@ pub(super) fn check(
     let gone = gone(state, question, now);
     let seen = gone.iter().filter(|grant| may_see(state, viewer, Thing::Grant(grant), now));
     explained.grants = seen.take(MOST).map(|grant| grants::grant(grant, now)).collect();
-    explained.text = words(verdict, &explained, gone.first().copied(), now);
+    let lock = lock_on(state, question).filter(|_| matches!(verdict, Verdict::Deny { because: Denied::Locked }));
+    explained.text = match lock.filter(|lock| may_see(state, viewer, Thing::Lock(lock), now)) {
+        Some(lock) => lock.refusal().to_string(),
+        None => words(verdict, &explained, gone.first().copied(), now),
+    };
     explained
+}
+
+/// A lock that such a check meets.
+fn lock_on<'a>(state: &'a State, question: &Question) -> Option<&'a Lock> {
+    let organisation = state.organisation();
+    let on_resource = |lock: &&Lock| lock.on.resources().iter().any(|pattern| pattern.covers(&question.resource));
+    let covering = |grant: &&Grant| grant.scope.covers(&question.action, &question.resource);
+    let holder = holder(state, question);
+    let on_holder = || organisation.lock_on_account(holder.as_ref()?);
+    let on_grant = || {
+        let held = state.open_grants_by(holder.as_ref()?).filter(covering);
+        held.filter_map(|grant| organisation.lock_on_grant(grant)).next()
+    };
+    organisation.locks().all().values().find(on_resource).or_else(on_holder).or_else(on_grant)
+}
+
+/// The account that the subject means.
+fn holder(state: &State, question: &Question) -> Option<AccountId> {
+    let by_identity = question.subject.parse().ok().and_then(|identity| state.organisation().principal(&identity));
+    match by_identity {
+        Some(Principal::Account(id)) => Some(id.clone()),
+        _ => question.subject.parse().ok(),
+    }
 }
 
 /// The subject's grants that cover it and are not live: scheduled or closed, newest first.
 fn gone<'a>(state: &'a State, question: &Question, now: Now) -> Vec<&'a Grant> {
-    let organisation = state.organisation();
-    let by_identity = question.subject.parse().ok().and_then(|identity| organisation.principal(&identity));
-    let holder = match by_identity {
-        Some(Principal::Account(id)) => id.clone(),
-        _ => match question.subject.parse::<AccountId>() {
-            Ok(id) => id,
-            Err(_) => return Vec::new(),
-        },
-    };
+    let Some(holder) = holder(state, question) else { return Vec::new() };
     let covers = |grant: &&Grant| {
         grant.holder == holder && !grant.is_live(now.latest) && grant.scope.covers(&question.action, &question.resource)
     };
@@ -170,7 +190,7 @@ fn words(verdict: Verdict, explained: &pb::ExplainCheckResponse, gone: Option<&G
     };
     match (denied, gone) {
         (Denied::OutOfAudience, _) => "the resource is outside the caller's audience".to_owned(),
-        (Denied::Locked, _) => "a lock is on it".to_owned(),
+        (Denied::Locked, _) => "a lock is on it; ask somebody with the capability `lock.manage`".to_owned(),
         (Denied::NotStarted, Some(grant)) => {
             format!("grant `{}` covers it and starts at {}; wait until then", grant.id, grant.start)
         }

@@ -67,6 +67,10 @@ fn place(hello: Hello) -> Option<Place> {
 
 fn still_lets(broker: &Broker, caller: &Caller, account: &AccountId) -> Result<(), Status> {
     broker.still_lets(caller, is_usable)?;
+    broker.engine.read(|state| match state.organisation().lock_on_account(account) {
+        Some(lock) => Err(lock.refusal()),
+        None => Ok(()),
+    })?;
     Ok(broker.engine.may_follow(account)?)
 }
 

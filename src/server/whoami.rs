@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use crate::domain::ids::{AccountId, PersonId, Principal};
 use crate::domain::life::{Lapsing, lapses_ahead};
+use crate::domain::lock::Lock;
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
@@ -35,12 +36,15 @@ pub(super) fn who(state: &State, caller: &Caller, now: Now) -> pb::WhoAmIRespons
         Principal::Account(id) => {
             told.account = organisation.accounts().get(id).map(|it| render::account(id, it, now));
             told.capabilities = capabilities(organisation, id, now);
-            told.obstacles = obstacles(organisation.account_rests(id, now.latest).err().unwrap_or_default());
+            let mut found = organisation.account_rests(id, now.latest).err().unwrap_or_default();
+            found.extend(organisation.lock_on_account(id).map(Lock::refusal));
+            told.obstacles = obstacles(found);
             organisation.accounts().get(id).map(|account| account.person().clone())
         }
         Principal::Person(id) => {
             let requires = &organisation.policy().baseline.requires;
             let mut missing = organisation.person_rests(id, requires, now.latest).err().unwrap_or_default();
+            missing.extend(organisation.lock_on_person(id).map(Lock::refusal));
             missing.push(Refusal::new(Reason::NoAccount, format!("`{id}` has no account yet")));
             told.obstacles = obstacles(missing);
             Some(id.clone())

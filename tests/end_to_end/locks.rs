@@ -5,7 +5,7 @@ use countersign::sdk::Replica;
 use countersign::wire::v1 as pb;
 use tonic::Code;
 
-use crate::harness::{Broker, Start, run};
+use crate::harness::{Broker, Start, eventually, run};
 use crate::person::{ORDERS, refused, repair};
 
 /// Runs a command as somebody, and answers its standard output; its exit code must be as wanted.
@@ -49,6 +49,10 @@ async fn a_lock_stops_a_person_on_every_path_until_somebody_else_lifts_it() {
     // and she asks for nothing, and is told why, by whom she may ask
     let status = refused(ana.request(repair()).await, Code::PermissionDenied, "LOCKED");
     assert!(status.message().contains("her laptop was stolen"), "{status:?}");
+    let (who, _) = said(&broker, "ana", &["whoami"], 0);
+    assert!(who.contains("her laptop was stolen"), "{who}");
+    let (answer, why) = said(&broker, "ana", &["check", "ana", "db.read", ORDERS, "--explain"], 3);
+    assert!((answer + &why).contains("her laptop was stolen"), "{why}");
     let (listed, _) = said(&broker, "ana", &["lock", "list"], 0);
     assert!(listed.contains("person ana") && listed.contains("her laptop was stolen"), "{listed}");
     let (nothing, _) = said(&broker, "ben", &["lock", "list", "-o", "json"], 0);
@@ -108,4 +112,34 @@ async fn a_revoking_lock_tells_what_it_will_end_and_ends_that() {
     let (_, no) = said(&broker, "sam", &["lock", "person", "sam", "--reason", "x"], 5);
     assert!(no.contains("nobody could lift"), "{no}");
     said(&broker, "ana", &["lock", "person", "ben", "--reason", "x"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_locked_asks_nothing_by_any_way() {
+    // given a service with a stream and a replica, and somebody with a grant
+    let broker = Broker::new();
+    let (ana, ben, orders) =
+        (broker.person("ana").await, broker.person("ben").await, broker.person("orders-api").await);
+    ana.granted(repair(), &ben).await;
+    let replica = replica(&broker).await;
+    assert!(replica.check("ana", "db.read", ORDERS).is_allowed());
+    let (batches, asked) = tokio::sync::mpsc::channel(1);
+    let asked = tokio_stream::wrappers::ReceiverStream::new(asked);
+    let mut answers = orders.access().stream_check_access(asked).await.unwrap().into_inner();
+    let query = pb::CheckQuery { subject: "ana".into(), action: "db.read".into(), resource: ORDERS.into() };
+    let batch = pb::StreamCheckAccessRequest { batch_id: 7, queries: vec![query] };
+    batches.send(batch.clone()).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().answers[0].verdict(), pb::Verdict::Allow);
+    // when it is locked
+    said(&broker, "sam", &["lock", "account", "orders-api", "--reason", "its key leaked"], 0);
+    // then it is refused by each way, with the reason
+    let status = refused(orders.check("ana", "db.read", ORDERS).await, Code::PermissionDenied, "LOCKED");
+    assert!(status.message().contains("its key leaked"), "{status:?}");
+    batches.send(batch).await.unwrap();
+    refused(answers.message().await, Code::PermissionDenied, "LOCKED");
+    // and its replica, which was told so, allows nothing any more
+    eventually("the replica allows nothing", async || {
+        Some(()).filter(|()| !replica.check("ana", "db.read", ORDERS).is_allowed())
+    })
+    .await;
 }
