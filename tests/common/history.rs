@@ -72,7 +72,7 @@ pub fn history(steps: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), steps / 2..steps)
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     let asker = prop_oneof![8 => prop::sample::select(vec![0, 1, 6, 7, 9]), 1 => 0..WHO.len()];
     let reviewer = || prop_oneof![8 => 2_usize..6, 2 => Just(8), 1 => 0..WHO.len()];
     let often = |apt: Vec<usize>, all: usize| prop_oneof![6 => prop::sample::select(apt), 1 => 0..all];
@@ -233,11 +233,16 @@ impl Past {
                     assert!(!altered, "another body was taken for the same");
                 }
                 Err(refusal) if altered => assert!(
-                    matches!(refusal.reason, Reason::RequestIdReused | Reason::AccountDisabled | Reason::NoAccount),
+                    matches!(
+                        refusal.reason,
+                        Reason::RequestIdReused | Reason::AccountDisabled | Reason::NoAccount | Reason::Locked
+                    ),
                     "{refusal}"
                 ),
                 Err(refusal) => {
-                    assert!(matches!(refusal.reason, Reason::AccountDisabled | Reason::NoAccount), "{refusal}");
+                    let shut_out =
+                        matches!(refusal.reason, Reason::AccountDisabled | Reason::NoAccount | Reason::Locked);
+                    assert!(shut_out, "{refusal}");
                 }
             }
             assert_eq!(before.elevations(), self.world.state.elevations());
