@@ -55,7 +55,7 @@ impl<'a> Asked<'a> {
         self.0
     }
 
-    fn is_of_tenants(self) -> bool {
+    pub(super) fn is_of_tenants(self) -> bool {
         self.0.strip_prefix(TENANTS.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
     }
 }

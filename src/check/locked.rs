@@ -1,22 +1,26 @@
 //! The resources that locks are on, as a tree of their segments: however many there are, a check walks down one way of it
-//! and stops at the first segment that no lock names.
+//! and stops at the first segment that no lock names. What all patterns below a node share is compared at once.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::compiled::Asked;
-use crate::domain::scope::{Pattern, PatternSegment, TENANTS};
+use crate::domain::scope::{Pattern, PatternSegment};
 
 /// Patterns, by their segments.
 #[derive(Default)]
 pub(super) struct Locked {
-    root: Node,
+    /// Those that begin with `tenants`: no other takes in what belongs to tenants.
+    of_tenants: Node,
+    others: Node,
 }
 
 #[derive(Default)]
 struct Node {
-    /// By the next segment.
+    /// The segments that come next in every pattern from here on, with their slashes.
+    shared: Box<[u8]>,
+    /// By the segment after those.
     literal: HashMap<Box<[u8]>, Self, foldhash::fast::RandomState>,
-    /// Whatever the next segment is.
+    /// Whatever that segment is.
     any: Option<Box<Self>>,
     /// A pattern ends here.
     here: bool,
@@ -28,7 +32,8 @@ impl Locked {
     pub(super) fn of(patterns: &BTreeSet<Pattern>) -> Self {
         let mut locked = Self::default();
         for pattern in patterns {
-            let last = pattern.segments().iter().fold(&mut locked.root, |node, segment| match segment {
+            let tree = if pattern.reaches_tenants() { &mut locked.of_tenants } else { &mut locked.others };
+            let last = pattern.segments().iter().fold(tree, |node, segment| match segment {
                 PatternSegment::Literal(text) => node.literal.entry(text.as_bytes().into()).or_default(),
                 PatternSegment::Any => node.any.get_or_insert_default(),
             });
@@ -38,23 +43,44 @@ impl Locked {
                 last.here = true;
             }
         }
-        locked
+        Self { of_tenants: locked.of_tenants.drawn_together(), others: locked.others.drawn_together() }
     }
 
     /// Whether one of the patterns covers the resource.
+    #[inline]
     pub(super) fn covers(&self, resource: Asked<'_>) -> bool {
-        // As a first segment no wildcard takes in what belongs to tenants.
-        let text = resource.text();
-        let (first, _) = split(text);
-        if first == TENANTS.as_bytes() {
-            return self.root.literal.get(first).is_some_and(|node| covers(node, split(text).1));
+        let tree = if resource.is_of_tenants() { &self.of_tenants } else { &self.others };
+        covers(tree, Some(resource.text()))
+    }
+}
+
+impl Node {
+    /// The same tree, where a node that leads to one segment alone takes it into what is shared.
+    fn drawn_together(mut self) -> Self {
+        let mut shared = Vec::new();
+        while !self.here && !self.below && self.any.is_none() && self.literal.len() == 1 {
+            let Some((segment, only)) = self.literal.drain().next() else { break };
+            if !shared.is_empty() {
+                shared.push(b'/');
+            }
+            shared.extend_from_slice(&segment);
+            self = only;
         }
-        covers(&self.root, Some(text))
+        let literal = self.literal.into_iter().map(|(segment, node)| (segment, node.drawn_together())).collect();
+        let any = self.any.map(|node| Box::new(node.drawn_together()));
+        Self { shared: shared.into(), literal, any, ..self }
     }
 }
 
 /// None: nothing is left of the resource.
-fn covers(node: &Node, rest: Option<&[u8]>) -> bool {
+fn covers(node: &Node, mut rest: Option<&[u8]>) -> bool {
+    if !node.shared.is_empty() {
+        rest = match rest.and_then(|rest| rest.strip_prefix(&*node.shared)) {
+            Some([b'/', rest @ ..]) => Some(rest),
+            Some([]) => None,
+            _ => return false,
+        };
+    }
     let Some(rest) = rest else { return node.here };
     if node.below {
         return true;
