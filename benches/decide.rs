@@ -59,6 +59,7 @@ fn asking() -> Command {
         ticket: Some("INC-4711".to_owned()),
         on_behalf_of: None,
         extends: None,
+        emergency: false,
     })
 }
 

@@ -28,6 +28,8 @@ mod common;
 mod disk;
 #[path = "end_to_end/earlier.rs"]
 mod earlier;
+#[path = "end_to_end/emergencies.rs"]
+mod emergencies;
 #[path = "end_to_end/enrolment_watches.rs"]
 mod enrolment_watches;
 #[path = "end_to_end/envoy.rs"]

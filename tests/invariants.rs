@@ -30,7 +30,11 @@ const PROBES: [(&str, &str); 4] = [
 ];
 
 /// Runs histories with a look after every step.
-fn over_histories(cases: u32, steps: usize, mut look: impl FnMut(&mut Past, &Step, &State)) {
+fn over_histories(cases: u32, steps: usize, look: impl FnMut(&mut Past, &Step, &State)) {
+    over_each(cases, history(steps), look);
+}
+
+fn over_each(cases: u32, histories: impl Strategy<Value = Vec<Step>>, mut look: impl FnMut(&mut Past, &Step, &State)) {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases,
         max_shrink_iters: 200,
@@ -39,7 +43,7 @@ fn over_histories(cases: u32, steps: usize, mut look: impl FnMut(&mut Past, &Ste
     });
     let look = std::cell::RefCell::new(&mut look);
     let run = |steps: Vec<Step>| {
-        let mut past = Past::new();
+        let mut past = Past::with_emergencies();
         for step in &steps {
             let before = past.world.state.clone();
             drop(past.step(step));
@@ -47,7 +51,7 @@ fn over_histories(cases: u32, steps: usize, mut look: impl FnMut(&mut Past, &Ste
         }
         Ok(())
     };
-    runner.run(&history(steps), run).unwrap();
+    runner.run(&histories, run).unwrap();
 }
 
 fn allowed(state: &State, latest: Timestamp) -> BTreeSet<(&'static str, usize)> {
@@ -163,6 +167,48 @@ fn invariant_2_every_grant_has_before_it_the_decisions_its_terms_asked_for() {
         }
     });
     assert!(grants > 30, "only {grants} grants in all histories");
+}
+
+/// Part of invariant 2 for emergencies: who stood behind one whose follow-up was overdue got no other.
+#[test]
+fn invariant_2_no_emergency_leads_to_a_grant_while_a_follow_up_is_overdue() {
+    let (mut grants, mut completed, mut refused) = (0, 0, 0);
+    let ask = (prop::sample::select(vec![0_usize, 1, 9]), 0_usize..2, 0_usize..3)
+        .prop_map(|(who, scope, duration)| Step::Ask { who, what: 0, scope, duration, start: 0, on_behalf: 0 });
+    let pass = (60_000_i64..7_200_000, any::<bool>()).prop_map(|(millis, tick)| Step::Pass { millis, tick });
+    let step = prop_oneof![
+        6 => ask,
+        5 => Just(Step::ApproveAptly { which: 0 }),
+        3 => (2_usize..6, 0_usize..4).prop_map(|(who, which)| Step::Approve { who, which }),
+        4 => pass,
+        2 => step(),
+    ];
+    over_each(96, prop::collection::vec(step, 20..60), |past, _, before| {
+        let first = usize::try_from(before.sequence()).unwrap();
+        for (index, event) in past.world.events.iter().enumerate().skip(first) {
+            match &event.fact {
+                Fact::GrantIssued(grant) if grant.emergency => {
+                    grants += 1;
+                    let owed = before.elevations().values().filter_map(|it| Some((it, it.open_follow_up()?)));
+                    for (other, follow_up) in owed {
+                        let shares = !other.behind.is_disjoint(&grant.behind);
+                        assert!(!shares || !follow_up.due.is_over(event.at), "{grant:?} beside {other:?}");
+                    }
+                    let next = &past.world.events[index + 1].fact;
+                    assert!(matches!(next, Fact::FollowUpOpened(owed) if owed.grant == grant.id), "{next:?}");
+                }
+                Fact::FollowUpCompleted(fact) => {
+                    completed += 1;
+                    let elevation = &before.elevations().get(&fact.elevation).unwrap();
+                    let person = &fact.completion.person;
+                    assert!(!elevation.behind.contains(person) && !elevation.review.has_decided(person));
+                }
+                Fact::CommandRefused(told) if told.reason == Reason::FollowUpOverdue => refused += 1,
+                _ => {}
+            }
+        }
+    });
+    assert!(grants > 20 && completed > 5 && refused > 5, "{grants} grants, {completed} completed, {refused} refused");
 }
 
 /// Whether a person is in one of these roles now by the directory file, with all that this needs, or the manager.
@@ -305,7 +351,8 @@ fn invariant_6_what_a_lock_touches_gives_nothing_in_any_history() {
     let (mut locked, mut held_back) = (0, 0);
     let looks = std::cell::RefCell::new((&mut locked, &mut held_back));
     let run = |moves: Vec<Move>| {
-        let mut past = Past { world: World::of(&policy, organisation.clone()).unwrap(), sent: Vec::new() };
+        let mut past =
+            Past { world: World::of(&policy, organisation.clone()).unwrap(), sent: Vec::new(), emergencies: false };
         for it in &moves {
             let before = past.world.state.clone();
             let first = past.world.events.len();

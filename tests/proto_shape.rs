@@ -156,6 +156,7 @@ fn what_changes_the_life_of_an_account_can_be_tried_first() {
     let files = api();
     let by_itself = [
         "ApproveElevation",
+        "CompleteFollowUp",
         "DeleteLock",
         "DenyElevation",
         "IssueGrantToken",
@@ -212,6 +213,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "ApproveElevation",
         "ApproveEnrolment",
         "CloseAccount",
+        "CompleteFollowUp",
         "ConfirmMembership",
         "CorrectAttestation",
         "CreateLock",

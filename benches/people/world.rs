@@ -176,5 +176,6 @@ fn asking(resource: &str) -> Command {
         ticket: Some("INC-4711".to_owned()),
         on_behalf_of: None,
         extends: None,
+        emergency: false,
     })
 }

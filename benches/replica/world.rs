@@ -231,6 +231,7 @@ fn asking() -> Command {
         ticket: None,
         on_behalf_of: None,
         extends: None,
+        emergency: false,
     })
 }
 

@@ -46,15 +46,10 @@ pub struct ApproveArguments {
 /// If it is not confirmed, or the broker refuses.
 pub async fn approve(session: &mut Session<'_>, arguments: ApproveArguments) -> Ran {
     let found = find(session, &arguments.id).await?;
-    let text = found.approval_text()?;
-    let digest = match arguments.digest {
-        // The broker compares it, so that another text has one reason on every surface, and is on record.
-        Some(digest) => digest,
-        None if arguments.dry_run => text.digest(),
-        None => {
-            confirm(session, &found)?;
-            text.digest()
-        }
+    let digest = if arguments.dry_run && arguments.digest.is_none() {
+        found.approval_text()?.digest()
+    } else {
+        read(session, &found, arguments.digest, ("approve this", "nothing was approved"))?
     };
     match &found {
         Found::Elevation(_) => approve_elevation(session, found.id(), digest, arguments).await,
@@ -111,15 +106,34 @@ async fn approve_enrolment(
     Ok(Exit::Yes)
 }
 
+/// The digest of what was read: as it was given, or of what is shown now and confirmed.
+///
+/// # Errors
+/// If the text cannot be shown whole, or is not confirmed.
+pub(super) fn read(
+    session: &mut Session<'_>,
+    found: &Found,
+    given: Option<Digest>,
+    (what, declined): (&str, &str),
+) -> Result<Digest, Failure> {
+    let text = found.approval_text()?;
+    // The broker compares it, so that another text has one reason on every surface, and is on record.
+    if let Some(digest) = given {
+        return Ok(digest);
+    }
+    confirm(session, found, what, declined)?;
+    Ok(text.digest())
+}
+
 /// Shows what is to be approved, and has the approver type the end of its id: a `yes` comes too easily.
-fn confirm(session: &mut Session<'_>, found: &Found) -> Result<(), Failure> {
+fn confirm(session: &mut Session<'_>, found: &Found, what: &str, declined: &str) -> Result<(), Failure> {
     if !session.output.can_ask() {
         let text = "there is no terminal to ask at: add `--digest`, as `countersign show` prints it";
         return Err(Failure::Usage(text.to_owned()));
     }
     let page = found.page(session.output.width(), session.now).map_err(|error| Failure::Failed(error.to_string()))?;
     session.output.note(&page);
-    typed_ending(session, "approve this", &found.id(), "nothing was approved")
+    typed_ending(session, what, &found.id(), declined)
 }
 
 /// Has the person type the last digits of an id.

@@ -5,7 +5,9 @@ use super::review_card::{Standing, said};
 use super::table::card;
 use super::text::{ending, instant, quoted, relative, span, when, word};
 use crate::domain::time::{Span, Timestamp};
-use crate::wire::v1::{Elevation, ElevationState, Grant, GrantState, Lapse, LapseKind, Review, ReviewContext, Scope};
+use crate::wire::v1::{
+    Elevation, ElevationState, FollowUp, Grant, GrantState, Lapse, LapseKind, Review, ReviewContext, Scope,
+};
 
 /// The whole card.
 ///
@@ -50,7 +52,27 @@ fn standing(elevation: &Elevation, review: &Review, now: Timestamp) -> Vec<(&'st
     };
     let mut lines = standing.lines(now);
     lines.push(("grant", elevation.grant_id.clone()));
+    lines.extend(elevation.follow_up.iter().flat_map(|follow_up| follow_up_lines(follow_up, now)));
     lines
+}
+
+/// What an emergency owes, or what was found of it.
+fn follow_up_lines(follow_up: &FollowUp, now: Timestamp) -> Vec<(&'static str, String)> {
+    let Some(found) = &follow_up.completion else {
+        let by: Vec<String> = follow_up.ordinary_stages.iter().flat_map(|stage| stage.by.clone()).collect();
+        return vec![("follow-up", format!("{} by {}", owed(follow_up, now), by.join(" or ")))];
+    };
+    let finding = word(found.finding().as_str_name(), "FOLLOW_UP_FINDING_");
+    let time = when(found.time.as_ref(), now);
+    vec![("follow-up", format!("{finding}, by {} ({}), {time}: {}", found.person, found.role, quoted(&found.comment)))]
+}
+
+fn owed(follow_up: &FollowUp, now: Timestamp) -> String {
+    let due = follow_up.due_time.as_ref().and_then(instant);
+    match due {
+        Some(due) if due.is_over(now) => format!("overdue since {}", when(follow_up.due_time.as_ref(), now)),
+        _ => format!("due {}", when(follow_up.due_time.as_ref(), now)),
+    }
 }
 
 /// What is decided on, from the text alone.
@@ -60,6 +82,7 @@ fn asked(text: &ApprovalText) -> Vec<(&str, String)> {
     let start = Some(text.value("start")).filter(|start| *start != "at approval").unwrap_or_default();
     let emergency = Some(text.value("emergency")).filter(|emergency| *emergency != "no").unwrap_or_default();
     let mut lines = vec![
+        ("emergency", emergency.to_owned()),
         ("who", who),
         ("for", on_behalf_of.to_owned()),
         ("what", text.value("actions").to_owned()),
@@ -69,7 +92,6 @@ fn asked(text: &ApprovalText) -> Vec<(&str, String)> {
         ("why", said(text.value("justification"))),
         ("ticket", text.value("ticket").to_owned()),
         ("extends", text.value("extends").to_owned()),
-        ("emergency", emergency.to_owned()),
         ("under", text.value("entitlement").to_owned()),
     ];
     lines.extend(text.others(&ELEVATION_KEYS).map(|(key, value)| (key, quoted(value))));
@@ -103,6 +125,7 @@ fn held(grant: &Grant, now: Timestamp) -> String {
     let places = grant.resources.join(" ");
     match grant.state() {
         GrantState::Scheduled => format!("{what} on {places}, from {}", when(grant.start_time.as_ref(), now)),
+        _ if grant.emergency => format!("{what} on {places}, until {}, emergency", when(grant.end_time.as_ref(), now)),
         _ => format!("{what} on {places}, until {}", when(grant.end_time.as_ref(), now)),
     }
 }
@@ -120,6 +143,12 @@ fn scope_text(scope: &Scope) -> String {
     format!("{} on {}", scope.actions.join(" "), scope.resources.join(" "))
 }
 
+/// What came about by the emergency way says so wherever it is shown.
+#[must_use]
+pub fn marked(state: String, emergency: bool) -> String {
+    if emergency { format!("{state}, emergency") } else { state }
+}
+
 /// One line for a list of requests.
 #[must_use]
 pub fn elevation_row(elevation: &Elevation, now: Timestamp) -> Vec<String> {
@@ -128,6 +157,10 @@ pub fn elevation_row(elevation: &Elevation, now: Timestamp) -> Vec<String> {
         (ElevationState::Pending, Some(at)) => relative(at, now),
         _ => String::new(),
     };
+    let left = match &elevation.follow_up {
+        Some(follow_up) if follow_up.completion.is_none() => format!("follow-up {}", owed(follow_up, now)),
+        _ => left,
+    };
     let length = elevation.duration.as_ref().and_then(span).map_or_else(String::new, |span: Span| span.to_string());
     vec![
         ending(&elevation.id),
@@ -135,7 +168,7 @@ pub fn elevation_row(elevation: &Elevation, now: Timestamp) -> Vec<String> {
         elevation.entitlement.clone(),
         elevation.resources.join(" "),
         length,
-        state_word(elevation),
+        marked(state_word(elevation), elevation.emergency),
         left,
     ]
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::elevation_card::marked;
 use super::failure::{Exit, Failure, Ran};
 use super::json;
 use super::session::{Session, all_pages};
@@ -222,7 +223,7 @@ pub fn grant_row(grant: &Grant, now: Timestamp) -> Vec<String> {
         grant.holder_account.clone(),
         grant.entitlement.clone(),
         grant.resources.join(" "),
-        state_word(grant),
+        marked(state_word(grant), grant.emergency),
         time.unwrap_or_default(),
     ]
 }
@@ -242,7 +243,7 @@ pub fn grant_card(width: u16, grant: &Grant, now: Timestamp) -> String {
         ("for", grant.on_behalf_of.clone()),
         ("what", grant.actions.join(" ")),
         ("where", grant.resources.join(" ")),
-        ("state", state_word(grant)),
+        ("state", marked(state_word(grant), grant.emergency)),
         ("from", when(grant.start_time.as_ref(), now)),
         ("until", when(grant.end_time.as_ref(), now)),
         ("because of", because),

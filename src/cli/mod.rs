@@ -20,6 +20,7 @@ pub mod enrol;
 pub mod enrolment_card;
 pub mod errors;
 pub mod failure;
+pub mod follow_up;
 pub mod found;
 pub mod grants;
 pub mod hr;
@@ -101,6 +102,8 @@ pub enum Command {
     Show(review::ShowArguments),
     /// Approve one request or enrolment, after reading it
     Approve(approve::ApproveArguments),
+    /// Say what was found of an emergency that went around you
+    FollowUp(follow_up::FollowUpArguments),
     /// Deny a request or enrolment
     Deny(review::DenyArguments),
     /// Take your request or enrolment back
@@ -221,6 +224,7 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Inbox(arguments) => review::inbox(session, &arguments).await,
         Command::Show(arguments) => review::show(session, arguments).await,
         Command::Approve(arguments) => approve::approve(session, arguments).await,
+        Command::FollowUp(arguments) => follow_up::follow_up(session, arguments).await,
         Command::Deny(arguments) => review::deny(session, arguments).await,
         Command::Withdraw(arguments) => review::withdraw(session, arguments).await,
         Command::Grants(arguments) => grants::grants(session, arguments).await,

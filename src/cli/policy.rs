@@ -64,6 +64,9 @@ pub struct ExplainArguments {
     /// The person, for a machine that asks for people
     #[arg(long, value_name = "PERSON")]
     pub on_behalf_of: Option<String>,
+    /// By the emergency way
+    #[arg(long)]
+    pub emergency: bool,
 }
 
 /// Runs what needs a broker.
@@ -199,6 +202,7 @@ async fn explain(session: &mut Session<'_>, arguments: ExplainArguments) -> Ran 
         duration: arguments.duration.map(duration_field),
         start_time: arguments.start.map(time_field),
         on_behalf_of: arguments.on_behalf_of.unwrap_or_default(),
+        emergency: arguments.emergency,
     };
     let answer = session.client.explain_elevation(request).await?;
     session.output.data(|width| explanation(width, &answer), || json::of(&answer))?;

@@ -33,6 +33,9 @@ pub struct RequestArguments {
     /// From when, not from the last approval
     #[arg(long, value_parser = values::time, value_name = "TIME")]
     pub start: Option<Timestamp>,
+    /// By the emergency way: other approvers, a shorter time, and a follow-up by the ordinary approvers
+    #[arg(long, conflicts_with = "start", requires = "reason")]
+    pub emergency: bool,
     /// What is asked, and for how long.
     #[command(flatten)]
     pub details: RequestDetails,
@@ -82,6 +85,7 @@ pub async fn request(session: &mut Session<'_>, arguments: RequestArguments) -> 
         resources: arguments.resources,
         start_time: arguments.start.map(time_field),
         on_behalf_of: arguments.on_behalf_of.unwrap_or_default(),
+        emergency: arguments.emergency,
         ..Default::default()
     };
     if message.actions.is_empty() || message.resources.is_empty() {
@@ -153,7 +157,8 @@ fn asking(message: &RequestElevationRequest, duration: Option<Span>) -> String {
     let start = message.start_time.as_ref().and_then(super::text::instant);
     let start = start.map_or_else(String::new, |at| format!(" from {}", clock_text(at)));
     let (actions, resources) = (message.actions.join(" "), message.resources.join(" "));
-    format!("asking for {actions} on {resources}{length}{start}, as `{}`", message.entitlement)
+    let emergency = if message.emergency { " in an emergency" } else { "" };
+    format!("asking for {actions} on {resources}{length}{start}{emergency}, as `{}`", message.entitlement)
 }
 
 async fn offered_scope(session: &Session<'_>, message: &RequestElevationRequest) -> Result<Scope, Failure> {

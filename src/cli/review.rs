@@ -96,7 +96,7 @@ pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran
     };
     let closed_too = arguments.all || arguments.of == Relation::Reviewed;
     // Who has no account, or a disabled one, has enrolments alone.
-    let elevations = match elevations(session, relation, closed_too).await {
+    let elevations = match waiting(session, arguments.of, relation, closed_too).await {
         Err(failure) if is_without_account(&failure) => Vec::new(),
         elevations => elevations?,
     };
@@ -204,6 +204,20 @@ fn enrolment_closed(
 fn closed(session: &mut Session<'_>, id: &str, state: &str, value: Value) -> Ran {
     session.output.data(|_| format!("{} is {state}\n", ending(id)), || value)?;
     Ok(Exit::Yes)
+}
+
+/// Requests, and after those that wait for a decision the emergencies that wait for their follow-up.
+async fn waiting(
+    session: &Session<'_>,
+    of: Relation,
+    relation: ElevationRelation,
+    closed_too: bool,
+) -> Result<Vec<Elevation>, Failure> {
+    let mut found = elevations(session, relation, closed_too).await?;
+    if of == Relation::Review {
+        found.extend(elevations(session, ElevationRelation::FollowUp, true).await?);
+    }
+    Ok(found)
 }
 
 async fn elevations(

@@ -10,8 +10,8 @@ use super::table::{card, rows};
 use super::text::{ending, reason_text, span, when, word};
 use crate::domain::time::Timestamp;
 use crate::wire::v1::{
-    EmploymentState, Entitlement, EntitlementOffer, ListEntitlementsRequest, Obstacle, Person, WhoAmIRequest,
-    WhoAmIResponse,
+    ApprovalStage, EmploymentState, Entitlement, EntitlementOffer, ListEntitlementsRequest, Obstacle, Person,
+    WhoAmIRequest, WhoAmIResponse,
 };
 
 /// `entitlements`.
@@ -120,8 +120,13 @@ pub fn entitlement_lines(entitlement: &Entitlement) -> Vec<(&'static str, String
         lines.push(("why", format!("at least {} characters", entitlement.justification_min_length)));
     }
     lines.push(("ticket", entitlement.ticket.clone()));
-    for (number, stage) in (1_u32..).zip(&entitlement.approval) {
-        lines.push(("approval", format!("{number}. {} of {}", stage.count, stage.by.join(" or "))));
+    let stage =
+        |(number, stage): (u32, &ApprovalStage)| format!("{number}. {} of {}", stage.count, stage.by.join(" or "));
+    lines.extend((1..).zip(&entitlement.approval).map(stage).map(|text| ("approval", text)));
+    if let Some(way) = &entitlement.emergency {
+        lines.push(("emergency", format!("at most {}", length(&way.max_duration))));
+        lines.extend((1..).zip(&way.approval).map(stage).map(|text| ("", text)));
+        lines.push(("", format!("followed up within {}", length(&way.follow_up_within))));
     }
     lines
 }
@@ -201,7 +206,7 @@ fn what_next(answer: &WhoAmIResponse) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::cli::sample;
-    use crate::wire::v1::{Account, AccountState, ApprovalStage, Attestation, LapseAhead, Membership, Scope};
+    use crate::wire::v1::{Account, AccountState, Attestation, LapseAhead, Membership, Scope};
 
     fn obstacle() -> Obstacle {
         Obstacle {

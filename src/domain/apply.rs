@@ -70,7 +70,10 @@ fn record(state: &mut State, event: &Event) {
         | Fact::ElevationDenied(_)
         | Fact::ElevationWithdrawn(_)
         | Fact::ElevationExpired(_)
-        | Fact::ElevationCancelled(_) => elevations::record(state, event),
+        | Fact::ElevationCancelled(_)
+        | Fact::FollowUpOpened(_)
+        | Fact::FollowUpOverdue(_)
+        | Fact::FollowUpCompleted(_) => elevations::record(state, event),
         Fact::GrantIssued(_)
         | Fact::GrantStarted(_)
         | Fact::GrantShortened(_)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::enrolment::MachineAsk;
+use super::follow_up::Finding;
 use super::hr::{HrEvent, ImportedPerson, StreamPlace};
 use super::ids::{
     AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId,
@@ -57,6 +58,17 @@ pub enum Command {
         elevation: ElevationId,
         /// For the record.
         reason: String,
+    },
+    /// Say what was found of an emergency.
+    CompleteFollowUp {
+        /// Which.
+        elevation: ElevationId,
+        /// SHA-256 of the text that was shown, computed by the client.
+        digest: Digest,
+        /// What was found.
+        finding: Finding,
+        /// In their words.
+        comment: String,
     },
     /// Give up a grant that one holds.
     RelinquishGrant {
@@ -248,6 +260,9 @@ pub struct RequestElevation {
     pub on_behalf_of: Option<PersonId>,
     /// The grant that this is to follow without a break.
     pub extends: Option<GrantId>,
+    /// By the emergency way: asked for by name, never fallen into.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emergency: bool,
 }
 
 /// `RequestEnrolment`. No field of it carries a state, an approver or an approval (THREATS A1, A5).
@@ -308,6 +323,7 @@ impl Command {
             Self::ApproveElevation { .. } => "approve-elevation",
             Self::DenyElevation { .. } => "deny-elevation",
             Self::WithdrawElevation { .. } => "withdraw-elevation",
+            Self::CompleteFollowUp { .. } => "complete-follow-up",
             Self::RelinquishGrant { .. } => "relinquish-grant",
             Self::RevokeGrant { .. } => "revoke-grant",
             Self::IssueGrantToken { .. } => "issue-grant-token",
@@ -349,6 +365,7 @@ impl Command {
             Self::CorrectAttestation { met_at, .. } => met_at.is_none(),
             Self::RequestElevation(_)
             | Self::ApproveElevation { .. }
+            | Self::CompleteFollowUp { .. }
             | Self::IssueGrantToken { .. }
             | Self::RequestEnrolment(_)
             | Self::ApproveEnrolment { .. }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::directory::HeldBy;
+use super::follow_up::Emergency;
 use super::ids::{AccountId, Digest, ElevationId, EntitlementName, GrantId, PersonId, Principal};
 use super::refusal::Reason;
 use super::review::{Review, line};
@@ -44,6 +45,9 @@ pub struct Elevation {
     pub ticket: Option<String>,
     /// The grant that it is to follow.
     pub extends: Option<GrantId>,
+    /// It is an emergency: another way, with a follow-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Emergency>,
     /// Who decides, and what they decided.
     pub review: Review,
     /// What became of it.
@@ -171,7 +175,7 @@ impl Elevation {
         line(&mut text, "justification", &self.justification);
         line(&mut text, "ticket", &optional(self.ticket.clone()));
         line(&mut text, "extends", &optional(self.extends.map(|id| id.to_string())));
-        line(&mut text, "emergency", "no");
+        line(&mut text, "emergency", if self.emergency.is_some() { "yes" } else { "no" });
         text
     }
 

@@ -45,6 +45,9 @@ pub struct Grant {
     pub end_because: EndBecause,
     /// Since when its person has held the entitlement without a break.
     pub continuous_since: Timestamp,
+    /// It was asked for as an emergency.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emergency: bool,
     /// Where it is in its life.
     pub phase: GrantPhase,
 }

@@ -1,6 +1,7 @@
 //! Issuing: from a complete review to the one grant of an elevation, and when that grant ends.
 
 use super::elevation::Elevation;
+use super::follow_up::none_overdue;
 use super::grant::{EndBecause, Grant, GrantPhase};
 use super::hr::silent_feed;
 use super::ids::GrantId;
@@ -9,7 +10,7 @@ use super::policy::Terms;
 use super::refusal::{Reason, Refusal};
 use super::reviewers::{can_be_completed, first};
 use super::state::State;
-use super::time::{Now, Timestamp};
+use super::time::{Now, Span, Timestamp};
 
 /// The grant that a complete review leads to. Separation rule 4: everything is checked again, under the policy of this
 /// moment; the counted approvers were, just before (THREATS A10, A11).
@@ -29,6 +30,9 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
     }
     let through = organisation.best_role(&elevation.requester, terms, now.latest).ok().map(|(_, role)| role.clone());
     has_room(state, elevation, now)?;
+    if elevation.emergency.is_some() {
+        none_overdue(state, elevation, now.latest)?;
+    }
     if let Some(refusal) = silent_feed(state, now) {
         return Err(refusal);
     }
@@ -59,6 +63,7 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         end,
         end_because,
         continuous_since,
+        emergency: elevation.emergency.is_some(),
         phase: if starts_later { GrantPhase::Scheduled } else { GrantPhase::Active },
     })
 }
@@ -73,10 +78,11 @@ fn end_of(
     rest: Rest,
 ) -> (Timestamp, EndBecause) {
     let window_start = elevation.start.unwrap_or(start);
+    let longest = terms.way(elevation.emergency.is_some()).map_or(Span::ZERO, |way| way.max_duration);
     let continuous = terms.max_continuous.map_or(Timestamp::MAX, |longest| continuous_since.plus(longest));
     let ends = [
         (window_start.plus(elevation.duration), EndBecause::Duration),
-        (start.plus(terms.max_duration), EndBecause::LongestDuration),
+        (start.plus(longest), EndBecause::LongestDuration),
         (continuous, EndBecause::LongestContinuous),
         (rest.until, rest.because),
     ];

@@ -22,6 +22,7 @@ pub mod enforcement;
 pub mod enrolling;
 pub mod enrolment;
 pub mod event;
+pub mod follow_up;
 pub mod grant;
 pub mod hr;
 pub mod ids;

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use super::command::RequestElevation;
 use super::directory::{Account, AccountKind, ActsFor};
 use super::elevation::{Elevation, Phase};
+use super::follow_up::{Emergency, SHORTEST_REASON, none_overdue};
 use super::hr::silent_feed;
 use super::ids::{AccountId, ElevationId, EntitlementName, PersonId};
 use super::issue::{has_approvers, has_room};
 use super::lock::Lock;
 use super::organisation::Obstacles;
-use super::policy::{Entitlement, Terms};
+use super::policy::{Entitlement, Terms, Way};
 use super::refusal::{Reason, Refusal};
 use super::review::Review;
 use super::scope::{Pattern, Scope};
@@ -36,7 +37,8 @@ pub fn draft(
     let Some(entitlement) = organisation.policy().entitlements.get(&request.entitlement).filter(|_| visible) else {
         return (None, vec![Refusal::not_found("entitlement", &request.entitlement)]);
     };
-    let mut obstacles = who(state, account, request.on_behalf_of.as_ref(), &entitlement.terms, now);
+    let terms = &entitlement.terms;
+    let mut obstacles = who(state, account, request.on_behalf_of.as_ref(), terms, now);
     let Some(own_person) = organisation.accounts().get(account).map(Account::person) else {
         return (None, obstacles);
     };
@@ -44,11 +46,19 @@ pub fn draft(
         obstacles.push(Refusal::new(Reason::OutOfScope, "at least one action and one resource are named"));
         return (None, obstacles);
     };
-    obstacles.extend(what(&entitlement.terms, &scope));
-    let elevation = compose(state, (account, own_person), request, entitlement, scope, id, now);
+    let Some(way) = terms.way(request.emergency) else {
+        let detail = format!("`{}`", request.entitlement);
+        obstacles.push(Refusal::new(Reason::EmergencyNotOffered, detail).with("entitlement", &request.entitlement));
+        return (None, obstacles);
+    };
+    obstacles.extend(what(terms, &scope));
+    let elevation = compose(state, (account, own_person), request, (entitlement, way), scope, id, now);
     obstacles.extend(organisation.lock_on_elevation(&elevation).map(Lock::refusal));
-    obstacles.extend(when(state, &elevation, &entitlement.terms, now));
-    obstacles.extend(why(&entitlement.terms, request));
+    obstacles.extend(when(state, &elevation, (terms, way), now));
+    obstacles.extend(why(terms, request));
+    if request.emergency {
+        obstacles.extend(none_overdue(state, &elevation, now.latest).err());
+    }
     if obstacles.is_empty() {
         // Who could approve is told only to whoever could otherwise ask.
         obstacles.extend(has_approvers(state, &elevation, now).err());
@@ -113,15 +123,16 @@ fn what(terms: &Terms, scope: &Scope) -> Obstacles {
     obstacles
 }
 
-fn when(state: &State, elevation: &Elevation, terms: &Terms, now: Now) -> Obstacles {
+fn when(state: &State, elevation: &Elevation, (terms, way): (&Terms, Way<'_>), now: Now) -> Obstacles {
     let mut obstacles = Vec::new();
-    if elevation.duration > terms.max_duration || elevation.duration < SHORTEST_DURATION {
-        let detail = format!("{} was asked for, of at most {}", elevation.duration, terms.max_duration);
-        obstacles.push(Refusal::new(Reason::DurationTooLong, detail).with("max_duration", terms.max_duration));
+    if elevation.duration > way.max_duration || elevation.duration < SHORTEST_DURATION {
+        let detail = format!("{} was asked for, of at most {}", elevation.duration, way.max_duration);
+        obstacles.push(Refusal::new(Reason::DurationTooLong, detail).with("max_duration", way.max_duration));
     }
     if let Some(start) = elevation.start {
         let latest = terms.start_within.map(|within| now.stamp.plus(within));
         let detail = match latest {
+            _ if elevation.emergency.is_some() => Some("an emergency starts when it is approved".to_owned()),
             None => Some("it offers no start of one's own choice".to_owned()),
             Some(latest) if start > latest => Some(format!("{start} is later than {latest}")),
             Some(_) if elevation.window_end().is_over(now.latest) => Some(format!("{start} and the duration are past")),
@@ -151,7 +162,8 @@ fn when(state: &State, elevation: &Elevation, terms: &Terms, now: Now) -> Obstac
 
 fn why(terms: &Terms, request: &RequestElevation) -> Obstacles {
     let mut obstacles = Vec::new();
-    if let Some(least) = terms.justification_min_length {
+    let of_emergencies = request.emergency.then_some(SHORTEST_REASON);
+    if let Some(least) = terms.justification_min_length.max(of_emergencies) {
         let given = request.justification.trim().chars().count();
         if u32::try_from(given).unwrap_or(u32::MAX) < least {
             let detail = format!("{given} characters, of at least {least}");
@@ -192,7 +204,7 @@ fn compose(
     state: &State,
     (account, own_person): (&AccountId, &PersonId),
     request: &RequestElevation,
-    entitlement: &Entitlement,
+    (entitlement, way): (&Entitlement, Way<'_>),
     scope: Scope,
     id: ElevationId,
     now: Now,
@@ -208,13 +220,18 @@ fn compose(
         entitlement: request.entitlement.clone(),
         terms: entitlement.terms_digest,
         scope,
-        duration: request.duration.unwrap_or(terms.default_duration),
+        duration: request.duration.unwrap_or(terms.default_duration.min(way.max_duration)),
         start: request.start,
         justification: request.justification.clone(),
         ticket: request.ticket.clone(),
         extends: request.extends,
+        emergency: terms.emergency.as_ref().filter(|_| request.emergency).map(|emergency| Emergency {
+            ordinary: terms.approval.clone(),
+            follow_up_within: emergency.follow_up_within,
+            follow_up: None,
+        }),
         review: Review {
-            stages: terms.approval.clone(),
+            stages: way.approval.to_vec(),
             text: String::new(),
             deadline: now.stamp.plus(terms.review_within),
             decisions: Vec::new(),

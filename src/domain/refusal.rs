@@ -111,6 +111,10 @@ catalogue! {
         "ask for actions and resources within what the entitlement offers";
     TenantsMixed "TENANTS_MIXED" FailedPrecondition 2, "one request reaches into several tenants",
         "make one request for each tenant";
+    EmergencyNotOffered "EMERGENCY_NOT_OFFERED" FailedPrecondition 2, "the entitlement has no emergency way",
+        "ask by the ordinary way, or for an entitlement that has one";
+    FollowUpOverdue "FOLLOW_UP_OVERDUE" FailedPrecondition 3, "the follow-up of an earlier emergency is overdue",
+        "have an ordinary approver of that one complete its follow-up, or ask by the ordinary way";
     DurationTooLong "DURATION_TOO_LONG" FailedPrecondition 2, "the duration is longer than the entitlement allows",
         "ask for no more than its longest duration";
     StartNotAllowed "START_NOT_ALLOWED" FailedPrecondition 2, "the start asked for lies outside what the entitlement allows",
@@ -175,6 +179,8 @@ catalogue! {
         "name the account of the service that the token is for";
     TokenTooLarge "TOKEN_TOO_LARGE" FailedPrecondition 5, "the grant covers more than a token can say",
         "have the service ask the broker, or keep a replica";
+    NoFollowUp "NO_FOLLOW_UP" FailedPrecondition 5, "no follow-up is owed here",
+        "see the elevation: it was no emergency, led to no grant, or somebody has completed it";
     DigestMismatch "DIGEST_MISMATCH" FailedPrecondition 5, "what was approved is not what is on record",
         "read the text again and send the digest of that text";
     NotLive "NOT_LIVE" FailedPrecondition 5, "the grant is over",

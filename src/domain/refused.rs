@@ -21,6 +21,7 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
     let about = match &envelope.command {
         Command::RequestElevation(request) => Some(format!("entitlement:{}", request.entitlement)),
         Command::ApproveElevation { elevation, .. }
+        | Command::CompleteFollowUp { elevation, .. }
         | Command::DenyElevation { elevation, .. }
         | Command::WithdrawElevation { elevation, .. } => Some(format!("elevation:{elevation}")),
         Command::RelinquishGrant { grant, .. } | Command::RevokeGrant { grant, .. } => Some(format!("grant:{grant}")),

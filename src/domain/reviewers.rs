@@ -151,8 +151,32 @@ pub fn reviewer_in_any(
     account: &AccountId,
     at: Timestamp,
 ) -> Result<(u32, Approver), Refusal> {
+    reviewer_in_one_of(organisation, reviewed, reviewed.review().numbered_stages(), account, at)
+}
+
+/// The same of other stages than those of the review.
+///
+/// # Errors
+/// Why it may review none: the refusal of the first stage.
+pub fn reviewer_in_stages<'a>(
+    organisation: &Organisation,
+    reviewed: &impl Reviewed,
+    stages: impl Iterator<Item = &'a Stage>,
+    account: &AccountId,
+    at: Timestamp,
+) -> Result<Approver, Refusal> {
+    reviewer_in_one_of(organisation, reviewed, (0..).zip(stages), account, at).map(|(_, approver)| approver)
+}
+
+fn reviewer_in_one_of<'a>(
+    organisation: &Organisation,
+    reviewed: &impl Reviewed,
+    stages: impl Iterator<Item = (u32, &'a Stage)>,
+    account: &AccountId,
+    at: Timestamp,
+) -> Result<(u32, Approver), Refusal> {
     let mut refused = None;
-    for (index, stage) in reviewed.review().numbered_stages() {
+    for (index, stage) in stages {
         match reviewer_in(organisation, reviewed, stage, account, at) {
             Ok(approver) => return Ok((index, approver)),
             Err(refusal) => refused = refused.or(Some(refusal)),

@@ -35,6 +35,8 @@ pub struct State {
     pub(super) open_grants_by: Index<AccountId, GrantId>,
     /// By the person whom caps and continuity count; closed ones too, while they are kept.
     pub(super) grants_of: Index<PersonId, GrantId>,
+    /// By everybody behind an emergency: those whose follow-up is owed.
+    pub(super) follow_ups_of: Index<PersonId, ElevationId>,
     pub(super) enrolments: Map<EnrolmentId, Enrolment>,
     pub(super) pending_enrolments: Set<EnrolmentId>,
     /// By everybody whom a pending enrolment hangs on: behind it, and who has approved.
@@ -70,6 +72,7 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     ReviewDeadline(ElevationId),
+    FollowUp(ElevationId),
     GrantEnd(GrantId),
     RequirementLapse(PersonId, RequirementName),
     /// So many days ahead.
@@ -289,9 +292,35 @@ impl State {
         if let Some(at) = forgotten_alone(&elevation) {
             self.closed.insert((at, Closed::Elevation(elevation.id)));
         }
+        if let Some(follow_up) = elevation.open_follow_up() {
+            for person in &elevation.behind {
+                self.follow_ups_of.insert(person.clone(), elevation.id);
+            }
+            if follow_up.overdue.is_none() {
+                self.due.insert((follow_up.due, Due::FollowUp(elevation.id)));
+            }
+        }
         let id = elevation.id;
+        let grant = match &elevation.phase {
+            Phase::Approved { outcome, .. } => Some(*outcome),
+            _ => None,
+        };
         self.elevations.insert(id, elevation);
         self.index_approvals(id);
+        // What waits for its follow-up is kept, and forgotten once that is done.
+        if let Some(grant) = grant.and_then(|id| self.grants.get(&id).cloned()) {
+            self.index_forgetting(&grant);
+        }
+    }
+
+    fn index_forgetting(&mut self, grant: &Grant) {
+        let Some(at) = grant.closed_at() else { return };
+        let entry = (at, Closed::Grant(grant.id));
+        if self.elevations.get(&grant.elevation).is_some_and(|it| it.open_follow_up().is_some()) {
+            self.closed.remove(&entry);
+        } else {
+            self.closed.insert(entry);
+        }
     }
 
     /// Whether the approvals still bear something depends on the grant as well.
@@ -334,6 +363,12 @@ impl State {
             self.approved_by.remove(&decision.person, &id);
         }
         self.due.remove(&(old.review.deadline, Due::ReviewDeadline(id)));
+        if let Some(follow_up) = old.open_follow_up() {
+            for person in &old.behind {
+                self.follow_ups_of.remove(person, &id);
+            }
+            self.due.remove(&(follow_up.due, Due::FollowUp(id)));
+        }
         if let Some(at) = forgotten_alone(&old) {
             self.closed.remove(&(at, Closed::Elevation(id)));
         }
@@ -353,9 +388,7 @@ impl State {
         if grant.phase == GrantPhase::Scheduled {
             self.starts.insert((grant.start, grant.id));
         }
-        if let Some(at) = grant.closed_at() {
-            self.closed.insert((at, Closed::Grant(grant.id)));
-        }
+        self.index_forgetting(&grant);
         self.grants.insert(grant.id, grant);
         self.index_approvals(elevation);
     }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::cascade::grant_stands;
 use super::decide::events;
 use super::event::{
-    Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, GrantNamed, GrantRevoked,
-    GrantShortened, GrantStarted, LockNamed, Pruned, RowsAbandoned,
+    Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, FollowUpOverdue, GrantNamed,
+    GrantRevoked, GrantShortened, GrantStarted, LockNamed, Pruned, RowsAbandoned,
 };
 use super::grant::{EndBecause, Grant, Revocation};
 use super::hr::silent_feed;
@@ -99,6 +99,7 @@ fn over(state: &State, now: Now) -> Vec<Fact> {
             let holder = state.grants.get(id)?.holder.clone();
             Some(Fact::GrantEnded(GrantNamed { grant: *id, holder }))
         }
+        Due::FollowUp(id) => Some(Fact::FollowUpOverdue(FollowUpOverdue { elevation: *id })),
         Due::EnrolmentDeadline(id) => Some(Fact::EnrolmentExpired(EnrolmentNamed { enrolment: *id })),
         _ => None,
     });

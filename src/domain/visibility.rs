@@ -8,10 +8,10 @@ use super::grant::Grant;
 use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal, RoleName};
 use super::lock::{Lock, Locked};
 use super::organisation::Organisation;
-use super::policy::{Approver, CapabilityName};
+use super::policy::{Approver, CapabilityName, Stage};
 use super::recertification::{Round, RoundItem, may_confirm};
 use super::refusal::{Reason, Refusal};
-use super::reviewers::{Reviewed, reviewer_in_any};
+use super::reviewers::{Reviewed, reviewer_in_stages};
 use super::scope::Pattern;
 use super::state::State;
 use super::time::Now;
@@ -195,7 +195,10 @@ fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elev
     is_own(viewer, &elevation.requester, elevation.behind.iter())
         || viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person))
         || manages(organisation, viewer, &elevation.person, now)
-        || viewer.account().is_ok_and(|id| could_review(organisation, id, elevation, now))
+        || viewer.account().is_ok_and(|id| {
+            let stages = || elevation.review.stages.iter().chain(elevation.ordinary_stages(organisation));
+            could_review(organisation, id, elevation, stages, now)
+        })
 }
 
 /// Whether the viewer asked for it, or stands behind it.
@@ -207,20 +210,27 @@ fn is_behind(viewer: &Viewer, enrolment: &Enrolment) -> bool {
 fn sees_enrolment(organisation: &Organisation, viewer: &Viewer, enrolment: &Enrolment, now: Now) -> bool {
     viewer.person.as_ref().is_some_and(|person| enrolment.review.has_decided(person))
         || manages(organisation, viewer, &enrolment.person, now)
-        || viewer.account().is_ok_and(|id| could_review(organisation, id, enrolment, now))
+        || viewer
+            .account()
+            .is_ok_and(|id| could_review(organisation, id, enrolment, || enrolment.review.stages.iter(), now))
 }
 
 /// Whether an account may review, or could if its requirements were met: who has lapsed still sees what waits.
-fn could_review(organisation: &Organisation, id: &AccountId, reviewed: &impl Reviewed, now: Now) -> bool {
+fn could_review<'a, S: Iterator<Item = &'a Stage>>(
+    organisation: &Organisation,
+    id: &AccountId,
+    reviewed: &impl Reviewed,
+    stages: impl Fn() -> S,
+    now: Now,
+) -> bool {
     let in_role = || {
         let roles = organisation.accounts().get(id).map(|account| &account.roles);
-        let by = reviewed.review().stages.iter().flat_map(|stage| &stage.by);
-        by.into_iter().any(|approver| match approver {
+        stages().flat_map(|stage| &stage.by).any(|approver| match approver {
             Approver::Role(role) => roles.and_then(|r| r.get(role)).is_some_and(|m| !m.ends_at().is_over(now.latest)),
             Approver::Manager | Approver::RoleOwner | Approver::Tenant => false,
         })
     };
-    in_role() || reviewer_in_any(organisation, reviewed, id, now.latest).is_ok()
+    in_role() || reviewer_in_stages(organisation, reviewed, stages(), id, now.latest).is_ok()
 }
 
 fn is_own<'a>(viewer: &Viewer, holder: &AccountId, mut behind: impl Iterator<Item = &'a PersonId>) -> bool {

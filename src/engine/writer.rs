@@ -338,6 +338,7 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
             request.justification.len().saturating_add(request.ticket.as_ref().map_or(0, String::len))
         }
         Command::ApproveElevation { comment: words, .. }
+        | Command::CompleteFollowUp { comment: words, .. }
         | Command::DenyElevation { reason: words, .. }
         | Command::WithdrawElevation { reason: words, .. }
         | Command::RelinquishGrant { reason: words, .. }

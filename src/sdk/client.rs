@@ -74,6 +74,7 @@ calls! {
         approve_elevation(ApproveElevationRequest) -> ApproveElevationResponse;
         /// Denies, which ends the review.
         deny_elevation(DenyElevationRequest) -> DenyElevationResponse;
+        complete_follow_up(CompleteFollowUpRequest) -> CompleteFollowUpResponse;
         /// Takes a pending request back.
         withdraw_elevation(WithdrawElevationRequest) -> WithdrawElevationResponse;
         /// How a request would fare.

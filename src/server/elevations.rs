@@ -15,7 +15,7 @@ use crate::domain::event::{Event, Subject};
 use crate::domain::ids::{ElevationId, EntitlementName, GrantId};
 use crate::domain::obstacles::{draft, standing_obstacles};
 use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::reviewers::reviewer_in;
+use crate::domain::reviewers::{reviewer_in, reviewer_in_stages};
 use crate::domain::state::State;
 use crate::domain::time::Now;
 use crate::domain::visibility::{Thing, Viewer, may_see, viewer};
@@ -136,6 +136,17 @@ impl ElevationService for Elevations {
         let (done, elevation) = self.carried_out(&caller, mutation).await?;
         let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
         Ok(Response::new(pb::WithdrawElevationResponse { elevation, sequence }))
+    }
+
+    async fn complete_follow_up(
+        &self,
+        request: Request<pb::CompleteFollowUpRequest>,
+    ) -> Result<Response<pb::CompleteFollowUpResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let mutation = Mutation::try_from(request.into_inner())?;
+        let (done, elevation) = self.carried_out(&caller, mutation).await?;
+        let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
+        Ok(Response::new(pb::CompleteFollowUpResponse { elevation, sequence }))
     }
 
     async fn explain_elevation(
@@ -319,6 +330,15 @@ fn relates(state: &State, viewer: &Viewer, it: &Elevation, relation: pb::Elevati
                 || viewer.person.as_ref().is_some_and(|person| it.behind.contains(person))
         }
         pb::ElevationRelation::Reviewed => viewer.person.as_ref().is_some_and(|person| it.review.has_decided(person)),
+        pb::ElevationRelation::FollowUp => {
+            let organisation = state.organisation();
+            let may = |account| {
+                let ordinary = it.ordinary_stages(organisation);
+                reviewer_in_stages(organisation, it, ordinary, account, now.latest).is_ok()
+            };
+            let decided = viewer.person.as_ref().is_none_or(|person| it.review.has_decided(person));
+            it.open_follow_up().is_some() && !decided && viewer.account().is_ok_and(may)
+        }
         pb::ElevationRelation::CanReview => {
             let open = render::state(it, now) == pb::ElevationState::Pending;
             let undecided = viewer.person.as_ref().is_some_and(|person| !it.review.has_decided(person));

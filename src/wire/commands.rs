@@ -7,6 +7,7 @@ use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, LONGEST_TICKET_BYTES, digest, duration, optional, parsed, text, timestamp};
 use crate::domain::command::{Command, RequestElevation};
+use crate::domain::follow_up::Finding;
 use crate::domain::ids::{Digest, RequestId};
 use crate::domain::scope::{Action, Pattern};
 
@@ -79,6 +80,7 @@ impl TryFrom<pb::RequestElevationRequest> for Asked {
                 ticket: ticket.map(|ticket| Some(ticket).filter(|ticket| !ticket.is_empty()))?,
                 on_behalf_of: on_behalf_of?,
                 extends: extends?,
+                emergency: message.emergency,
             })
         };
         let asked = request().and_then(|request| match (message.validate_only, request_id) {
@@ -125,6 +127,33 @@ impl TryFrom<pb::WithdrawElevationRequest> for Mutation {
         let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
         let command = elevation.map(|elevation| Command::WithdrawElevation { elevation, reason: String::new() });
         mutation(fields, request_id, command)
+    }
+}
+
+impl TryFrom<pb::CompleteFollowUpRequest> for Mutation {
+    type Error = InvalidMessage;
+
+    fn try_from(message: pb::CompleteFollowUpRequest) -> Result<Self, InvalidMessage> {
+        let mut fields = Fields::default();
+        let finding = match message.finding() {
+            pb::FollowUpFinding::Justified => Some(Finding::Justified),
+            pb::FollowUpFinding::NotJustified => Some(Finding::NotJustified),
+            pb::FollowUpFinding::Unspecified => None,
+        };
+        let finding = fields.take("finding", finding.ok_or("JUSTIFIED or NOT_JUSTIFIED"));
+        let request_id = request_id(&mut fields, &message.request_id, false);
+        let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
+        let digest = fields.take("approval_digest", digest(&message.approval_digest));
+        let comment = fields.take("comment", text(message.comment, 1, LONGEST_TEXT_BYTES));
+        let command = || {
+            Some(Command::CompleteFollowUp {
+                elevation: elevation?,
+                digest: digest?,
+                finding: finding?,
+                comment: comment?,
+            })
+        };
+        mutation(fields, request_id, command())
     }
 }
 

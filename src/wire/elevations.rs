@@ -5,6 +5,7 @@ use super::v1 as pb;
 use super::values::{pb_duration, pb_timestamp};
 use crate::domain::elevation::Cancellation;
 use crate::domain::elevation::{Elevation, Phase};
+use crate::domain::follow_up::{Emergency, Finding};
 use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::refusal::Refusal;
@@ -41,7 +42,34 @@ pub fn elevation(organisation: &Organisation, it: &Elevation, now: Now) -> pb::E
         closing: closing(it, now),
         grant_id,
         review: Some(review(organisation, it, state(it, now) == pb::ElevationState::Pending, now)),
+        emergency: it.emergency.is_some(),
+        follow_up: it.emergency.as_ref().and_then(follow_up),
     }
+}
+
+/// What is owed for an emergency that led to a grant.
+fn follow_up(it: &Emergency) -> Option<pb::FollowUp> {
+    let follow_up = it.follow_up.as_ref()?;
+    let completion = follow_up.completed.as_ref().map(|found| pb::FollowUpCompletion {
+        person: found.person.to_string(),
+        account: found.account.to_string(),
+        role: found.through.to_string(),
+        time: Some(pb_timestamp(found.at)),
+        finding: match found.finding {
+            Finding::Justified => pb::FollowUpFinding::Justified,
+            Finding::NotJustified => pb::FollowUpFinding::NotJustified,
+        }
+        .into(),
+        comment: found.comment.clone(),
+    });
+    let ordinary_stages = stages(&it.ordinary);
+    Some(pb::FollowUp { due_time: Some(pb_timestamp(follow_up.due)), ordinary_stages, completion })
+}
+
+/// Stages as policy has them.
+#[must_use]
+pub fn stages(stages: &[Stage]) -> Vec<pb::ApprovalStage> {
+    stages.iter().map(|stage| pb::ApprovalStage { by: approvers(stage), count: stage.count }).collect()
 }
 
 /// Where it stands at `now`.

@@ -49,6 +49,9 @@ pub fn elevation_of(fact: &Fact) -> Option<ElevationId> {
         Fact::ElevationWithdrawn(fact) => Some(fact.elevation),
         Fact::ElevationExpired(fact) => Some(fact.elevation),
         Fact::ElevationCancelled(fact) => Some(fact.elevation),
+        Fact::FollowUpOpened(fact) => Some(fact.elevation),
+        Fact::FollowUpOverdue(fact) => Some(fact.elevation),
+        Fact::FollowUpCompleted(fact) => Some(fact.elevation),
         _ => None,
     }
 }
@@ -76,6 +79,9 @@ pub fn elevation_event(it: &Event) -> Option<pb::ElevationEvent> {
         Fact::ApprovalRecorded(fact) => (S::Pending, String::new(), fact.decision.person.to_string()),
         Fact::ApprovalStruck(fact) => (S::Pending, String::new(), fact.person.to_string()),
         Fact::ElevationApproved(fact) => (S::Approved, fact.grant.to_string(), String::new()),
+        Fact::FollowUpOpened(fact) => (S::Approved, fact.grant.to_string(), String::new()),
+        Fact::FollowUpOverdue(_) => (S::Approved, String::new(), String::new()),
+        Fact::FollowUpCompleted(fact) => (S::Approved, String::new(), fact.completion.person.to_string()),
         Fact::ElevationDenied(fact) => (S::Denied, String::new(), fact.decision.person.to_string()),
         Fact::ElevationWithdrawn(_) => (S::Withdrawn, String::new(), String::new()),
         Fact::ElevationExpired(_) => (S::Expired, String::new(), String::new()),

@@ -28,6 +28,7 @@ pub fn grant(it: &Grant, now: Now) -> pb::Grant {
         state: state(it, now).into(),
         closing: closing(it, now),
         continuous_since: Some(pb_timestamp(it.continuous_since)),
+        emergency: it.emergency,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accounts, persons and entitlements as messages.
 
-use super::elevations::{approvers, scope_texts};
+use super::elevations::{scope_texts, stages};
 use super::v1 as pb;
 use super::values::{pb_duration, pb_end, pb_timestamp};
 use crate::domain::directory::{Account, AccountKind, AccountState, ActsFor, Disabling, Employment, Person};
@@ -102,7 +102,6 @@ pub fn person(organisation: &Organisation, id: &PersonId, it: &Person) -> pb::Pe
 pub fn entitlement(name: &EntitlementName, it: &Entitlement) -> pb::Entitlement {
     let terms = &it.terms;
     let (actions, resources) = scope_texts(&terms.scope);
-    let stages = terms.approval.iter().map(|stage| pb::ApprovalStage { by: approvers(stage), count: stage.count });
     pb::Entitlement {
         name: name.to_string(),
         title: it.title.clone(),
@@ -116,8 +115,13 @@ pub fn entitlement(name: &EntitlementName, it: &Entitlement) -> pb::Entitlement 
         start_within: terms.start_within.map(pb_duration),
         justification_min_length: terms.justification_min_length.unwrap_or_default(),
         ticket: terms.ticket.as_ref().map(|pattern| pattern.as_str().to_owned()).unwrap_or_default(),
-        approval: stages.collect(),
+        approval: stages(&terms.approval),
         terms_digest: it.terms_digest.bytes().to_vec(),
+        emergency: terms.emergency.as_ref().map(|way| pb::EmergencyWay {
+            max_duration: Some(pb_duration(way.max_duration)),
+            approval: stages(&way.approval),
+            follow_up_within: Some(pb_duration(way.follow_up_within)),
+        }),
     }
 }
 

@@ -303,6 +303,7 @@ impl TryFrom<&pb::ExplainElevationRequest> for Explained {
                 ticket: None,
                 on_behalf_of: on_behalf_of?,
                 extends: None,
+                emergency: message.emergency,
             };
             Some(Self { account: account?, request })
         };

@@ -2,13 +2,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
 
 use countersign::domain::command::{Command, Envelope};
+use countersign::domain::follow_up::Finding;
 use countersign::domain::ids::{ElevationId, GrantId};
 use countersign::domain::refusal::{Reason, Refusal};
 use countersign::domain::reviewers::{candidates, reviewer_in};
 use countersign::domain::time::{Span, Timestamp};
 use proptest::prelude::*;
 
-use crate::world::{Ask, Organisation, World, span};
+use crate::world::{Ask, Organisation, POLICY, World, span};
 
 pub const WHO: [&str; 16] = [
     "ana", "dan", "ben", "cleo", "sam", "eve", "bot", "pipe", "ines", "ana-lab", "odo", "rex", "omar", "aud", "pia",
@@ -107,11 +108,24 @@ pub fn step() -> impl Strategy<Value = Step> {
 pub struct Past {
     pub world: World,
     pub sent: Vec<(Envelope, bool)>,
+    /// Of what is asked of `repair`, three of four are emergencies.
+    pub emergencies: bool,
 }
+
+/// The emergency way of `repair`.
+const EMERGENCY: &str = "emergency = { max_duration = \"20m\", approval = [{ by = [\"security\"] }], \
+                         follow_up_within = \"3h\" }";
 
 impl Past {
     pub fn new() -> Self {
-        Self { world: World::new(), sent: Vec::new() }
+        Self { world: World::new(), sent: Vec::new(), emergencies: false }
+    }
+
+    /// In which `repair` has an emergency way, and it is gone.
+    pub fn with_emergencies() -> Self {
+        let policy = POLICY.replacen("title = \"Repair", &format!("{EMERGENCY}\ntitle = \"Repair"), 1);
+        let world = World::of(&policy, Organisation::example()).unwrap();
+        Self { world, sent: Vec::new(), emergencies: true }
     }
 
     /// The latest elevations first.
@@ -155,12 +169,22 @@ impl Past {
         let text = String::new;
         Some(match *step {
             Step::Ask { .. } => {
-                let (who, ask) = ask_of(step, self.world.at);
+                let (who, mut ask) = ask_of(step, self.world.at);
+                let emergency = self.emergencies && !self.sent.len().is_multiple_of(4);
+                if emergency && ask.0.entitlement.as_str() == "repair" {
+                    ask = ask.in_an_emergency().with(|it| it.start = None);
+                }
                 self.send(who, ask.command())
             }
             Step::Approve { who, which } => {
                 let elevation = self.elevation(which);
                 let digest = digest(self, elevation);
+                let owed = self.world.state.elevations().get(&elevation).and_then(|it| it.open_follow_up());
+                if owed.is_some() {
+                    let finding = Finding::Justified;
+                    let followed_up = Command::CompleteFollowUp { elevation, digest, finding, comment: text() };
+                    return Some(self.send(WHO[who], followed_up));
+                }
                 self.send(WHO[who], Command::ApproveElevation { elevation, digest, comment: text() })
             }
             Step::ApproveAptly { which } => {

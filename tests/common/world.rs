@@ -279,6 +279,7 @@ impl Ask {
             ticket: Some("INC-7".into()),
             on_behalf_of: None,
             extends: None,
+            emergency: false,
         })
     }
 
@@ -324,6 +325,11 @@ impl Ask {
 
     pub fn extending(mut self, grant: GrantId) -> Self {
         self.0.extends = Some(grant);
+        self
+    }
+
+    pub fn in_an_emergency(mut self) -> Self {
+        self.0.emergency = true;
         self
     }
 

@@ -162,7 +162,7 @@ pub fn five_mistakes() -> (String, Vec<usize>) {
         // a number for a text, a time that is none, a role that there is not, one that asks and approves, a pattern
         ("valid_for = \"730d\"", "valid_for = 730"),
         ("review_within = \"30m\"", "review_within = \"half an hour\""),
-        ("{ by = [\"security-duty\"], count = 1 }]", "{ by = [\"security-dutty\"], count = 1 }]"),
+        ("}, { by = [\"security-duty\"], count = 1 }]", "}, { by = [\"security-dutty\"], count = 1 }]"),
         ("approval = [{ by = [\"incident-commander\", \"security-duty\"]", "approval = [{ by = [\"db-engineer\"]"),
         ("[\"prod/*/apps/orders\"]", "[\"prod/../apps/orders\"]"),
     ];

@@ -64,6 +64,7 @@ impl Earlier {
             ticket: start.is_none().then(|| "INC-4711".to_owned()),
             on_behalf_of: None,
             extends: None,
+            emergency: false,
         };
         match self.run(who, Command::RequestElevation(request)).await.about {
             Some(Subject::Elevation(id)) => id,

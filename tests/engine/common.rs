@@ -196,6 +196,7 @@ pub(crate) fn asking(resource: &str) -> RequestElevation {
         ticket: Some("INC-4711".to_owned()),
         on_behalf_of: None,
         extends: None,
+        emergency: false,
     }
 }
 

@@ -328,7 +328,6 @@ fn what_has_no_effect_yet_or_too_few_members_is_a_warning() {
     let mut together = check_together(&policy.policy, &directory("").directory).unwrap();
     policy.places.locate_warnings(SourceFile::Policy, &mut together);
     insta::assert_snapshot!(shown(&policy.warnings) + &shown(&together), @r##"
-    line 5: `entitlements.x.emergency`: an emergency way; it is kept, and has no effect in this version
     line 15: `limits.author_waits`: `author_waits`; it is kept, and has no effect in this version
     line 4: `entitlements.x`: 1 of `commander` must approve, and there are 0; a request is refused until there are more
     line 4: `entitlements.x`: 2 of `commander` must approve in an emergency, and there are 0; a request is refused until there are more

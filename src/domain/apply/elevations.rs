@@ -2,6 +2,7 @@
 
 use crate::domain::elevation::{Cancellation, Elevation, Phase};
 use crate::domain::event::{ApprovalStruck, DecisionRecorded, Event, Fact};
+use crate::domain::follow_up::FollowUp;
 use crate::domain::ids::{ElevationId, GrantId};
 use crate::domain::state::State;
 
@@ -23,8 +24,25 @@ pub(super) fn record(state: &mut State, event: &Event) {
         Fact::ElevationCancelled(fact) => {
             close(state, fact.elevation, Phase::Cancelled { at, because: fact.because.clone() });
         }
+        Fact::FollowUpOpened(fact) => change_elevation(state, fact.elevation, |elevation| {
+            if let Some(emergency) = &mut elevation.emergency {
+                emergency.follow_up = Some(FollowUp { due: fact.due, overdue: None, completed: None });
+            }
+        }),
+        Fact::FollowUpOverdue(fact) => {
+            change_follow_up(state, fact.elevation, |follow_up| follow_up.overdue = Some(at));
+        }
+        Fact::FollowUpCompleted(fact) => {
+            change_follow_up(state, fact.elevation, |follow_up| follow_up.completed = Some(fact.completion.clone()));
+        }
         _ => {}
     }
+}
+
+fn change_follow_up(state: &mut State, id: ElevationId, change: impl FnOnce(&mut FollowUp)) {
+    change_elevation(state, id, |elevation| {
+        elevation.emergency.as_mut().and_then(|emergency| emergency.follow_up.as_mut()).map(change);
+    });
 }
 
 fn change_elevation(state: &mut State, id: ElevationId, change: impl FnOnce(&mut Elevation)) {

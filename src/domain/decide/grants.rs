@@ -5,7 +5,7 @@ use super::super::grant::{Grant, Revocation};
 use super::super::ids::GrantId;
 use super::super::policy::CapabilityName;
 use super::super::refusal::{Reason, Refusal};
-use super::super::reviewers::reviewer_in_any;
+use super::super::reviewers::{reviewer_in_any, reviewer_in_stages};
 use super::super::state::State;
 use super::super::time::Now;
 use super::super::visibility::{Thing, may_see};
@@ -49,7 +49,10 @@ fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bo
     let elevation = state.elevations.get(&grant.elevation);
     let by_review = elevation.is_some_and(|elevation| {
         let approved = caller.viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person));
-        approved || reviewer_in_any(organisation, elevation, caller.account, now.latest).is_ok()
+        let ordinary = elevation.ordinary_stages(organisation);
+        approved
+            || reviewer_in_any(organisation, elevation, caller.account, now.latest).is_ok()
+            || reviewer_in_stages(organisation, elevation, ordinary, caller.account, now.latest).is_ok()
     });
     let manager = organisation.people().get(&grant.person).and_then(|person| person.manager_at(now.latest));
     let by_manager = manager.is_some() && manager == caller.viewer.person.as_ref();

@@ -133,6 +133,9 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
         }
         Command::DenyElevation { elevation, reason } => reviews::deny(state, caller, *elevation, reason, now),
         Command::WithdrawElevation { elevation, reason } => reviews::withdraw(state, caller, *elevation, reason, now),
+        Command::CompleteFollowUp { elevation, digest, finding, comment } => {
+            reviews::complete_follow_up(state, caller, *elevation, (*digest, *finding, comment), now)
+        }
         Command::RelinquishGrant { grant, reason } => grants::relinquish(state, caller, *grant, reason, now),
         Command::RevokeGrant { grant, reason } => grants::revoke(state, caller, *grant, reason, now),
         Command::IssueGrantToken { grant, audience, lifetime, certificate } => {

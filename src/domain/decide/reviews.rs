@@ -3,13 +3,18 @@
 use super::super::cascade::struck_out;
 use super::super::command::Envelope;
 use super::super::elevation::Elevation;
-use super::super::event::{ApprovalStruck, DecisionRecorded, ElevationApproved, ElevationClosed, Fact};
+use super::super::event::{
+    ApprovalStruck, DecisionRecorded, ElevationApproved, ElevationClosed, Fact, FollowUpCompleted, FollowUpOpened,
+};
+use super::super::follow_up::{Completion, Finding};
 use super::super::ids::{Digest, ElevationId, PersonId};
 use super::super::issue::issue;
 use super::super::organisation::Organisation;
 use super::super::refusal::{Reason, Refusal};
 use super::super::review::{Decision, StruckOut, Verdict};
-use super::super::reviewers::{Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3};
+use super::super::reviewers::{
+    Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, reviewer_in_stages, separation_rule_3,
+};
 use super::super::state::State;
 use super::super::time::Now;
 use super::super::visibility::{Thing, may_see};
@@ -37,7 +42,13 @@ pub(super) fn approve(
     if elevation.review.open_stage().is_none() {
         let grant = issue(state, &elevation, make_id(envelope, 1).into(), now)?;
         facts.push(Fact::ElevationApproved(ElevationApproved { elevation: id, grant: grant.id }));
+        let owed = elevation.emergency.as_ref().map(|emergency| FollowUpOpened {
+            elevation: id,
+            grant: grant.id,
+            due: now.stamp.plus(emergency.follow_up_within),
+        });
         facts.push(Fact::GrantIssued(Box::new(grant)));
+        facts.extend(owed.map(Fact::FollowUpOpened));
     }
     Ok(facts)
 }
@@ -67,15 +78,17 @@ pub(super) fn approval(
         }
     }
     let decision = decision_in_open_stage(organisation, caller, reviewed, comment, now)?;
-    let text = reviewed.review().digest();
-    if text != digest {
-        return Err(Refusal::new(
-            Reason::DigestMismatch,
-            format!("`{digest}` is not the digest of the text on record"),
-        ));
-    }
+    same_text(reviewed, digest)?;
     reviewed.review_mut().decisions.push(decision.clone());
     Ok((struck, decision))
+}
+
+/// What was read is what is on record (THREATS A9).
+fn same_text(reviewed: &impl Reviewed, digest: Digest) -> Result<(), Refusal> {
+    if reviewed.review().digest() == digest {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::DigestMismatch, format!("`{digest}` is not the digest of the text on record")))
 }
 
 fn decision_in_open_stage(
@@ -148,6 +161,41 @@ pub(super) fn deny(
     Ok(vec![Fact::ElevationDenied(DecisionRecorded { elevation: id, decision })])
 }
 
+/// What one of those found whom an emergency went around: eligible as for a decision, not behind it, and not one of those
+/// who let it through.
+pub(super) fn complete_follow_up(
+    state: &State,
+    caller: &Caller<'_>,
+    id: ElevationId,
+    (digest, finding, comment): (Digest, Finding, &str),
+    now: Now,
+) -> Result<Vec<Fact>, Refusal> {
+    let organisation = &state.organisation;
+    let elevation = visible(state, caller, id, now, Reason::NotAnApprover)?;
+    if elevation.open_follow_up().is_none() {
+        return Err(Refusal::new(Reason::NoFollowUp, format!("`{id}`")));
+    }
+    let person = person(caller)?;
+    separation_rule_3(organisation, elevation, person)?;
+    if elevation.review.has_decided(person) {
+        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
+    }
+    let through = reviewer_in_stages(
+        organisation,
+        elevation,
+        elevation.ordinary_stages(organisation),
+        caller.account,
+        now.latest,
+    )?;
+    if let Some(lock) = lock_on_reviewer(organisation, caller.account, &through) {
+        return Err(lock.refusal());
+    }
+    same_text(elevation, digest)?;
+    let (person, account, comment) = (person.clone(), caller.account.clone(), comment.to_owned());
+    let completion = Completion { at: now.stamp, person, account, through, finding, comment };
+    Ok(vec![Fact::FollowUpCompleted(FollowUpCompleted { elevation: id, completion })])
+}
+
 /// Whoever is behind a request may take it back.
 pub(super) fn withdraw(
     state: &State,
@@ -168,10 +216,8 @@ pub(super) fn withdraw(
     })])
 }
 
-/// The elevation, if the caller may see it and it is still pending: by comparison with its deadline, whatever the timer
-/// has recorded.
-/// `if_hidden` is what the journal has of a caller who may not see it (THREATS A14, H9).
-fn pending<'a>(
+/// The elevation, if the caller may see it. `if_hidden` is what the journal has of a caller who may not (THREATS A14, H9).
+fn visible<'a>(
     state: &'a State,
     caller: &Caller<'_>,
     id: ElevationId,
@@ -182,6 +228,19 @@ fn pending<'a>(
     if !may_see(state, caller.viewer, Thing::Elevation(elevation), now) {
         return Err(Refusal::hidden("elevation", id, if_hidden));
     }
+    Ok(elevation)
+}
+
+/// The elevation, if the caller may see it and it is still pending: by comparison with its deadline, whatever the timer
+/// has recorded.
+fn pending<'a>(
+    state: &'a State,
+    caller: &Caller<'_>,
+    id: ElevationId,
+    now: Now,
+    if_hidden: Reason,
+) -> Result<&'a Elevation, Refusal> {
+    let elevation = visible(state, caller, id, now, if_hidden)?;
     // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
     let over = elevation.review.deadline.is_over(now.latest) && !now.suspect;
     let phase = if elevation.phase.is_pending() && over { "EXPIRED" } else { elevation.phase.name() };

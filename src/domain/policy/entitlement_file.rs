@@ -160,7 +160,6 @@ fn emergency(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names, longest: S
     let approval = reader.required(&table, "approval", "who must approve in an emergency");
     let stages = approval.map(|node| names.stages(reader, &node, ReviewOf::Elevation)).unwrap_or_default();
     let follow_up = table.key("follow_up_within").and_then(|node| reader.span(&node, Span::SECOND..=MONTH));
-    reader.warn(node.at, &node.path, "an emergency way", "it is kept, and has no effect in this version");
     let emergency = Emergency {
         max_duration: max.unwrap_or(longest),
         approval: stages.stages.clone(),
@@ -216,6 +215,11 @@ fn tenant_approval(
         (true, false, _) if !asks => {
             let wanted = "a stage `{ by = [\"@tenant\"], count = 1 }` in `approval`, or `tenant_approval = \"none\"`";
             reader.mistake(table.at, &table.path, "resources in `tenants/` that no tenant approves", wanted);
+        }
+        // An emergency goes around the ordinary approvers, not around whose data it is.
+        (true, false, _) if emergency.is_some_and(|stages| !stages.asks_tenant()) => {
+            let wanted = "a stage `{ by = [\"@tenant\"], count = 1 }` in `emergency.approval` as well";
+            reader.mistake(table.at, &table.path, "an emergency way into `tenants/` that no tenant approves", wanted);
         }
         (false, _, Some((at, path))) => {
             let wanted = "no `@tenant`: this has no resource in `tenants/`, which no wildcard reaches";

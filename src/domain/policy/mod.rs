@@ -295,7 +295,25 @@ pub struct Emergency {
     pub follow_up_within: Span,
 }
 
+/// One way to an entitlement.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    /// Who must approve.
+    pub approval: &'a [Stage],
+    /// The longest that may be asked for.
+    pub max_duration: Span,
+}
+
 impl Terms {
+    /// The ordinary way, or that of emergencies, if there is one.
+    #[must_use]
+    pub fn way(&self, emergency: bool) -> Option<Way<'_>> {
+        if !emergency {
+            return Some(Way { approval: &self.approval, max_duration: self.max_duration });
+        }
+        self.emergency.as_ref().map(|way| Way { approval: &way.approval, max_duration: way.max_duration })
+    }
+
     /// SHA-256 over the JSON of the terms; fields in declared order, sets in their own.
     #[must_use]
     pub fn digest(&self) -> Digest {
