@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+#[path = "end_to_end/answers.rs"]
+mod answers;
 #[path = "end_to_end/audit.rs"]
 mod audit;
 #[path = "end_to_end/bad_fields.rs"]

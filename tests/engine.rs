@@ -2,6 +2,8 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
 
+#[path = "engine/as_of.rs"]
+mod as_of;
 #[path = "engine/attacks.rs"]
 mod attacks;
 #[path = "engine/clocks.rs"]

@@ -18,7 +18,7 @@ const DECISION_WORDS: [&str; 9] =
     ["state", "status", "approve", "approval", "approver", "decision", "review", "stage", "verdict"];
 
 /// Methods that begin so change nothing; all others do.
-const READING_VERBS: [&str; 11] = [
+const READING_VERBS: [&str; 12] = [
     "Get",
     "List",
     "Watch",
@@ -28,6 +28,7 @@ const READING_VERBS: [&str; 11] = [
     "Replicate",
     "Await",
     "Explain",
+    "Report",
     "Validate",
     "WhoAmI",
 ];

@@ -30,13 +30,13 @@ macro_rules! named {
 }
 
 named! {
-    Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
+    Access Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
     CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse CreateLockResponse
     DeleteLockResponse DenyEnrolmentResponse Elevation ElevationEvent
     EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
     GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
     LoadDirectoryResponse LoadPolicyResponse Lock Person Policy Recertification RecordAttestationResponse
-    ReleaseBrakeResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
+    ReleaseBrakeResponse ReportStandingResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
     StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse
 }
 

@@ -33,8 +33,10 @@ pub mod load;
 pub mod lock;
 pub mod membership;
 pub mod output;
+pub mod page;
 pub mod policy;
 pub mod recertify;
+pub mod report;
 pub mod request;
 pub mod review;
 pub mod review_card;
@@ -148,6 +150,9 @@ pub enum Command {
     /// The journal
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// What an auditor asks, as of now or of a time
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Why a broker says no, and what to do
     Errors(errors::ErrorsArguments),
     /// What your shell needs to complete commands
@@ -243,6 +248,7 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Account(command) => account::run(session, command).await,
         Command::Policy(command) => policy::run(session, command).await,
         Command::Audit(command) => audit::run(session, command).await,
+        Command::Report(command) => report::run(session, command).await,
         Command::Demo
         | Command::Dev(_)
         | Command::Init(_)

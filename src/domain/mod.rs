@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod answers;
 pub mod apply;
 pub mod cascade;
 pub mod command;

@@ -3,18 +3,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::milestones::Milestones;
+use super::replay::Replay;
 use crate::domain::apply::apply;
 use crate::domain::event::{Event, Subject};
 use crate::domain::ids::Digest;
 use crate::domain::record::{Unreadable, decode};
 use crate::domain::state::State;
+use crate::domain::time::{Span, Timestamp};
 use crate::journal::index::{Filter, Index, IndexError, Listed, Page};
 use crate::journal::{JournalReader, ReadError};
 
-/// Lists and single events, past memory. Blocks while it reads.
+/// Rows that are read at a time on the way to a past state.
+const REPLAYED_AT_ONCE: usize = 1_024;
+
+/// Lists, single events and past states, past memory. Blocks while it reads.
 pub struct History {
     index: Index,
     reader: Arc<dyn JournalReader>,
+    milestones: Milestones,
 }
 
 /// Why the past could not be read.
@@ -48,12 +55,56 @@ pub struct Past {
 }
 
 impl History {
-    pub(super) fn open(journal: &Path, reader: Arc<dyn JournalReader>) -> Result<Self, HistoryError> {
-        Ok(Self { index: Index::open(journal, reader.as_ref())?, reader })
+    pub(super) fn open(
+        journal: &Path,
+        reader: Arc<dyn JournalReader>,
+        milestones: Milestones,
+    ) -> Result<Self, HistoryError> {
+        Ok(Self { index: Index::open(journal, reader.as_ref())?, reader, milestones })
     }
 
-    pub(super) fn in_memory(reader: Arc<dyn JournalReader>) -> Result<Self, HistoryError> {
-        Ok(Self { index: Index::in_memory(reader.as_ref())?, reader })
+    pub(super) fn in_memory(reader: Arc<dyn JournalReader>, milestones: Milestones) -> Result<Self, HistoryError> {
+        Ok(Self { index: Index::in_memory(reader.as_ref())?, reader, milestones })
+    }
+
+    /// Keeps a state for those who ask as of then.
+    pub(super) fn milestones(&self) -> &Milestones {
+        &self.milestones
+    }
+
+    /// The state as it was after the last event that was stamped at or before an instant; none if that was before the
+    /// first.
+    ///
+    /// # Errors
+    /// If the journal or its side file cannot be read.
+    pub fn as_of(&self, at: Timestamp) -> Result<Option<State>, HistoryError> {
+        self.catch_up()?;
+        let until = at.plus(Span::from_millis(1).unwrap_or_default());
+        let filter = Filter { until: Some(until), ..Filter::default() };
+        let page = Page { after: Some(u64::MAX), limit: 1, newest_first: true };
+        let Some(last) = self.index.list(&filter, page)?.sequences.first().copied() else { return Ok(None) };
+        let mut replay = Replay::from(self.milestones.before(last), last);
+        let mut after = replay.sequence();
+        while !replay.is_complete() {
+            let rows = self.reader.read_after(after, REPLAYED_AT_ONCE)?;
+            let Some(end) = rows.last() else { break };
+            after = end.sequence;
+            for row in &rows {
+                let sequence = row.sequence;
+                replay.accept(row).map_err(|source| HistoryError::Row { sequence, source })?;
+            }
+        }
+        let state = replay.finish().0;
+        self.milestones.asked(state.clone());
+        Ok(Some(state))
+    }
+
+    /// How many events of a kind there are up to a sequence.
+    ///
+    /// # Errors
+    /// If the side file cannot be read.
+    pub fn count(&self, kind: &str, until: u64) -> Result<u64, HistoryError> {
+        Ok(self.index.count(kind, until)?)
     }
 
     /// Brings the side file up to date with the journal.

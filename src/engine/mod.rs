@@ -7,6 +7,7 @@
 mod changes;
 mod feed;
 mod history;
+mod milestones;
 mod queue;
 mod replay;
 pub mod replication;
@@ -167,7 +168,7 @@ impl Engine {
     pub fn start(store: &Store, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Halt> {
         let mut replay = Replay::new(settings.feed_events);
         let (journal, recovered) = open(store, &mut replay)?;
-        let (state, recent) = replay.finish();
+        let (state, recent, milestones) = replay.into_parts();
         if state.sequence() == 0 {
             return Err(Halt::NotInitialised);
         }
@@ -183,8 +184,8 @@ impl Engine {
         let refresher = keeper.spawn_refresher().map_err(|error| Halt::System(error.to_string()))?;
         let reader = journal.reader();
         let history = match store {
-            Store::File(path) => Arc::new(History::open(path, reader)?),
-            Store::Memory(_) => Arc::new(History::in_memory(reader)?),
+            Store::File(path) => Arc::new(History::open(path, reader, milestones)?),
+            Store::Memory(_) => Arc::new(History::in_memory(reader, milestones)?),
         };
         let (halt, halted) = watch::channel(false);
         let queues = Arc::new(Queues::new(settings.queue));
@@ -225,12 +226,25 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Fills the side file of lists, which a long journal makes too slow for the first who lists.
+    /// Fills the side file of lists, which a long journal makes too slow for the first who lists; then keeps a state now and
+    /// then, for those who ask as of a time.
     fn index_in_the_background(&self) -> Result<(), Halt> {
         let history = Arc::clone(&self.shared.history);
+        let view = Arc::downgrade(&self.shared.view);
         let fill = move || {
             if let Err(error) = history.catch_up() {
                 tracing::warn!(%error, "the side file of lists could not be filled; it is tried again at each list");
+            }
+            // A state that is kept costs the next change of each part of it: not more often than once a minute.
+            let mut seconds = 0_u32;
+            while let Some(view) = view.upgrade() {
+                seconds = seconds.saturating_add(1);
+                if seconds >= 60 && history.milestones().wants(view.read(State::sequence)) {
+                    history.milestones().note(&view.read(State::clone));
+                    seconds = 0;
+                }
+                drop(view);
+                std::thread::park_timeout(Duration::from_secs(1));
             }
         };
         let thread = std::thread::Builder::new().name("lists".to_owned()).spawn(fill);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::milestones::Milestones;
 use crate::domain::apply::apply;
 use crate::domain::event::{Event, Fact};
 use crate::domain::record::{Unreadable, decode};
@@ -16,6 +17,8 @@ pub struct Replay {
     batch: Vec<Event>,
     recent: VecDeque<Arc<Event>>,
     keep_recent: usize,
+    milestones: Milestones,
+    until: Option<u64>,
 }
 
 impl Replay {
@@ -23,6 +26,24 @@ impl Replay {
     #[must_use]
     pub fn new(keep_recent: usize) -> Self {
         Self { keep_recent, ..Self::default() }
+    }
+
+    /// From a state on, up to a sequence and no further.
+    #[must_use]
+    pub fn from(state: State, until: u64) -> Self {
+        Self { state, until: Some(until), ..Self::default() }
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.state.sequence()
+    }
+
+    /// Whether it has come to where it goes.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.until.is_some_and(|until| self.state.sequence() >= until)
     }
 
     /// Takes the next row.
@@ -36,12 +57,16 @@ impl Replay {
         }
         self.batch.push(event);
         if last {
-            for event in std::mem::take(&mut self.batch) {
+            let until = self.until.unwrap_or(u64::MAX);
+            for event in std::mem::take(&mut self.batch).into_iter().filter(|event| event.sequence <= until) {
                 apply(&mut self.state, &event);
                 self.recent.push_back(Arc::new(event));
                 if self.recent.len() > self.keep_recent {
                     self.recent.pop_front();
                 }
+            }
+            if self.until.is_none() {
+                self.milestones.note(&self.state);
             }
         }
         Ok(())
@@ -51,5 +76,11 @@ impl Replay {
     #[must_use]
     pub fn finish(self) -> (State, VecDeque<Arc<Event>>) {
         (self.state, self.recent)
+    }
+
+    /// The same, with states on the way.
+    #[must_use]
+    pub fn into_parts(self) -> (State, VecDeque<Arc<Event>>, Milestones) {
+        (self.state, self.recent, self.milestones)
     }
 }

@@ -188,6 +188,18 @@ impl Index {
         Ok(Listed { sequences: found.into_iter().map(unsigned).collect(), reached })
     }
 
+    /// How many events of a kind, of whatever version, there are up to a sequence.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn count(&self, kind: &str, until: u64) -> Result<u64, IndexError> {
+        let connection = self.lock();
+        let sql = "SELECT count(*) FROM event WHERE kind > ?1 AND kind < ?2 AND seq <= ?3";
+        let mut statement = connection.prepare_cached(sql).map_err(|error| failed(&error))?;
+        let bounds = params![format!("{kind}/"), format!("{kind}0"), signed(until)];
+        statement.query_row(bounds, |row| row.get::<_, i64>(0)).map(unsigned).map_err(|error| failed(&error))
+    }
+
     /// Writes complete batches, and with them how far they go, in one transaction.
     fn take_in(&self, rows: &[Row], reached: u64) -> Result<u64, IndexError> {
         let Some(last) = rows.last() else { return Ok(reached) };

@@ -74,6 +74,7 @@ calls! {
         approve_elevation(ApproveElevationRequest) -> ApproveElevationResponse;
         /// Denies, which ends the review.
         deny_elevation(DenyElevationRequest) -> DenyElevationResponse;
+        /// Says what was found of an emergency.
         complete_follow_up(CompleteFollowUpRequest) -> CompleteFollowUpResponse;
         /// Takes a pending request back.
         withdraw_elevation(WithdrawElevationRequest) -> WithdrawElevationResponse;
@@ -175,6 +176,10 @@ calls! {
     AuditServiceClient {
         /// A page of events, oldest first.
         list_events(ListEventsRequest) -> ListEventsResponse;
+        /// Who could do something at an instant, by what, and who approved it.
+        list_access_as_of(ListAccessAsOfRequest) -> ListAccessAsOfResponse;
+        /// What stood without a grant at an instant, and that nothing else did.
+        report_standing(ReportStandingRequest) -> ReportStandingResponse;
     }
 }
 

@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
 use super::paging::{Draft, begin, next_token};
-use super::past;
 use super::watch::{Step, Teller, Told, watch};
+use super::{answers, past};
 use crate::domain::event::Event;
 use crate::domain::ids::Digest;
 use crate::domain::policy::CapabilityName;
@@ -19,6 +19,7 @@ use crate::domain::time::Now;
 use crate::domain::visibility::{Thing, Viewer, may_see};
 use crate::engine::{History, HistoryError};
 use crate::journal::index::{Filter, Page};
+use crate::wire::answers::{AccessAsOf, as_of};
 use crate::wire::events::{event, kind_name};
 use crate::wire::queries::{EventFilter, Paging};
 use crate::wire::v1 as pb;
@@ -40,6 +41,24 @@ impl AuditService for Audit {
         let caller = self.0.caller(&request)?;
         let (paging, filter) = <(Paging, EventFilter)>::try_from(request.get_ref())?;
         Ok(Response::new(self.list(&caller, &paging, &filter).await?))
+    }
+
+    async fn list_access_as_of(
+        &self,
+        request: Request<pb::ListAccessAsOfRequest>,
+    ) -> Result<Response<pb::ListAccessAsOfResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let query = AccessAsOf::try_from(request.get_ref())?;
+        Ok(Response::new(answers::access_as_of(&self.0, &caller, query).await?))
+    }
+
+    async fn report_standing(
+        &self,
+        request: Request<pb::ReportStandingRequest>,
+    ) -> Result<Response<pb::ReportStandingResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let at = as_of(request.get_ref())?;
+        Ok(Response::new(answers::standing(&self.0, &caller, at).await?))
     }
 
     type WatchEventsStream = Told<pb::WatchEventsResponse>;

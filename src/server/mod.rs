@@ -8,6 +8,7 @@ mod access;
 mod access_calls;
 mod access_stream;
 mod accounts;
+mod answers;
 pub mod assembly;
 mod audit;
 mod authzen;

@@ -152,7 +152,9 @@ pub fn review(organisation: &Organisation, reviewed: &impl Reviewed, pending: bo
     }
 }
 
-fn decision(it: &Decision) -> pb::Decision {
+/// A decision.
+#[must_use]
+pub fn decision(it: &Decision) -> pb::Decision {
     let kind = match it.verdict {
         Verdict::Approved => pb::DecisionKind::Approved,
         Verdict::Denied => pb::DecisionKind::Denied,

@@ -4,6 +4,8 @@
 //! UNSPECIFIED, unknown or empty (THREATS A1, D12).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+#[cfg(feature = "server")]
+pub mod answers;
 pub mod commands;
 pub mod effects;
 pub mod elevations;
