@@ -6,6 +6,7 @@ mod ending;
 mod life;
 mod narrator;
 mod people;
+mod rails;
 mod separation;
 mod story;
 
@@ -87,7 +88,12 @@ async fn tell(narrator: &mut Narrator<'_>, broker: &LocalBroker, texts: &Texts) 
     life::training_lapses(narrator, &cast).await?;
     life::pia_moves(narrator, &cast).await?;
     life::pia_owns_a_machine(narrator, &cast).await?;
-    life::pia_leaves(narrator, &cast).await
+    life::pia_leaves(narrator, &cast).await?;
+    narrator.say("Chapter three: guard rails.")?;
+    let asked = rails::an_emergency(narrator, &cast).await?;
+    rails::a_lock(narrator, &cast).await?;
+    rails::a_follow_up(narrator, &cast, &asked).await?;
+    rails::what_stands(narrator, &cast).await
 }
 
 fn finish(narrator: &mut Narrator<'_>, journal: &Path) -> Result<()> {

@@ -79,6 +79,14 @@ impl Actor {
     }
 
     pub(super) async fn request(&self, wish: &Wish) -> Called<v1::Elevation> {
+        self.ask(wish, false).await
+    }
+
+    pub(super) async fn request_in_an_emergency(&self, wish: &Wish) -> Called<v1::Elevation> {
+        self.ask(wish, true).await
+    }
+
+    async fn ask(&self, wish: &Wish, emergency: bool) -> Called<v1::Elevation> {
         let millis = wish.duration.millis();
         let request = v1::RequestElevationRequest {
             request_id: request_id(),
@@ -88,6 +96,7 @@ impl Actor {
             duration: Some(prost_types::Duration { seconds: millis.div_euclid(1_000), nanos: 0 }),
             justification: wish.justification.to_owned(),
             ticket: wish.ticket.to_owned(),
+            emergency,
             ..Default::default()
         };
         self.client.request_elevation(request).await.map(|response| response.elevation.unwrap_or_default())

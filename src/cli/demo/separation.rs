@@ -61,7 +61,10 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
     let answer = Answer::of(&review, reopened);
     narrator.answer("sam: show it: the open stage, and ben's approval", &answer, "stage 1, NOT_AN_APPROVER")?;
     let withdrawn = cast.ana.withdraw(&asked.id).await;
-    narrator.answer("ana: withdraw it", &Answer::of(&withdrawn, state), "WITHDRAWN")
+    narrator.answer("ana: withdraw it", &Answer::of(&withdrawn, state), "WITHDRAWN")?;
+    let loaded = cast.omar.load_directory(&without_ben, &texts.directory).await;
+    let answer = outcome(&loaded.map(|loaded| loaded.mistakes));
+    narrator.answer("omar: load the directory as it was", &answer, "loaded")
 }
 
 /// Which stage is open, and why the first approval no longer counts.

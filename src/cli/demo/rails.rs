@@ -1,0 +1,122 @@
+//! Chapter three: an emergency and its follow-up, a lock, and the report on what stands.
+
+use anyhow::{Context, Result};
+
+use super::cast::{Cast, Wish, ending, request_id, state, verdict};
+use super::narrator::{Answer, Narrator};
+use super::story::{approval, asks_about, held, text_of};
+use crate::domain::ids::Digest;
+use crate::domain::time::Span;
+use crate::wire::v1;
+use crate::wire::v1::lock_target::Target;
+
+const EMERGENCY: Wish = Wish {
+    entitlement: "orders-db-repair",
+    actions: &["db.write"],
+    resource: "prod/eu/db/orders/primary",
+    duration: Span::seconds(600),
+    justification: "orders are lost by the minute, and ben does not answer",
+    ticket: "INC-4712",
+};
+const QUESTION: (&str, &str, &str) = ("ana", "db.write", "prod/eu/db/orders/primary");
+
+/// By name, through somebody else, and owed for. The id of the request.
+pub(super) async fn an_emergency(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<v1::Elevation> {
+    narrator.step("An emergency is asked for by name: other approvers, a shorter time, and a follow-up")?;
+    let short = Wish { justification: "help", ..EMERGENCY };
+    let refused = cast.ana.request_in_an_emergency(&short).await;
+    narrator.answer(
+        "ana: request orders-db-repair, --emergency, why: help",
+        &Answer::of(&refused, state),
+        "JUSTIFICATION_REQUIRED",
+    )?;
+    let asked = cast.ana.request_in_an_emergency(&EMERGENCY).await;
+    narrator.answer("ana: the same, and why", &Answer::of(&asked, state), "PENDING")?;
+    let asked = asked?;
+    for (actor, expected) in [(&cast.ana_admin, "SELF_APPROVAL"), (&cast.ben, "NOT_AN_APPROVER")] {
+        let seen = actor.elevation(&asked.id).await?;
+        let approved = actor.approve(&asked.id, text_of(&seen)).await;
+        narrator.answer(&format!("{}: approve", actor.account), &Answer::of(&approved, approval), expected)?;
+    }
+    let seen = cast.sam.elevation(&asked.id).await?;
+    let approved = cast.sam.approve(&asked.id, text_of(&seen)).await;
+    narrator.answer("sam, security-duty: approve", &Answer::of(&approved, approval), "APPROVED")?;
+    held(approved?.grant)?;
+    let checked = cast.orders_api.check(QUESTION).await;
+    narrator.answer(&asks_about(QUESTION), &Answer::of(&checked, verdict), "ALLOW GRANTED")?;
+    Ok(asked)
+}
+
+/// One command stops her everywhere, and what she has goes on when it is lifted.
+pub(super) async fn a_lock(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
+    narrator.step("One command stops anything: her laptop is gone")?;
+    let request = v1::CreateLockRequest {
+        request_id: request_id(),
+        target: Some(v1::LockTarget { target: Some(Target::Person("ana".to_owned())) }),
+        mode: v1::LockMode::Suspend.into(),
+        reason: "her laptop is gone".to_owned(),
+        ..Default::default()
+    };
+    let locked = cast.sam.client.create_lock(request).await;
+    let answer = Answer::of(&locked, |locked| {
+        Answer::new("locked", locked.lock.as_ref().map_or_else(String::new, |lock| format!("…{}", ending(&lock.id))))
+    });
+    narrator.answer("sam: lock person ana", &answer, "locked")?;
+    let lock = locked?.lock.context("there is no lock")?;
+    let checked = cast.orders_api.check(QUESTION).await;
+    narrator.answer(&asks_about(QUESTION), &Answer::of(&checked, verdict), "DENY LOCKED")?;
+    let asked = cast.ana.request(&EMERGENCY).await;
+    narrator.answer("ana: request orders-db-repair", &Answer::of(&asked, state), "LOCKED")?;
+    let unlock = v1::DeleteLockRequest {
+        request_id: request_id(),
+        lock_id: lock.id,
+        reason: "it was under the desk".to_owned(),
+    };
+    let lifted = cast.sam.client.delete_lock(unlock).await;
+    narrator.answer("sam: unlock", &Answer::of(&lifted, |_| Answer::new("lifted", "")), "lifted")?;
+    let checked = cast.orders_api.check(QUESTION).await;
+    narrator.answer(&asks_about(QUESTION), &Answer::of(&checked, verdict), "ALLOW GRANTED")
+}
+
+/// One of those whom the emergency went around says what they found.
+pub(super) async fn a_follow_up(narrator: &mut Narrator<'_>, cast: &Cast, asked: &v1::Elevation) -> Result<()> {
+    narrator.step("Those whom it went around look at it, and say what they found")?;
+    for (actor, expected) in [(&cast.sam, "ALREADY_REVIEWED"), (&cast.ben, "JUSTIFIED")] {
+        let seen = actor.elevation(&asked.id).await?;
+        let request = v1::CompleteFollowUpRequest {
+            request_id: request_id(),
+            elevation_id: asked.id.clone(),
+            approval_digest: Digest::of(text_of(&seen).as_bytes()).bytes().to_vec(),
+            finding: v1::FollowUpFinding::Justified.into(),
+            comment: "orders were lost, and she stopped it".to_owned(),
+        };
+        let completed = actor.client.complete_follow_up(request).await;
+        narrator.answer(&format!("{}: follow-up", actor.account), &Answer::of(&completed, finding), expected)?;
+    }
+    Ok(())
+}
+
+fn finding(response: &v1::CompleteFollowUpResponse) -> Answer {
+    let follow_up = response.elevation.as_ref().and_then(|elevation| elevation.follow_up.as_ref());
+    let found = follow_up.and_then(|follow_up| follow_up.completion.as_ref());
+    found.map_or_else(
+        || Answer::new("nothing", ""),
+        |found| Answer::new(found.finding().as_str_name().trim_start_matches("FOLLOW_UP_FINDING_"), ""),
+    )
+}
+
+/// What stands without a grant, and that nothing else does.
+pub(super) async fn what_stands(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
+    narrator.step("And what stands? Every grant that ever was is bounded, approved, and ended or open")?;
+    let report = cast.omar.client.report_standing(v1::ReportStandingRequest::default()).await;
+    let answer = Answer::of(&report, |report| {
+        let tally = report.grants.unwrap_or_default();
+        let stands = if report.nothing_else_stands { "nothing else stands" } else { "something else stands" };
+        let holders = report.capabilities.len();
+        Answer::new(
+            stands,
+            format!("{} grants issued, {} open; {holders} capabilities held", tally.issued, tally.active),
+        )
+    });
+    narrator.answer("omar, auditor: report standing", &answer, "nothing else stands")
+}
