@@ -113,10 +113,7 @@ pub(super) async fn what_stands(narrator: &mut Narrator<'_>, cast: &Cast) -> Res
         let tally = report.grants.unwrap_or_default();
         let stands = if report.nothing_else_stands { "nothing else stands" } else { "something else stands" };
         let holders = report.capabilities.len();
-        Answer::new(
-            stands,
-            format!("{} grants issued, {} open; {holders} capabilities held", tally.issued, tally.active),
-        )
+        Answer::new(stands, format!("{} issued, {} open, {holders} capabilities", tally.issued, tally.active))
     });
     narrator.answer("omar, auditor: report standing", &answer, "nothing else stands")
 }
