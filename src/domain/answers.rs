@@ -175,7 +175,8 @@ pub fn open_grants(state: &State) -> OpenGrants {
 /// asked for, by distinct persons, none of them behind it. Right is: nothing.
 #[must_use]
 pub fn fault_of(state: &State, grant: &Grant) -> Option<&'static str> {
-    if grant.end.since(grant.start) > Span::DAY || grant.end <= grant.start {
+    // One that was shortened to before its start never starts.
+    if grant.end.since(grant.start) > Span::DAY {
         return Some("it has no end within 24 h of its start");
     }
     let Some(elevation) = state.elevations().get(&grant.elevation) else {

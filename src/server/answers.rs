@@ -1,5 +1,6 @@
 //! What an auditor asks as of a time: read from the state that the journal is replayed to. Rights are those of now.
 
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 use super::caller::{Broker, Caller};
@@ -14,17 +15,23 @@ use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
 use crate::domain::time::{Now, Timestamp};
+use crate::domain::visibility::is_shut_out;
 use crate::engine::{History, HistoryError};
 use crate::wire::answers as render;
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
 use crate::wire::values::pb_timestamp;
 
+/// One replay at a time: whoever asks much keeps himself waiting, and not the checks.
+static REPLAYS: Semaphore = Semaphore::const_new(1);
+
 /// Whoever asks, under the rights of now.
 struct Asker {
     state: State,
     account: AccountId,
     person: Option<PersonId>,
+    /// A disabled account sees nothing but itself, by `whoami`.
+    shut_out: bool,
     now: Now,
 }
 
@@ -34,7 +41,9 @@ impl Asker {
             Access::Granted { grant, .. } => &grant.scope,
             Access::Baseline { scope, .. } => *scope,
         };
-        is_own(it, &self.account, self.person.as_ref()) || may_audit(&self.state, &self.account, scope, self.now.latest)
+        !self.shut_out
+            && (is_own(it, &self.account, self.person.as_ref())
+                || may_audit(&self.state, &self.account, scope, self.now.latest))
     }
 
     /// Whether everything is theirs to read.
@@ -47,7 +56,9 @@ impl Asker {
 
 fn asker(broker: &Broker, caller: &Caller) -> Result<Asker, Status> {
     let asker = broker.read(caller, |state, viewer, now| {
-        Ok(Asker { state: state.clone(), account: viewer.account()?.clone(), person: viewer.person.clone(), now })
+        let (account, person) = (viewer.account()?.clone(), viewer.person.clone());
+        let shut_out = is_shut_out(state.organisation(), viewer, now);
+        Ok(Asker { state: state.clone(), account, person, shut_out, now })
     });
     Ok(asker?)
 }
@@ -107,6 +118,8 @@ pub(super) async fn access_as_of(
         }
         Ok((page, state.sequence()))
     };
+    // It is never closed.
+    let _permit = REPLAYS.acquire().await;
     let (page, sequence) = past::blocking(&broker.engine, walk).await?;
     let next_page_token = next_token(broker, caller, name, &page);
     Ok(pb::ListAccessAsOfResponse { accesses: page.into_items(), next_page_token, sequence: sequence.to_string() })
@@ -139,6 +152,7 @@ pub(super) async fn standing(
         return Err(missing().into());
     }
     let at = instant(at, asker.now)?;
+    let _permit = REPLAYS.acquire().await;
     past::blocking(&broker.engine, move |history| {
         history.catch_up()?;
         report(history, &state_at(history, &asker, at)?, at)

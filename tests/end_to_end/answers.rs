@@ -106,6 +106,9 @@ async fn an_answer_is_within_the_rights_of_whoever_asks() {
         Code::PermissionDenied,
         "CAPABILITY_MISSING",
     );
+    // and whoever has no account knows about nobody
+    let pia = broker.person("pia").await;
+    refused(pia.audit().list_access_as_of(ask("", "pia", None)).await, Code::PermissionDenied, "NO_ACCOUNT");
     // and nobody asks what will be; of what was before the first event there is nothing
     let omar = broker.person("omar").await;
     let later = at_millis(now_millis() + 60_000);
