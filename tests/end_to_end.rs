@@ -26,6 +26,8 @@ mod check_streams;
 #[path = "end_to_end/command_line.rs"]
 mod command_line;
 mod common;
+#[path = "end_to_end/customers.rs"]
+mod customers;
 #[path = "end_to_end/disk.rs"]
 mod disk;
 #[path = "end_to_end/earlier.rs"]

@@ -245,7 +245,7 @@ proptest! {
     fn a_damaged_file_is_refused_with_places_or_means_something_consistent(text in mutated(POLICY)) {
         match parse_policy(&text) {
             Ok(parsed) => for entitlement in parsed.policy.entitlements.values() {
-                let approving: Vec<_> = entitlement.terms.approving_roles().collect();
+                let approving: Vec<_> = parsed.policy.approving_roles(&entitlement.terms).collect();
                 prop_assert!(approving.iter().all(|role| !entitlement.terms.requestable_by.contains(*role)));
                 prop_assert!(entitlement.terms.approval.iter().all(|stage| !stage.by.is_empty() && stage.count > 0));
                 prop_assert!(!entitlement.terms.approval.is_empty() && !entitlement.terms.requestable_by.is_empty());

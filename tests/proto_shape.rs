@@ -18,7 +18,7 @@ const DECISION_WORDS: [&str; 9] =
     ["state", "status", "approve", "approval", "approver", "decision", "review", "stage", "verdict"];
 
 /// Methods that begin so change nothing; all others do.
-const READING_VERBS: [&str; 12] = [
+const READING_VERBS: [&str; 13] = [
     "Get",
     "List",
     "Watch",
@@ -29,6 +29,7 @@ const READING_VERBS: [&str; 12] = [
     "Await",
     "Explain",
     "Report",
+    "Export",
     "Validate",
     "WhoAmI",
 ];

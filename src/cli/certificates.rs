@@ -1,6 +1,7 @@
-//! The throwaway certificates of `dev` and `demo`: an authority that forgets its key, a broker's leaf for loopback alone,
+//! The throwaway certificates of `dev` and `demo`: authorities that forget their keys, one a trust domain, a broker's leaf for loopback alone,
 //! and a client's leaf with exactly one URI for each person and service. Valid for a day; files 0600 in a folder 0700.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -18,8 +19,10 @@ use crate::domain::time::{Span, Timestamp};
 /// Where the files are.
 #[derive(Debug, Clone)]
 pub struct DevCertificates {
-    /// The authority's certificate.
+    /// The certificate of the authority that speaks for the broker.
     pub authority: PathBuf,
+    /// Each authority's, by the trust domain that it speaks for: a customer's speaks for the customer alone.
+    pub authorities: BTreeMap<String, PathBuf>,
     /// The broker's certificate and key.
     pub server: LeafFiles,
     /// The folder, for [`DevCertificates::client`].
@@ -43,7 +46,7 @@ impl DevCertificates {
     }
 }
 
-/// Makes a new authority and its leaves in `folder`, over whatever was there. `clients` are file names and identities.
+/// Makes new authorities and their leaves in `folder`, over whatever was there. `clients` are file names and identities.
 ///
 /// # Errors
 /// If the folder or a file cannot be written, or a name is no file name.
@@ -59,25 +62,48 @@ pub fn make(
         .create(folder)
         .and_then(|()| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)))
         .with_context(|| format!("cannot make the folder `{}`; check who owns it", folder.display()))?;
-    let mut params = params(now);
-    params.distinguished_name.push(DnType::CommonName, "countersign throwaway authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let authority_file = folder.join("authority.pem");
-    write_secret(&authority_file, &authority.pem())?;
+    let own = server.trust_domain();
+    let mut authorities = BTreeMap::new();
+    let mut issuers = BTreeMap::new();
+    for domain in clients.iter().map(|(_, identity)| identity.trust_domain()).chain([own]) {
+        if !issuers.contains_key(domain) {
+            let issuer = authority(domain, now)?;
+            let name = if domain == own { "authority.pem".to_owned() } else { format!("authority-{domain}.pem") };
+            write_secret(&folder.join(&name), &issuer.pem())?;
+            authorities.insert(domain.to_owned(), folder.join(name));
+            issuers.insert(domain, issuer);
+        }
+    }
+    let issuer = |identity: &Identity| issuers.get(identity.trust_domain()).context("a trust domain without authority");
     let loopback = [std::net::IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()];
     let mut names = vec![SanType::DnsName("localhost".try_into()?)];
     names.extend(loopback.map(SanType::IpAddress));
     let files = leaf_files(folder, "broker");
-    issue(&authority, server, names, ExtendedKeyUsagePurpose::ServerAuth, now, &files)?;
+    issue(issuer(server)?, server, names, ExtendedKeyUsagePurpose::ServerAuth, now, &files)?;
     for (name, identity) in clients {
-        if name.is_empty() || name == "broker" || name == "authority" || name.contains(['/', '\\', '\0']) {
+        if name.is_empty() || name == "broker" || name.starts_with("authority") || name.contains(['/', '\\', '\0']) {
             bail!("`{}` cannot be the file name of a certificate", name.escape_debug());
         }
-        issue(&authority, identity, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth, now, &leaf_files(folder, name))?;
+        issue(
+            issuer(identity)?,
+            identity,
+            Vec::new(),
+            ExtendedKeyUsagePurpose::ClientAuth,
+            now,
+            &leaf_files(folder, name),
+        )?;
     }
-    Ok(DevCertificates { authority: authority_file, server: files, folder: folder.to_owned() })
+    let authority = folder.join("authority.pem");
+    Ok(DevCertificates { authority, authorities, server: files, folder: folder.to_owned() })
+}
+
+/// An authority that forgets its key.
+fn authority(domain: &str, now: Timestamp) -> Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = params(now);
+    params.distinguished_name.push(DnType::CommonName, format!("countersign throwaway authority of {domain}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
 fn issue(

@@ -90,6 +90,7 @@ async fn tell(narrator: &mut Narrator<'_>, broker: &LocalBroker, texts: &Texts) 
     life::pia_owns_a_machine(narrator, &cast).await?;
     life::pia_leaves(narrator, &cast).await?;
     narrator.say("Chapter three: guard rails.")?;
+    rails::a_customer_decides(narrator, &cast).await?;
     let asked = rails::an_emergency(narrator, &cast).await?;
     rails::a_lock(narrator, &cast).await?;
     rails::a_follow_up(narrator, &cast, &asked).await?;

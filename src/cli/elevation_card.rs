@@ -51,6 +51,7 @@ fn standing(elevation: &Elevation, review: &Review, now: Timestamp) -> Vec<(&'st
         review,
     };
     let mut lines = standing.lines(now);
+    lines.push(("asks as", elevation.requester_role.clone()));
     lines.push(("grant", elevation.grant_id.clone()));
     lines.extend(elevation.follow_up.iter().flat_map(|follow_up| follow_up_lines(follow_up, now)));
     lines

@@ -30,6 +30,8 @@ pub enum HrCommand {
     Renamed(RenamedArguments),
     /// Somebody does not leave after all
     Stays(StaysArguments),
+    /// Somebody of a tenant has these roles from now on, and no others
+    Roles(RolesArguments),
     /// How far each feed was heard, and what is held
     Status,
     /// Let through what the brake holds, after reading it
@@ -43,7 +45,7 @@ pub enum HrCommand {
 /// `hr apply`.
 #[derive(Debug, Clone, Args)]
 pub struct ApplyArguments {
-    /// The file: {"person":"ana","event":"left","at":"2027-01-31"}; events are joined, transferred, left, renamed, stays
+    /// The file: {"person":"ana","event":"left","at":"2027-01-31"}; events are joined, transferred, left, renamed, stays, roles
     pub file: PathBuf,
     /// Where it stands in its feed.
     #[command(flatten)]
@@ -181,6 +183,22 @@ pub struct StaysArguments {
     pub change: ChangeArguments,
 }
 
+/// `hr roles`.
+#[derive(Debug, Clone, Args)]
+pub struct RolesArguments {
+    /// The person's id
+    pub person: String,
+    /// A role for customers; once for each, all others end
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// Where it stands in its feed.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// How it is sent.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
 /// `hr release` and `hr discard`.
 #[derive(Debug, Clone, Args)]
 pub struct HoldArguments {
@@ -238,6 +256,7 @@ pub async fn run(session: &mut Session<'_>, command: HrCommand) -> Ran {
             let change = Change::Renamed { login: it.logins };
             one(session, it.person, change, it.place, &it.change).await
         }
+        HrCommand::Roles(it) => one(session, it.person, Change::Roles { roles: it.roles }, it.place, &it.change).await,
         HrCommand::Stays(it) => one(session, it.person, Change::Stays, it.place, &it.change).await,
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::text::{clock_text, time_field};
 use super::values;
 use crate::domain::time::Timestamp;
-use crate::wire::v1::{HrEvent, Joined, Left, Renamed, Stays, Transferred, hr_event};
+use crate::wire::v1::{HrEvent, Joined, Left, Renamed, Roles, Stays, Transferred, hr_event};
 
 /// One event, as a line or the command line has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub enum Change {
     },
     /// Does not leave after all.
     Stays,
+    /// Has these roles for customers from now on, and no others.
+    Roles {
+        /// All of them.
+        roles: Vec<String>,
+    },
 }
 
 impl PersonEvent {
@@ -69,6 +74,7 @@ impl PersonEvent {
             }
             Change::Renamed { login } => hr_event::Change::Renamed(Renamed { logins: login }),
             Change::Stays => hr_event::Change::Stays(Stays {}),
+            Change::Roles { roles } => hr_event::Change::Roles(Roles { roles }),
         };
         HrEvent { person: self.person, change: Some(change) }
     }
@@ -103,6 +109,8 @@ impl PersonEvent {
             }
             Change::Renamed { .. } => format!("{person} is meant by the new identities alone"),
             Change::Stays => format!("{person} does not leave after all"),
+            Change::Roles { roles } if roles.is_empty() => format!("{person} has no role"),
+            Change::Roles { roles } => format!("{person} has the roles {}", roles.join(", ")),
         }
     }
 }
@@ -156,6 +164,7 @@ struct Line {
     at: Option<String>,
     urgent: Option<bool>,
     also_approved: Option<bool>,
+    roles: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -166,6 +175,7 @@ enum Word {
     Left,
     Renamed,
     Stays,
+    Roles,
 }
 
 fn event(line: &str) -> Result<PersonEvent, String> {
@@ -186,6 +196,7 @@ fn event(line: &str) -> Result<PersonEvent, String> {
         },
         Word::Renamed => Change::Renamed { login },
         Word::Stays => Change::Stays,
+        Word::Roles => Change::Roles { roles: line.roles.unwrap_or_default() },
     };
     Ok(PersonEvent { person: line.person, change })
 }
@@ -198,6 +209,7 @@ impl Line {
             Word::Left => ("left", &["at", "urgent", "also_approved"]),
             Word::Renamed => ("renamed", &["login"]),
             Word::Stays => ("stays", &[]),
+            Word::Roles => ("roles", &["roles"]),
         };
         let given = [
             ("manager", self.manager.is_some()),
@@ -205,6 +217,7 @@ impl Line {
             ("at", self.at.is_some()),
             ("urgent", self.urgent.is_some()),
             ("also_approved", self.also_approved.is_some()),
+            ("roles", self.roles.is_some()),
         ];
         for (key, given) in given {
             if given && !meant.contains(&key) {
@@ -213,6 +226,9 @@ impl Line {
         }
         if self.event == Word::Renamed && self.login.is_none() {
             return Err("`renamed` needs `login`: all identities that the person has from now on".to_owned());
+        }
+        if self.event == Word::Roles && self.roles.is_none() {
+            return Err("`roles` needs `roles`: all that the person has from now on".to_owned());
         }
         if self.event == Word::Left && self.at.is_none() && self.urgent != Some(true) {
             return Err("`left` needs `at`, or `urgent`: when the person no longer works here".to_owned());
@@ -312,10 +328,10 @@ mod tests {
         insta::assert_snapshot!(told.join("\n"), @r#"
         1: `urgent` means nothing to `joined`
         2: `left` needs `at`, or `urgent`: when the person no longer works here
-        3: unknown variant `fired`, expected one of `joined`, `transferred`, `left`, `renamed`, `stays`; wanted an object such as {"person":"ana","event":"left","at":"2027-01-31"}
+        3: unknown variant `fired`, expected one of `joined`, `transferred`, `left`, `renamed`, `stays`, `roles`; wanted an object such as {"person":"ana","event":"left","at":"2027-01-31"}
         4: duplicate field `person`; wanted an object such as {"person":"ana","event":"left","at":"2027-01-31"}
         5: `31.1.2027` is no time: a date, as in `2027-01-31` (its end in UTC), or an instant, as in `2027-01-31T18:00:00Z`
-        6: unknown field `colour`, expected one of `person`, `event`, `manager`, `login`, `at`, `urgent`, `also_approved`; wanted an object such as {"person":"ana","event":"left","at":"2027-01-31"}
+        6: unknown field `colour`, expected one of `person`, `event`, `manager`, `login`, `at`, `urgent`, `also_approved`, `roles`; wanted an object such as {"person":"ana","event":"left","at":"2027-01-31"}
         7: `renamed` needs `login`: all identities that the person has from now on
         8: expected value; wanted an object such as {"person":"ana","event":"left","at":"2027-01-31"}
         "#);

@@ -149,6 +149,9 @@ fn event_row(event: &HrEvent) -> Vec<String> {
             ("leaves", format!("{at}{also}"))
         }
         HrChange::Stays => ("stays", String::new()),
+        HrChange::Roles { roles } => {
+            ("has the roles", roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
     };
     vec![event.person.to_string(), what.to_owned(), detail]
 }

@@ -9,7 +9,7 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value};
 
-use crate::domain::review::is_deceptive;
+use crate::domain::review::escaped;
 use crate::domain::time::Timestamp;
 use crate::wire::{DESCRIPTOR_SET, v1};
 
@@ -67,22 +67,6 @@ pub fn pretty(value: &Value) -> String {
 #[must_use]
 pub fn line(value: &Value) -> String {
     escaped(&value.to_string())
-}
-
-/// What could deceive a reader of the JSON is escaped; line ends are the layout's own, for in strings JSON escapes them.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character == '\n' || !is_deceptive(character) {
-            escaped.push(character);
-        } else {
-            let mut units = [0_u16; 2];
-            for unit in character.encode_utf16(&mut units) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    escaped
 }
 
 fn object(message: &DynamicMessage) -> Value {
@@ -217,7 +201,7 @@ mod tests {
         );
         // and the JSON, read back, is the value, though nothing in its text deceives
         let text = pretty(&value);
-        assert!(!text.chars().any(|c| c != '\n' && is_deceptive(c)));
+        assert!(!text.chars().any(|c| c != '\n' && crate::domain::review::is_deceptive(c)));
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 

@@ -36,6 +36,7 @@ pub mod output;
 pub mod page;
 pub mod policy;
 pub mod recertify;
+pub mod record;
 pub mod report;
 pub mod request;
 pub mod review;
@@ -153,6 +154,9 @@ pub enum Command {
     /// What an auditor asks, as of now or of a time
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// A customer's own record, signed
+    #[command(subcommand)]
+    Record(record::RecordCommand),
     /// Why a broker says no, and what to do
     Errors(errors::ErrorsArguments),
     /// What your shell needs to complete commands
@@ -215,6 +219,7 @@ pub fn run(arguments: Arguments, output: &mut Output) -> Ran {
         Command::Completion(arguments) => errors::completion(&arguments),
         Command::Policy(policy::PolicyCommand::Check(arguments)) => policy::check(output, &arguments),
         Command::Audit(audit::AuditCommand::Verify(arguments)) => audit::verify(output, &arguments),
+        Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(output, &arguments),
         command => block_on(ask_broker(command, &connection, output)),
     }
 }
@@ -249,6 +254,8 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Policy(command) => policy::run(session, command).await,
         Command::Audit(command) => audit::run(session, command).await,
         Command::Report(command) => report::run(session, command).await,
+        Command::Record(record::RecordCommand::Export(arguments)) => record::export(session, &arguments).await,
+        Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(session.output, &arguments),
         Command::Demo
         | Command::Dev(_)
         | Command::Init(_)

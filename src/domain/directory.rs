@@ -21,6 +21,9 @@ pub struct Person {
     /// Identities that mean the person while there is no account; enrolment moves them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub login: BTreeSet<Identity>,
+    /// The tenant whose person this is, for good; none: of the own organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// The manager of record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<PersonId>,
@@ -277,6 +280,15 @@ impl Account {
         match &self.kind {
             AccountKind::ServiceTeam { person } | AccountKind::Customer { person, .. } => person,
             AccountKind::Service { owner, .. } => owner,
+        }
+    }
+
+    /// The tenant, of a customer's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantName> {
+        match &self.kind {
+            AccountKind::Customer { tenant, .. } => Some(tenant),
+            AccountKind::ServiceTeam { .. } | AccountKind::Service { .. } => None,
         }
     }
 

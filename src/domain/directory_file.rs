@@ -49,6 +49,7 @@ struct Draft {
     identities: Vec<NamedIdentity>,
     audiences: Vec<(AccountId, Pattern, usize)>,
     tenants_named: Vec<(TenantName, usize, String)>,
+    places_of_accounts: BTreeMap<AccountId, (usize, String)>,
 }
 
 /// An identity, whose it is said to be, and where.
@@ -139,6 +140,7 @@ fn person(reader: &mut Reader<'_>, id: &PersonId, node: &Node<'_>, draft: &mut D
 
 fn account(reader: &mut Reader<'_>, id: &AccountId, node: &Node<'_>, draft: &mut Draft) -> Option<Account> {
     reader.record(node.path.clone(), node.at);
+    draft.places_of_accounts.insert(id.clone(), (node.at, node.path.clone()));
     let known = ["person", "owner", "acts_for", "tenant", "identities", "audience", "roles", "until", "disabled"];
     let table = reader.table(node, &known)?;
     let wanted = "a list of at least one SPIFFE ID, as in `[\"spiffe://northwind.example/person/ana\"]`";

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::HeldBy;
 use super::follow_up::Emergency;
 use super::ids::{AccountId, Digest, ElevationId, EntitlementName, GrantId, PersonId, Principal};
+use super::policy::{Approver, Stage};
 use super::refusal::Reason;
 use super::review::{Review, line};
 use super::scope::Scope;
@@ -145,6 +146,29 @@ impl<Outcome, Cause> Phase<Outcome, Cause> {
 }
 
 impl Elevation {
+    /// The tenant that is touched: one, or none.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.scope.tenant()
+    }
+
+    /// Whether the tenant that it touches is told of it: every stage of the own organisation was complete, and the tenant's
+    /// turn came.
+    #[must_use]
+    pub fn is_disclosed(&self) -> bool {
+        let asks_tenant = |stage: &Stage| stage.by.contains(&Approver::Tenant);
+        let mut own = self.review.numbered_stages().filter(|(_, stage)| !asks_tenant(stage));
+        match &self.phase {
+            Phase::Approved { .. } => true,
+            Phase::Pending => own.all(|(index, stage)| self.review.missing_in(index, stage) == 0),
+            // A colleague's no in the tenant's turn ends it before the tenant as well.
+            Phase::Denied { .. } | Phase::Withdrawn { .. } | Phase::Expired { .. } | Phase::Cancelled { .. } => {
+                own.all(|(index, stage)| self.review.missing_in(index, stage) == 0)
+                    && self.review.stages.iter().any(asks_tenant)
+            }
+        }
+    }
+
     /// Who would hold what it leads to.
     #[must_use]
     pub fn held_by(&self) -> HeldBy<'_> {

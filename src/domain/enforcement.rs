@@ -19,7 +19,9 @@ impl Organisation {
         for (capability, ends_at) in self.capabilities(id, CapabilityName::AccessCheck, at) {
             until = Some(until.map_or(ends_at, |other: Timestamp| other.min(ends_at)));
             if capability.resources.is_empty() {
-                audience.clone_from(&account.audience);
+                // Not narrowed it reads nothing in tenants; a customer's own audience is its own tenant's.
+                let own = |pattern: &&Pattern| account.tenant().is_some() || !pattern.reaches_tenants();
+                audience.extend(account.audience.iter().filter(own).cloned());
             }
             for ours in &account.audience {
                 audience.extend(capability.resources.iter().filter_map(|to| ours.meet(to)));

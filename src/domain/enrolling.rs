@@ -27,6 +27,10 @@ pub const REVIEW_WITHIN: Span = Span::seconds(7 * 86_400);
 #[must_use]
 pub fn standing_in_the_way(organisation: &Organisation, enrolment: &Enrolment, now: Now) -> Obstacles {
     let person = &enrolment.person;
+    if let Some(tenant) = organisation.tenant_of(person) {
+        let detail = format!("`{person}`, of tenant `{tenant}`");
+        return vec![Refusal::new(Reason::TenantProvisions, detail).with("person", person)];
+    }
     let mut obstacles = match &enrolment.ask {
         Ask::Role { account, .. } | Ask::Keep { account, .. } | Ask::Restore { account, .. }
             if organisation.accounts.get(account).is_some_and(|it| it.person() != person) =>

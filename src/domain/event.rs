@@ -80,6 +80,8 @@ pub enum Subject {
     Person(PersonId),
     /// An account.
     Account(AccountId),
+    /// The tenant that is touched.
+    Tenant(TenantName),
     /// The policy.
     Policy,
     /// The directory as a whole.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, Digest, HoldId, Identity, PersonId, StreamName};
+use super::ids::{AccountId, Digest, HoldId, Identity, PersonId, RoleName, StreamName};
 use super::time::Timestamp;
 
 pub use status::{FeedStatus, StreamStatus, brake_limit, feed_status, feed_status_for, silent_feed, touched_lately};
@@ -56,6 +56,11 @@ pub enum HrChange {
     },
     /// Does not leave after all: a leaving that was announced and whose time has not come.
     Stays,
+    /// Has these customers' roles from now on, and no others: by a tenant's own feed alone.
+    Roles {
+        /// All of them.
+        roles: BTreeSet<RoleName>,
+    },
 }
 
 /// A person as a whole-file import has them.
@@ -102,7 +107,7 @@ impl HrChange {
     #[must_use]
     pub fn part(&self) -> Part {
         match self {
-            Self::Joined { .. } | Self::Renamed { .. } | Self::Stays => Part::Enabling,
+            Self::Joined { .. } | Self::Renamed { .. } | Self::Stays | Self::Roles { .. } => Part::Enabling,
             Self::Transferred { .. } | Self::Left { .. } => Part::Disabling,
         }
     }
@@ -128,6 +133,7 @@ impl HrChange {
             Self::Transferred { .. } => "TRANSFERRED",
             Self::Left { .. } => "LEFT",
             Self::Stays => "STAYS",
+            Self::Roles { .. } => "ROLES",
         }
     }
 }

@@ -33,7 +33,7 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
     if elevation.emergency.is_some() {
         none_overdue(state, elevation, now.latest)?;
     }
-    if let Some(refusal) = silent_feed(state, now) {
+    if let Some(refusal) = silent_feed(state, elevation.tenant(), now) {
         return Err(refusal);
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));

@@ -24,7 +24,7 @@ pub use ahead::{Coming, Lapsing, lapses_ahead};
 pub(super) use joining::{Claim, join, named, rename, taken};
 pub(super) use lapsing::lapse;
 pub(super) use leaving::{close_machine, leave, stay};
-pub(super) use moving::{no_cycle, transfer};
+pub(super) use moving::{no_cycle, report_to, transfer};
 
 /// What was due comes about.
 pub(super) fn come_due(overlay: &mut Overlay, due: &Due) {
@@ -107,7 +107,7 @@ fn cascade_of_account(overlay: &mut Overlay, account: &AccountId) {
     overlay.cascade(&Touched::Persons(person.into_iter().collect()));
 }
 
-fn cascade_of(overlay: &mut Overlay, person: &PersonId) {
+pub(super) fn cascade_of(overlay: &mut Overlay, person: &PersonId) {
     overlay.cascade(&Touched::Persons(BTreeSet::from([person.clone()])));
 }
 

@@ -8,10 +8,10 @@ use super::directory::{Account, AccountKind, ActsFor};
 use super::elevation::{Elevation, Phase};
 use super::follow_up::{Emergency, SHORTEST_REASON, none_overdue};
 use super::hr::silent_feed;
-use super::ids::{AccountId, ElevationId, EntitlementName, PersonId};
+use super::ids::{AccountId, ElevationId, EntitlementName, PersonId, TenantName};
 use super::issue::{has_approvers, has_room};
 use super::lock::Lock;
-use super::organisation::Obstacles;
+use super::organisation::{Obstacles, Organisation};
 use super::policy::{Entitlement, Terms, Way};
 use super::refusal::{Reason, Refusal};
 use super::review::Review;
@@ -51,7 +51,7 @@ pub fn draft(
         obstacles.push(Refusal::new(Reason::EmergencyNotOffered, detail).with("entitlement", &request.entitlement));
         return (None, obstacles);
     };
-    obstacles.extend(what(terms, &scope));
+    obstacles.extend(what(organisation, account, terms, &scope));
     let elevation = compose(state, (account, own_person), request, (entitlement, way), scope, id, now);
     obstacles.extend(organisation.lock_on_elevation(&elevation).map(Lock::refusal));
     obstacles.extend(when(state, &elevation, (terms, way), now));
@@ -64,7 +64,7 @@ pub fn draft(
         obstacles.extend(has_approvers(state, &elevation, now).err());
     }
     obstacles.extend(room(state, &elevation, now));
-    obstacles.extend(silent_feed(state, now));
+    obstacles.extend(silent_feed(state, elevation.tenant(), now));
     obstacles.sort_by_key(|refusal| refusal.reason);
     (Some(elevation), obstacles)
 }
@@ -107,7 +107,7 @@ fn who(state: &State, account_id: &AccountId, on_behalf_of: Option<&PersonId>, t
     obstacles
 }
 
-fn what(terms: &Terms, scope: &Scope) -> Obstacles {
+fn what(organisation: &Organisation, account: &AccountId, terms: &Terms, scope: &Scope) -> Obstacles {
     let mut obstacles = Vec::new();
     let beyond = |what: &str| Refusal::new(Reason::OutOfScope, format!("`{what}` is not offered")).with("beyond", what);
     obstacles.extend(scope.actions().difference(terms.scope.actions()).map(|action| beyond(action.as_str())));
@@ -115,7 +115,15 @@ fn what(terms: &Terms, scope: &Scope) -> Obstacles {
     let offered = |pattern: &&Pattern| {
         pattern.may_be_requested() && terms.scope.resources().iter().any(|ours| ours.contains(pattern))
     };
-    obstacles.extend(scope.resources().iter().filter(|p| !offered(p)).map(|pattern| beyond(&pattern.to_string())));
+    // A customer asks for its own tenant's; what others have, and whether they are here, is answered alike.
+    let own = organisation.tenant_of_account(account).map(TenantName::as_str);
+    let reachable = |pattern: &&Pattern| match (own, pattern.tenant()) {
+        (Some(own), tenant) => tenant == Some(own),
+        (None, Some(tenant)) => organisation.tenants().contains_key(tenant),
+        (None, None) => true,
+    };
+    let within = |pattern: &&Pattern| offered(pattern) && reachable(pattern);
+    obstacles.extend(scope.resources().iter().filter(|p| !within(p)).map(|pattern| beyond(&pattern.to_string())));
     let tenants: BTreeSet<Option<&str>> = scope.resources().iter().map(Pattern::tenant).collect();
     if tenants.len() > 1 && tenants.iter().any(Option::is_some) {
         obstacles.push(Refusal::new(Reason::TenantsMixed, "resources of one tenant, or of none"));

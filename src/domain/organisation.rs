@@ -20,7 +20,7 @@ pub struct Organisation {
     pub(super) directory_digest: Option<Digest>,
     pub(super) tenants: Map<TenantName, Tenant>,
     pub(super) people: Map<PersonId, Person>,
-    /// How many of them are on record as working here.
+    /// How many of them are on record as working here, in the own organisation.
     pub(super) employed: usize,
     pub(super) accounts: Map<AccountId, Account>,
     pub(super) principals: Map<Identity, Principal>,
@@ -112,6 +112,31 @@ impl Organisation {
         self.people.get(manager).filter(|manager| manager.is_employed(at)).map(|_| manager)
     }
 
+    /// The tenant whose person this is; none: of the own organisation, or nobody.
+    #[must_use]
+    pub fn tenant_of(&self, person: &PersonId) -> Option<&TenantName> {
+        self.people.get(person)?.tenant.as_ref()
+    }
+
+    /// The tenant whose account this is.
+    #[must_use]
+    pub fn tenant_of_account(&self, id: &AccountId) -> Option<&TenantName> {
+        self.accounts.get(id)?.tenant()
+    }
+
+    /// The accounts that `@tenant` means for a tenant: its own, in a role that approves for its tenant.
+    pub fn tenant_approvers<'a, 't>(&'a self, tenant: &'t str) -> impl Iterator<Item = &'a AccountId> + use<'a, 't> {
+        let members = self.policy.tenant_approvers().flat_map(|role| self.members(role));
+        members.filter(move |id| self.tenant_of_account(id).is_some_and(|own| own.as_str() == tenant))
+    }
+
+    /// Whether an account may approve for a tenant now.
+    #[must_use]
+    pub fn approves_for_tenant(&self, id: &AccountId, tenant: &str, at: Timestamp) -> bool {
+        self.tenant_of_account(id).is_some_and(|own| own.as_str() == tenant)
+            && self.policy.tenant_approvers().any(|role| self.eligible_in(id, role, at).is_ok())
+    }
+
     /// The people whose manager of record this is.
     pub fn reports_of(&self, manager: &PersonId) -> impl Iterator<Item = &PersonId> {
         self.reports_of.of(manager)
@@ -129,11 +154,12 @@ impl Organisation {
 
     /// Puts a person on record.
     pub(super) fn put_person(&mut self, id: PersonId, person: Person) {
-        if person.employment == Employment::Employed {
+        let counts = |it: &Person| it.employment == Employment::Employed && it.tenant.is_none();
+        if counts(&person) {
             self.employed = self.employed.saturating_add(1);
         }
         if let Some(old) = self.people.get(&id) {
-            if old.employment == Employment::Employed {
+            if counts(old) {
                 self.employed = self.employed.saturating_sub(1);
             }
             for identity in &old.login {
@@ -341,7 +367,9 @@ impl Organisation {
         match best {
             Some(best) => Ok(best),
             None if obstacles.is_empty() => {
-                let roles: Vec<&str> = terms.requestable_by.iter().map(RoleName::as_str).collect();
+                // Roles of others are nothing for a customer to know.
+                let told = terms.requestable_by.iter().filter(|_| self.tenant_of_account(id).is_none());
+                let roles: Vec<&str> = told.map(RoleName::as_str).collect();
                 let detail = format!("`{id}` is in none of: {}", roles.join(", "));
                 Err(vec![Refusal::new(Reason::NotInRole, detail).with("account", id).with("roles", roles.join(","))])
             }

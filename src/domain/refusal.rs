@@ -145,6 +145,10 @@ catalogue! {
         "use a stream of your own, or have the one that is named retired";
     FeedSilent "FEED_SILENT" Unavailable 8, "a feed of HR is silent, so nobody knows who still works here",
         "have the feed mended, or retired by a person with `feed.release`";
+    OutsideTenant "OUTSIDE_TENANT" PermissionDenied 3, "a tenant's feed tells of its own people and accounts, and no other feed does",
+        "name people and streams that begin with the tenant's name and a dot, identities of its own trust domain, and roles for customers";
+    TenantProvisions "TENANT_PROVISIONS" FailedPrecondition 3, "a tenant's people get their accounts and roles from the tenant's own feed",
+        "have the tenant's own system give it";
     Held "HELD" FailedPrecondition 5, "the brake holds an earlier change of this person",
         "have a person with `feed.release` decide about it first";
     ImportInvalid "IMPORT_INVALID" InvalidArgument 1, "the file has mistakes, and none of it was imported",

@@ -158,18 +158,25 @@ fn seat_somebody<'a>(
 pub(super) fn line(text: &mut String, key: &str, value: &str) {
     text.push_str(key);
     text.push_str(": ");
-    let quoted = serde_json::to_string(value).unwrap_or_default();
-    for character in quoted.chars() {
-        if is_deceptive(character) {
+    text.push_str(&escaped(&serde_json::to_string(value).unwrap_or_default()));
+    text.push('\n');
+}
+
+/// JSON in which what could deceive its reader is escaped; line ends are its layout.
+#[must_use]
+pub fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\n' || !is_deceptive(character) {
+            escaped.push(character);
+        } else {
             let mut units = [0_u16; 2];
             for unit in character.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                escaped.push_str(&format!("\\u{unit:04x}"));
             }
-        } else {
-            text.push(character);
         }
     }
-    text.push('\n');
+    escaped
 }
 
 /// Whether a character is invisible, or changes the order in which others are shown.

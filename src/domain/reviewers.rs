@@ -21,6 +21,10 @@ pub trait Reviewed {
     fn behind(&self) -> &BTreeSet<PersonId>;
     /// Every person behind it, as things are now.
     fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId>;
+    /// The tenant whose approvers `@tenant` means here, if one is touched.
+    fn tenant_touched(&self) -> Option<&str> {
+        None
+    }
     /// The accounts that `@manager`, `@role-owner` or `@tenant` means here. Of a role: none; its members are known.
     fn accounts_meant<'a>(
         &self,
@@ -47,6 +51,10 @@ impl Reviewed for Elevation {
         organisation.persons_behind(&self.requester, self.on_behalf_of.as_ref())
     }
 
+    fn tenant_touched(&self) -> Option<&str> {
+        self.tenant()
+    }
+
     fn accounts_meant<'a>(
         &self,
         organisation: &'a Organisation,
@@ -63,8 +71,12 @@ impl Reviewed for Elevation {
                     .map(|(id, _)| id)
                     .collect()
             }
-            // Enrolments alone name a role's owner; a tenant's approvers come with its accounts.
-            Approver::Role(_) | Approver::RoleOwner | Approver::Tenant => Vec::new(),
+            Approver::Tenant => {
+                let approvers = self.tenant().into_iter().flat_map(|tenant| organisation.tenant_approvers(tenant));
+                approvers.collect()
+            }
+            // Enrolments alone name a role's owner.
+            Approver::Role(_) | Approver::RoleOwner => Vec::new(),
         }
     }
 }
@@ -129,7 +141,10 @@ pub fn reviewer_in(
                     false
                 }
             },
-            Approver::Manager | Approver::RoleOwner | Approver::Tenant => {
+            Approver::Tenant => {
+                reviewed.tenant_touched().is_some_and(|tenant| organisation.approves_for_tenant(account_id, tenant, at))
+            }
+            Approver::Manager | Approver::RoleOwner => {
                 reviewed.accounts_meant(organisation, approver, at).contains(&account_id)
             }
         };
@@ -241,7 +256,15 @@ pub(super) fn lock_on_reviewer<'a>(
 ) -> Option<&'a Lock> {
     let on_role = || match through {
         Approver::Role(role) => organisation.lock_on_role(role),
-        Approver::Manager | Approver::RoleOwner | Approver::Tenant => None,
+        Approver::Tenant => {
+            let roles = organisation.accounts().get(account).map(|account| &account.roles);
+            let approving = organisation.policy().tenant_approvers();
+            let held = approving.filter(|role| roles.is_some_and(|roles| roles.contains_key(*role)));
+            let mut locks = held.map(|role| organisation.lock_on_role(role));
+            // While one is free, it may.
+            locks.next().flatten().filter(|_| locks.all(|lock| lock.is_some()))
+        }
+        Approver::Manager | Approver::RoleOwner => None,
     };
     organisation.lock_on_account(account).or_else(on_role)
 }

@@ -348,6 +348,24 @@ impl Scope {
         &self.resources
     }
 
+    /// The one tenant within whose space it lies, if it is a request's or a grant's, which never mix.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.resources.iter().find_map(Pattern::tenant)
+    }
+
+    /// What of it lies in a tenant's space.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &str) -> Option<Self> {
+        let own = |pattern: &Pattern| {
+            let text: Arc<str> = tenant.into();
+            let segments = vec![PatternSegment::Literal(TENANTS.into()), PatternSegment::Literal(text)];
+            let whole = Pattern { segments, subtree: true };
+            pattern.meet(&whole)
+        };
+        Self::new(self.actions.clone(), self.resources.iter().filter_map(own).collect())
+    }
+
     /// Whether every action and every resource of `other` lies within this; each resource within one pattern of this.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {

@@ -146,7 +146,7 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
         Ok(rest) => rest,
         Err(because) => return vec![revoked(grant, because)],
     };
-    if let Some(refusal) = silent_feed(state, now) {
+    if let Some(refusal) = silent_feed(state, grant.scope.tenant(), now) {
         return vec![revoked(grant, Revocation::NotEligible { reason: refusal.reason })];
     }
     let since = state.continuous_since(&grant.person, &grant.entitlement, grant.start, Some(grant.id));

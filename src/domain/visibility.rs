@@ -1,18 +1,20 @@
 //! Who sees what: one function for Get, List, Watch and id endings alike. What it does not show is not there.
 
+use std::collections::BTreeSet;
+
 use super::directory::{Account, AccountKind};
 use super::elevation::Elevation;
 use super::enrolment::Enrolment;
 use super::event::{Event, Fact, Subject};
 use super::grant::Grant;
-use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal, RoleName};
+use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal, RoleName, TenantName};
 use super::lock::{Lock, Locked};
 use super::organisation::Organisation;
 use super::policy::{Approver, CapabilityName, Stage};
 use super::recertification::{Round, RoundItem, may_confirm};
 use super::refusal::{Reason, Refusal};
 use super::reviewers::{Reviewed, reviewer_in_stages};
-use super::scope::Pattern;
+use super::scope::{Pattern, Scope};
 use super::state::State;
 use super::time::Now;
 
@@ -98,27 +100,79 @@ pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bo
     if is_shut_out(organisation, viewer, now) {
         return false;
     }
-    let audits = || viewer.has(organisation, CapabilityName::AuditRead, now);
+    let audits = || audits_whole(organisation, viewer, now);
+    let audits_scope =
+        |scope: &Scope| viewer.account().is_ok_and(|id| super::answers::may_audit(state, id, scope, now.latest));
     match thing {
         Thing::Entitlement(name) => viewer.account().is_ok_and(|id| sees_entitlement(organisation, id, name)),
-        Thing::Elevation(elevation) => sees_elevation(organisation, viewer, elevation, now) || audits(),
+        Thing::Elevation(elevation) => {
+            sees_elevation(organisation, viewer, elevation, now) || audits_scope(&elevation.scope)
+        }
         Thing::Enrolment(enrolment) => sees_enrolment(organisation, viewer, enrolment, now) || audits(),
         Thing::Grant(grant) => {
             let elevation = state.elevations.get(&grant.elevation);
             is_own(viewer, &grant.holder, grant.behind.iter())
                 || manages(organisation, viewer, &grant.person, now)
                 || elevation.is_some_and(|elevation| sees_elevation(organisation, viewer, elevation, now))
+                || audits_scope(&grant.scope)
+        }
+        Thing::Account(id) => {
+            sees_account(organisation, viewer, id, now)
+                || feeds_tenant(organisation, viewer, organisation.tenant_of_account(id), now)
                 || audits()
         }
-        Thing::Account(id) => sees_account(organisation, viewer, id, now) || audits(),
-        Thing::Person(id) => viewer.person.as_ref() == Some(id) || manages(organisation, viewer, id, now) || audits(),
+        Thing::Person(id) => {
+            viewer.person.as_ref() == Some(id)
+                || manages(organisation, viewer, id, now)
+                || feeds_tenant(organisation, viewer, organisation.tenant_of(id), now)
+                || audits()
+        }
         Thing::Round(round) => visible_items(state, viewer, round, now).next().is_some(),
         Thing::Lock(lock) => {
             touches(organisation, viewer, lock) || viewer.has(organisation, CapabilityName::LockManage, now) || audits()
         }
         Thing::PolicyText => viewer.has(organisation, CapabilityName::PolicyLoad, now) || audits(),
-        Thing::Event(event) => is_about(state, viewer, event) || audits(),
+        Thing::Event(event) => {
+            is_about(state, viewer, event, now) || scope_of(state, event).map_or_else(audits, audits_scope)
+        }
     }
+}
+
+/// Whether the viewer audits whatever has no resources of its own: with `audit.read` that is not narrowed, or is to `**`.
+#[must_use]
+pub fn audits_whole(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
+    let held = |id| organisation.capabilities(id, CapabilityName::AuditRead, now.latest);
+    let is_everything = |pattern: &Pattern| pattern.is_subtree() && pattern.segments().is_empty();
+    let whole = |resources: &BTreeSet<Pattern>| resources.is_empty() || resources.iter().any(is_everything);
+    viewer.account().is_ok_and(|id| held(id).any(|(capability, _)| whole(&capability.resources)))
+}
+
+/// Whether the viewer audits every tenant as well.
+#[must_use]
+pub fn audits_tenants(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
+    let held = |id| organisation.capabilities(id, CapabilityName::AuditRead, now.latest);
+    let all = |pattern: &Pattern| pattern.reaches_tenants() && pattern.is_subtree() && pattern.segments().len() == 1;
+    viewer.account().is_ok_and(|id| held(id).any(|(capability, _)| capability.resources.iter().any(all)))
+}
+
+/// The resources of what an event is about, while that is in memory.
+fn scope_of<'a>(state: &'a State, event: &'a Event) -> Option<&'a Scope> {
+    match &event.fact {
+        Fact::ElevationRequested(elevation) => return Some(&elevation.scope),
+        Fact::GrantIssued(grant) => return Some(&grant.scope),
+        _ => {}
+    }
+    event.fact.about().iter().find_map(|subject| match subject {
+        Subject::Elevation(id) => state.elevations.get(id).map(|it| &it.scope),
+        Subject::Grant(id) => state.grants.get(id).map(|it| &it.scope),
+        _ => None,
+    })
+}
+
+/// Whether the viewer provisions the accounts of a tenant: its own feed does.
+fn feeds_tenant(organisation: &Organisation, viewer: &Viewer, of: Option<&TenantName>, now: Now) -> bool {
+    let own = viewer.account().ok().and_then(|id| organisation.tenant_of_account(id));
+    of.is_some() && own == of && viewer.has(organisation, CapabilityName::HrFeed, now)
 }
 
 /// Whether a lock stops the viewer, or something that the viewer could do.
@@ -153,7 +207,9 @@ pub fn visible_items<'a>(
     now: Now,
 ) -> impl Iterator<Item = (&'a AccountId, &'a RoundItem)> {
     let organisation = &state.organisation;
-    let shut_out = is_shut_out(organisation, viewer, now);
+    // A round is of all who hold a role, of whatever tenant: no customer takes part in it.
+    let customer = viewer.account().is_ok_and(|id| organisation.tenant_of_account(id).is_some());
+    let shut_out = customer || is_shut_out(organisation, viewer, now);
     let all = !shut_out
         && (answers_for_role(organisation, viewer, &round.role, now)
             || viewer.has(organisation, CapabilityName::DirectoryLoad, now)
@@ -183,12 +239,15 @@ pub fn sees_entitlement(organisation: &Organisation, id: &AccountId, name: &Enti
     else {
         return false;
     };
-    let own_organisation = !matches!(account.kind, AccountKind::Customer { .. });
-    let tenants = entitlement.terms.scope.resources().iter().any(Pattern::reaches_tenants);
+    let terms = &entitlement.terms;
     let holds = |role: &super::ids::RoleName| account.roles.contains_key(role);
-    (own_organisation && !tenants)
-        || entitlement.terms.requestable_by.iter().any(holds)
-        || entitlement.terms.approving_roles().any(holds)
+    let asks_or_approves =
+        || terms.requestable_by.iter().any(holds) || organisation.policy().approving_roles(terms).any(holds);
+    match account.tenant() {
+        // Of what reaches several tenants each sees its own part, and nothing where it has none.
+        Some(tenant) => terms.scope.of_tenant(tenant.as_str()).is_some() && asks_or_approves(),
+        None => !terms.scope.resources().iter().any(Pattern::reaches_tenants) || asks_or_approves(),
+    }
 }
 
 fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elevation, now: Now) -> bool {
@@ -196,9 +255,19 @@ fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elev
         || viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person))
         || manages(organisation, viewer, &elevation.person, now)
         || viewer.account().is_ok_and(|id| {
+            if organisation.tenant_of_account(id).is_some() {
+                return sees_as_tenant(organisation, id, elevation, now);
+            }
             let stages = || elevation.review.stages.iter().chain(elevation.ordinary_stages(organisation));
             could_review(organisation, id, elevation, stages, now)
         })
+}
+
+/// A tenant's approvers see what touches their tenant once the own organisation agrees, and for good; also what policy has
+/// them not asked for.
+fn sees_as_tenant(organisation: &Organisation, id: &AccountId, elevation: &Elevation, now: Now) -> bool {
+    let touched = elevation.tenant().is_some_and(|tenant| organisation.approves_for_tenant(id, tenant, now.latest));
+    touched && elevation.is_disclosed()
 }
 
 /// Whether the viewer asked for it, or stands behind it.
@@ -263,7 +332,10 @@ fn tells_what_is_hidden(fact: &Fact) -> bool {
 }
 
 /// Whether an event is about the viewer: done by, named in, or of what the viewer stands behind.
-fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
+fn is_about(state: &State, viewer: &Viewer, event: &Event, now: Now) -> bool {
+    let own = viewer.account().ok().filter(|id| state.organisation.tenant_of_account(id).is_some());
+    let of_tenant = |scope: &Scope| own.is_some() && scope.tenant().is_some();
+    let sees = |it: &Elevation| own.is_some_and(|id| sees_as_tenant(&state.organisation, id, it, now));
     let acted = match &event.actor {
         super::event::Actor::Caller(principal) => *principal == viewer.principal,
         super::event::Actor::Broker | super::event::Actor::Operator => false,
@@ -274,11 +346,15 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
             Subject::Account(id) => viewer.account().is_ok_and(|own| own == id),
             Subject::Elevation(id) => {
                 let elevation = state.elevations.get(id);
-                elevation.is_some_and(|it| is_own(viewer, &it.requester, it.behind.iter()))
+                elevation.is_some_and(|it| {
+                    is_own(viewer, &it.requester, it.behind.iter()) || (of_tenant(&it.scope) && sees(it))
+                })
             }
-            Subject::Grant(id) => {
-                state.grants.get(id).is_some_and(|grant| is_own(viewer, &grant.holder, grant.behind.iter()))
-            }
+            Subject::Grant(id) => state.grants.get(id).is_some_and(|grant| {
+                let elevation = || state.elevations.get(&grant.elevation);
+                is_own(viewer, &grant.holder, grant.behind.iter())
+                    || (of_tenant(&grant.scope) && elevation().is_some_and(sees))
+            }),
             Subject::Enrolment(id) => {
                 let enrolment = state.enrolments.get(id);
                 enrolment.is_some_and(|it| {
@@ -286,7 +362,9 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
                         || viewer.person.as_ref().is_some_and(|person| it.behind.contains(person))
                 })
             }
-            Subject::Round(_)
+            // Of what touches the viewer's tenant: what its approvers are told of.
+            Subject::Tenant(_)
+            | Subject::Round(_)
             | Subject::Stream(_)
             | Subject::Hold(_)
             | Subject::Lock(_)
@@ -294,6 +372,16 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event) -> bool {
             | Subject::Directory
             | Subject::Broker => false,
         })
+}
+
+/// A refusal as an account is told it: a customer learns of a lock that is not on itself that there is one, and no more.
+#[must_use]
+pub fn as_told(organisation: &Organisation, account: &AccountId, refusal: Refusal) -> Refusal {
+    let customer = organisation.tenant_of_account(account).is_some();
+    if customer && refusal.reason == Reason::Locked && organisation.lock_on_account(account).is_none() {
+        return Refusal::new(Reason::Locked, "");
+    }
+    refusal
 }
 
 /// A disabled or closed account, one at its own end, and whoever works here no longer, sees nothing but itself (`whoami`

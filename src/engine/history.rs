@@ -99,6 +99,12 @@ impl History {
         Ok(Some(state))
     }
 
+    /// The id of the journal, in hexadecimal.
+    #[must_use]
+    pub fn journal_id(&self) -> String {
+        self.reader.id().to_string()
+    }
+
     /// How many events of a kind there are up to a sequence.
     ///
     /// # Errors

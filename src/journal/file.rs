@@ -27,7 +27,7 @@ impl Drop for Lock {
 }
 
 /// `path` with `suffix` at its end: `journal.db-wal`, `journal.db.lock`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
@@ -56,7 +56,7 @@ pub(super) fn creatable(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Refuses the journal and what lies beside it unless they are regular files that only their owner can open.
-pub(super) fn check_modes(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn check_modes(path: &Path) -> Result<(), OpenError> {
     for suffix in ["", "-wal", "-shm", ".lock"] {
         let path = beside(path, suffix);
         let metadata = match fs::metadata(&path) {
@@ -76,7 +76,7 @@ pub(super) fn check_modes(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Creates an empty file that is owner-only from its first moment, whatever the umask.
-pub(super) fn create_private(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 

@@ -24,6 +24,9 @@ const STEP_ROWS: usize = 256;
 /// Changed with the tables, so that a file of another version is built again.
 const FORMAT: &str = "1";
 
+/// An elevation or a grant.
+const THING: &str = "(about >= 'elevation:' AND about < 'elevation;' OR about >= 'grant:' AND about < 'grant;')";
+
 const TABLES: &str = "
     CREATE TABLE reached(one INTEGER PRIMARY KEY CHECK (one = 1), journal TEXT NOT NULL, format TEXT NOT NULL,
         sequence INTEGER NOT NULL, digest TEXT NOT NULL) STRICT;
@@ -48,6 +51,8 @@ pub struct Filter {
     /// About any one of these, or about an elevation or a grant that an event about one of them is about as well: what
     /// a person may see is among it, and whether they may is asked for each event.
     pub about_things_of: Option<BTreeSet<String>>,
+    /// About nothing that touches a tenant: neither that itself nor any elevation or grant that does.
+    pub of_no_tenant: bool,
     /// At this instant or later.
     pub from: Option<Timestamp>,
     /// Before this instant.
@@ -285,10 +290,14 @@ fn query(filter: &Filter, page: Page) -> (String, Vec<Value>) {
     if let Some(any) = &filter.about_things_of {
         let marks = vec!["?"; any.len()].join(", ");
         let own = format!("SELECT seq FROM about WHERE about IN ({marks})");
-        let thing = "(about >= 'elevation:' AND about < 'elevation;' OR about >= 'grant:' AND about < 'grant;')";
-        let linked = format!("SELECT about FROM about WHERE seq IN ({own}) AND {thing}");
+        let linked = format!("SELECT about FROM about WHERE seq IN ({own}) AND {THING}");
         let condition = format!("(seq IN ({own}) OR seq IN (SELECT seq FROM about WHERE about IN ({linked})))");
         and(&condition, any.iter().chain(any).cloned().map(Value::from).collect());
+    }
+    if filter.of_no_tenant {
+        let own = "SELECT seq FROM about WHERE about >= 'tenant:' AND about < 'tenant;'";
+        let linked = format!("SELECT about FROM about WHERE seq IN ({own}) AND {THING}");
+        and(&format!("seq NOT IN (SELECT seq FROM about WHERE about IN ({linked}))"), Vec::new());
     }
     if let Some(from) = filter.from {
         and("at >= ?", vec![from.millis().into()]);

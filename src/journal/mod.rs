@@ -9,7 +9,7 @@ mod chain;
 #[cfg(test)]
 mod conformance_tests;
 mod error;
-mod file;
+pub(crate) mod file;
 pub mod index;
 pub mod memory;
 mod schema;

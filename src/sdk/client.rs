@@ -290,6 +290,28 @@ impl Client {
         Ok(bytes)
     }
 
+    /// The record of the caller's own tenant, as the broker signed it, and what it is verified with.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time.
+    pub async fn export_tenant_record(
+        &self,
+        request: v1::ExportTenantRecordRequest,
+    ) -> Result<(String, Vec<u8>), ClientError> {
+        let mut pieces = self
+            .call(request, |channel, request| async move {
+                AuditServiceClient::new(channel).export_tenant_record(request).await
+            })
+            .await?;
+        let (mut verifier_key, mut record) = (String::new(), Vec::new());
+        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
+        while let Some(piece) = pieces.message().await.map_err(failed)? {
+            verifier_key.push_str(&piece.verifier_key);
+            record.extend(piece.chunk);
+        }
+        Ok((verifier_key, record))
+    }
+
     /// In how many of the replicas that are connected now everything up to a sequence is in force: told each time that it
     /// changes, until it is all of them or 30 s have passed.
     ///

@@ -105,7 +105,8 @@ impl Access {
                 .account()
                 .is_ok_and(|id| organisation.capability(id, CapabilityName::AuditRead, now.latest).is_some());
             let outside = matches!(verdict, Verdict::Deny { because: Denied::OutOfAudience });
-            Ok(explain::check(state, viewer, &question, (verdict, audits || !outside), now))
+            let explained = explain::check(state, viewer, &question, (verdict, audits || !outside), now);
+            Ok(pb::ExplainCheckResponse { sequence: caller.told(state.sequence()), ..explained })
         })?;
         explained.answer = Some(pb_answer(0, verdict));
         Ok(explained)

@@ -71,7 +71,7 @@ impl NamedService for AccessCalls {
 
 impl AccessCalls {
     pub(crate) fn of(caller: Caller, access: Access) -> Self {
-        Self(Arc::new(Checker { access, caller }))
+        Self(Arc::new(Checker { caller: access.broker.sealing(caller), access }))
     }
 
     /// Answers one call. What is not asked as often as a check has a future of its own on the heap, or a check's were as

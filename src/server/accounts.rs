@@ -45,7 +45,7 @@ impl AccountService for Accounts {
         let id: AccountId = parsed(&request.get_ref().account_id).map_err(|w| InvalidMessage::one("account_id", w))?;
         let response = self.0.read(&caller, |state, viewer, now| {
             let account = account(state, viewer, &id, now).ok_or_else(|| Refusal::not_found("account", &id))?;
-            Ok(pb::GetAccountResponse { account: Some(account), sequence: state.sequence().to_string() })
+            Ok(pb::GetAccountResponse { account: Some(account), sequence: caller.told(state.sequence()) })
         });
         Ok(Response::new(response?))
     }
@@ -73,7 +73,7 @@ impl AccountService for Accounts {
         let id: PersonId = parsed(&request.get_ref().person_id).map_err(|w| InvalidMessage::one("person_id", w))?;
         let response = self.0.read(&caller, |state, viewer, now| {
             let person = person(state, viewer, &id, now).ok_or_else(|| Refusal::not_found("person", &id))?;
-            Ok(pb::GetPersonResponse { person: Some(person), sequence: state.sequence().to_string() })
+            Ok(pb::GetPersonResponse { person: Some(person), sequence: caller.told(state.sequence()) })
         });
         Ok(Response::new(response?))
     }
@@ -102,7 +102,7 @@ impl AccountService for Accounts {
         let loaded = loads::load(&self.0, &caller, SourceKind::Directory, header, file).await?;
         Ok(Response::new(pb::LoadDirectoryResponse {
             digest: loaded.digest.bytes().to_vec(),
-            sequence: loaded.sequence.to_string(),
+            sequence: caller.told(loaded.sequence),
             mistakes: loaded.mistakes,
             warnings: loaded.warnings,
             effects: Some(loaded.effects),
@@ -118,6 +118,7 @@ impl AccountService for Accounts {
     ) -> Result<Response<Self::WatchAccountsStream>, Status> {
         let caller = self.0.caller(&request)?;
         let after = after_sequence(&request.get_ref().after_sequence)?;
+        let after = caller.meant("after_sequence", after.as_ref())?;
         Ok(Response::new(watch(&self.0, caller, after, Steps)?))
     }
 
@@ -128,7 +129,7 @@ impl AccountService for Accounts {
         let caller = self.0.caller(&request)?;
         let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
         let person = self.person_of(&caller, done.about.as_ref())?;
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::RecordAttestationResponse { person, sequence, effects }))
     }
 
@@ -139,7 +140,7 @@ impl AccountService for Accounts {
         let caller = self.0.caller(&request)?;
         let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
         let person = self.person_of(&caller, done.about.as_ref())?;
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::CorrectAttestationResponse { person, sequence, effects }))
     }
 
@@ -150,7 +151,7 @@ impl AccountService for Accounts {
         let caller = self.0.caller(&request)?;
         let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
         let account = self.account_of(&caller, done.about.as_ref())?;
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::EndMembershipResponse { account, sequence, effects }))
     }
 
@@ -161,7 +162,7 @@ impl AccountService for Accounts {
         let caller = self.0.caller(&request)?;
         let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
         let account = self.account_of(&caller, done.about.as_ref())?;
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::CloseAccountResponse { account, sequence, effects }))
     }
 }
@@ -202,7 +203,8 @@ impl Teller for Steps {
     }
 
     fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message {
-        pb::WatchAccountsResponse { sequence, event: told }
+        let event = told.map(|event| pb::AccountEvent { sequence: sequence.clone(), ..event });
+        pb::WatchAccountsResponse { sequence, event }
     }
 }
 

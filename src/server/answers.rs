@@ -25,6 +25,12 @@ use crate::wire::values::pb_timestamp;
 /// One replay at a time: whoever asks much keeps himself waiting, and not the checks.
 static REPLAYS: Semaphore = Semaphore::const_new(1);
 
+/// Leave to read the past: for one at a time.
+pub(super) async fn replay_permit() -> Option<tokio::sync::SemaphorePermit<'static>> {
+    // It is never closed.
+    REPLAYS.acquire().await.ok()
+}
+
 /// Whoever asks, under the rights of now.
 struct Asker {
     state: State,
@@ -118,11 +124,10 @@ pub(super) async fn access_as_of(
         }
         Ok((page, state.sequence()))
     };
-    // It is never closed.
-    let _permit = REPLAYS.acquire().await;
+    let _permit = replay_permit().await;
     let (page, sequence) = past::blocking(&broker.engine, walk).await?;
     let next_page_token = next_token(broker, caller, name, &page);
-    Ok(pb::ListAccessAsOfResponse { accesses: page.into_items(), next_page_token, sequence: sequence.to_string() })
+    Ok(pb::ListAccessAsOfResponse { accesses: page.into_items(), next_page_token, sequence: caller.told(sequence) })
 }
 
 /// Each access under the key that a page ends with: they come in the order of these.
@@ -152,7 +157,7 @@ pub(super) async fn standing(
         return Err(missing().into());
     }
     let at = instant(at, asker.now)?;
-    let _permit = REPLAYS.acquire().await;
+    let _permit = replay_permit().await;
     past::blocking(&broker.engine, move |history| {
         history.catch_up()?;
         report(history, &state_at(history, &asker, at)?, at)

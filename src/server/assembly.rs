@@ -43,9 +43,9 @@ use crate::server::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
 use crate::server::listener::{ListenError, ListenerSettings, Services, Speaks, listen};
 use crate::server::listeners::Listeners;
 use crate::server::metrics::{self, Metrics, MetricsError};
+use crate::server::sealed::keys_beside;
 use crate::server::tls::TlsStore;
 use crate::wire::DESCRIPTOR_SET;
-use crate::wire::page_token::PageTokens;
 use crate::wire::v1::account_service_server::AccountServiceServer;
 use crate::wire::v1::audit_service_server::AuditServiceServer;
 use crate::wire::v1::elevation_service_server::ElevationServiceServer;
@@ -129,8 +129,10 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
         .map_err(|mistakes| ServeError::Tls(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let metrics = Arc::new(Metrics::default());
     let (stopping, watched) = watch::channel(false);
-    let tokens = Arc::new(PageTokens::new(secret()));
-    let broker = Broker { engine: engine.clone(), tokens, metrics: Arc::clone(&metrics), stopping: watched };
+    let keys = keys_beside(&settings.journal, &engine.history().journal_id());
+    let (seal, note_key) = keys.map_err(ServeError::System)?;
+    let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
+    let broker = Broker { engine: engine.clone(), seal, note_key, metrics: Arc::clone(&metrics), stopping: watched };
     let health = HealthReporter::new();
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
@@ -332,16 +334,6 @@ fn name_of<S: NamedService>(_service: &S) -> &'static str {
 /// Whether the writer has stopped for good.
 fn has_halted(engine: &Engine) -> bool {
     pin!(engine.halted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
-}
-
-/// 244 random bits; they live as long as the process.
-fn secret() -> [u8; 32] {
-    let (low, high) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
-    let mut secret = [0; 32];
-    for (byte, random) in secret.iter_mut().zip(low.as_bytes().iter().chain(high.as_bytes())) {
-        *byte = *random;
-    }
-    secret
 }
 
 fn log_to_stderr(format: LogFormat) {

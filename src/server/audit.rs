@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
+use super::loads::PIECE_BYTES;
 use super::paging::{Draft, begin, next_token};
+use super::tenant_record::{self, Wanted};
 use super::watch::{Step, Teller, Told, watch};
-use super::{answers, past};
+use super::{answers, past, tenant_view};
 use crate::domain::event::Event;
 use crate::domain::ids::Digest;
-use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::Refusal;
 use crate::domain::state::State;
 use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see};
+use crate::domain::visibility::{Thing, Viewer, audits_tenants, audits_whole, may_see};
 use crate::engine::{History, HistoryError};
 use crate::journal::index::{Filter, Page};
 use crate::wire::answers::{AccessAsOf, as_of};
@@ -24,6 +25,7 @@ use crate::wire::events::{event, kind_name};
 use crate::wire::queries::{EventFilter, Paging};
 use crate::wire::v1 as pb;
 use crate::wire::v1::audit_service_server::AuditService;
+use crate::wire::values::SaidSequence;
 
 /// Rows that are read from the journal at a time.
 const STEP_ROWS: usize = 100;
@@ -61,6 +63,23 @@ impl AuditService for Audit {
         Ok(Response::new(answers::standing(&self.0, &caller, at).await?))
     }
 
+    type ExportTenantRecordStream = Told<pb::ExportTenantRecordResponse>;
+
+    async fn export_tenant_record(
+        &self,
+        request: Request<pb::ExportTenantRecordRequest>,
+    ) -> Result<Response<Self::ExportTenantRecordStream>, Status> {
+        let caller = self.0.caller(&request)?;
+        let note = tenant_record::record(&self.0, &caller, Wanted::try_from(request.get_ref())?).await?;
+        let mut verifier_key = self.0.note_key.verifier();
+        let pieces = note.as_bytes().chunks(PIECE_BYTES.saturating_sub(1)).map(|chunk| {
+            let verifier_key = std::mem::take(&mut verifier_key);
+            Ok(pb::ExportTenantRecordResponse { verifier_key, chunk: chunk.to_vec() })
+        });
+        let pieces: Vec<_> = pieces.collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
+    }
+
     type WatchEventsStream = Told<pb::WatchEventsResponse>;
 
     async fn watch_events(
@@ -68,8 +87,9 @@ impl AuditService for Audit {
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let caller = self.0.caller(&request)?;
-        let (after, filter) = <(Option<u64>, EventFilter)>::try_from(request.get_ref())?;
-        Ok(Response::new(watch(&self.0, caller, after, Rows { filter, audits: AtomicBool::new(false) })?))
+        let (after, filter) = <(Option<SaidSequence>, EventFilter)>::try_from(request.get_ref())?;
+        let after = caller.meant("after_sequence", after.as_ref())?;
+        Ok(Response::new(watch(&self.0, caller, after, Rows::new(filter))?))
     }
 }
 
@@ -96,10 +116,12 @@ impl Audit {
                     page.end();
                     break 'pages;
                 }
-                let visible =
-                    self.0.read(caller, |state, viewer, now| Ok(may_see(state, viewer, Thing::Event(&it), now)))?;
+                let told = self.0.read(caller, |state, viewer, now| {
+                    let visible = may_see(state, viewer, Thing::Event(&it), now);
+                    Ok(visible.then(|| tenant_view::event(state, viewer, event(&it, &body, hash))))
+                })?;
                 page.look_again();
-                if !page.offer(&at, || visible.then(|| event(&it, &body, hash))) {
+                if !page.offer(&at, || told.map(|event| pb::Event { sequence: caller.told(at), ..event })) {
                     break 'pages;
                 }
                 after = Some(at);
@@ -110,14 +132,13 @@ impl Audit {
             }
         }
         let next_page_token = next_token(&self.0, caller, name, &page);
-        Ok(pb::ListEventsResponse { events: page.into_items(), next_page_token, sequence: sequence.to_string() })
+        Ok(pb::ListEventsResponse { events: page.into_items(), next_page_token, sequence: caller.told(sequence) })
     }
 }
 
-/// Whether the viewer holds `audit.read`.
+/// Whether the viewer's `audit.read` is of the whole journal, but for what touches tenants.
 fn reads_all(state: &State, viewer: &Viewer, now: Now) -> bool {
-    let capability = |id| state.organisation().capability(id, CapabilityName::AuditRead, now.latest);
-    viewer.account().is_ok_and(|id| capability(id).is_some())
+    audits_whole(state.organisation(), viewer, now)
 }
 
 /// What to ask the index for: one question for who reads all, two for who reads about themselves.
@@ -128,16 +149,23 @@ fn narrowed(state: &State, viewer: &Viewer, filter: &EventFilter, now: Now) -> V
         about: filter.about.clone(),
         about_any: None,
         about_things_of: None,
+        of_no_tenant: false,
         from: filter.from,
         until: filter.until,
     };
-    if reads_all(state, viewer, now) {
+    let organisation = state.organisation();
+    let reads_all = reads_all(state, viewer, now);
+    if reads_all && audits_tenants(organisation, viewer, now) {
         return vec![all];
     }
     let own = viewer.principal.to_string();
-    let about: BTreeSet<String> =
-        viewer.person.iter().map(|person| format!("person:{person}")).chain([own.clone()]).collect();
+    let tenant = viewer.account().ok().and_then(|id| organisation.tenant_of_account(id));
+    let about = viewer.person.iter().map(|person| format!("person:{person}")).chain([own.clone()]);
+    let about: BTreeSet<String> = about.chain(tenant.map(|tenant| format!("tenant:{tenant}"))).collect();
     let mut filters = vec![Filter { about_things_of: Some(about), ..all.clone() }];
+    if reads_all {
+        filters.push(Filter { of_no_tenant: true, ..all.clone() });
+    }
     if all.actor.as_ref().is_none_or(|actor| *actor == own) {
         filters.push(Filter { actor: Some(own), ..all });
     }
@@ -171,6 +199,14 @@ struct Rows {
     filter: EventFilter,
     /// Whether the viewer of the event just looked at reads all, and so the hashes as well.
     audits: AtomicBool,
+    /// Whether its facts are nothing for the viewer.
+    withheld: AtomicBool,
+}
+
+impl Rows {
+    fn new(filter: EventFilter) -> Self {
+        Self { filter, audits: AtomicBool::new(false), withheld: AtomicBool::new(false) }
+    }
 }
 
 impl Teller for Rows {
@@ -185,6 +221,7 @@ impl Teller for Rows {
             && (about.is_none() || event.fact.about().iter().any(|subject| is(about, &subject.to_string())));
         let told = wanted && may_see(state, viewer, Thing::Event(event), now);
         self.audits.store(told && reads_all(state, viewer, now), Ordering::Relaxed);
+        self.withheld.store(tenant_view::withholds(state, viewer, &event.actor.to_string()), Ordering::Relaxed);
         // The row as stored says more than the event: whether it ends its batch.
         Ok(if told { Step::Past } else { Step::Skip })
     }
@@ -194,10 +231,18 @@ impl Teller for Rows {
         let past = history.list(&Filter::default(), page)?;
         let row = past.events.first().zip(past.bodies.first()).filter(|(found, _)| found.sequence == it.sequence);
         let hash = if self.audits.load(Ordering::Relaxed) { history.hash(it.sequence)? } else { None };
-        Ok(row.map(|(found, body)| event(found, body, hash)))
+        let withheld = self.withheld.load(Ordering::Relaxed);
+        Ok(row.map(|(found, body)| {
+            let mut told = event(found, body, hash);
+            if withheld {
+                told.facts_json.clear();
+            }
+            told
+        }))
     }
 
     fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message {
-        pb::WatchEventsResponse { sequence, event: told }
+        let event = told.map(|event| pb::Event { sequence: sequence.clone(), ..event });
+        pb::WatchEventsResponse { sequence, event }
     }
 }

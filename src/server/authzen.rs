@@ -141,7 +141,7 @@ fn one(access: &Access, caller: &Caller, asked: &Question) -> Result<Value, Unde
     let asking = access.begin(caller)?;
     let verdict = asking.verdict(asked.query());
     access.count(&[verdict]);
-    Ok(decision(&verdict, asking.sequence))
+    Ok(decision(&verdict, &caller.told(asking.sequence)))
 }
 
 /// A malformed evaluation is denied in its place, and does not keep the others from being decided.
@@ -177,7 +177,7 @@ fn several(access: &Access, caller: &Caller, document: &Map<String, Value>) -> R
         let verdict = asked.as_ref().map(|_| verdicts.next());
         let is_allowed = matches!(verdict, Ok(Some(verdict)) if verdict.is_allowed());
         decisions.push(match verdict {
-            Ok(Some(verdict)) => decision(verdict, asking.sequence),
+            Ok(Some(verdict)) => decision(verdict, &caller.told(asking.sequence)),
             Ok(None) => malformed("not decided"),
             Err(text) => malformed(text),
         });
@@ -188,8 +188,8 @@ fn several(access: &Access, caller: &Caller, document: &Map<String, Value>) -> R
     Ok(json!({ "evaluations": decisions }))
 }
 
-fn decision(verdict: &Verdict, sequence: u64) -> Value {
-    let mut context = json!({ "reason": verdict.reason(), "sequence": sequence.to_string() });
+fn decision(verdict: &Verdict, sequence: &str) -> Value {
+    let mut context = json!({ "reason": verdict.reason(), "sequence": sequence });
     if let (Verdict::Allow { because, valid_until }, Value::Object(context)) = (verdict, &mut context) {
         if let Allowed::Granted { grant } = because {
             context.insert("grant_id".to_owned(), grant.to_string().into());

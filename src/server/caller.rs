@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Extensions, Request, Status};
 
-use crate::domain::ids::Identity;
+use crate::domain::ids::{Identity, Principal};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
 use crate::domain::time::{Now, Timestamp};
@@ -14,13 +14,19 @@ use crate::domain::visibility::{Viewer, is_shut_out, viewer};
 use crate::engine::Engine;
 use crate::server::metrics::Metrics;
 use crate::server::peer::{Peer, Standing};
-use crate::wire::page_token::PageTokens;
+use crate::server::sealed::Seal;
+use crate::server::signed_note::NoteKey;
+use crate::wire::message::InvalidMessage;
+use crate::wire::values::SaidSequence;
 
 /// What every service works on.
 #[derive(Clone)]
 pub(super) struct Broker {
     pub(super) engine: Engine,
-    pub(super) tokens: Arc<PageTokens>,
+    /// What only the broker reads.
+    pub(super) seal: Arc<Seal>,
+    /// What records are signed with.
+    pub(super) note_key: Arc<NoteKey>,
     pub(super) metrics: Arc<Metrics>,
     /// True once the broker drains: open streams end.
     pub(super) stopping: watch::Receiver<bool>,
@@ -32,6 +38,8 @@ pub(super) struct Caller {
     pub(super) identity: Identity,
     pub(super) not_after: Timestamp,
     standing: Option<Standing>,
+    /// Sequences are sealed with this: to customers, and to whoever is nobody here yet.
+    seal: Option<Arc<Seal>>,
 }
 
 impl Broker {
@@ -45,7 +53,21 @@ impl Broker {
         let peer = extensions.get::<Peer>().ok_or_else(|| Refusal::new(Reason::NotAuthenticated, ""))?;
         let caller = Caller::of(peer, extensions.get::<Standing>().cloned());
         caller.is_in_date(self.engine.latest())?;
-        Ok(caller)
+        Ok(self.sealing(caller))
+    }
+
+    /// The caller, to whom sequences are told as befits: to one of a tenant, or one whom nobody knows, sealed.
+    pub(super) fn sealing(&self, mut caller: Caller) -> Caller {
+        let is_own = self.engine.read(|state| {
+            let organisation = state.organisation();
+            match organisation.principal(&caller.identity) {
+                Some(Principal::Account(id)) => organisation.tenant_of_account(id).is_none(),
+                Some(Principal::Person(id)) => organisation.tenant_of(id).is_none(),
+                None => false,
+            }
+        });
+        caller.seal = (!is_own).then(|| Arc::clone(&self.seal));
+        caller
     }
 
     /// Reads the view as the caller.
@@ -81,7 +103,47 @@ impl Broker {
 
 impl Caller {
     pub(super) fn of(peer: &Peer, standing: Option<Standing>) -> Self {
-        Self { identity: peer.identity.clone(), not_after: peer.not_after, standing }
+        Self { identity: peer.identity.clone(), not_after: peer.not_after, standing, seal: None }
+    }
+
+    /// A sequence as this caller is told it.
+    pub(super) fn told(&self, sequence: u64) -> String {
+        match &self.seal {
+            Some(seal) => seal.seal(&[b"sequence", self.identity.as_str().as_bytes()], &sequence.to_string()),
+            None => sequence.to_string(),
+        }
+    }
+
+    /// A refusal without the numbers that tell how far the broker has come, to whom sequences are sealed.
+    pub(super) fn untold(&self, refusal: Refusal) -> Refusal {
+        match refusal.reason {
+            Reason::Resync | Reason::BehindSequence if self.is_sealed() => Refusal::new(refusal.reason, ""),
+            _ => refusal,
+        }
+    }
+
+    /// Whether sequences are sealed for this caller.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    /// The sequence that this caller means by a text. Who is told sealed ones says sealed ones: whether the broker has come
+    /// as far as a number would tell how far it has come.
+    ///
+    /// # Errors
+    /// If it was not told to this caller.
+    pub(super) fn meant(&self, field: &str, said: Option<&SaidSequence>) -> Result<Option<u64>, InvalidMessage> {
+        let Some(said) = said else { return Ok(None) };
+        let meant = match (&self.seal, said) {
+            (None, SaidSequence::Number(number)) => Some(*number),
+            (Some(seal), SaidSequence::Sealed(text)) => {
+                let bound: [&[u8]; 2] = [b"sequence", self.identity.as_str().as_bytes()];
+                seal.open(&bound, text).and_then(|plain| plain.parse().ok())
+            }
+            (None, SaidSequence::Sealed(_)) | (Some(_), SaidSequence::Number(_)) => None,
+        };
+        let wanted = "no sequence that was told to this caller; pass one back as it was given";
+        meant.map(Some).ok_or_else(|| InvalidMessage::one(field, wanted))
     }
 
     pub(super) fn is_in_date(&self, now: Timestamp) -> Result<(), Refusal> {

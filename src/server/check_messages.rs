@@ -47,14 +47,23 @@ pub(super) struct Batch<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Checked {
     pub(super) verdict: Verdict,
-    pub(super) sequence: u64,
+    pub(super) sequence: ToldSequence,
+}
+
+/// A sequence as the caller is told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ToldSequence {
+    /// In the own organisation.
+    Number(u64),
+    /// To customers.
+    Sealed(String),
 }
 
 /// Answers in the order of their questions, and the sequence that all were decided at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BatchChecked {
     pub(super) verdicts: Vec<Verdict>,
-    pub(super) sequence: u64,
+    pub(super) sequence: ToldSequence,
 }
 
 /// The same, of one batch of a stream.
@@ -215,7 +224,7 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 impl Written for Checked {
     fn write(&self, out: &mut impl BufMut) {
         put_verdict(out, NUMBER_1, self.verdict);
-        put_sequence(out, COUNTED_1 + 4 * FIELD, self.sequence);
+        put_sequence(out, COUNTED_1 + 4 * FIELD, &self.sequence);
     }
 }
 
@@ -241,7 +250,7 @@ impl BatchChecked {
             put_verdict(&mut answer, NUMBER_1 + FIELD, *verdict);
             put_counted(out, key, &answer);
         }
-        put_sequence(out, key + FIELD, self.sequence);
+        put_sequence(out, key + FIELD, &self.sequence);
     }
 }
 
@@ -267,8 +276,11 @@ fn put_verdict(out: &mut impl BufMut, key: u8, verdict: Verdict) {
     }
 }
 
-fn put_sequence(out: &mut impl BufMut, key: u8, sequence: u64) {
-    put_counted(out, key, sequence.to_string().as_bytes());
+fn put_sequence(out: &mut impl BufMut, key: u8, sequence: &ToldSequence) {
+    match sequence {
+        ToldSequence::Number(number) => put_counted(out, key, number.to_string().as_bytes()),
+        ToldSequence::Sealed(text) => put_counted(out, key, text.as_bytes()),
+    }
 }
 
 /// A field; none if it is zero, as proto3 has it.

@@ -167,20 +167,22 @@ proptest! {
     #[test]
     fn answers_are_written_as_prost_writes_them(
         verdicts in prop::collection::vec(verdict(), 0..140),
-        sequence in any::<u64>(),
+        (sequence, sealed) in (any::<u64>(), any::<bool>()),
         batch_id in prop_oneof![Just(0), any::<u64>()],
     ) {
+        let told = if sealed { ToldSequence::Sealed(format!("{sequence:064x}")) } else { ToldSequence::Number(sequence) };
+        let text = if sealed { format!("{sequence:064x}") } else { sequence.to_string() };
         let answers: Vec<_> = (0..).zip(&verdicts).map(|(index, verdict)| pb_answer(index, *verdict)).collect();
         for (verdict, answer) in verdicts.iter().zip(&answers) {
-            let pb::CheckAnswer { verdict: told, reason, grant_id, valid_until, .. } = answer.clone();
+            let pb::CheckAnswer { verdict: verdict_told, reason, grant_id, valid_until, .. } = answer.clone();
             let built =
-                pb::CheckAccessResponse { verdict: told, reason, grant_id, valid_until, sequence: sequence.to_string() };
-            prop_assert_eq!(written(&Checked { verdict: *verdict, sequence }), built.encode_to_vec());
+                pb::CheckAccessResponse { verdict: verdict_told, reason, grant_id, valid_until, sequence: text.clone() };
+            prop_assert_eq!(written(&Checked { verdict: *verdict, sequence: told.clone() }), built.encode_to_vec());
         }
-        let batch = BatchChecked { verdicts, sequence };
-        let built = pb::BatchCheckAccessResponse { answers: answers.clone(), sequence: sequence.to_string() };
+        let batch = BatchChecked { verdicts, sequence: told };
+        let built = pb::BatchCheckAccessResponse { answers: answers.clone(), sequence: text.clone() };
         prop_assert_eq!(written(&batch), built.encode_to_vec());
-        let stream = pb::StreamCheckAccessResponse { batch_id, answers, sequence: sequence.to_string() };
+        let stream = pb::StreamCheckAccessResponse { batch_id, answers, sequence: text };
         prop_assert_eq!(written(&StreamChecked { batch_id, answers: batch }), stream.encode_to_vec());
     }
 }

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::access::Access;
 use super::caller::Caller;
-use super::check_messages::{Batch, BatchChecked, Checked, StreamChecked};
+use super::check_messages::{Batch, BatchChecked, Checked, StreamChecked, ToldSequence};
 use super::check_messages::{read_batch, read_check, read_stream_batch};
 use crate::check::{Query, Verdict};
 use crate::wire::message::{InvalidField, InvalidMessage};
@@ -18,6 +18,14 @@ pub(super) struct Checker {
 }
 
 impl Checker {
+    fn told(&self, sequence: u64) -> ToldSequence {
+        if self.caller.is_sealed() {
+            ToldSequence::Sealed(self.caller.told(sequence))
+        } else {
+            ToldSequence::Number(sequence)
+        }
+    }
+
     /// The answer to one question.
     pub(super) fn check(&self, message: &[u8]) -> Result<Checked, Status> {
         read_check(message, |query| {
@@ -27,7 +35,7 @@ impl Checker {
                 well_formed(query)?;
             }
             self.access.count(&[verdict]);
-            Ok(Checked { verdict, sequence: asking.sequence })
+            Ok(Checked { verdict, sequence: self.told(asking.sequence) })
         })
         .map_err(undecodable)?
     }
@@ -55,7 +63,7 @@ impl Checker {
         let verdicts = asking.verdicts(&batch.queries);
         refuse_malformed(&batch.queries, &verdicts)?;
         self.access.count(&verdicts);
-        Ok(BatchChecked { verdicts, sequence: asking.sequence })
+        Ok(BatchChecked { verdicts, sequence: self.told(asking.sequence) })
     }
 }
 

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::caller::{Broker, Caller};
 use super::paging::{Draft, list};
 use super::review_context::review_context;
+use super::tenant_view;
 use super::watch::{Step, Teller, Told, resync, watch};
 use super::{explain, past};
 use crate::domain::command::RequestElevation;
@@ -18,17 +19,17 @@ use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::reviewers::{reviewer_in, reviewer_in_stages};
 use crate::domain::state::State;
 use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see, viewer};
+use crate::domain::visibility::{Thing, Viewer, as_told, may_see, viewer};
 use crate::engine::{Done, History, HistoryError};
 use crate::wire::commands::{Asked, Mutation};
 use crate::wire::elevations as render;
 use crate::wire::events::{elevation_event, elevation_of};
+use crate::wire::grants;
 use crate::wire::message::InvalidMessage;
 use crate::wire::queries::{self, Catalogue, Explained};
 use crate::wire::v1 as pb;
 use crate::wire::v1::elevation_service_server::ElevationService;
-use crate::wire::values::{Named, named};
-use crate::wire::{grants, organisation};
+use crate::wire::values::{Named, SaidSequence, named};
 
 /// The service.
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl ElevationService for Elevations {
         };
         let command = crate::domain::command::Command::RequestElevation(asked);
         let (done, elevation) = self.carried_out(&caller, Mutation { request_id, command }).await?;
-        let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
+        let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::RequestElevationResponse { elevation, sequence, obstacles: Vec::new() }))
     }
 
@@ -100,7 +101,8 @@ impl ElevationService for Elevations {
         request: Request<pb::WatchElevationsRequest>,
     ) -> Result<Response<Self::WatchElevationsStream>, Status> {
         let caller = self.0.caller(&request)?;
-        let (after, only) = <(Option<u64>, Option<ElevationId>)>::try_from(request.get_ref())?;
+        let (after, only) = <(Option<SaidSequence>, Option<ElevationId>)>::try_from(request.get_ref())?;
+        let after = caller.meant("after_sequence", after.as_ref())?;
         Ok(Response::new(watch(&self.0, caller, after, Steps { only })?))
     }
 
@@ -112,7 +114,7 @@ impl ElevationService for Elevations {
         let mutation = Mutation::try_from(request.into_inner())?;
         let (done, elevation) = self.carried_out(&caller, mutation).await?;
         let grant = self.last_approvals_grant(&caller, &elevation)?;
-        let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
+        let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::ApproveElevationResponse { elevation, sequence, grant }))
     }
 
@@ -123,7 +125,7 @@ impl ElevationService for Elevations {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
         let (done, elevation) = self.carried_out(&caller, mutation).await?;
-        let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
+        let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::DenyElevationResponse { elevation, sequence }))
     }
 
@@ -134,7 +136,7 @@ impl ElevationService for Elevations {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
         let (done, elevation) = self.carried_out(&caller, mutation).await?;
-        let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
+        let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::WithdrawElevationResponse { elevation, sequence }))
     }
 
@@ -145,7 +147,7 @@ impl ElevationService for Elevations {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
         let (done, elevation) = self.carried_out(&caller, mutation).await?;
-        let (elevation, sequence) = (Some(elevation), done.sequence.to_string());
+        let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::CompleteFollowUpResponse { elevation, sequence }))
     }
 
@@ -155,10 +157,10 @@ impl ElevationService for Elevations {
     ) -> Result<Response<pb::ExplainElevationResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = Explained::try_from(request.get_ref())?;
-        let identity = caller.identity.clone();
         let explained = self.0.engine.ask(move |state, now| {
-            let viewer = viewer(state.organisation(), &identity)?;
-            explain::elevation(state, &viewer, query, now)
+            let viewer = viewer(state.organisation(), &caller.identity)?;
+            let explained = explain::elevation(state, &viewer, query, now)?;
+            Ok::<_, Refusal>(pb::ExplainElevationResponse { sequence: caller.told(state.sequence()), ..explained })
         });
         Ok(Response::new(explained.await??))
     }
@@ -186,17 +188,19 @@ impl Elevations {
         let identity = caller.identity.clone();
         let answer = self.0.engine.ask(move |state, now| {
             let viewer = viewer(state.organisation(), &identity)?;
-            let (_, obstacles) = draft(state, viewer.account()?, &asked, uuid::Uuid::nil().into(), now);
+            let account = viewer.account()?;
+            let (_, obstacles) = draft(state, account, &asked, uuid::Uuid::nil().into(), now);
+            let obstacles = obstacles.into_iter().map(|it| as_told(state.organisation(), account, it)).collect();
             Ok::<_, Refusal>((obstacles, state.sequence()))
         });
         let (obstacles, sequence) = answer.await??;
-        let (obstacles, sequence) = (render::obstacles(obstacles), sequence.to_string());
+        let (obstacles, sequence) = (render::obstacles(obstacles), caller.told(sequence));
         Ok(pb::RequestElevationResponse { elevation: None, sequence, obstacles })
     }
 
     async fn get(&self, caller: &Caller, id: &Named<ElevationId>) -> Result<pb::GetElevationResponse, Status> {
         let told = self.0.read(caller, |state, viewer, now| {
-            Ok(find(state, viewer, id, now)?.map(|it| get_response(state, viewer, it, now)))
+            Ok(find(state, viewer, id, now)?.map(|it| get_response(caller, state, viewer, it, now)))
         })?;
         match (told, id) {
             (Some(told), _) => Ok(told),
@@ -206,7 +210,7 @@ impl Elevations {
                 let told = self.0.read(caller, |state, viewer, now| {
                     let visible = past.filter(|it| may_see(state, viewer, Thing::Elevation(it), now));
                     let it = visible.ok_or_else(|| Refusal::not_found("elevation", id))?;
-                    Ok(get_response(state, viewer, &it, now))
+                    Ok(get_response(caller, state, viewer, &it, now))
                 });
                 Ok(told?)
             }
@@ -221,16 +225,17 @@ impl Elevations {
             let approvals = state.elevations().get(&it.elevation).map(|elevation| &elevation.review);
             let last = approvals.and_then(|review| review.approvals().last());
             let was_last = last.is_some_and(|last| viewer.person.as_ref() == Some(&last.person));
-            Ok((was_last && may_see(state, viewer, Thing::Grant(it), now)).then(|| grants::grant(it, now)))
+            Ok((was_last && may_see(state, viewer, Thing::Grant(it), now))
+                .then(|| tenant_view::grant(state, viewer, grants::grant(it, now))))
         });
         Ok(grant?)
     }
 }
 
-fn get_response(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> pb::GetElevationResponse {
+fn get_response(caller: &Caller, state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> pb::GetElevationResponse {
     pb::GetElevationResponse {
-        elevation: Some(render::elevation(state.organisation(), it, now)),
-        sequence: state.sequence().to_string(),
+        elevation: Some(tenant_view::elevation(state, viewer, render::elevation(state.organisation(), it, now))),
+        sequence: caller.told(state.sequence()),
         context: review_context(state, viewer, it, now),
     }
 }
@@ -278,7 +283,7 @@ fn offers(
             let account = viewer.account().ok().filter(|_| asked)?;
             let terms = &entitlement.terms;
             may_see(state, viewer, Thing::Entitlement(name), now).then(|| pb::EntitlementOffer {
-                entitlement: Some(organisation::entitlement(name, entitlement)),
+                entitlement: Some(tenant_view::entitlement(state, viewer, (name, entitlement))),
                 obstacles: render::obstacles(standing_obstacles(
                     state,
                     account,
@@ -286,8 +291,9 @@ fn offers(
                     (name, terms),
                     now,
                 )),
-                can_review: terms
-                    .approving_roles()
+                can_review: organisation
+                    .policy()
+                    .approving_roles(terms)
                     .any(|role| organisation.eligible_in(account, role, now.latest).is_ok()),
             })
         };
@@ -314,7 +320,8 @@ fn elevations(
                 && relates(state, viewer, it, query.relation, now)
                 && may_see(state, viewer, Thing::Elevation(it), now)
         };
-        if !page.offer(id, || wanted().then(|| render::elevation(state.organisation(), it, now))) {
+        let told = || tenant_view::elevation(state, viewer, render::elevation(state.organisation(), it, now));
+        if !page.offer(id, || wanted().then(told)) {
             return;
         }
     }

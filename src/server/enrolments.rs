@@ -46,7 +46,7 @@ impl EnrolmentService for Enrolments {
             change => change,
         };
         let (done, enrolment) = self.carried_out(&caller, change).await?;
-        let (enrolment, sequence) = (Some(enrolment), done.sequence.to_string());
+        let (enrolment, sequence) = (Some(enrolment), caller.told(done.sequence));
         Ok(Response::new(pb::RequestEnrolmentResponse { enrolment, sequence, obstacles: Vec::new() }))
     }
 
@@ -84,6 +84,7 @@ impl EnrolmentService for Enrolments {
     ) -> Result<Response<Self::WatchEnrolmentsStream>, Status> {
         let caller = self.0.caller(&request)?;
         let after = after_sequence(&request.get_ref().after_sequence)?;
+        let after = caller.meant("after_sequence", after.as_ref())?;
         Ok(Response::new(watch(&self.0, caller, after, Steps)?))
     }
 
@@ -94,7 +95,7 @@ impl EnrolmentService for Enrolments {
         let caller = self.0.caller(&request)?;
         let change = Change::try_from(request.into_inner())?;
         let (done, enrolment) = self.carried_out(&caller, change).await?;
-        let (enrolment, sequence, effects) = (Some(enrolment), done.sequence.to_string(), Some(done.effects));
+        let (enrolment, sequence, effects) = (Some(enrolment), caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::ApproveEnrolmentResponse { enrolment, sequence, effects }))
     }
 
@@ -105,7 +106,7 @@ impl EnrolmentService for Enrolments {
         let caller = self.0.caller(&request)?;
         let change = Change::try_from(request.into_inner())?;
         let (done, enrolment) = self.carried_out(&caller, change).await?;
-        let (enrolment, sequence, effects) = (Some(enrolment), done.sequence.to_string(), Some(done.effects));
+        let (enrolment, sequence, effects) = (Some(enrolment), caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::DenyEnrolmentResponse { enrolment, sequence, effects }))
     }
 
@@ -116,7 +117,7 @@ impl EnrolmentService for Enrolments {
         let caller = self.0.caller(&request)?;
         let change = Change::try_from(request.into_inner())?;
         let (done, enrolment) = self.carried_out(&caller, change).await?;
-        let (enrolment, sequence, effects) = (Some(enrolment), done.sequence.to_string(), Some(done.effects));
+        let (enrolment, sequence, effects) = (Some(enrolment), caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::WithdrawEnrolmentResponse { enrolment, sequence, effects }))
     }
 }
@@ -139,13 +140,13 @@ impl Enrolments {
         caller: &Caller,
         asked: RequestEnrolment,
     ) -> Result<pb::RequestEnrolmentResponse, Status> {
-        let identity = caller.identity.clone();
+        let caller = caller.clone();
         let answer = self.0.engine.ask(move |state, now| {
-            let viewer = viewer(state.organisation(), &identity)?;
+            let viewer = viewer(state.organisation(), &caller.identity)?;
             let (draft, refusals) = draft_enrolment(state, &viewer, &asked, uuid::Uuid::nil().into(), now);
             Ok::<_, Refusal>(pb::RequestEnrolmentResponse {
                 enrolment: draft.map(|it| render::enrolment(state.organisation(), &it, now)),
-                sequence: state.sequence().to_string(),
+                sequence: caller.told(state.sequence()),
                 obstacles: obstacles(refusals),
             })
         });
@@ -154,7 +155,7 @@ impl Enrolments {
 
     async fn get(&self, caller: &Caller, id: &Named<EnrolmentId>) -> Result<pb::GetEnrolmentResponse, Status> {
         let told = self.0.read(caller, |state, viewer, now| {
-            Ok(find(state, viewer, id, now)?.map(|it| get_response(state, it, now)))
+            Ok(find(state, viewer, id, now)?.map(|it| get_response(caller, state, it, now)))
         })?;
         match (told, id) {
             (Some(told), _) => Ok(told),
@@ -164,7 +165,7 @@ impl Enrolments {
                 let told = self.0.read(caller, |state, viewer, now| {
                     let visible = past.filter(|it| may_see(state, viewer, Thing::Enrolment(it), now));
                     let it = visible.ok_or_else(|| Refusal::not_found("enrolment", id))?;
-                    Ok(get_response(state, &it, now))
+                    Ok(get_response(caller, state, &it, now))
                 });
                 Ok(told?)
             }
@@ -172,9 +173,9 @@ impl Enrolments {
     }
 }
 
-fn get_response(state: &State, it: &Enrolment, now: Now) -> pb::GetEnrolmentResponse {
+fn get_response(caller: &Caller, state: &State, it: &Enrolment, now: Now) -> pb::GetEnrolmentResponse {
     let enrolment = Some(render::enrolment(state.organisation(), it, now));
-    pb::GetEnrolmentResponse { enrolment, sequence: state.sequence().to_string() }
+    pb::GetEnrolmentResponse { enrolment, sequence: caller.told(state.sequence()) }
 }
 
 /// The one enrolment in memory that is meant, if the viewer may see it.
@@ -262,6 +263,7 @@ impl Teller for Steps {
     }
 
     fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message {
-        pb::WatchEnrolmentsResponse { sequence, event: told }
+        let event = told.map(|event| pb::EnrolmentEvent { sequence: sequence.clone(), ..event });
+        pb::WatchEnrolmentsResponse { sequence, event }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::tenant_view;
 use crate::check::{Allowed, Denied, Verdict};
 use crate::domain::elevation::Elevation;
 use crate::domain::grant::Grant;
@@ -18,7 +19,7 @@ use crate::domain::state::State;
 use crate::domain::time::Now;
 use crate::domain::visibility::{Thing, Viewer, may_see};
 use crate::wire::queries::Explained;
-use crate::wire::{elevations, grants, organisation, v1 as pb};
+use crate::wire::{elevations, grants, v1 as pb};
 
 /// Grants that an explanation names at most.
 const MOST: usize = 20;
@@ -45,7 +46,9 @@ pub(super) fn elevation(
     let any_scope = request.resources.is_empty();
     let offered = &entitlement.terms.scope;
     if any_scope {
-        request.resources = offered.resources().clone();
+        // A customer asks for its own tenant's.
+        let own = organisation.tenant_of_account(account).and_then(|tenant| offered.of_tenant(tenant.as_str()));
+        request.resources = own.as_ref().unwrap_or(offered).resources().clone();
     }
     if request.actions.is_empty() {
         request.actions = offered.actions().clone();
@@ -68,8 +71,8 @@ pub(super) fn elevation(
         })
     });
     Ok(pb::ExplainElevationResponse {
-        entitlement: Some(organisation::entitlement(&request.entitlement, entitlement)),
-        sequence: state.sequence().to_string(),
+        entitlement: Some(tenant_view::entitlement(state, viewer, (&request.entitlement, entitlement))),
+        sequence: String::new(),
         stages: stages.collect(),
         obstacles: elevations::obstacles(obstacles),
     })
@@ -113,7 +116,7 @@ pub(super) fn check(
     now: Now,
 ) -> pb::ExplainCheckResponse {
     let Question { action, resource, .. } = question;
-    let mut explained = pb::ExplainCheckResponse { sequence: state.sequence().to_string(), ..Default::default() };
+    let mut explained = pb::ExplainCheckResponse { sequence: String::new(), ..Default::default() };
     if !entitled {
         explained.text =
             "the resource is outside the caller's audience, and the subject is somebody else; have the directory name it \
@@ -131,7 +134,7 @@ pub(super) fn check(
     explained.entitlements = offering.map(|(name, _)| name.to_string()).collect();
     let gone = gone(state, question, now);
     let seen = gone.iter().filter(|grant| may_see(state, viewer, Thing::Grant(grant), now));
-    explained.grants = seen.take(MOST).map(|grant| grants::grant(grant, now)).collect();
+    explained.grants = seen.take(MOST).map(|it| tenant_view::grant(state, viewer, grants::grant(it, now))).collect();
     let lock = lock_on(state, question).filter(|_| matches!(verdict, Verdict::Deny { because: Denied::Locked }));
     explained.text = match lock.filter(|lock| may_see(state, viewer, Thing::Lock(lock), now)) {
         Some(lock) => lock.refusal().to_string(),

@@ -7,6 +7,7 @@ use super::elevations::ambiguous;
 use super::paging::{Draft, list};
 use super::past;
 use super::replication::await_replicas;
+use super::tenant_view;
 use super::watch::{Step, Teller, Told, resync, watch};
 use crate::domain::event::{Event, Fact, Subject};
 use crate::domain::grant::Grant;
@@ -23,7 +24,7 @@ use crate::wire::message::InvalidMessage;
 use crate::wire::queries;
 use crate::wire::v1 as pb;
 use crate::wire::v1::grant_service_server::GrantService;
-use crate::wire::values::{Named, named, sequence};
+use crate::wire::values::{Named, SaidSequence, named, sequence};
 
 /// The service.
 #[derive(Clone)]
@@ -60,7 +61,8 @@ impl GrantService for Grants {
         request: Request<pb::WatchGrantsRequest>,
     ) -> Result<Response<Self::WatchGrantsStream>, Status> {
         let caller = self.0.caller(&request)?;
-        let (after, only) = <(Option<u64>, Option<GrantId>)>::try_from(request.get_ref())?;
+        let (after, only) = <(Option<SaidSequence>, Option<GrantId>)>::try_from(request.get_ref())?;
+        let after = caller.meant("after_sequence", after.as_ref())?;
         Ok(Response::new(watch(&self.0, caller, after, Steps { only })?))
     }
 
@@ -71,7 +73,7 @@ impl GrantService for Grants {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
         let (done, grant) = self.carried_out(&caller, mutation).await?;
-        let (grant, sequence) = (Some(grant), done.sequence.to_string());
+        let (grant, sequence) = (Some(grant), caller.told(done.sequence));
         Ok(Response::new(pb::RelinquishGrantResponse { grant, sequence }))
     }
 
@@ -82,7 +84,7 @@ impl GrantService for Grants {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
         let (done, grant) = self.carried_out(&caller, mutation).await?;
-        let (grant, sequence) = (Some(grant), done.sequence.to_string());
+        let (grant, sequence) = (Some(grant), caller.told(done.sequence));
         Ok(Response::new(pb::RevokeGrantResponse { grant, sequence }))
     }
 
@@ -95,6 +97,7 @@ impl GrantService for Grants {
         let caller = self.0.caller(&request)?;
         let sequence =
             sequence(&request.get_ref().sequence).map_err(|wanted| InvalidMessage::one("sequence", wanted))?;
+        let sequence = caller.meant("sequence", sequence.as_ref())?;
         Ok(Response::new(await_replicas(&self.0, &caller, sequence).await?))
     }
 }
@@ -106,7 +109,9 @@ impl Grants {
         let Some(Subject::Grant(id)) = done.about else { return Err(Refusal::not_found("grant", "").into()) };
         // Whoever ended it just now may be told what became of it: `grant.revoke` lets do that, and shows nothing else.
         let now = self.0.engine.now();
-        let told = self.0.engine.read(|state| state.grants().get(&id).map(|it| render::grant(it, now)));
+        let told = self.0.read(caller, |state, viewer, _| {
+            Ok(state.grants().get(&id).map(|it| tenant_view::grant(state, viewer, render::grant(it, now))))
+        })?;
         let grant = match told.filter(|_| !done.repeated) {
             Some(grant) => grant,
             None => self.get(caller, &Named::Whole(id)).await?.0,
@@ -117,7 +122,7 @@ impl Grants {
     async fn get(&self, caller: &Caller, id: &Named<GrantId>) -> Result<(pb::Grant, String), Status> {
         let told = self.0.read(caller, |state, viewer, now| {
             let it = find(state, viewer, id, now)?;
-            Ok(it.map(|it| (render::grant(it, now), state.sequence().to_string())))
+            Ok(it.map(|it| (tenant_view::grant(state, viewer, render::grant(it, now)), caller.told(state.sequence()))))
         })?;
         match (told, id) {
             (Some(told), _) => Ok(told),
@@ -130,7 +135,7 @@ impl Grants {
                             || elevation.as_ref().is_some_and(|it| may_see(state, viewer, Thing::Elevation(it), now))
                     };
                     let (it, _) = past.filter(sees).ok_or_else(|| Refusal::not_found("grant", id))?;
-                    Ok((render::grant(&it, now), state.sequence().to_string()))
+                    Ok((tenant_view::grant(state, viewer, render::grant(&it, now)), caller.told(state.sequence())))
                 });
                 Ok(told?)
             }
@@ -173,7 +178,7 @@ fn grants(
                 && (query.relation == pb::GrantRelation::Visible || held())
                 && may_see(state, viewer, Thing::Grant(it), now)
         };
-        if !page.offer(id, || wanted().then(|| render::grant(it, now))) {
+        if !page.offer(id, || wanted().then(|| tenant_view::grant(state, viewer, render::grant(it, now)))) {
             return;
         }
     }

@@ -36,7 +36,7 @@ impl HrService for Hr {
         let (applied, held) = (applied(&done), held(&done));
         let skipped = sent.saturating_sub(applied).saturating_sub(held);
         Ok(Response::new(pb::ApplyHrEventsResponse {
-            sequence: done.sequence.to_string(),
+            sequence: caller.told(done.sequence),
             skipped_count: counted(skipped),
             hold_id: hold_id(&done),
             effects: Some(done.effects),
@@ -58,7 +58,7 @@ impl HrService for Hr {
     ) -> Result<Response<pb::ReleaseBrakeResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::ReleaseBrakeResponse { sequence, effects }))
     }
 
@@ -68,7 +68,7 @@ impl HrService for Hr {
     ) -> Result<Response<pb::RetireStreamResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let done = carry_out(&self.0, &caller, Change::try_from(request.into_inner())?).await?;
-        Ok(Response::new(pb::RetireStreamResponse { sequence: done.sequence.to_string() }))
+        Ok(Response::new(pb::RetireStreamResponse { sequence: caller.told(done.sequence) }))
     }
 
     async fn get_feed_status(
@@ -77,7 +77,7 @@ impl HrService for Hr {
     ) -> Result<Response<pb::GetFeedStatusResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let told = self.0.read(&caller, |state, viewer, now| {
-            Ok(render::feed_status(&feed_status_for(state, viewer, now)?, state.sequence()))
+            Ok(render::feed_status(&feed_status_for(state, viewer, now)?, caller.told(state.sequence())))
         });
         Ok(Response::new(told?))
     }

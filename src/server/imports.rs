@@ -55,7 +55,7 @@ pub(super) async fn import(
 ) -> Result<pb::ImportPeopleResponse, Status> {
     let mut told = pb::ImportPeopleResponse {
         digest: file.digest().bytes().to_vec(),
-        sequence: broker.engine.sequence().to_string(),
+        sequence: caller.told(broker.engine.sequence()),
         ..Default::default()
     };
     let format = header.format;
@@ -75,7 +75,7 @@ pub(super) async fn import(
     };
     match tried {
         Ok(done) => {
-            told.sequence = done.sequence.to_string();
+            told.sequence = caller.told(done.sequence);
             (told.applied_count, told.held_count) = (counted(applied(&done)), counted(held(&done)));
             told.hold_id = hold_id(&done);
             told.effects = Some(done.effects);

@@ -42,7 +42,7 @@ impl LockService for Locks {
             }
             _ => None,
         };
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::CreateLockResponse { lock: made, sequence, effects }))
     }
 
@@ -54,7 +54,7 @@ impl LockService for Locks {
         let Mutation { request_id, command } = Mutation::try_from(request.into_inner())?;
         let done = self.0.engine.execute(&caller.identity, request_id, command).await;
         let done = done.map_err(|refusal| self.0.counted(refusal))?;
-        Ok(Response::new(pb::DeleteLockResponse { sequence: done.sequence.to_string() }))
+        Ok(Response::new(pb::DeleteLockResponse { sequence: caller.told(done.sequence) }))
     }
 
     async fn get_lock(&self, request: Request<pb::GetLockRequest>) -> Result<Response<pb::GetLockResponse>, Status> {
@@ -62,7 +62,7 @@ impl LockService for Locks {
         let id = named(&request.get_ref().lock_id).map_err(|wanted| InvalidMessage::one("lock_id", wanted))?;
         let told = self.0.read(&caller, |state, viewer, now| {
             let found = Some(lock(find(state, viewer, &id, now)?));
-            Ok(pb::GetLockResponse { lock: found, sequence: state.sequence().to_string() })
+            Ok(pb::GetLockResponse { lock: found, sequence: caller.told(state.sequence()) })
         });
         Ok(Response::new(told?))
     }

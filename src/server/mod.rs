@@ -41,12 +41,18 @@ mod replication;
 mod review_context;
 mod runtimes;
 mod scim;
+mod sealed;
+pub(crate) mod signed_note;
 pub mod status;
+mod tenant_record;
+mod tenant_view;
 pub mod tls;
 mod tls_files;
 mod tokens;
 mod watch;
 mod whoami;
 
+#[cfg(test)]
+mod isolation_tests;
 #[cfg(test)]
 mod services_tests;

@@ -9,12 +9,12 @@ use prost::Message;
 use tonic::Status;
 
 use super::caller::{Broker, Caller};
+use super::sealed::Bound;
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
 use crate::domain::time::Now;
 use crate::domain::visibility::Viewer;
-use crate::wire::page_token::Bound;
 use crate::wire::queries::Paging;
 
 /// Things looked at while the view is held.
@@ -113,7 +113,7 @@ where
         tokio::task::yield_now().await;
     }
     let next_page_token = next_token(broker, caller, (name, &filter), &draft);
-    let sequence = sequence.unwrap_or_default().to_string();
+    let sequence = caller.told(sequence.unwrap_or_default());
     Ok(Listed { items: draft.items, next_page_token, sequence })
 }
 
@@ -124,11 +124,12 @@ pub(super) async fn begin<K: FromStr>(
     (name, filter): (&str, &str),
     paging: &Paging,
 ) -> Result<Option<K>, Status> {
-    reach(broker, paging.min_sequence).await?;
+    let least = caller.meant("min_sequence", paging.min_sequence.as_ref())?;
+    reach(broker, caller, least).await?;
     if paging.token.is_empty() {
         return Ok(None);
     }
-    let key = broker.tokens.open(bound(caller, name, filter), &paging.token);
+    let key = broker.seal.open(&bound(caller, name, filter).parts(), &paging.token);
     let key = key.and_then(|key| key.parse().ok());
     Ok(Some(key.ok_or_else(|| Refusal::new(Reason::PageTokenInvalid, ""))?))
 }
@@ -141,7 +142,9 @@ pub(super) fn next_token<K: Display, T>(
     draft: &Draft<K, T>,
 ) -> String {
     match &draft.last_taken {
-        Some(key) if draft.stage == Stage::Full => broker.tokens.seal(bound(caller, name, filter), &key.to_string()),
+        Some(key) if draft.stage == Stage::Full => {
+            broker.seal.seal(&bound(caller, name, filter).parts(), &key.to_string())
+        }
         _ => String::new(),
     }
 }
@@ -158,9 +161,12 @@ impl<K, T> Draft<K, T> {
 }
 
 /// Waits until the view has come to a sequence, if one is named.
-pub(super) async fn reach(broker: &Broker, sequence: Option<u64>) -> Result<(), Status> {
+pub(super) async fn reach(broker: &Broker, caller: &Caller, sequence: Option<u64>) -> Result<(), Status> {
     match sequence {
-        Some(sequence) => Ok(broker.engine.reached(sequence, WAIT_FOR_SEQUENCE).await?),
+        Some(sequence) => {
+            let reached = broker.engine.reached(sequence, WAIT_FOR_SEQUENCE).await;
+            Ok(reached.map_err(|refusal| caller.untold(refusal))?)
+        }
         None => Ok(()),
     }
 }

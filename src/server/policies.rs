@@ -44,7 +44,7 @@ impl PolicyService for Policies {
             policy.load_time = Some(pb_timestamp(event.at));
             policy.loaded_by = actor(&event.actor);
         }
-        Ok(Response::new(pb::GetPolicyResponse { policy: Some(policy), sequence: sequence.to_string() }))
+        Ok(Response::new(pb::GetPolicyResponse { policy: Some(policy), sequence: caller.told(sequence) }))
     }
 
     async fn validate_policy(
@@ -63,7 +63,7 @@ impl PolicyService for Policies {
             Examined::Wrong(mistakes) => (mistakes, Vec::new()),
             Examined::Right(_, warnings) => (Vec::new(), warnings),
         };
-        Ok(Response::new(pb::ValidatePolicyResponse { digest, sequence: sequence.to_string(), mistakes, warnings }))
+        Ok(Response::new(pb::ValidatePolicyResponse { digest, sequence: caller.told(sequence), mistakes, warnings }))
     }
 
     async fn load_policy(
@@ -75,7 +75,7 @@ impl PolicyService for Policies {
         let loaded = loads::load(&self.0, &caller, SourceKind::Policy, header, file).await?;
         Ok(Response::new(pb::LoadPolicyResponse {
             digest: loaded.digest.bytes().to_vec(),
-            sequence: loaded.sequence.to_string(),
+            sequence: caller.told(loaded.sequence),
             mistakes: loaded.mistakes,
             warnings: loaded.warnings,
             effects: Some(loaded.effects),

@@ -34,7 +34,7 @@ impl RecertificationService for Recertifications {
         let caller = self.0.caller(&request)?;
         let change = Change::try_from(request.into_inner())?;
         let (done, recertification) = self.carried_out(&caller, change).await?;
-        let (sequence, effects) = (done.sequence.to_string(), Some(done.effects));
+        let (sequence, effects) = (caller.told(done.sequence), Some(done.effects));
         Ok(Response::new(pb::StartRecertificationResponse { recertification, sequence, effects }))
     }
 
@@ -47,7 +47,7 @@ impl RecertificationService for Recertifications {
         let id = named(text).map_err(|wanted| InvalidMessage::one("recertification_id", wanted))?;
         let told = self.0.read(&caller, |state, viewer, now| {
             let recertification = Some(rendered(state, viewer, find(state, viewer, &id, now)?, now));
-            Ok(pb::GetRecertificationResponse { recertification, sequence: state.sequence().to_string() })
+            Ok(pb::GetRecertificationResponse { recertification, sequence: caller.told(state.sequence()) })
         });
         Ok(Response::new(told?))
     }
@@ -75,7 +75,7 @@ impl RecertificationService for Recertifications {
         let caller = self.0.caller(&request)?;
         let change = Change::try_from(request.into_inner())?;
         let (done, recertification) = self.carried_out(&caller, change).await?;
-        let sequence = done.sequence.to_string();
+        let sequence = caller.told(done.sequence);
         Ok(Response::new(pb::ConfirmMembershipResponse { recertification, sequence }))
     }
 }

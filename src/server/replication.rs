@@ -82,7 +82,8 @@ pub(super) async fn await_replicas(
 ) -> Result<Told<pb::AwaitReplicasResponse>, Status> {
     broker.still_lets(caller, is_usable)?;
     broker.read(caller, |_, viewer, _| viewer.account().cloned())?;
-    broker.engine.reached(sequence.unwrap_or(0), PUBLISHED).await?;
+    let reached = broker.engine.reached(sequence.unwrap_or(0), PUBLISHED).await;
+    reached.map_err(|refusal| caller.untold(refusal))?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let broker = broker.clone();
     tokio::spawn(async move {

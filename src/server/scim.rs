@@ -27,7 +27,7 @@ use self::changes::Standing;
 use super::caller::{Broker, Caller};
 use crate::domain::command::Command;
 use crate::domain::hr::HrEvent;
-use crate::domain::ids::{PersonId, RequestId};
+use crate::domain::ids::{PersonId, RequestId, TenantName};
 use crate::domain::policy::CapabilityName;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::server::limits::REQUEST_MAX_BYTES;
@@ -57,19 +57,19 @@ pub(super) fn router(broker: &Broker) -> axum::Router {
 type Answered = Result<Response, ScimError>;
 
 async fn list(State(broker): State<Broker>, request: Request) -> Answered {
-    feeder(&broker, &request)?;
+    let feeder = feeder(&broker, &request)?;
     let query = query::Query::read(request.uri().query().unwrap_or_default())?;
     let now = broker.engine.now();
-    Ok(Answer::ok(broker.engine.read(|state| query.page(state, now))))
+    Ok(Answer::ok(broker.engine.read(|state| query.page(state, feeder.side.as_ref(), now))))
 }
 
 async fn read(State(broker): State<Broker>, request: Request) -> Answered {
-    feeder(&broker, &request)?;
-    shown(&broker, &person(&request)?).map(Answer::ok)
+    let feeder = feeder(&broker, &request)?;
+    shown(&broker, &feeder, &person(&request)?).map(Answer::ok)
 }
 
 async fn create(State(broker): State<Broker>, request: Request) -> Answered {
-    let caller = feeder(&broker, &request)?;
+    let feeder = feeder(&broker, &request)?;
     let request_id = request_id(request.headers())?;
     let asserted = user::Asserted::read(&document(request, user::CORE).await?)?;
     let person = asserted.person()?;
@@ -81,39 +81,39 @@ async fn create(State(broker): State<Broker>, request: Request) -> Answered {
     asserted.onto(&mut wished);
     // Whether the person works here already is for the core to say, so that a call that is sent again is answered alike.
     let events = changes::between(&person, &Standing::default(), &wished, broker.engine.now().stamp);
-    apply(&broker, &caller, request_id, events).await?;
+    apply(&broker, &feeder.caller, request_id, events).await?;
     let location = user::location(&person);
-    shown(&broker, &person).map(|user| Answer::created(user, &location))
+    shown(&broker, &feeder, &person).map(|user| Answer::created(user, &location))
 }
 
 async fn replace(State(broker): State<Broker>, request: Request) -> Answered {
-    let caller = feeder(&broker, &request)?;
+    let feeder = feeder(&broker, &request)?;
     let (person, request_id) = (person(&request)?, request_id(request.headers())?);
     let asserted = user::Asserted::read(&document(request, user::CORE).await?)?;
     asserted.is_about(&person)?;
-    change(&broker, &caller, request_id, &person, |wished| {
+    change(&broker, &feeder, request_id, &person, |wished| {
         asserted.onto(wished);
         Ok(())
     })
     .await?;
-    shown(&broker, &person).map(Answer::ok)
+    shown(&broker, &feeder, &person).map(Answer::ok)
 }
 
 async fn modify(State(broker): State<Broker>, request: Request) -> Answered {
-    let caller = feeder(&broker, &request)?;
+    let feeder = feeder(&broker, &request)?;
     let (person, request_id) = (person(&request)?, request_id(request.headers())?);
     let operations = patch::Operation::read_all(&document(request, patch::MESSAGE).await?)?;
-    change(&broker, &caller, request_id, &person, |wished| {
+    change(&broker, &feeder, request_id, &person, |wished| {
         operations.iter().try_for_each(|operation| operation.onto(wished, &person))
     })
     .await?;
-    shown(&broker, &person).map(Answer::ok)
+    shown(&broker, &feeder, &person).map(Answer::ok)
 }
 
 async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
-    let caller = feeder(&broker, &request)?;
+    let feeder = feeder(&broker, &request)?;
     let (person, request_id) = (person(&request)?, request_id(request.headers())?);
-    change(&broker, &caller, request_id, &person, |wished| {
+    change(&broker, &feeder, request_id, &person, |wished| {
         wished.active = false;
         Ok(())
     })
@@ -125,14 +125,16 @@ async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
 /// be let through later (THREATS B4).
 async fn change(
     broker: &Broker,
-    caller: &Caller,
+    feeder: &Feeder,
     request_id: RequestId,
     person: &PersonId,
     wish: impl FnOnce(&mut Standing) -> Result<(), ScimError>,
 ) -> Result<(), ScimError> {
     let now = broker.engine.now();
-    let (present, waits) =
-        broker.engine.read(|state| (Standing::of(state, person, now), changes::waits(state, person)));
+    let (present, waits) = broker.engine.read(|state| {
+        let own = feeder.is_own(state, person);
+        (Standing::of(state, person, now).filter(|_| own), own && changes::waits(state, person))
+    });
     let mut wished = present.clone().or_else(|| waits.then(Standing::default)).ok_or_else(|| unknown(person))?;
     wish(&mut wished)?;
     let events = match &present {
@@ -141,7 +143,7 @@ async fn change(
         _ if waits => vec![changes::leaving(person, now.stamp)],
         _ => Vec::new(),
     };
-    apply(broker, caller, request_id, events).await
+    apply(broker, &feeder.caller, request_id, events).await
 }
 
 /// Puts events to the core. Nothing to say is no command.
@@ -164,22 +166,36 @@ async fn apply(broker: &Broker, caller: &Caller, request_id: RequestId, events: 
     held.map_or(Ok(()), |hold| Err(ScimError::held(hold)))
 }
 
-fn shown(broker: &Broker, person: &PersonId) -> Result<Value, ScimError> {
+fn shown(broker: &Broker, feeder: &Feeder, person: &PersonId) -> Result<Value, ScimError> {
     let now = broker.engine.now();
-    broker.engine.read(|state| user::shown(state, person, now)).ok_or_else(|| unknown(person))
+    let found = broker.engine.read(|state| user::shown(state, person, now).filter(|_| feeder.is_own(state, person)));
+    found.ok_or_else(|| unknown(person))
+}
+
+/// Whoever speaks for HR, of a tenant or of the own organisation: of others' people it is told nothing.
+struct Feeder {
+    caller: Caller,
+    side: Option<TenantName>,
+}
+
+impl Feeder {
+    fn is_own(&self, state: &crate::domain::state::State, person: &PersonId) -> bool {
+        state.organisation().people().get(person).is_none_or(|person| person.tenant == self.side)
+    }
 }
 
 /// Who calls, if it may speak for HR at all; asked before a body is read (THREATS G14).
-fn feeder(broker: &Broker, request: &Request) -> Result<Caller, ScimError> {
+fn feeder(broker: &Broker, request: &Request) -> Result<Feeder, ScimError> {
     let name = CapabilityName::HrFeed.as_str();
     let missing = || Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name);
     let caller = broker.caller_of(request.extensions()).map_err(|refusal| refused(broker, refusal))?;
     let allowed = broker.read(&caller, |state, viewer, now| {
-        let held = state.organisation().capability(viewer.account()?, CapabilityName::HrFeed, now.latest);
-        held.map(|_| ()).ok_or_else(missing)
+        let id = viewer.account()?;
+        let held = state.organisation().capability(id, CapabilityName::HrFeed, now.latest);
+        held.map(|_| state.organisation().tenant_of_account(id).cloned()).ok_or_else(missing)
     });
-    allowed.map_err(|refusal| refused(broker, refusal))?;
-    Ok(caller)
+    let side = allowed.map_err(|refusal| refused(broker, refusal))?;
+    Ok(Feeder { caller, side })
 }
 
 /// Counts a refusal, and says it.

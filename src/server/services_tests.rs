@@ -25,7 +25,6 @@ use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
 use crate::server::metrics::{Metrics, Verdict};
 use crate::server::peer::Peer;
-use crate::wire::page_token::PageTokens;
 use crate::wire::v1 as pb;
 use crate::wire::v1::account_service_server::AccountService as _;
 use crate::wire::v1::audit_service_server::AuditService as _;
@@ -53,8 +52,9 @@ fn world() -> World {
     initialise(&store, files, Arc::clone(&clock) as _).unwrap();
     let engine = Engine::start(&store, Arc::clone(&clock) as _, Settings::default()).unwrap();
     let (stopping, watched) = watch::channel(false);
-    let tokens = Arc::new(PageTokens::new([9; 32]));
-    let broker = Broker { engine, tokens, metrics: Arc::new(Metrics::default()), stopping: watched };
+    let (seal, note_key) = super::sealed::keys_of(&[9; 32], "test").unwrap();
+    let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
+    let broker = Broker { engine, seal, note_key, metrics: Arc::new(Metrics::default()), stopping: watched };
     World { broker, clock, _stopping: stopping }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn watch<T: Teller>(
 ) -> Result<Told<T::Message>, Status> {
     broker.still_lets(&caller, |state, viewer, now| teller.is_open(state, viewer, now))?;
     let start = after.unwrap_or_else(|| broker.engine.read(State::sequence));
-    let follower = broker.engine.follow(start)?;
+    let follower = broker.engine.follow(start).map_err(|refusal| caller.untold(refusal))?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let (broker, teller) = (broker.clone(), Arc::new(teller));
     let watching = Watching { broker, caller, follower, sender, told: after, teller };
@@ -99,7 +99,7 @@ impl<T: Teller> Watching<T> {
         let sender = self.sender.clone();
         if self.told.is_none() {
             self.told = Some(self.follower.place());
-            let first = self.teller.message(self.follower.place().to_string(), None);
+            let first = self.teller.message(self.caller.told(self.follower.place()), None);
             if sender.send(Ok(first)).await.is_err() {
                 return Ok(());
             }
@@ -113,7 +113,7 @@ impl<T: Teller> Watching<T> {
             };
             let Ok(permit) = permit else { return Ok(()) };
             let event = tokio::select! {
-                event = self.follower.next() => Some(event?),
+                event = self.follower.next() => Some(event.map_err(|refusal| self.caller.untold(refusal))?),
                 _ = beat.tick() => None,
                 () = sender.closed() => return Ok(()),
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
@@ -122,12 +122,14 @@ impl<T: Teller> Watching<T> {
                 Some(event) => self.told_of(event).await?.map(Some),
                 None => {
                     self.still_lets()?;
-                    self.told.is_none_or(|told| told < self.follower.place()).then_some(None)
+                    // To a customer at each beat, because that something happened elsewhere is nothing for it to know.
+                    let moved = self.told.is_none_or(|told| told < self.follower.place());
+                    (moved || self.caller.is_sealed()).then_some(None)
                 }
             };
             if let Some(told) = told {
                 self.told = Some(self.follower.place());
-                permit.send(Ok(self.teller.message(self.follower.place().to_string(), told)));
+                permit.send(Ok(self.teller.message(self.caller.told(self.follower.place()), told)));
             }
         }
     }
@@ -137,7 +139,8 @@ impl<T: Teller> Watching<T> {
     }
 
     async fn told_of(&self, event: Arc<Event>) -> Result<Option<T::Told>, Status> {
-        let step = self.broker.read(&self.caller, |state, viewer, now| self.teller.step(state, viewer, &event, now))?;
+        let step = self.broker.read(&self.caller, |state, viewer, now| self.teller.step(state, viewer, &event, now));
+        let step = step.map_err(|refusal| self.caller.untold(refusal))?;
         match step {
             Step::Skip => Ok(None),
             Step::Tell(told) => Ok(Some(told)),
@@ -145,7 +148,7 @@ impl<T: Teller> Watching<T> {
                 let (teller, sequence) = (Arc::clone(&self.teller), event.sequence);
                 let told =
                     past::blocking(&self.broker.engine, move |history| teller.look_back(history, &event)).await?;
-                Ok(Some(told.ok_or_else(|| resync(sequence))?))
+                Ok(Some(told.ok_or_else(|| self.caller.untold(resync(sequence)))?))
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn who(state: &State, caller: &Caller, now: Now) -> pb::WhoAmIRespons
     let organisation = state.organisation();
     let mut told = pb::WhoAmIResponse {
         identity: caller.identity.to_string(),
-        sequence: state.sequence().to_string(),
+        sequence: caller.told(state.sequence()),
         broker_time: Some(pb_timestamp(now.latest)),
         certificate_end_time: Some(pb_timestamp(caller.not_after)),
         ..Default::default()

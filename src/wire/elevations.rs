@@ -44,7 +44,16 @@ pub fn elevation(organisation: &Organisation, it: &Elevation, now: Now) -> pb::E
         review: Some(review(organisation, it, state(it, now) == pb::ElevationState::Pending, now)),
         emergency: it.emergency.is_some(),
         follow_up: it.emergency.as_ref().and_then(follow_up),
+        requester_role: requester_role(organisation, it, now),
     }
+}
+
+/// The role in which something is asked for, as things are now; empty where there is none any more.
+#[must_use]
+pub fn requester_role(organisation: &Organisation, it: &Elevation, now: Now) -> String {
+    let terms = organisation.policy().entitlements.get(&it.entitlement).map(|entitlement| &entitlement.terms);
+    let role = terms.and_then(|terms| Some(organisation.best_role(&it.requester, terms, now.latest).ok()?.1));
+    role.map(ToString::to_string).unwrap_or_default()
 }
 
 /// What is owed for an emergency that led to a grant.

@@ -9,7 +9,9 @@ use super::events::{actor, kind_name};
 use super::message::{Fields, InvalidMessage};
 use super::queries::{Paging, all_known, known};
 use super::v1 as pb;
-use super::values::{LONGEST_TEXT_BYTES, digest, optional, parsed, pb_timestamp, sequence, text, timestamp};
+use super::values::{
+    LONGEST_TEXT_BYTES, SaidSequence, digest, optional, parsed, pb_timestamp, sequence, text, timestamp,
+};
 use crate::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use crate::domain::directory::ActsFor;
 use crate::domain::elevation::Phase;
@@ -100,7 +102,7 @@ impl TryFrom<&pb::ListEnrolmentsRequest> for Enrolments {
 ///
 /// # Errors
 /// If it is none.
-pub fn after_sequence(text: &str) -> Result<Option<u64>, InvalidMessage> {
+pub fn after_sequence(text: &str) -> Result<Option<SaidSequence>, InvalidMessage> {
     sequence(text).map_err(|wanted| InvalidMessage::one("after_sequence", wanted))
 }
 
@@ -228,7 +230,7 @@ pub fn enrolment_of(fact: &Fact) -> Option<EnrolmentId> {
     }
 }
 
-/// A step of an enrolment; none if the event is no such step.
+/// A step of an enrolment; none if the event is no such step. How its sequence is told depends on to whom.
 #[must_use]
 pub fn enrolment_event(it: &Event) -> Option<pb::EnrolmentEvent> {
     let id = enrolment_of(&it.fact)?;
@@ -237,7 +239,7 @@ pub fn enrolment_event(it: &Event) -> Option<pb::EnrolmentEvent> {
         time: Some(pb_timestamp(it.at)),
         actor: actor(&it.actor),
         enrolment_id: id.to_string(),
-        sequence: it.sequence.to_string(),
+        sequence: String::new(),
     })
 }
 

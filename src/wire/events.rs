@@ -7,12 +7,12 @@ use crate::domain::event::{Actor, Event, Fact};
 use crate::domain::grant::{Grant, GrantPhase};
 use crate::domain::ids::{Digest, ElevationId, GrantId};
 
-/// A row of the journal. `body` is the row as stored.
+/// A row of the journal. `body` is the row as stored. How its sequence is told depends on to whom.
 #[must_use]
 pub fn event(it: &Event, body: &str, hash: Option<Digest>) -> pb::Event {
     let stored: Option<Stored<'_>> = serde_json::from_str(body).ok();
     pb::Event {
-        sequence: it.sequence.to_string(),
+        sequence: String::new(),
         time: Some(pb_timestamp(it.at)),
         actor: it.actor.to_string(),
         kind: it.fact.kind().to_owned(),

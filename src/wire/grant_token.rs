@@ -43,7 +43,7 @@ pub struct Claims {
     pub cnf: Confirmation,
     /// What it allows (RFC 9396): one element.
     pub authorization_details: [Detail; 1],
-    /// The sequence of the event that it was issued by: digits.
+    /// The sequence of the event that it was issued by: digits; of a customer's empty.
     pub sequence: String,
 }
 

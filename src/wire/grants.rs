@@ -90,7 +90,9 @@ pub fn revocation(because: &Revocation) -> &'static str {
     }
 }
 
-fn closing(it: &Grant, now: Now) -> Option<pb::Closing> {
+/// How it came to its end; none while it is open.
+#[must_use]
+pub fn closing(it: &Grant, now: Now) -> Option<pb::Closing> {
     let closing = |at: Timestamp, actor: String, cause: &str, comment: &str| {
         let (cause, comment) = (cause.to_owned(), comment.to_owned());
         Some(pb::Closing { time: Some(pb_timestamp(at)), actor, cause, comment })

@@ -117,7 +117,7 @@ fn event(fields: &mut Fields, at: usize, said: pb::HrEvent) -> Option<HrEvent> {
     let person = fields.take(format!("{path}.person"), parsed(&said.person));
     let change = match said.change {
         None => {
-            fields.wrong(&path, "nothing happened; one of joined, renamed, transferred, left, stays is wanted");
+            fields.wrong(&path, "nothing happened; one of joined, renamed, transferred, left, stays, roles is wanted");
             None
         }
         Some(Said::Joined(said)) => {
@@ -140,6 +140,11 @@ fn event(fields: &mut Fields, at: usize, said: pb::HrEvent) -> Option<HrEvent> {
             at.map(|at| HrChange::Left { at, urgent, also_approved })
         }
         Some(Said::Stays(_)) => Some(HrChange::Stays),
+        Some(Said::Roles(said)) => {
+            let named = said.roles.iter().enumerate();
+            let roles = named.filter_map(|(at, role)| fields.take(format!("{path}.roles.roles[{at}]"), parsed(role)));
+            Some(HrChange::Roles { roles: roles.collect() })
+        }
     };
     Some(HrEvent { person: person?, change: change? })
 }
@@ -160,7 +165,7 @@ fn logins(fields: &mut Fields, path: &str, said: &[String]) -> BTreeSet<Identity
 
 /// How the feed stands.
 #[must_use]
-pub fn feed_status(it: &FeedStatus, sequence: u64) -> pb::GetFeedStatusResponse {
+pub fn feed_status(it: &FeedStatus, sequence: String) -> pb::GetFeedStatusResponse {
     let counted = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let mut room = LONGEST_HELD_BYTES;
     pb::GetFeedStatusResponse {
@@ -169,7 +174,7 @@ pub fn feed_status(it: &FeedStatus, sequence: u64) -> pb::GetFeedStatusResponse 
         brake_limit: counted(it.brake_limit),
         enabling_left: counted(it.enabling_left),
         disabling_left: counted(it.disabling_left),
-        sequence: sequence.to_string(),
+        sequence,
         omitted_hold_count: counted(it.holds.len().saturating_sub(MOST_HOLDS)),
     }
 }
@@ -230,6 +235,7 @@ pub fn hr_event(it: &HrEvent) -> pb::HrEvent {
             Said::Left(pb::Left { time: Some(pb_timestamp(*at)), urgent, also_approved })
         }
         HrChange::Stays => Said::Stays(pb::Stays {}),
+        HrChange::Roles { roles } => Said::Roles(pb::Roles { roles: roles.iter().map(ToString::to_string).collect() }),
     };
     pb::HrEvent { person: it.person.to_string(), change: Some(change) }
 }

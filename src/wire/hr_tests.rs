@@ -143,10 +143,10 @@ fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
         disabling_left: 0,
     };
     // given events that came one by one, when the brake had caught them: a hold for each
-    let told = feed_status(&status(20_000), 7);
+    let told = feed_status(&status(20_000), "7".to_owned());
     assert!(prost::Message::encoded_len(&told) < 700 * 1024, "{} bytes", prost::Message::encoded_len(&told));
     assert_eq!((told.holds.len(), told.omitted_hold_count), (500, 19_500));
     assert_eq!(told.holds[0].id, hold(1).id.to_string());
-    let told = feed_status(&status(500), 7);
+    let told = feed_status(&status(500), "7".to_owned());
     assert_eq!((told.holds.len(), told.omitted_hold_count), (500, 0));
 }

@@ -136,7 +136,7 @@ pub fn account_event(it: &Event) -> Option<pb::AccountEvent> {
         time: Some(pb_timestamp(it.at)),
         actor: actor(&it.actor),
         about: it.fact.about().iter().map(ToString::to_string).collect(),
-        sequence: it.sequence.to_string(),
+        sequence: String::new(),
         lapse_ahead,
     })
 }

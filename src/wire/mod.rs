@@ -19,7 +19,6 @@ pub mod life;
 pub mod locks;
 pub mod message;
 pub mod organisation;
-pub mod page_token;
 #[cfg(feature = "server")]
 pub mod people_file;
 pub mod queries;

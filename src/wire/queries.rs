@@ -4,7 +4,7 @@
 use super::commands::{actions, resources};
 use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
-use super::values::{duration, optional, parsed, sequence, timestamp};
+use super::values::{SaidSequence, duration, optional, parsed, sequence, timestamp};
 use crate::domain::command::RequestElevation;
 use crate::domain::event::Fact;
 use crate::domain::ids::{
@@ -27,7 +27,7 @@ pub struct Paging {
     /// The token of the page before; empty: the first page.
     pub token: String,
     /// The least sequence of the view.
-    pub min_sequence: Option<u64>,
+    pub min_sequence: Option<SaidSequence>,
 }
 
 impl Paging {
@@ -236,7 +236,7 @@ impl TryFrom<&pb::ListEventsRequest> for (Paging, EventFilter) {
     }
 }
 
-impl TryFrom<&pb::WatchEventsRequest> for (Option<u64>, EventFilter) {
+impl TryFrom<&pb::WatchEventsRequest> for (Option<SaidSequence>, EventFilter) {
     type Error = InvalidMessage;
 
     fn try_from(message: &pb::WatchEventsRequest) -> Result<Self, InvalidMessage> {
@@ -248,7 +248,7 @@ impl TryFrom<&pb::WatchEventsRequest> for (Option<u64>, EventFilter) {
 }
 
 /// After which sequence, and of which thing alone.
-impl TryFrom<&pb::WatchElevationsRequest> for (Option<u64>, Option<ElevationId>) {
+impl TryFrom<&pb::WatchElevationsRequest> for (Option<SaidSequence>, Option<ElevationId>) {
     type Error = InvalidMessage;
 
     fn try_from(message: &pb::WatchElevationsRequest) -> Result<Self, InvalidMessage> {
@@ -260,7 +260,7 @@ impl TryFrom<&pb::WatchElevationsRequest> for (Option<u64>, Option<ElevationId>)
 }
 
 /// After which sequence, and of which thing alone.
-impl TryFrom<&pb::WatchGrantsRequest> for (Option<u64>, Option<GrantId>) {
+impl TryFrom<&pb::WatchGrantsRequest> for (Option<SaidSequence>, Option<GrantId>) {
     type Error = InvalidMessage;
 
     fn try_from(message: &pb::WatchGrantsRequest) -> Result<Self, InvalidMessage> {

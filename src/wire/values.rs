@@ -110,12 +110,29 @@ pub fn digest(bytes: &[u8]) -> Result<Digest, String> {
 ///
 /// # Errors
 /// What would be right.
-pub fn sequence(text: &str) -> Result<Option<u64>, String> {
+pub fn sequence(text: &str) -> Result<Option<SaidSequence>, String> {
     if text.is_empty() {
         return Ok(None);
     }
     let number: Option<u64> = text.parse().ok().filter(|number: &u64| number.to_string() == text);
-    number.map(Some).ok_or_else(|| format!("`{}` is no sequence; pass one back as it was given", excerpt(text)))
+    if let Some(number) = number {
+        return Ok(Some(SaidSequence::Number(number)));
+    }
+    // As long as a sealed one is, and of its letters; the broker opens it.
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if (64..=128).contains(&text.len()) && text.bytes().all(letters) {
+        return Ok(Some(SaidSequence::Sealed(text.to_owned())));
+    }
+    Err(format!("`{}` is no sequence; pass one back as it was given", excerpt(text)))
+}
+
+/// A sequence as a message has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SaidSequence {
+    /// A number, as it is told in the own organisation.
+    Number(u64),
+    /// Sealed, as it is told to customers.
+    Sealed(String),
 }
 
 /// Renders an instant.

@@ -42,8 +42,8 @@ fn instants_are_whole_milliseconds_within_range_and_render_as_parsed() {
 #[test]
 fn sequences_come_back_as_they_were_given() {
     assert_eq!(sequence(""), Ok(None));
-    assert_eq!(sequence("0"), Ok(Some(0)));
-    assert_eq!(sequence("18446744073709551615"), Ok(Some(u64::MAX)));
+    assert_eq!(sequence("0"), Ok(Some(SaidSequence::Number(0))));
+    assert_eq!(sequence("18446744073709551615"), Ok(Some(SaidSequence::Number(u64::MAX))));
     for text in ["-1", "+1", "01", " 1", "1 ", "0x1", "18446744073709551616", "latest", "١"] {
         assert!(sequence(text).is_err(), "{text}");
     }

@@ -25,6 +25,8 @@ pub struct Person {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Account {
     pub person: Option<String>,
+    /// Of a customer.
+    pub tenant: Option<String>,
     pub owner: Option<String>,
     pub acts_for_people: bool,
     pub identities: BTreeSet<String>,
@@ -36,9 +38,10 @@ pub struct Account {
     pub audience: Vec<String>,
 }
 
-/// The certificate identity of an account of this name.
+/// The certificate identity of an account of this name: what a tenant has begins with its name and a dot.
 pub fn identity(name: &str) -> String {
-    format!("spiffe://northwind.example/{name}")
+    let domain = name.split_once('.').map_or("northwind", |(tenant, _)| tenant);
+    format!("spiffe://{domain}.example/{name}")
 }
 
 impl Organisation {
@@ -93,6 +96,25 @@ impl Organisation {
         self.accounts.entry(name.to_owned()).insert_entry(account).into_mut()
     }
 
+    /// Two customers, each with two who approve, one who asks, and a feed of its own.
+    pub fn with_customers(mut self) -> Self {
+        for tenant in ["acme", "zeta"] {
+            for (who, roles) in [
+                ("lena", &["mail-approver"][..]),
+                ("kim", &["mail-approver"]),
+                ("moe", &["mail-user"]),
+                ("feed", &["tenant-feed"]),
+            ] {
+                let name = format!("{tenant}.{who}");
+                self.people.insert(name.clone(), Person::default());
+                let account = self.account(&name, &name);
+                account.tenant = Some(tenant.to_owned());
+                account.roles = roles.iter().map(|role| ((*role).to_owned(), None)).collect();
+            }
+        }
+        self
+    }
+
     /// Puts an account into a role for good.
     pub fn join(&mut self, account: &str, role: &str) {
         self.accounts.get_mut(account).unwrap().roles.insert(role.to_owned(), None);
@@ -118,7 +140,7 @@ impl Organisation {
             "[tenants.acme]\ntrust_domain = \"acme.example\"\n[tenants.zeta]\ntrust_domain = \"zeta.example\"\n",
         );
         for (name, person) in &self.people {
-            writeln!(text, "[people.{name}]\nlogin = {:?}", person.login.iter().collect::<Vec<_>>()).unwrap();
+            writeln!(text, "[people.{name:?}]\nlogin = {:?}", person.login.iter().collect::<Vec<_>>()).unwrap();
             if let Some(manager) = &person.manager {
                 writeln!(text, "manager = {manager:?}").unwrap();
             }
@@ -126,8 +148,9 @@ impl Organisation {
             writeln!(text, "attestations = {{ {} }}", attested.collect::<Vec<_>>().join(", ")).unwrap();
         }
         for (name, account) in &self.accounts {
-            writeln!(text, "[accounts.{name}]").unwrap();
-            for (key, person) in [("person", &account.person), ("owner", &account.owner)] {
+            writeln!(text, "[accounts.{name:?}]").unwrap();
+            let named = [("person", &account.person), ("owner", &account.owner), ("tenant", &account.tenant)];
+            for (key, person) in named {
                 if let Some(person) = person {
                     writeln!(text, "{key} = {person:?}").unwrap();
                 }
@@ -154,6 +177,26 @@ impl Organisation {
         text
     }
 }
+
+/// What the policy has for customers.
+pub const CUSTOMERS: &str = r#"
+[roles.mail-approver]
+for = "customers"
+approves_for_tenant = true
+[roles.mail-user]
+for = "customers"
+[roles.tenant-feed]
+for = "customers"
+capabilities = ["hr.feed"]
+
+[entitlements.mailbox]
+title = "Look into a customer's mailbox"
+actions = ["mail.read"]
+resources = ["tenants/*/mail/**"]
+requestable_by = ["engineer", "mail-user"]
+max_duration = "1h"
+approval = [{ by = ["security"], count = 1 }, { by = ["@tenant"], count = 1 }]
+"#;
 
 /// The policy that goes with it.
 pub const POLICY: &str = r#"

@@ -295,6 +295,11 @@ impl Ask {
         Self::of("maintenance", &["db.schema"], &["prod/eu/db/orders"])
     }
 
+    /// Into a mailbox of a tenant's.
+    pub fn mailbox(tenant: &str) -> Self {
+        Self::of("mailbox", &["mail.read"], &[&format!("tenants/{tenant}/mail/inbox")])
+    }
+
     pub fn managed() -> Self {
         Self::of("managed", &["report.read"], &["reports/2026"])
     }

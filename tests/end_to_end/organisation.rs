@@ -12,6 +12,7 @@ pub struct Organisation {
     pub folder: tempfile::TempDir,
     pub northwind: Authority,
     pub acme: Authority,
+    pub globex: Authority,
 }
 
 /// The two files, before they are written.
@@ -56,11 +57,12 @@ impl Organisation {
 
     pub fn with(files: &Files) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (northwind, acme) = (Authority::new("northwind"), Authority::new("acme"));
+        let [northwind, acme, globex] = ["northwind", "acme", "globex"].map(Authority::new);
         let broker = northwind.issue_server("spiffe://northwind.example/service/countersign");
         for (name, text) in [
             ("northwind.pem", northwind.pem().as_str()),
             ("acme.pem", &acme.pem()),
+            ("globex.pem", &globex.pem()),
             ("broker.pem", &broker.chain_pem),
             ("broker.key", &broker.key_pem),
             ("policy.toml", &files.policy),
@@ -68,7 +70,7 @@ impl Organisation {
         ] {
             certificates::write(folder.path(), name, text);
         }
-        let organisation = Self { folder, northwind, acme };
+        let organisation = Self { folder, northwind, acme, globex };
         organisation.configure("");
         organisation
     }
@@ -79,7 +81,8 @@ impl Organisation {
             "listen = \"127.0.0.1:0\"\njournal = \"journal.db\"\nruntimes = 1\n{lines}\n\
              [tls]\ncertificate = \"broker.pem\"\nkey = \"broker.key\"\n\
              [[tls.authorities]]\nfile = \"northwind.pem\"\ntrust_domains = [\"northwind.example\"]\n\
-             [[tls.authorities]]\nfile = \"acme.pem\"\ntrust_domains = [\"acme.example\"]\n"
+             [[tls.authorities]]\nfile = \"acme.pem\"\ntrust_domains = [\"acme.example\"]\n\
+             [[tls.authorities]]\nfile = \"globex.pem\"\ntrust_domains = [\"globex.example\"]\n"
         );
         std::fs::write(self.path("broker.toml"), text).unwrap();
     }
@@ -94,7 +97,10 @@ impl Organisation {
 
     /// The certificate of somebody or something of Northwind.
     pub fn leaf(&self, name: &str) -> Leaf {
-        self.northwind.issue(&client(&identity(name)))
+        let identity = identity(name);
+        let authority = if identity.starts_with("spiffe://acme.") { &self.acme } else { &self.northwind };
+        let authority = if identity.starts_with("spiffe://globex.") { &self.globex } else { authority };
+        authority.issue(&client(&identity))
     }
 
     /// The same as files, for the command line.
@@ -109,7 +115,11 @@ impl Organisation {
 }
 
 pub fn identity(name: &str) -> String {
-    let machines = ["orders-api", "deploy-bot", "hr-sync", "training-feed"];
+    if let Some((tenant, own)) = name.split_once('.') {
+        let kind = if own == "idp" { "service" } else { "person" };
+        return format!("spiffe://{tenant}.example/{kind}/{own}");
+    }
+    let machines = ["orders-api", "mail-api", "deploy-bot", "hr-sync", "training-feed"];
     let kind = if machines.contains(&name) || name.contains("-bot") { "service" } else { "person" };
     format!("spiffe://northwind.example/{kind}/{name}")
 }

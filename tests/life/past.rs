@@ -273,6 +273,7 @@ impl Past {
                     let what = known.then(|| What::Leaving { person: person.into(), from });
                     (model.was_ever_here(person), false, what)
                 }
+                HrChange::Roles { .. } => (false, false, None),
                 HrChange::Stays => (known, false, Some(What::Stays { person: person.into() })),
             };
             if !fits {

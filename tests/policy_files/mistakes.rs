@@ -170,7 +170,7 @@ fn each_mistake_of_the_rest_of_a_policy_says_what_would_be_right() {
     roles.x = { capabilities = ["audit.read", "audit.read"] }
         line 1: `roles.x.capabilities[1]`: found `audit.read` a second time; wanted each capability once, with all that it is narrowed to
     roles.x = { for = "customers", capabilities = ["policy.load"] }
-        line 1: `roles.x.capabilities[0]`: found `policy.load` in a role for customers; wanted `access.check` alone: customers have no power over the broker
+        line 1: `roles.x.capabilities[0]`: found `policy.load` in a role for customers; wanted `access.check` or `hr.feed`, which reach the own tenant: customers have no power over the broker
     requirements.screening = {}
         line 1: `requirements.screening.valid_for`: found nothing; wanted how long an attestation of it holds: `"730d"`, or `"never"` if it never lapses
     requirements.screening = { valid_for = "always" }
@@ -299,6 +299,9 @@ fn what_a_policy_and_a_directory_contradict_each_other_in_has_its_line() {
     line 55: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
     line 64: `roles.hr-sync.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
     line 68: `roles.training-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 74: `roles.tenant-approver.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 78: `roles.tenant-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 83: `roles.tenant-enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
     line 8: `people.ana.attestations.dbs-training`: found `dbs-training`, which is no requirement of the policy; wanted perhaps `dba-training`: a requirement that policy defines
     line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-maintenance`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
     line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-repair`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines

@@ -9,6 +9,7 @@ mod asking;
 mod attesting;
 mod braking;
 mod cascades;
+mod customers;
 mod emergencies;
 mod ending;
 mod ending_memberships;

@@ -23,7 +23,9 @@ pub(super) struct Cast {
     pub(super) sam: Actor,
     pub(super) ines: Actor,
     pub(super) pia: Actor,
+    pub(super) lena: Actor,
     pub(super) orders_api: Service,
+    pub(super) mail_api: Service,
     pub(super) hr_sync: Actor,
     pub(super) training_feed: Actor,
 }
@@ -38,7 +40,9 @@ impl Cast {
             sam: Actor::connect(broker, "sam").await?,
             ines: Actor::connect(broker, "ines").await?,
             pia: Actor::connect(broker, "pia").await?,
+            lena: Actor::connect(broker, "acme.lena").await?,
             orders_api: Service::connect(broker, "orders-api").await?,
+            mail_api: Service::connect(broker, "mail-api").await?,
             hr_sync: Actor::connect(broker, "hr-sync").await?,
             training_feed: Actor::connect(broker, "training-feed").await?,
         })

@@ -1,4 +1,4 @@
-//! Chapter three: an emergency and its follow-up, a lock, and the report on what stands.
+//! Chapter three: a customer who decides, an emergency and its follow-up, a lock, and the report on what stands.
 
 use anyhow::{Context, Result};
 
@@ -19,6 +19,39 @@ const EMERGENCY: Wish = Wish {
     ticket: "INC-4712",
 };
 const QUESTION: (&str, &str, &str) = ("ana", "db.write", "prod/eu/db/orders/primary");
+
+const MAILBOX: Wish = Wish {
+    entitlement: "mailbox-support",
+    actions: &["mail.read"],
+    resource: "tenants/acme/mail/inbox",
+    duration: Span::seconds(600),
+    justification: "lena has not seen any mail since noon",
+    ticket: "INC-4713",
+};
+const MAIL_QUESTION: (&str, &str, &str) = ("ana", "mail.read", "tenants/acme/mail/inbox");
+const MAIL_ASKED: &str = "mail-api: may ana mail.read tenants/acme/mail/inbox?";
+
+/// After the own organisation the customer itself decides, and cuts it.
+pub(super) async fn a_customer_decides(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
+    narrator.step("A customer decides who looks into its own mailbox, and cuts it")?;
+    let asked = cast.ana.request(&MAILBOX).await;
+    narrator.answer("ana: request mailbox-support, on acme's inbox", &Answer::of(&asked, state), "PENDING")?;
+    let asked = asked?;
+    let seen = cast.lena.elevation(&asked.id).await;
+    narrator.answer("acme.lena, of that customer: show it", &Answer::of(&seen, state), "NOT_FOUND")?;
+    for (actor, expected) in [(&cast.sam, "PENDING"), (&cast.lena, "APPROVED")] {
+        let seen = actor.elevation(&asked.id).await?;
+        let approved = actor.approve(&asked.id, text_of(&seen)).await;
+        narrator.answer(&format!("{}: approve", actor.account), &Answer::of(&approved, approval), expected)?;
+    }
+    let checked = cast.mail_api.check(MAIL_QUESTION).await;
+    narrator.answer(MAIL_ASKED, &Answer::of(&checked, verdict), "ALLOW GRANTED")?;
+    let grant = cast.lena.elevation(&asked.id).await?.grant_id;
+    let revoked = cast.lena.revoke(&grant, "that was enough").await;
+    narrator.answer("acme.lena: revoke it", &Answer::of(&revoked, |_| Answer::new("REVOKED", "")), "REVOKED")?;
+    let checked = cast.mail_api.check(MAIL_QUESTION).await;
+    narrator.answer(MAIL_ASKED, &Answer::of(&checked, verdict), "DENY NO_GRANT")
+}
 
 /// By name, through somebody else, and owed for. The id of the request.
 pub(super) async fn an_emergency(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<v1::Elevation> {

@@ -84,7 +84,7 @@ impl LocalBroker {
             let files = Files { policy: &setup.policy, directory: &setup.directory };
             engine::initialise(&Store::File(setup.journal.clone()), files, Arc::new(SystemClock))?;
         }
-        let settings = settings(&setup, &certificates, &clients)?;
+        let settings = settings(&setup, &certificates)?;
         let running = assembly::start(settings)?;
         let address = running.address();
         Ok(Self { address, certificates, clients, folder: setup.certificates, made_at, running })
@@ -129,12 +129,12 @@ fn make_certificates(folder: &Path, clients: &[(String, Identity)], now: Timesta
 }
 
 /// What a configuration file would say.
-fn settings(setup: &Setup, certificates: &DevCertificates, clients: &[(String, Identity)]) -> Result<ServeSettings> {
-    let mut trust_domains: BTreeSet<TrustDomain> = BTreeSet::new();
-    for (_, identity) in clients {
-        trust_domains.insert(identity.trust_domain().parse()?);
-    }
-    let authorities = vec![AuthoritySettings { file: certificates.authority.clone(), trust_domains }];
+fn settings(setup: &Setup, certificates: &DevCertificates) -> Result<ServeSettings> {
+    let authorities = certificates.authorities.iter().map(|(domain, file)| {
+        let trust_domains = BTreeSet::from([domain.parse::<TrustDomain>()?]);
+        Ok(AuthoritySettings { file: file.clone(), trust_domains })
+    });
+    let authorities = authorities.collect::<Result<_>>()?;
     Ok(ServeSettings {
         listen: setup.listen,
         journal: setup.journal.clone(),

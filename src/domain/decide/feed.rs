@@ -9,6 +9,7 @@ mod file;
 mod fits;
 mod hold;
 mod place;
+mod tenant;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use super::{Caller, make_id, needs, principal};
 use crate::domain::command::Envelope;
 use crate::domain::event::{Actor, Fact, HrEventApplied, HrFeedHeard, HrImported};
 use crate::domain::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
-use crate::domain::ids::{HoldId, PersonId};
+use crate::domain::ids::{HoldId, PersonId, TenantName};
 use crate::domain::life;
 use crate::domain::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
@@ -41,11 +42,15 @@ pub(super) fn apply_events(
     events: &[HrEvent],
     envelope: &Envelope,
 ) -> Result<Overlay, Refusal> {
+    if let Some(tenant) = state.organisation.tenant_of_account(caller.account).cloned() {
+        return tenant::apply_events(state, caller, &tenant, (place, events), envelope);
+    }
     needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
     let arrival = place::of_events(state, caller, place, events)?;
     let author = author(state, caller);
     for (_, event) in &arrival.fresh {
         not_own(author.as_ref(), event)?;
+        of_own_organisation(state, event)?;
     }
     let new = new_hold(caller, author, place, envelope);
     let sent = arrival.fresh.into_iter();
@@ -70,6 +75,10 @@ pub(super) fn import(
 ) -> Result<Overlay, Refusal> {
     let now = envelope.now;
     needs(state, caller, CapabilityName::HrFeed, now)?;
+    if state.organisation.tenant_of_account(caller.account).is_some() {
+        let detail = "whole files are of the own organisation; a tenant's feed sends what happened";
+        return Err(Refusal::new(Reason::OutsideTenant, detail));
+    }
     place::of_import(state, caller, place)?;
     let events = diff::of(&state.organisation, people, now)?;
     let actor = Actor::Caller(principal(caller));
@@ -104,7 +113,7 @@ fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New) -> Result
             overlay.record([applied(sent.place.as_ref(), false, &sent.event)]);
             continue;
         }
-        let happened = happen(overlay, sent.place.as_ref(), false, &sent.event);
+        let happened = happen(overlay, None, sent.place.as_ref(), false, &sent.event);
         happened.map_err(|refusal| {
             let number = sent.place.as_ref().map_or(index, |place| place.number);
             refusal.with("number", number).with("person", &sent.event.person)
@@ -129,17 +138,36 @@ fn said_now(event: &HrEvent, envelope: &Envelope) -> HrEvent {
     event
 }
 
-/// One event, and all that follows.
-fn happen(overlay: &mut Overlay, place: Option<&StreamPlace>, released: bool, event: &HrEvent) -> Result<(), Refusal> {
+/// A tenant's people are its own feed's to tell of, and customers' roles as well.
+fn of_own_organisation(state: &State, event: &HrEvent) -> Result<(), Refusal> {
+    let of_tenant = state.organisation.tenant_of(&event.person).is_some();
+    if of_tenant || matches!(event.change, HrChange::Roles { .. }) {
+        let detail = format!("`{}`: of tenants' people and their roles their own feeds tell", event.person);
+        return Err(Refusal::new(Reason::OutsideTenant, detail).with("person", &event.person));
+    }
+    Ok(())
+}
+
+/// One event, and all that follows; of a tenant's feed, within the tenant.
+fn happen(
+    overlay: &mut Overlay,
+    tenant: Option<&TenantName>,
+    place: Option<&StreamPlace>,
+    released: bool,
+    event: &HrEvent,
+) -> Result<(), Refusal> {
     let person = &event.person;
     overlay.record([applied(place, released, event)]);
     life::settle(overlay, person);
     match &event.change {
-        HrChange::Joined { login, manager } => life::join(overlay, person, login, manager.as_ref()),
+        HrChange::Joined { login, manager } => life::join(overlay, tenant, person, login, manager.as_ref()),
         HrChange::Renamed { login } => life::rename(overlay, person, login),
+        HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
         HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),
         HrChange::Stays => life::stay(overlay, person),
+        // Given by a tenant's feed alone, which decides on it itself.
+        HrChange::Roles { .. } => Ok(()),
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) fn revoke(
 fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bool {
     let organisation = &state.organisation;
     let elevation = state.elevations.get(&grant.elevation);
+    let by_tenant =
+        grant.scope.tenant().is_some_and(|tenant| organisation.approves_for_tenant(caller.account, tenant, now.latest));
     let by_review = elevation.is_some_and(|elevation| {
         let approved = caller.viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person));
         let ordinary = elevation.ordinary_stages(organisation);
@@ -56,7 +58,7 @@ fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bo
     });
     let manager = organisation.people().get(&grant.person).and_then(|person| person.manager_at(now.latest));
     let by_manager = manager.is_some() && manager == caller.viewer.person.as_ref();
-    may_revoke_any(state, caller, grant, now) || by_review || by_manager || is_behind(caller, grant)
+    may_revoke_any(state, caller, grant, now) || by_tenant || by_review || by_manager || is_behind(caller, grant)
 }
 
 /// By `grant.revoke`. Narrowed to resources, it reaches the grants that lie wholly within them.

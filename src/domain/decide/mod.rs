@@ -23,7 +23,7 @@ use super::policy::CapabilityName;
 use super::refusal::{Reason, Refusal};
 use super::state::State;
 use super::time::{Now, Timestamp};
-use super::visibility::{Viewer, viewer};
+use super::visibility::{Viewer, as_told, viewer};
 
 pub use loads::{Files, initialise};
 pub(super) use recertification::close_round;
@@ -61,8 +61,15 @@ pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal>
 /// # Errors
 /// The first thing that stands in the way.
 pub fn decide_all(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
+    decided(state, envelope).map_err(|refusal| match viewer(&state.organisation, &envelope.caller) {
+        Ok(Viewer { principal: Principal::Account(id), .. }) => as_told(&state.organisation, &id, refusal),
+        _ => refusal,
+    })
+}
+
+fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     if envelope.now.suspect && envelope.command.takes_away() && envelope.now != envelope.now.without_leap() {
-        return decide_all(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
+        return decided(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
     }
     let viewer = viewer(&state.organisation, &envelope.caller)?;
     // Whoever is known may ask for a place, with an account or without.

@@ -14,6 +14,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Table<'_>, draft: &mut Draft
     managers(reader, draft);
     identities(reader, draft);
     trust_domains(reader, draft);
+    one_side_each(reader, draft);
     audiences(reader, draft);
 }
 
@@ -38,7 +39,16 @@ fn tenants(reader: &mut Reader<'_>, root: &Table<'_>, draft: &Draft) {
         }
     }
     let mut owners: BTreeMap<&str, &TenantName> = BTreeMap::new();
+    let names: BTreeSet<&str> = tenants.keys().map(TenantName::as_str).collect();
     for (name, tenant) in tenants {
+        // What a tenant's own feed names begins with `<tenant>.`.
+        let dots = name.as_str().match_indices('.');
+        if let Some(other) = dots.filter_map(|(at, _)| name.as_str().get(..at)).find(|begin| names.contains(begin)) {
+            let node = root.key("tenants").and_then(|tenants| tenants.get(name.as_str()));
+            let (at, path) = node.map(|node| (node.at, node.path)).unwrap_or_default();
+            let wanted = format!("a name that does not begin with `{other}.`: that is how `{other}` names its own");
+            reader.mistake(at, &path, format!("`{name}`"), wanted);
+        }
         if let Some(other) = owners.insert(tenant.trust_domain.as_str(), name) {
             let node = root.key("tenants").and_then(|tenants| tenants.get(name.as_str())?.get("trust_domain"));
             let (at, path) = node.map(|node| (node.at, node.path)).unwrap_or_default();
@@ -155,6 +165,38 @@ fn tenant_of(kind: &AccountKind) -> Option<&TenantName> {
     match kind {
         AccountKind::Customer { tenant, .. } => Some(tenant),
         AccountKind::ServiceTeam { .. } | AccountKind::Service { .. } => None,
+    }
+}
+
+/// A person is of one tenant, or of the own organisation, with all accounts and machines; and is recorded so.
+fn one_side_each(reader: &mut Reader<'_>, draft: &mut Draft) {
+    let tenants = &draft.directory.tenants;
+    let domains: BTreeMap<&str, &TenantName> =
+        tenants.iter().map(|(name, tenant)| (tenant.trust_domain.as_str(), name)).collect();
+    let mut sides: BTreeMap<PersonId, Option<TenantName>> = BTreeMap::new();
+    for (id, account) in &draft.directory.accounts {
+        let own = account.tenant().cloned();
+        let side = sides.entry(account.person().clone()).or_insert_with(|| own.clone());
+        if *side != own {
+            let of = |side: &Option<TenantName>| {
+                side.as_ref().map_or("of the own organisation".to_owned(), |tenant| format!("of tenant `{tenant}`"))
+            };
+            let found = format!("`{}`, who is {} by another account", account.person(), of(side));
+            let (at, path) = draft.places_of_accounts.get(id).cloned().unwrap_or_default();
+            reader.mistake(at, &path, found, format!("a person who is {}", of(&own)));
+        }
+    }
+    // Who has no account yet is of the tenant that the login speaks for.
+    for (id, person) in &draft.directory.people {
+        let domain = person.login.iter().find_map(|identity| domains.get(identity.trust_domain()));
+        if let (Some(tenant), false) = (domain, sides.contains_key(id)) {
+            sides.insert(id.clone(), Some((*tenant).clone()));
+        }
+    }
+    for (id, tenant) in sides {
+        if let Some(person) = draft.directory.people.get_mut(&id) {
+            person.tenant = tenant;
+        }
     }
 }
 

@@ -29,6 +29,7 @@ impl Fact {
             Self::ElevationRequested(elevation) => {
                 let mut about = vec![S::Elevation(elevation.id), S::Account(elevation.requester.clone())];
                 about.extend(elevation.behind.iter().cloned().map(S::Person));
+                about.extend(tenant_of(&elevation.scope));
                 about
             }
             Self::ApprovalRecorded(fact) | Self::ElevationDenied(fact) => {
@@ -46,6 +47,7 @@ impl Fact {
                 let mut about =
                     vec![S::Grant(grant.id), S::Elevation(grant.elevation), S::Account(grant.holder.clone())];
                 about.extend(grant.behind.iter().cloned().map(S::Person));
+                about.extend(tenant_of(&grant.scope));
                 about
             }
             Self::GrantStarted(GrantStarted { grant, holder, .. })
@@ -104,6 +106,10 @@ impl Fact {
     }
 }
 
+fn tenant_of(scope: &Scope) -> Option<Subject> {
+    scope.tenant().and_then(|tenant| tenant.parse().ok()).map(Subject::Tenant)
+}
+
 /// The lock, and whom it is on: those are told.
 fn about_lock(lock: LockId, on: &Locked) -> Vec<Subject> {
     let whom = match on {
@@ -128,6 +134,7 @@ impl std::fmt::Display for Subject {
             Self::Lock(id) => write!(f, "lock:{id}"),
             Self::Person(id) => write!(f, "person:{id}"),
             Self::Account(id) => write!(f, "account:{id}"),
+            Self::Tenant(name) => write!(f, "tenant:{name}"),
             Self::Policy => f.write_str("policy"),
             Self::Directory => f.write_str("directory"),
             Self::Broker => f.write_str("broker"),

@@ -72,6 +72,10 @@ pub fn feed_status_for(state: &State, viewer: &Viewer, now: Now) -> Result<FeedS
         );
     }
     let mut status = feed_status(state, now);
+    if state.organisation.tenant_of_account(id).is_some() {
+        // No brake holds a tenant's feed, and that of others tells of others.
+        (status.brake_limit, status.enabling_left, status.disabling_left) = (0, 0, 0);
+    }
     if !all {
         status.streams.retain(|stream| stream.feed.sender == *id);
         status.holds.retain(|hold| hold.sender == *id);
@@ -80,10 +84,15 @@ pub fn feed_status_for(state: &State, viewer: &Viewer, now: Now) -> Result<FeedS
 }
 
 /// The refusal of anything that gives access while a feed is silent: nobody knows who still works here (THREATS B4). Counts
-/// from a feed's first event.
+/// from a feed's first event. A tenant's feed counts for what touches that tenant.
 #[must_use]
-pub fn silent_feed(state: &State, now: Now) -> Option<Refusal> {
-    let (stream, feed) = state.feeds.iter().find(|(_, feed)| silent_at(state, feed).is_over(now.latest))?;
+pub fn silent_feed(state: &State, touched: Option<&str>, now: Now) -> Option<Refusal> {
+    let concerns = |feed: &Feed| {
+        let tenant = state.organisation.tenant_of_account(&feed.sender);
+        tenant.is_none_or(|tenant| touched == Some(tenant.as_str()))
+    };
+    let silent = |feed: &Feed| concerns(feed) && silent_at(state, feed).is_over(now.latest);
+    let (stream, feed) = state.feeds.iter().find(|(_, feed)| silent(feed))?;
     let detail = format!("`{stream}` was last heard of at {}", feed.heard_at);
     Some(Refusal::new(Reason::FeedSilent, detail).with("stream", stream).with("heard", feed.heard_at))
 }
@@ -103,7 +112,9 @@ pub fn brake_limit(state: &State) -> usize {
 pub fn touched_lately(state: &State, part: Part, now: Now) -> BTreeSet<&PersonId> {
     let since = now.stamp.minus(BRAKE_WINDOW);
     let touched = state.hr_touches.iter().rev().take_while(|(at, ..)| *at > since);
-    touched.filter(|(_, _, touched)| *touched == part).map(|(_, person, _)| person).collect()
+    // A tenant's own feed is not braked.
+    let own = |person: &&PersonId| state.organisation.tenant_of(person).is_none();
+    touched.filter(|(_, _, touched)| *touched == part).map(|(_, person, _)| person).filter(own).collect()
 }
 
 fn silent_at(state: &State, feed: &Feed) -> Timestamp {

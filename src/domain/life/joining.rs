@@ -5,25 +5,27 @@ use std::collections::BTreeSet;
 
 use super::{cascade_of, close_machine, employed, machines, own_accounts, put_account, put_person, record_person};
 use crate::domain::directory::{Account, AccountState, Employment, Person};
-use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
+use crate::domain::ids::{AccountId, Identity, PersonId, Principal, TenantName};
 use crate::domain::organisation::Organisation;
 use crate::domain::overlay::Overlay;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
 
-/// Joined, or came back with nothing of what was.
+/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation.
 ///
 /// # Errors
 /// `PERSON_KNOWN`, `PERSON_UNKNOWN` (the manager), `MANAGER_CYCLE`, `IDENTITY_TAKEN`.
 pub(in crate::domain) fn join(
     overlay: &mut Overlay,
+    tenant: Option<&TenantName>,
     id: &PersonId,
     login: &BTreeSet<Identity>,
     manager: Option<&PersonId>,
 ) -> Result<(), Refusal> {
     let now = overlay.clocks().latest;
     let known = overlay.state().organisation().people().get(id);
-    if known.is_some_and(|person| person.is_employed(now)) {
+    // Whose person somebody is stays for good.
+    if known.is_some_and(|person| person.is_employed(now) || person.tenant.as_ref() != tenant) {
         return Err(Refusal::new(Reason::PersonKnown, format!("`{id}`")).with("person", id));
     }
     // First: who reported here before no longer does, and may be the manager now.
@@ -39,8 +41,9 @@ pub(in crate::domain) fn join(
         employed(overlay, manager)?;
         super::moving::no_cycle(overlay, id, manager, now)?;
     }
-    claim(overlay, login, None)?;
-    let person = Person { login: login.clone(), manager: manager.cloned(), ..Person::default() };
+    claim(overlay, tenant, login, None)?;
+    let (login, manager, tenant) = (login.clone(), manager.cloned(), tenant.cloned());
+    let person = Person { login, manager, tenant, ..Person::default() };
     put_person(overlay, id, person);
     cascade_of(overlay, id);
     Ok(())
@@ -80,7 +83,7 @@ pub(in crate::domain) fn rename(
     login: &BTreeSet<Identity>,
 ) -> Result<(), Refusal> {
     let person = employed(overlay, id)?;
-    claim(overlay, login, Some(id))?;
+    claim(overlay, person.tenant.as_ref(), login, Some(id))?;
     match named(overlay.state().organisation(), id).map(|(account_id, account)| (account_id.clone(), account.clone())) {
         Some((account_id, mut account)) => {
             let elsewhere = |identity: &&Identity| {
@@ -108,10 +111,22 @@ pub(in crate::domain) fn named<'a>(
 }
 
 /// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along.
-fn claim(overlay: &mut Overlay, login: &BTreeSet<Identity>, own: Option<&PersonId>) -> Result<(), Refusal> {
+fn claim(
+    overlay: &mut Overlay,
+    tenant: Option<&TenantName>,
+    login: &BTreeSet<Identity>,
+    own: Option<&PersonId>,
+) -> Result<(), Refusal> {
     let now = overlay.clocks().latest;
     for identity in login {
         let organisation = overlay.state().organisation();
+        // A tenant's trust domain speaks for that tenant alone, and nobody else speaks for it.
+        let mut tenants = organisation.tenants().iter();
+        let speaks_for = tenants.find(|(_, it)| it.trust_domain.as_str() == identity.trust_domain());
+        if speaks_for.map(|(name, _)| name) != tenant {
+            let detail = format!("`{identity}` is of another trust domain");
+            return Err(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
+        }
         let Some(holder) = organisation.principal(identity).cloned() else { continue };
         match taken(organisation, identity, own, now) {
             Claim::Own => {}

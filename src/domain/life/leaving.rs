@@ -59,7 +59,8 @@ pub(in crate::domain) fn stay(overlay: &mut Overlay, id: &PersonId) -> Result<()
 /// The last day is over: all eligibilities are revoked, the accounts disabled, and machines that nobody took over closed.
 pub(super) fn depart(overlay: &mut Overlay, id: &PersonId, also_approved: bool) {
     overlay.record([Fact::PersonLeft(PersonNamed { person: id.clone() })]);
-    put_person(overlay, id, Person { employment: Employment::Left, ..Person::default() });
+    let tenant = overlay.state().organisation().tenant_of(id).cloned();
+    put_person(overlay, id, Person { employment: Employment::Left, tenant, ..Person::default() });
     for (account_id, mut account) in own_accounts(overlay, id) {
         let reason = "the person left".to_owned();
         account.state = AccountState::Disabled { reason, because: Disabling::Termination };

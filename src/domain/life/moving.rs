@@ -47,6 +47,28 @@ pub(in crate::domain) fn transfer(
     Ok(())
 }
 
+/// Reports to another from now on, and keeps what there is: within a tenant, which gives and takes roles itself.
+///
+/// # Errors
+/// `PERSON_UNKNOWN`, `MANAGER_CYCLE`.
+pub(in crate::domain) fn report_to(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    manager: Option<&PersonId>,
+) -> Result<(), Refusal> {
+    let person = employed(overlay, id)?;
+    if let Some(manager) = manager {
+        if manager == id {
+            return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
+        }
+        employed(overlay, manager)?;
+        no_cycle(overlay, id, manager, overlay.clocks().latest)?;
+    }
+    put_person(overlay, id, Person { manager: manager.cloned(), ..person });
+    cascade_of(overlay, id);
+    Ok(())
+}
+
 /// Transfers whose time has come take effect.
 pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
     let now = overlay.clocks().latest;

@@ -54,7 +54,7 @@ pub(super) fn entitlement(reader: &mut Reader<'_>, node: &Node<'_>, names: &Name
     let approval = approval.map(|node| names.stages(reader, &node, ReviewOf::Elevation)).unwrap_or_default();
     let emergency = table.key("emergency").and_then(|node| emergency(reader, &node, names, durations.max));
     let emergency_stages = emergency.as_ref().map(|(_, stages)| stages);
-    check_rule_1(reader, node, &requestable_by, &approval, emergency_stages);
+    check_rule_1(reader, node, names, &requestable_by, &approval, emergency_stages);
     let tenant_approval = tenant_approval(reader, &table, scope.as_ref(), &approval, emergency_stages);
     let terms = Terms {
         scope: scope?,
@@ -172,6 +172,7 @@ fn emergency(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names, longest: S
 fn check_rule_1(
     reader: &mut Reader<'_>,
     node: &Node<'_>,
+    names: &Names,
     requestable_by: &BTreeMap<RoleName, usize>,
     approval: &Stages,
     emergency: Option<&Stages>,
@@ -179,6 +180,9 @@ fn check_rule_1(
     let requesting: BTreeSet<RoleName> = requestable_by.keys().cloned().collect();
     let mut approving = emergency.map(|stages| stages.roles.clone()).unwrap_or_default();
     approving.extend(approval.roles.clone());
+    if let Some(at) = approval.tenant_at.as_ref().or(emergency.and_then(|stages| stages.tenant_at.as_ref())) {
+        approving.extend(names.tenant_approvers.iter().map(|role| (role.clone(), at.clone())));
+    }
     for role in separation_rule_1(&requesting, &approving.keys().cloned().collect()) {
         let (at, path) = approving.get(&role).cloned().unwrap_or((node.at, node.path.clone()));
         let wanted = "an approving role that is not in `requestable_by`: nobody approves in the role that asks";

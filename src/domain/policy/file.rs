@@ -6,7 +6,7 @@ use super::document::read;
 use super::entitlement_file::{entitlement, scope};
 use super::mistake::{Mistake, Places, SourceFile, Warning};
 use super::reader::{Node, Reader, Table};
-use super::role_file::{member_kind, role};
+use super::role_file::{may_approve_for_tenant, member_kind, role};
 use super::stage_file::{Names, ReviewOf};
 use super::{Baseline, Limits, MemberKind, Policy, Requirement};
 use crate::domain::ids::{Digest, EntitlementName, RequirementName, RoleName};
@@ -47,6 +47,11 @@ fn policy(reader: &mut Reader<'_>, root: &Table<'_>) -> Policy {
     let names = Names {
         requirements: requirements.iter().map(|(name, _)| name.clone()).collect(),
         roles: roles.iter().map(|(name, node)| (name.clone(), member_kind(node))).collect(),
+        tenant_approvers: roles
+            .iter()
+            .filter(|(_, node)| may_approve_for_tenant(node))
+            .map(|(name, _)| name.clone())
+            .collect(),
     };
     let mut policy = Policy::default();
     for (name, node) in requirements {

@@ -151,6 +151,8 @@ pub struct Role {
     pub longest_membership: Option<Span>,
     /// Whom it is for.
     pub member_kind: MemberKind,
+    /// Its members are whom `@tenant` means, each for the own tenant.
+    pub approves_for_tenant: bool,
     /// Standing power over the broker itself.
     pub capabilities: Vec<Capability>,
 }
@@ -320,8 +322,15 @@ impl Terms {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Every role that may approve, in whatever stage, the emergency way included (rules 1 and 2 count them alike).
-    pub fn approving_roles(&self) -> impl Iterator<Item = &RoleName> {
+    /// Whether a stage asks the tenant that is touched.
+    #[must_use]
+    pub fn asks_tenant(&self) -> bool {
+        let emergency = self.emergency.iter().flat_map(|emergency| &emergency.approval);
+        self.approval.iter().chain(emergency).any(|stage| stage.by.contains(&Approver::Tenant))
+    }
+
+    /// Every role that a stage names, the emergency way included (rules 1 and 2 count them alike).
+    pub(super) fn approving_roles(&self) -> impl Iterator<Item = &RoleName> {
         let emergency = self.emergency.iter().flat_map(|emergency| &emergency.approval);
         self.approval.iter().chain(emergency).flat_map(|stage| &stage.by).filter_map(|approver| match approver {
             Approver::Role(role) => Some(role),
@@ -415,6 +424,18 @@ impl std::str::FromStr for Approver {
 }
 
 impl Policy {
+    /// Every role that may approve under terms: those that a stage names, and where one says `@tenant`, those that it means.
+    pub fn approving_roles<'a>(&'a self, terms: &'a Terms) -> impl Iterator<Item = &'a RoleName> {
+        let asks_tenant = terms.asks_tenant();
+        let of_tenants = self.tenant_approvers().filter(move |_| asks_tenant);
+        terms.approving_roles().chain(of_tenants)
+    }
+
+    /// The roles that `@tenant` means.
+    pub fn tenant_approvers(&self) -> impl Iterator<Item = &RoleName> {
+        self.roles.iter().filter(|(_, role)| role.approves_for_tenant).map(|(name, _)| name)
+    }
+
     /// Whether `action` on `resource` is offered by any entitlement, or allowed by the baseline: for `check --explain`.
     #[must_use]
     pub fn offers(&self, action: &Action, resource: &Resource) -> Vec<&EntitlementName> {

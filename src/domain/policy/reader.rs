@@ -69,6 +69,11 @@ impl Node<'_> {
         self.value.as_str()
     }
 
+    /// True or false, if it is one of them.
+    pub(crate) fn as_bool(&self) -> Option<bool> {
+        self.value.as_bool()
+    }
+
     /// A date or a time, if it is one.
     pub(crate) fn as_datetime(&self) -> Option<&toml::value::Datetime> {
         self.value.as_datetime()

@@ -19,7 +19,8 @@ pub(super) fn member_kind(node: &Node<'_>) -> Option<MemberKind> {
 
 /// One role.
 pub(super) fn role(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names) -> Option<Role> {
-    let table = reader.table(node, &["for", "requires", "owner", "longest_membership", "capabilities"])?;
+    let known = ["for", "requires", "owner", "longest_membership", "approves_for_tenant", "capabilities"];
+    let table = reader.table(node, &known)?;
     if let (Some(given), None) = (table.key("for"), member_kind(node)) {
         let found = given.as_text().map_or(given.kind().to_owned(), |text| format!("`{}`", excerpt(text)));
         reader.mistake(given.at, &given.path, found, "`\"people\"`, `\"machines\"` or `\"customers\"`");
@@ -30,16 +31,40 @@ pub(super) fn role(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names) -> O
         reader.parsed::<PersonId>(&node)
     });
     let longest = table.key("longest_membership").and_then(|node| reader.span(&node, Span::SECOND..=Span::MAX));
+    let approves_for_tenant = approves_for_tenant(reader, &table, member_kind);
+    let capabilities = table.key("capabilities").map(|node| capabilities(reader, &node, names, member_kind));
+    let capabilities = capabilities.unwrap_or_default();
+    // Whoever says who a tenant's people are decides nothing in their name.
+    if approves_for_tenant && capabilities.iter().any(|it| it.name == CapabilityName::HrFeed) {
+        let wanted = "two roles: whoever provisions a tenant's accounts does not approve for it";
+        reader.mistake(table.at, &table.path, "`approves_for_tenant` beside `hr.feed`", wanted);
+    }
     Some(Role {
         requires: names.requirements(reader, &table, "requires"),
         owner,
         longest_membership: longest,
         member_kind,
-        capabilities: table
-            .key("capabilities")
-            .map(|node| capabilities(reader, &node, names, member_kind))
-            .unwrap_or_default(),
+        approves_for_tenant,
+        capabilities,
     })
+}
+
+/// Whether `@tenant` means its members: customers alone, each for the own tenant.
+pub(super) fn may_approve_for_tenant(node: &Node<'_>) -> bool {
+    node.get("approves_for_tenant").is_some_and(|node| node.as_bool() == Some(true))
+}
+
+fn approves_for_tenant(reader: &mut Reader<'_>, table: &Table<'_>, members: MemberKind) -> bool {
+    let Some(node) = table.key("approves_for_tenant") else { return false };
+    let Some(given) = node.as_bool() else {
+        reader.mistake(node.at, &node.path, node.kind().to_owned(), "`true` or `false`");
+        return false;
+    };
+    if given && members != MemberKind::Customers {
+        let found = format!("`approves_for_tenant` in a role for {}", members.as_str());
+        reader.mistake(node.at, &node.path, found, "such a key in a role `for = \"customers\"` alone");
+    }
+    given && members == MemberKind::Customers
 }
 
 fn kind(text: &str) -> Option<MemberKind> {
@@ -58,8 +83,10 @@ fn capabilities(reader: &mut Reader<'_>, node: &Node<'_>, names: &Names, members
             reader.mistake(item.at, &item.path, format!("`{name}` a second time"), wanted);
         }
         // A customer acts in one tenant's space; every other capability is power over the broker that all share.
-        if members == MemberKind::Customers && capability.name != CapabilityName::AccessCheck {
-            let wanted = "`access.check` alone: customers have no power over the broker";
+        let of_a_tenant = matches!(capability.name, CapabilityName::AccessCheck | CapabilityName::HrFeed);
+        if members == MemberKind::Customers && !of_a_tenant {
+            let wanted =
+                "`access.check` or `hr.feed`, which reach the own tenant: customers have no power over the broker";
             reader.mistake(item.at, &item.path, format!("`{name}` in a role for customers"), wanted);
         }
         let records = capability.name == CapabilityName::AttestationRecord && capability.requirements.is_empty();

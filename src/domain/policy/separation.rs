@@ -56,7 +56,7 @@ pub fn separation_rule_2<'a>(
     }
     let mut conflicts = Vec::new();
     for (name, entitlement) in &policy.entitlements {
-        let approving: BTreeSet<&RoleName> = entitlement.terms.approving_roles().collect();
+        let approving: BTreeSet<&RoleName> = policy.approving_roles(&entitlement.terms).collect();
         for (person, roles) in &held {
             let first = |role: &RoleName| roles.get_key_value(role).map(|(role, id)| ((*id).clone(), (*role).clone()));
             let asks = entitlement.terms.requestable_by.iter().find_map(first);

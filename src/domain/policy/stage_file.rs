@@ -17,6 +17,8 @@ const MOST_STAGES: usize = 8;
 pub(super) struct Names {
     pub(super) requirements: BTreeSet<RequirementName>,
     pub(super) roles: BTreeMap<RoleName, Option<MemberKind>>,
+    /// Those that `@tenant` means.
+    pub(super) tenant_approvers: BTreeSet<RoleName>,
 }
 
 /// What a review is of: it decides which approvers make sense.
@@ -87,6 +89,11 @@ impl Names {
             let by = by.map(|by| (reader.filled_set::<Approver>(&by, wanted), by.path)).unwrap_or_default();
             self.check_approvers(reader, &by.0, &by.1, review_of, &mut all);
             let count = table.key("count").map_or(Some(1), |count| reader.number(&count, 1..=MOST_PERSONS));
+            let of_own = !by.0.contains_key(&Approver::Tenant);
+            if let (true, Some((at, path))) = (of_own, &all.tenant_at) {
+                let wanted = "`@tenant` in the last stages: a customer is asked once the own organisation agrees";
+                reader.mistake(*at, path, "`@tenant` before a stage of the own organisation", wanted);
+            }
             all.stages.push(Stage { by: by.0.into_keys().collect(), count: count.unwrap_or(1) });
         }
         all
@@ -101,12 +108,8 @@ impl Names {
         all: &mut Stages,
     ) {
         if let (Some(at), true) = (by.get(&Approver::Tenant), by.len() > 1) {
-            reader.warn(
-                *at,
-                path,
-                "`@tenant` beside others in one stage",
-                "any of them may approve in the tenant's place",
-            );
+            let wanted = "a stage of its own for `@tenant`: nobody approves in a customer's place";
+            reader.mistake(*at, path, "`@tenant` beside others in one stage", wanted);
         }
         let mut roles = BTreeMap::new();
         for (approver, at) in by {

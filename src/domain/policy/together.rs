@@ -52,6 +52,13 @@ impl Findings {
 
 fn accounts(findings: &mut Findings, policy: &Policy, directory: &Directory) {
     for (id, account) in &directory.accounts {
+        let person = directory.people.get(account.person());
+        let moved = person.is_some_and(|person| person.tenant.as_ref() != account.tenant());
+        if moved && account.state != AccountState::Closed {
+            let found = format!("`{}`, who is recorded on another side", account.person());
+            let wanted = "a person of one tenant for good, or of the own organisation";
+            findings.mistake(SourceFile::Directory, format!("accounts.{id}"), found, wanted);
+        }
         for role_name in account.roles.keys() {
             let path = format!("accounts.{id}.roles.{role_name}");
             let Some(role) = policy.roles.get(role_name) else {

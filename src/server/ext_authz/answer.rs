@@ -23,7 +23,7 @@ pub(super) struct Passed {
     pub(super) subject: Identity,
     pub(super) grant: Option<GrantId>,
     pub(super) valid_until: Timestamp,
-    pub(super) sequence: u64,
+    pub(super) sequence: String,
 }
 
 /// One that may not.
@@ -46,7 +46,7 @@ impl From<Passed> for CheckResponse {
             (SUBJECT, Some(passed.subject.to_string())),
             (GRANT, passed.grant.map(|grant| grant.to_string())),
             (VALID_UNTIL, until),
-            (SEQUENCE, Some(passed.sequence.to_string())),
+            (SEQUENCE, Some(passed.sequence.clone())),
             (REASON, None),
             (super::TOKEN, None),
         ];

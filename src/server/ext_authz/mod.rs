@@ -97,7 +97,7 @@ impl ExtAuthz {
                     Allowed::Baseline => None,
                 };
                 let valid_until = valid_until.min(subject.until);
-                Ok(Passed { subject: subject.identity, grant, valid_until, sequence: asking.sequence })
+                Ok(Passed { subject: subject.identity, grant, valid_until, sequence: caller.told(asking.sequence) })
             }
             Verdict::Deny { .. } => Err(Refused::because(verdict.reason())),
         })

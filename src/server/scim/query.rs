@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::ScimError;
 use super::user::{self, in_schema};
-use crate::domain::ids::{PersonId, excerpt};
+use crate::domain::ids::{PersonId, TenantName, excerpt};
 use crate::domain::state::State;
 use crate::domain::time::Now;
 
@@ -50,17 +50,20 @@ impl Query {
         Ok(query)
     }
 
-    /// The page.
-    pub(super) fn page(&self, state: &State, now: Now) -> Value {
+    /// The page, of one side: of a tenant's people, or of the own organisation's.
+    pub(super) fn page(&self, state: &State, side: Option<&TenantName>, now: Now) -> Value {
         let people = state.organisation().people();
+        let of_side = |id: &PersonId| state.organisation().tenant_of(id) == side;
         let skipped = self.start.saturating_sub(1);
         let (total, shown): (usize, Vec<Value>) = match &self.filter {
             None => {
-                let page = people.keys().skip(skipped).take(self.count);
-                (people.len(), page.filter_map(|id| user::shown(state, id, now)).collect())
+                let own = || people.iter().filter(|(_, person)| person.tenant.as_ref() == side);
+                let page = own().skip(skipped).take(self.count);
+                (own().count(), page.filter_map(|(id, _)| user::shown(state, id, now)).collect())
             }
             Some(id) => {
-                let found = id.parse::<PersonId>().ok().and_then(|id| user::shown(state, &id, now));
+                let id = id.parse::<PersonId>().ok().filter(of_side);
+                let found = id.and_then(|id| user::shown(state, &id, now));
                 (usize::from(found.is_some()), found.into_iter().skip(skipped).take(self.count).collect())
             }
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::caller::Broker;
+use super::caller::{Broker, Caller};
 use super::past;
 use crate::domain::command::Command;
 use crate::domain::event::{Event, Fact, GrantTokenIssued};
@@ -42,7 +42,7 @@ impl TokenService for Tokens {
         let command = Command::IssueGrantToken { grant, audience, lifetime, certificate };
         let done = self.broker.engine.execute(&caller.identity, request_id, command).await;
         let done = done.map_err(|refusal| self.broker.counted(refusal))?;
-        Ok(Response::new(self.signed(&done).await?))
+        Ok(Response::new(self.signed(&caller, &done).await?))
     }
 
     async fn get_signing_keys(
@@ -61,7 +61,7 @@ impl Tokens {
         Self { broker, keys }
     }
 
-    async fn signed(&self, done: &Done) -> Result<pb::IssueGrantTokenResponse, Status> {
+    async fn signed(&self, caller: &Caller, done: &Done) -> Result<pb::IssueGrantTokenResponse, Status> {
         let event = event(&self.broker.engine, done.sequence).await?;
         let Fact::GrantTokenIssued(issued) = &event.fact else {
             return Err(unsigned("the event of the call is of another kind"));
@@ -73,8 +73,13 @@ impl Tokens {
             return Err(self.broker.counted(over));
         }
         self.keys.ready(now.stamp).map_err(|problem| unsigned(&problem))?;
-        let token = self.keys.sign(&Claims::of(&event, issued)).map_err(|problem| unsigned(&problem))?;
-        let (expire_time, sequence) = (Some(pb_timestamp(issued.expires)), done.sequence.to_string());
+        let mut claims = Claims::of(&event, issued);
+        if caller.is_sealed() {
+            // A count of events is nothing for a customer to know, and a sealed one would be another each time.
+            claims.sequence.clear();
+        }
+        let token = self.keys.sign(&claims).map_err(|problem| unsigned(&problem))?;
+        let (expire_time, sequence) = (Some(pb_timestamp(issued.expires)), caller.told(done.sequence));
         Ok(pb::IssueGrantTokenResponse { token, expire_time, sequence })
     }
 }

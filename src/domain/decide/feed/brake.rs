@@ -152,7 +152,7 @@ impl<'a> Sorting<'a> {
                 .as_ref()
                 .is_some_and(|manager| self.is_to_join(manager) || self.is_above_but_for_held(&event.person, manager)),
             HrChange::Renamed { login } => self.claims_held(login),
-            HrChange::Left { .. } | HrChange::Stays => false,
+            HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => false,
         }
     }
 

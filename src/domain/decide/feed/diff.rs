@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{Conflict, People, claims, from_the_top, refuse};
-use crate::domain::directory::{Account, AccountKind, AccountState, Person};
+use crate::domain::directory::{Account, Person};
 use crate::domain::hr::{HrChange, HrEvent, ImportedPerson};
-use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
+use crate::domain::ids::{Identity, PersonId, Principal};
 use crate::domain::life;
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
@@ -68,11 +68,16 @@ impl Diff<'_> {
     fn absent(&mut self) {
         let change = || HrChange::Left { at: self.now.stamp, urgent: false, also_approved: false };
         let people = self.organisation.people.iter().filter(|(_, person)| person.is_employed(self.now.latest));
-        let absent = people.filter(|(id, _)| !self.people.contains_key(*id) && !is_customer(self.organisation, id));
+        let absent = people.filter(|(id, it)| !self.people.contains_key(*id) && it.tenant.is_none());
         self.changes.leavings.extend(absent.map(|(id, _)| event(id, change())));
     }
 
     fn one(&mut self, id: &PersonId, file: &ImportedPerson) {
+        if let Some(tenant) = self.organisation.tenant_of(id) {
+            let text = format!("`{id}`: of tenant `{tenant}`, whose own feed tells of its people");
+            self.conflicts.push(Conflict::new(Reason::OutsideTenant, text));
+            return;
+        }
         let over = file.leaves_at.filter(|at| at.is_over(self.now.latest));
         let record = self.organisation.people.get(id).filter(|person| person.is_employed(self.now.latest));
         let left = |at| HrChange::Left { at, urgent: false, also_approved: false };
@@ -189,7 +194,7 @@ impl Diff<'_> {
     /// Whether the file makes somebody leave now.
     fn leaves(&self, id: &PersonId) -> bool {
         match self.people.get(id) {
-            None => !is_customer(self.organisation, id),
+            None => self.organisation.tenant_of(id).is_none(),
             Some(person) => person.leaves_at.is_some_and(|at| at.is_over(self.now.latest)),
         }
     }
@@ -203,19 +208,6 @@ fn holder_of<'a>(organisation: &'a Organisation, holder: &'a Principal) -> (Opti
             (account.map(Account::person), account.is_some_and(Account::is_machine))
         }
     }
-}
-
-fn own_accounts<'a>(
-    organisation: &'a Organisation,
-    id: &PersonId,
-) -> impl Iterator<Item = (&'a AccountId, &'a Account)> {
-    organisation.accounts_of(id).filter(|(_, it)| !it.is_machine() && it.state != AccountState::Closed)
-}
-
-/// Somebody of a tenant: all accounts are such.
-fn is_customer(organisation: &Organisation, id: &PersonId) -> bool {
-    let mut accounts = own_accounts(organisation, id).peekable();
-    accounts.peek().is_some() && accounts.all(|(_, it)| matches!(it.kind, AccountKind::Customer { .. }))
 }
 
 /// Whether a renaming would change anything: what other accounts of the person have stays theirs.

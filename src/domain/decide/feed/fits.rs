@@ -16,8 +16,8 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
     match &event.change {
         // Tried: who comes back leaves those behind who reported to him, and may report to them.
         HrChange::Joined { login, manager } => {
-            life::join(&mut Overlay::new(overlay.state(), Actor::Broker, overlay.clocks()), id, login, manager.as_ref())
-                .is_ok()
+            let mut tried = Overlay::new(overlay.state(), Actor::Broker, overlay.clocks());
+            life::join(&mut tried, None, id, login, manager.as_ref()).is_ok()
         }
         HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
         HrChange::Transferred { manager, at } => {
@@ -26,6 +26,7 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
         }
         HrChange::Left { .. } => person.is_some_and(|person| person.employment == Employment::Employed),
         HrChange::Stays => employed.is_some_and(|person| person.employed_until.is_some()),
+        HrChange::Roles { .. } => false,
     }
 }
 

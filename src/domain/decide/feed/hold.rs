@@ -117,7 +117,7 @@ pub(in crate::domain::decide) fn decide_hold(
     overlay.record([Fact::HrHoldDecided(HrHoldDecided { hold: id, released: release, reason: reason.to_owned() })]);
     for event in hold.events.iter().filter(|_| release) {
         if fits::fits(&overlay, event) {
-            happen(&mut overlay, None, true, event)?;
+            happen(&mut overlay, None, None, true, event)?;
         }
     }
     Ok(overlay)

@@ -96,6 +96,7 @@ impl Merge<'_> {
             moves: old.moves.clone(),
             awaits_manager: old.awaits_manager,
             touched: old.touched,
+            tenant: old.tenant.clone().or(file.tenant),
             ..file
         };
         if let Some(reason) = self.guarded(id) {
@@ -333,7 +334,9 @@ impl Merge<'_> {
         }
         let left = self.before.people.iter().filter(|(_, person)| person.employment == Employment::Left);
         for (id, _) in left.filter(|(id, _)| !directory.people.contains_key(*id)) {
-            checked.people.insert(id.clone(), Person { employment: Employment::Left, ..Person::default() });
+            let tenant = self.before.tenant_of(id).cloned();
+            let left = Person { employment: Employment::Left, tenant, ..Person::default() };
+            checked.people.insert(id.clone(), left);
         }
         checked
     }

@@ -1,0 +1,172 @@
+//! A tenant's own feed: it says who the tenant's people are, and so makes their accounts and roles. It reaches nobody else:
+//! whether what it names is another's, or nothing at all, it is told alike.
+//!
+//! No brake holds it: it can harm nobody but its own tenant, whose requests then wait for approvers. Its silence stops
+//! nothing but what touches the tenant.
+
+use std::collections::BTreeSet;
+
+use super::super::{Caller, needs, principal};
+use super::{applied, author, happen, not_own, place, said_now};
+use crate::domain::command::Envelope;
+use crate::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
+use crate::domain::event::{Actor, Fact, HrFeedHeard};
+use crate::domain::hr::{HrChange, HrEvent, StreamPlace};
+use crate::domain::ids::{AccountId, Identity, PersonId, RoleName, TenantName};
+use crate::domain::life;
+use crate::domain::organisation::Organisation;
+use crate::domain::overlay::Overlay;
+use crate::domain::policy::{CapabilityName, MemberKind, Policy, separation_rule_2};
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::state::State;
+use crate::domain::time::Now;
+
+/// Accounts that one person has had, one after another, each closed for good.
+const MOST_ACCOUNTS: u32 = 999;
+
+/// What a tenant's feed says happened, in order: all of it, or none.
+pub(super) fn apply_events(
+    state: &State,
+    caller: &Caller<'_>,
+    tenant: &TenantName,
+    (place, events): (Option<&StreamPlace>, &[HrEvent]),
+    envelope: &Envelope,
+) -> Result<Overlay, Refusal> {
+    needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
+    if let Some(place) = place.filter(|place| !is_named_by(tenant, place.stream.as_str())) {
+        return Err(outside(tenant, &place.stream));
+    }
+    let arrival = place::of_events(state, caller, place, events)?;
+    let author = author(state, caller);
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
+    if let Some(place) = arrival.heard {
+        overlay.record([Fact::HrFeedHeard(HrFeedHeard { place, sender: caller.account.clone() })]);
+    }
+    for (number, (place, event)) in (1_u64..).zip(arrival.fresh) {
+        let event = said_now(event, envelope);
+        let told = |refusal: Refusal| {
+            let number = place.as_ref().map_or(number, |place| place.number);
+            refusal.with("number", number).with("person", &event.person)
+        };
+        not_own(author.as_ref(), &event).map_err(told)?;
+        within(overlay.state().organisation(), tenant, &event, envelope.now).map_err(told)?;
+        match &event.change {
+            HrChange::Roles { roles } => {
+                overlay.record([applied(place.as_ref(), false, &event)]);
+                set_roles(&mut overlay, tenant, &event.person, roles).map_err(told)?;
+            }
+            HrChange::Joined { .. } => {
+                happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?;
+                make_account(&mut overlay, tenant, &event.person).map_err(told)?;
+            }
+            _ => happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?,
+        }
+    }
+    Ok(overlay)
+}
+
+/// What a tenant's feed brings into being begins with the tenant's name and a dot. No tenant's name begins so.
+fn is_named_by(tenant: &TenantName, id: &str) -> bool {
+    id.strip_prefix(tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
+}
+
+fn outside(tenant: &TenantName, what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::OutsideTenant, format!("`{what}` is not of tenant `{tenant}`")).with("tenant", tenant)
+}
+
+/// Whether a person is, or by this name may become, one of the tenant's.
+fn is_own(organisation: &Organisation, tenant: &TenantName, id: &PersonId) -> bool {
+    match organisation.people().get(id) {
+        Some(person) => person.tenant.as_ref() == Some(tenant),
+        None => is_named_by(tenant, id.as_str()),
+    }
+}
+
+fn within(organisation: &Organisation, tenant: &TenantName, event: &HrEvent, now: Now) -> Result<(), Refusal> {
+    let own = |id: &PersonId| if is_own(organisation, tenant, id) { Ok(()) } else { Err(outside(tenant, id)) };
+    own(&event.person)?;
+    let domain = organisation.tenants().get(tenant).map(|tenant| tenant.trust_domain.as_str());
+    let speaks = |identity: &&Identity| Some(identity.trust_domain()) == domain;
+    match &event.change {
+        HrChange::Joined { login, .. } | HrChange::Renamed { login } => {
+            if let Some(foreign) = login.iter().find(|identity| !speaks(identity)) {
+                return Err(outside(tenant, foreign));
+            }
+        }
+        HrChange::Transferred { at, .. } if !at.is_over(now.latest) => {
+            return Err(Refusal::new(Reason::InvalidMessage, "within a tenant a transfer takes effect at once"));
+        }
+        _ => {}
+    }
+    match &event.change {
+        HrChange::Joined { manager: Some(manager), .. } | HrChange::Transferred { manager: Some(manager), .. } => {
+            own(manager)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who joins has an account at once: the tenant says who its people are.
+fn make_account(overlay: &mut Overlay, tenant: &TenantName, id: &PersonId) -> Result<(), Refusal> {
+    let organisation = overlay.state().organisation();
+    let Some(person) = organisation.people().get(id).cloned() else { return Ok(()) };
+    let names = std::iter::once(id.to_string()).chain((2..=MOST_ACCOUNTS).map(|number| format!("{id}-{number}")));
+    let mut free = names.filter_map(|name| name.parse::<AccountId>().ok());
+    let account_id = free.find(|name| !organisation.accounts().contains_key(name));
+    let account_id = account_id.ok_or_else(|| outside(tenant, id))?;
+    let account = Account {
+        kind: AccountKind::Customer { person: id.clone(), tenant: tenant.clone() },
+        identities: person.login.clone(),
+        audience: BTreeSet::new(),
+        roles: std::collections::BTreeMap::new(),
+        until: None,
+        state: AccountState::Active,
+    };
+    life::put_person(overlay, id, Person { login: BTreeSet::new(), ..person });
+    life::put_account(overlay, &account_id, account);
+    Ok(())
+}
+
+/// The customers' roles that a person has from now on, all of them. What carries a capability the own organisation gives.
+fn set_roles(
+    overlay: &mut Overlay,
+    tenant: &TenantName,
+    id: &PersonId,
+    roles: &BTreeSet<RoleName>,
+) -> Result<(), Refusal> {
+    let now = overlay.clocks();
+    let organisation = overlay.state().organisation();
+    let policy = std::sync::Arc::clone(organisation.policy());
+    if let Some(role) = roles.iter().find(|role| !is_given_by_tenants(&policy, role)) {
+        return Err(outside(tenant, role));
+    }
+    let unknown = || Refusal::new(Reason::PersonUnknown, format!("`{id}`"));
+    let (account_id, mut account) =
+        life::named(organisation, id).map(|(id, it)| (id.clone(), it.clone())).ok_or_else(unknown)?;
+    if account.state != AccountState::Active {
+        return Err(unknown());
+    }
+    account.roles.retain(|role, it| {
+        let stays = roles.contains(role) && !it.ends_at().is_over(now.latest);
+        stays || !is_given_by_tenants(&policy, role)
+    });
+    for role in roles {
+        let longest = policy.roles.get(role).and_then(|role| role.longest_membership);
+        let until = longest.map(|longest| now.stamp.plus(longest));
+        let since = Some(now.stamp);
+        account.roles.entry(role.clone()).or_insert(Membership { until, since, ..Membership::default() });
+    }
+    let others = organisation.accounts_of(id).filter(|(other, _)| **other != account_id);
+    if let Some(conflict) = separation_rule_2(&policy, others.chain([(&account_id, &account)])).into_iter().next() {
+        let detail = format!("`{}`, of `{}`", conflict.person, conflict.entitlement);
+        return Err(Refusal::new(Reason::RoleConflict, detail).with("entitlement", conflict.entitlement));
+    }
+    life::put_account(overlay, &account_id, account);
+    life::cascade_of(overlay, id);
+    Ok(())
+}
+
+fn is_given_by_tenants(policy: &Policy, role: &RoleName) -> bool {
+    let role = policy.roles.get(role);
+    role.is_some_and(|role| role.member_kind == MemberKind::Customers && role.capabilities.is_empty())
+}
