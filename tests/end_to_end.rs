@@ -76,6 +76,8 @@ mod locks;
 mod main_thread;
 #[path = "end_to_end/moving_and_leaving.rs"]
 mod moving_and_leaving;
+#[path = "end_to_end/notifications.rs"]
+mod notifications;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
 #[path = "end_to_end/person.rs"]

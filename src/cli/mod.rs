@@ -32,6 +32,7 @@ pub mod json;
 pub mod load;
 pub mod lock;
 pub mod membership;
+pub mod notify;
 pub mod output;
 pub mod page;
 pub mod policy;
@@ -51,6 +52,7 @@ pub mod token;
 pub mod values;
 pub mod wait;
 pub mod wait_enrolled;
+pub mod webhook;
 pub mod whoami;
 
 use std::ffi::OsString;
@@ -157,6 +159,10 @@ pub enum Command {
     /// A customer's own record, signed
     #[command(subcommand)]
     Record(record::RecordCommand),
+    /// Run a command for each thing that somebody should know
+    Notify(notify::NotifyArguments),
+    /// Send what is on stdin to a signed webhook
+    Webhook(webhook::WebhookArguments),
     /// Why a broker says no, and what to do
     Errors(errors::ErrorsArguments),
     /// What your shell needs to complete commands
@@ -220,6 +226,7 @@ pub fn run(arguments: Arguments, output: &mut Output) -> Ran {
         Command::Policy(policy::PolicyCommand::Check(arguments)) => policy::check(output, &arguments),
         Command::Audit(audit::AuditCommand::Verify(arguments)) => audit::verify(output, &arguments),
         Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(output, &arguments),
+        Command::Webhook(arguments) => webhook::run(output, &arguments),
         command => block_on(ask_broker(command, &connection, output)),
     }
 }
@@ -254,12 +261,14 @@ async fn ask_broker(command: Command, connection: &ConnectionArguments, output: 
         Command::Policy(command) => policy::run(session, command).await,
         Command::Audit(command) => audit::run(session, command).await,
         Command::Report(command) => report::run(session, command).await,
+        Command::Notify(arguments) => notify::run(session, arguments).await,
         Command::Record(record::RecordCommand::Export(arguments)) => record::export(session, &arguments).await,
         Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(session.output, &arguments),
         Command::Demo
         | Command::Dev(_)
         | Command::Init(_)
         | Command::Serve(_)
+        | Command::Webhook(_)
         | Command::Errors(_)
         | Command::Completion(_) => Err(Failure::Failed("this command needs no broker".to_owned())),
     }

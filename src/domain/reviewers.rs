@@ -200,6 +200,30 @@ fn reviewer_in_one_of<'a>(
     Err(refused.unwrap_or_else(|| Refusal::new(Reason::NotAnApprover, "")))
 }
 
+/// The accounts that could approve in a stage now, with their persons; one that fits in several ways comes as often.
+pub fn could_approve<'a>(
+    organisation: &'a Organisation,
+    reviewed: &'a impl Reviewed,
+    stage: &'a Stage,
+    at: Timestamp,
+) -> impl Iterator<Item = (&'a AccountId, &'a PersonId)> {
+    let accounts = stage.by.iter().flat_map(move |approver| -> Vec<&'a AccountId> {
+        match approver {
+            Approver::Role(role) => organisation.members(role).collect(),
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant => {
+                reviewed.accounts_meant(organisation, approver, at)
+            }
+        }
+    });
+    accounts.filter_map(move |id| {
+        let person = organisation.accounts().get(id)?.person();
+        let could = !reviewed.review().has_decided(person)
+            && reviewer_in(organisation, reviewed, stage, id, at)
+                .is_ok_and(|through| lock_on_reviewer(organisation, id, &through).is_none());
+        could.then_some((id, person))
+    })
+}
+
 /// The persons who could still decide in a stage: eligible, not behind the request, and without a decision here.
 #[must_use]
 pub fn candidates(
@@ -208,21 +232,7 @@ pub fn candidates(
     stage: &Stage,
     at: Timestamp,
 ) -> BTreeSet<PersonId> {
-    let accounts = stage.by.iter().flat_map(|approver| -> Vec<&AccountId> {
-        match approver {
-            Approver::Role(role) => organisation.members(role).collect(),
-            Approver::Manager | Approver::RoleOwner | Approver::Tenant => {
-                reviewed.accounts_meant(organisation, approver, at)
-            }
-        }
-    });
-    let persons = accounts.filter_map(|id| {
-        let person = organisation.accounts().get(id)?.person();
-        let could = !reviewed.review().has_decided(person)
-            && reviewer_in(organisation, reviewed, stage, id, at)
-                .is_ok_and(|through| lock_on_reviewer(organisation, id, &through).is_none());
-        could.then(|| person.clone())
-    });
+    let persons = could_approve(organisation, reviewed, stage, at).map(|(_, person)| person.clone());
     // As many as there are slots in all are enough for the matching.
     let slots = reviewed
         .review()

@@ -10,6 +10,7 @@ use super::review_context::review_context;
 use super::tenant_view;
 use super::watch::{Step, Teller, Told, resync, watch};
 use super::{explain, past};
+use crate::domain::answers::may_audit;
 use crate::domain::command::RequestElevation;
 use crate::domain::elevation::Elevation;
 use crate::domain::event::{Event, Subject};
@@ -237,7 +238,17 @@ fn get_response(caller: &Caller, state: &State, viewer: &Viewer, it: &Elevation,
         elevation: Some(tenant_view::elevation(state, viewer, render::elevation(state.organisation(), it, now))),
         sequence: caller.told(state.sequence()),
         context: review_context(state, viewer, it, now),
+        could_review: match audits(state, viewer, it, now) {
+            true => render::could_review(state.organisation(), it, now.latest),
+            false => Vec::new(),
+        },
     }
+}
+
+/// Whether the viewer audits a pending elevation: who could review it is told to those who notify.
+fn audits(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> bool {
+    let pending = render::state(it, now) == pb::ElevationState::Pending;
+    pending && viewer.account().is_ok_and(|id| may_audit(state, id, &it.scope, now.latest))
 }
 
 /// The one elevation in memory that is meant, if the viewer may see it.

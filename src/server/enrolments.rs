@@ -18,10 +18,10 @@ use crate::domain::refusal::Refusal;
 use crate::domain::reviewers::reviewer_in;
 use crate::domain::state::State;
 use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see, viewer};
+use crate::domain::visibility::{Thing, Viewer, audits_whole, may_see, viewer};
 use crate::engine::{History, HistoryError};
 use crate::wire::commands::Change;
-use crate::wire::elevations::obstacles;
+use crate::wire::elevations::{could_review, obstacles};
 use crate::wire::enrolments::{self as render, Enrolments as Query, after_sequence, enrolment_event, enrolment_of};
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
@@ -155,7 +155,7 @@ impl Enrolments {
 
     async fn get(&self, caller: &Caller, id: &Named<EnrolmentId>) -> Result<pb::GetEnrolmentResponse, Status> {
         let told = self.0.read(caller, |state, viewer, now| {
-            Ok(find(state, viewer, id, now)?.map(|it| get_response(caller, state, it, now)))
+            Ok(find(state, viewer, id, now)?.map(|it| get_response(caller, state, viewer, it, now)))
         })?;
         match (told, id) {
             (Some(told), _) => Ok(told),
@@ -165,7 +165,7 @@ impl Enrolments {
                 let told = self.0.read(caller, |state, viewer, now| {
                     let visible = past.filter(|it| may_see(state, viewer, Thing::Enrolment(it), now));
                     let it = visible.ok_or_else(|| Refusal::not_found("enrolment", id))?;
-                    Ok(get_response(caller, state, &it, now))
+                    Ok(get_response(caller, state, viewer, &it, now))
                 });
                 Ok(told?)
             }
@@ -173,9 +173,14 @@ impl Enrolments {
     }
 }
 
-fn get_response(caller: &Caller, state: &State, it: &Enrolment, now: Now) -> pb::GetEnrolmentResponse {
+fn get_response(caller: &Caller, state: &State, viewer: &Viewer, it: &Enrolment, now: Now) -> pb::GetEnrolmentResponse {
     let enrolment = Some(render::enrolment(state.organisation(), it, now));
-    pb::GetEnrolmentResponse { enrolment, sequence: caller.told(state.sequence()) }
+    let pending = it.phase.is_pending() && !it.review.deadline.is_over(now.latest);
+    let could_review = match pending && audits_whole(state.organisation(), viewer, now) {
+        true => could_review(state.organisation(), it, now.latest),
+        false => Vec::new(),
+    };
+    pb::GetEnrolmentResponse { enrolment, sequence: caller.told(state.sequence()), could_review }
 }
 
 /// The one enrolment in memory that is meant, if the viewer may see it.

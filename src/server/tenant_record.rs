@@ -86,9 +86,9 @@ impl Exporter {
             record: "countersign-tenant-record/1",
             broker: history.journal_id(),
             tenant: &self.tenant,
-            from: wanted.from,
-            until: wanted.until,
-            made: self.now.stamp,
+            from: text(wanted.from),
+            until: text(wanted.until),
+            made: self.now.stamp.to_string(),
         })];
         let filter = Filter {
             kind: Some("elevation-requested".to_owned()),
@@ -149,9 +149,11 @@ impl Exporter {
         };
         let issued = history.list(&filter, Page { after: None, limit: AT_ONCE, newest_first: false })?;
         let tokens = issued.events.iter().filter_map(|event| match &event.fact {
-            Fact::GrantTokenIssued(fact) => {
-                Some(Token { time: event.at, audience: fact.audience.clone(), expires: fact.expires })
-            }
+            Fact::GrantTokenIssued(fact) => Some(Token {
+                time: event.at.to_string(),
+                audience: fact.audience.clone(),
+                expires: fact.expires.to_string(),
+            }),
             _ => None,
         });
         Ok(tokens.collect())
@@ -163,7 +165,7 @@ impl Exporter {
         let own = |account: &AccountId| self.state.organisation().tenant_of_account(account) == Some(&self.tenant);
         Told {
             request: it.id.to_string(),
-            time: it.requested_at,
+            time: it.requested_at.to_string(),
             account: it.requester.clone(),
             person: it.person.to_string(),
             role: role(self.state.organisation(), it, grant, self.now),
@@ -172,7 +174,7 @@ impl Exporter {
             actions,
             resources,
             duration: it.duration.to_string(),
-            start: it.start,
+            start: text(it.start),
             why: it.justification.clone(),
             ticket: it.ticket.clone(),
             emergency: it.emergency.is_some(),
@@ -187,10 +189,10 @@ impl Exporter {
             ended_by: end.map(|end| end.cause).unwrap_or_default(),
             grant: grant.map(|grant| Granted {
                 grant: grant.id.to_string(),
-                start: grant.start,
-                end: grant.end,
+                start: grant.start.to_string(),
+                end: grant.end.to_string(),
                 state: word(grant_state(grant, self.now).as_str_name(), "GRANT_STATE_"),
-                closed: grant.closed_at(),
+                closed: text(grant.closed_at()),
                 closed_by: closing(grant, self.now).map(|end| end.actor).unwrap_or_default(),
                 cause: closing(grant, self.now).map(|end| end.cause).unwrap_or_default(),
                 tokens,
@@ -205,6 +207,10 @@ fn role(organisation: &Organisation, it: &Elevation, grant: Option<&Grant>, now:
         Some(role) => role.to_string(),
         None => crate::wire::elevations::requester_role(organisation, it, now),
     }
+}
+
+fn text(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
 }
 
 fn word(name: &str, prefix: &str) -> String {
@@ -222,15 +228,15 @@ struct Head<'a> {
     record: &'static str,
     broker: String,
     tenant: &'a TenantName,
-    from: Option<Timestamp>,
-    until: Option<Timestamp>,
-    made: Timestamp,
+    from: Option<String>,
+    until: Option<String>,
+    made: String,
 }
 
 #[derive(Serialize)]
 struct Told {
     request: String,
-    time: Timestamp,
+    time: String,
     account: AccountId,
     person: String,
     role: String,
@@ -241,7 +247,7 @@ struct Told {
     resources: Vec<String>,
     duration: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    start: Option<Timestamp>,
+    start: Option<String>,
     why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     ticket: Option<String>,
@@ -261,7 +267,7 @@ struct Decided {
     /// In which capacity.
     role: String,
     stage: u32,
-    time: Timestamp,
+    time: String,
     verdict: &'static str,
     /// What colleagues of the own organisation wrote to each other is theirs.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -276,7 +282,7 @@ impl Decided {
             account: it.account.clone(),
             role: it.through.to_string(),
             stage: it.stage.saturating_add(1),
-            time: it.at,
+            time: it.at.to_string(),
             verdict: match it.verdict {
                 Verdict::Approved => "APPROVED",
                 Verdict::Denied => "DENIED",
@@ -290,11 +296,11 @@ impl Decided {
 #[derive(Serialize)]
 struct Granted {
     grant: String,
-    start: Timestamp,
-    end: Timestamp,
+    start: String,
+    end: String,
     state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    closed: Option<Timestamp>,
+    closed: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     closed_by: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -306,7 +312,7 @@ struct Granted {
 
 #[derive(Serialize)]
 struct Token {
-    time: Timestamp,
+    time: String,
     audience: AccountId,
-    expires: Timestamp,
+    expires: String,
 }

@@ -1,16 +1,19 @@
 //! Elevations and their reviews as messages. What is over is told as over by comparison with the time, whatever the
 //! timer has recorded (invariant 1).
 
+use std::collections::BTreeMap;
+
 use super::v1 as pb;
 use super::values::{pb_duration, pb_timestamp};
 use crate::domain::elevation::Cancellation;
 use crate::domain::elevation::{Elevation, Phase};
 use crate::domain::follow_up::{Emergency, Finding};
+use crate::domain::ids::{AccountId, PersonId};
 use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::review::{Decision, Review, Verdict, can_be_filled};
-use crate::domain::reviewers::{Reviewed, candidates};
+use crate::domain::reviewers::{Reviewed, candidates, could_approve};
 use crate::domain::scope::Scope;
 use crate::domain::time::{Now, Timestamp};
 
@@ -159,6 +162,19 @@ pub fn review(organisation: &Organisation, reviewed: &impl Reviewed, pending: bo
         digest: it.digest().bytes().to_vec(),
         no_approver: if pending { no_approver(organisation, reviewed, now.latest) } else { None },
     }
+}
+
+/// Reviewers that are told; more are not notified one by one.
+const MOST_REVIEWERS: usize = 100;
+
+/// Who could approve in the open stage now, each once.
+#[must_use]
+pub fn could_review(organisation: &Organisation, it: &impl Reviewed, at: Timestamp) -> Vec<pb::Reviewer> {
+    let open = it.review().open_stage().into_iter();
+    let could = open.flat_map(|(_, stage)| could_approve(organisation, it, stage, at));
+    let each: BTreeMap<&AccountId, &PersonId> = could.collect();
+    let told = each.into_iter().take(MOST_REVIEWERS);
+    told.map(|(account, person)| pb::Reviewer { account: account.to_string(), person: person.to_string() }).collect()
 }
 
 /// A decision.

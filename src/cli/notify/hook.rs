@@ -1,0 +1,52 @@
+//! The command that is run for each notification: JSON on its stdin, and a time within which it has to end. It gets none
+//! of the notifier's own credentials.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub(super) struct Hook {
+    /// A program and its arguments.
+    pub(super) words: Vec<String>,
+    /// How long one may take.
+    pub(super) within: Duration,
+}
+
+impl Hook {
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// Why what was told was not taken.
+    pub(super) async fn run(&self, input: Vec<u8>) -> Result<(), String> {
+        let (program, arguments) = self.words.split_first().ok_or("there is no command")?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command.kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("COUNTERSIGN_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.spawn().map_err(|error| format!("`{program}` cannot be run: {error}"))?;
+        let stdin = child.stdin.take();
+        let told = async {
+            if let Some(mut stdin) = stdin {
+                // Whoever does not read to the end may still have taken it.
+                let _ = stdin.write_all(&input).await;
+                drop(stdin);
+            }
+            child.wait().await
+        };
+        match tokio::time::timeout(self.within, told).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(format!("`{program}` ended with {status}")),
+            Ok(Err(error)) => Err(format!("`{program}`: {error}")),
+            // Dropped with the call, it is killed.
+            Err(_) => Err(format!("`{program}` did not end within {} s", self.within.as_secs())),
+        }
+    }
+}
