@@ -102,3 +102,28 @@ fn completion_is_there_for_each_shell() {
         }
     }
 }
+
+#[test]
+fn expectations_kept_beside_a_policy_are_held_against_it() {
+    // given the example's expectations, held against the example's policy
+    let test = |policy: &str| {
+        let arguments = ["-o", "json", "policy", "test", "examples/policy_test.toml", "--policy", policy];
+        countersign(&[&arguments[..], &["--directory", "examples/directory.toml"]].concat())
+    };
+    let held = test("examples/policy.toml");
+    assert_eq!(held.status.code(), Some(0), "{}", String::from_utf8_lossy(&held.stderr));
+    assert_eq!(json(&held.stdout)["failed"], 0);
+    // when the policy is changed so that one of them is not met, then that one is told
+    let folder = tempfile::tempdir().unwrap();
+    let changed = folder.path().join("policy.toml");
+    let text = std::fs::read_to_string("examples/policy.toml").unwrap();
+    let from = "approval = [{ by = [\"incident-commander\"], count = 1 }, { by = [\"security-duty\"], count = 1 }]";
+    assert!(text.contains(from));
+    std::fs::write(&changed, text.replace(from, "approval = [{ by = [\"security-duty\"], count = 1 }]")).unwrap();
+    let held = test(changed.to_str().unwrap());
+    assert_eq!(held.status.code(), Some(1));
+    let outcomes = json(&held.stdout)["outcomes"].as_array().unwrap().clone();
+    let failed: Vec<_> = outcomes.iter().filter(|it| it["met"] == false).collect();
+    assert_eq!((failed.len(), failed[0]["what"].as_str()), (1, Some("ana may ask for payments-db-admin")));
+    assert_eq!(failed[0]["instead"][0], "could approve: sam");
+}

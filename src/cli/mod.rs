@@ -36,6 +36,7 @@ pub mod notify;
 pub mod output;
 pub mod page;
 pub mod policy;
+pub mod policy_test;
 pub mod recertify;
 pub mod record;
 pub mod report;
@@ -224,6 +225,7 @@ pub fn run(arguments: Arguments, output: &mut Output) -> Ran {
         Command::Errors(arguments) => errors::errors(output, &arguments),
         Command::Completion(arguments) => errors::completion(&arguments),
         Command::Policy(policy::PolicyCommand::Check(arguments)) => policy::check(output, &arguments),
+        Command::Policy(policy::PolicyCommand::Test(arguments)) => policy_test::run(output, &arguments),
         Command::Audit(audit::AuditCommand::Verify(arguments)) => audit::verify(output, &arguments),
         Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(output, &arguments),
         Command::Webhook(arguments) => webhook::run(output, &arguments),

@@ -9,6 +9,7 @@ use super::failure::{Exit, Failure, Ran, read_text};
 use super::json::{self, hexadecimal};
 use super::load::{self, LoadArguments, Which};
 use super::output::Output;
+use super::policy_test;
 use super::session::Session;
 use super::table::card;
 use super::text::{duration_field, time_field, when};
@@ -24,6 +25,8 @@ use crate::wire::v1::{ExplainElevationRequest, ExplainElevationResponse, GetPoli
 pub enum PolicyCommand {
     /// Find every mistake in a policy, and in a directory with it; needs no broker
     Check(CheckArguments),
+    /// Whether who may ask for what, and who could approve it, is as a file expects; needs no broker
+    Test(policy_test::TestArguments),
     /// How a request by an account for an entitlement would fare
     Explain(ExplainArguments),
     /// Replace the policy by a file, once you have seen what that takes away
@@ -76,6 +79,7 @@ pub struct ExplainArguments {
 pub async fn run(session: &mut Session<'_>, command: PolicyCommand) -> Ran {
     match command {
         PolicyCommand::Check(arguments) => check(session.output, &arguments),
+        PolicyCommand::Test(arguments) => policy_test::run(session.output, &arguments),
         PolicyCommand::Explain(arguments) => explain(session, arguments).await,
         PolicyCommand::Load(arguments) => load::run(session, Which::Policy, arguments).await,
         PolicyCommand::Show => show(session).await,

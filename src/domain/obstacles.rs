@@ -69,6 +69,47 @@ pub fn draft(
     (Some(elevation), obstacles)
 }
 
+/// How a request would fare, without what it would say in words: for whoever thinks it through. Actions that are left out
+/// are all that is offered; resources that are left out are not looked at.
+#[must_use]
+pub fn think_through(
+    state: &State,
+    account: &AccountId,
+    request: &RequestElevation,
+    now: Now,
+) -> (Option<Elevation>, Obstacles) {
+    let organisation = &state.organisation;
+    let mut request = request.clone();
+    let any_scope = request.resources.is_empty();
+    let offered = organisation.policy().entitlements.get(&request.entitlement).map(|it| &it.terms.scope);
+    if let Some(offered) = offered {
+        if any_scope {
+            // A customer asks for its own tenant's.
+            let own = organisation.tenant_of_account(account).and_then(|tenant| offered.of_tenant(tenant.as_str()));
+            request.resources = own.as_ref().unwrap_or(offered).resources().clone();
+        }
+        if request.actions.is_empty() {
+            request.actions = offered.actions().clone();
+        }
+    }
+    let (drafted, mut obstacles) = draft(state, account, &request, uuid::Uuid::nil().into(), now);
+    obstacles.retain(|refusal| match refusal.reason {
+        // What a request says in words cannot be said here, so it is not missing.
+        Reason::JustificationRequired | Reason::TicketRequired => false,
+        // Which tenant would be asked is not said either.
+        Reason::OutOfScope | Reason::TenantsMixed | Reason::AlreadyPending | Reason::NoApprover => !any_scope,
+        _ => true,
+    });
+    let which_tenant_is_open = |drafted: &Elevation| {
+        let asks = |stage: &super::policy::Stage| stage.by.contains(&super::policy::Approver::Tenant);
+        any_scope && drafted.review.stages.iter().any(asks)
+    };
+    if let Some(drafted) = drafted.as_ref().filter(|it| obstacles.is_empty() && !which_tenant_is_open(it)) {
+        obstacles.extend(has_approvers(state, drafted, now).err());
+    }
+    (drafted, obstacles)
+}
+
 /// What stands in the way of an account that would ask for an entitlement, whatever the scope: for the catalogue.
 #[must_use]
 pub fn standing_obstacles(

@@ -8,12 +8,11 @@ use crate::check::{Allowed, Denied, Verdict};
 use crate::domain::elevation::Elevation;
 use crate::domain::grant::Grant;
 use crate::domain::ids::{AccountId, PersonId, Principal};
-use crate::domain::issue::has_approvers;
 use crate::domain::lock::Lock;
-use crate::domain::obstacles::draft;
-use crate::domain::policy::{Approver, Stage};
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::reviewers::reviewer_in;
+use crate::domain::obstacles::think_through;
+use crate::domain::policy::Stage;
+use crate::domain::refusal::Refusal;
+use crate::domain::reviewers::could_approve;
 use crate::domain::scope::{Action, Resource};
 use crate::domain::state::State;
 use crate::domain::time::Now;
@@ -32,7 +31,7 @@ pub(super) fn elevation(
     now: Now,
 ) -> Result<pb::ExplainElevationResponse, Refusal> {
     let organisation = state.organisation();
-    let mut request = query.request;
+    let request = &query.request;
     let account = match &query.account {
         Some(id) if may_see(state, viewer, Thing::Account(id), now) => id,
         Some(id) => return Err(Refusal::not_found("account", id)),
@@ -43,26 +42,7 @@ pub(super) fn elevation(
         return Err(unseen());
     }
     let entitlement = organisation.policy().entitlements.get(&request.entitlement).ok_or_else(unseen)?;
-    let any_scope = request.resources.is_empty();
-    let offered = &entitlement.terms.scope;
-    if any_scope {
-        // A customer asks for its own tenant's.
-        let own = organisation.tenant_of_account(account).and_then(|tenant| offered.of_tenant(tenant.as_str()));
-        request.resources = own.as_ref().unwrap_or(offered).resources().clone();
-    }
-    if request.actions.is_empty() {
-        request.actions = offered.actions().clone();
-    }
-    let (drafted, mut obstacles) = draft(state, account, &request, uuid::Uuid::nil().into(), now);
-    obstacles.retain(|refusal| match refusal.reason {
-        // What a request says in words cannot be said here, so it is not missing.
-        Reason::JustificationRequired | Reason::TicketRequired => false,
-        Reason::OutOfScope | Reason::TenantsMixed | Reason::AlreadyPending => !any_scope,
-        _ => true,
-    });
-    if let (Some(drafted), true) = (&drafted, obstacles.is_empty()) {
-        obstacles.extend(has_approvers(state, drafted, now).err());
-    }
+    let (drafted, obstacles) = think_through(state, account, &query.request, now);
     let stages = drafted.iter().flat_map(|drafted| {
         drafted.review.stages.iter().map(|stage| pb::ExplainedStage {
             by: elevations::approvers(stage),
@@ -80,22 +60,8 @@ pub(super) fn elevation(
 
 /// How many distinct eligible persons could approve a stage.
 fn eligible(state: &State, drafted: &Elevation, stage: &Stage, now: Now) -> u32 {
-    let organisation = state.organisation();
-    let mut accounts: BTreeSet<&AccountId> = BTreeSet::new();
-    for approver in &stage.by {
-        match approver {
-            Approver::Role(role) => accounts.extend(organisation.members(role)),
-            Approver::Manager => {
-                let manager = organisation.people().get(&drafted.person).and_then(|person| person.manager.as_ref());
-                let of_manager = manager.into_iter().flat_map(|manager| organisation.accounts_of(manager));
-                accounts.extend(of_manager.map(|(id, _)| id));
-            }
-            Approver::RoleOwner | Approver::Tenant => {}
-        }
-    }
-    let could = accounts.into_iter().filter(|id| reviewer_in(organisation, drafted, stage, id, now.latest).is_ok());
-    let persons: BTreeSet<&PersonId> =
-        could.filter_map(|id| organisation.accounts().get(id)).map(crate::domain::directory::Account::person).collect();
+    let could = could_approve(state.organisation(), drafted, stage, now.latest);
+    let persons: BTreeSet<&PersonId> = could.map(|(_, person)| person).collect();
     u32::try_from(persons.len()).unwrap_or(u32::MAX)
 }
 
