@@ -13,7 +13,7 @@ use super::values;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
 use crate::sdk::ClientError;
-use crate::wire::v1::{Effects, LoadDirectoryResponse, LoadHeader, LoadPolicyResponse, Mistake};
+use crate::wire::v1::{Effects, LoadDirectoryResponse, LoadHeader, LoadPolicyResponse, Mistake, RightsChange};
 
 /// `policy load` and `account load`.
 #[derive(Debug, Clone, Args)]
@@ -47,6 +47,8 @@ struct Loaded {
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     effects: Effects,
+    rights: Vec<RightsChange>,
+    omitted_rights: u32,
     json: serde_json::Value,
 }
 
@@ -112,10 +114,30 @@ fn page(width: u16, name: &str, loaded: &Loaded, verb: &str, now: Timestamp) -> 
     page.push_str(&mistake_lines(name, "warning", &loaded.warnings));
     if loaded.mistakes.is_empty() {
         let mut lines = vec![("digest", hexadecimal(&loaded.digest)), (verb, hexadecimal(&loaded.replaced_digest))];
+        lines.extend(rights_lines(&loaded.rights, loaded.omitted_rights));
         lines.extend(effect_lines(&loaded.effects, now));
         page.push_str(&card(width, &lines));
     }
     page
+}
+
+/// Who gains what and who loses what, a line for each account.
+fn rights_lines(rights: &[RightsChange], omitted: u32) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    for change in rights {
+        let who = if change.account.is_empty() { "everybody" } else { &change.account };
+        for (word, texts) in [("gains", &change.gains), ("loses", &change.loses)] {
+            if !texts.is_empty() {
+                lines.push((word, format!("{who}: {}", texts.join(", "))));
+            }
+        }
+    }
+    match (lines.is_empty(), omitted) {
+        (true, _) => lines.push(("gains", "nobody gains or loses a right".to_owned())),
+        (false, 0) => {}
+        (false, omitted) => lines.push(("and", format!("{omitted} more accounts"))),
+    }
+    lines
 }
 
 /// `policy.toml:12:5: error: `key`: found …; wanted …`, as editors read it.
@@ -139,16 +161,20 @@ pub fn mistake_lines(name: &str, level: &str, mistakes: &[Mistake]) -> String {
 impl From<LoadPolicyResponse> for Loaded {
     fn from(answer: LoadPolicyResponse) -> Self {
         let json = json::of(&answer);
-        let LoadPolicyResponse { digest, replaced_digest, mistakes, warnings, effects, .. } = answer;
-        Self { digest, replaced_digest, mistakes, warnings, effects: effects.unwrap_or_default(), json }
+        let effects = answer.effects.unwrap_or_default();
+        let (rights, omitted_rights) = (answer.rights, answer.omitted_rights_count);
+        let LoadPolicyResponse { digest, replaced_digest, mistakes, warnings, .. } = answer;
+        Self { digest, replaced_digest, mistakes, warnings, effects, rights, omitted_rights, json }
     }
 }
 
 impl From<LoadDirectoryResponse> for Loaded {
     fn from(answer: LoadDirectoryResponse) -> Self {
         let json = json::of(&answer);
-        let LoadDirectoryResponse { digest, replaced_digest, mistakes, warnings, effects, .. } = answer;
-        Self { digest, replaced_digest, mistakes, warnings, effects: effects.unwrap_or_default(), json }
+        let effects = answer.effects.unwrap_or_default();
+        let (rights, omitted_rights) = (answer.rights, answer.omitted_rights_count);
+        let LoadDirectoryResponse { digest, replaced_digest, mistakes, warnings, .. } = answer;
+        Self { digest, replaced_digest, mistakes, warnings, effects, rights, omitted_rights, json }
     }
 }
 
@@ -184,11 +210,20 @@ mod tests {
                 omitted_count: 3,
                 ..Default::default()
             }),
+            rights: vec![RightsChange {
+                account: "ana".into(),
+                gains: vec!["ask for `a`".into(), "approve `b`".into()],
+                loses: vec!["use `audit.read`".into()],
+            }],
+            omitted_rights_count: 7,
             ..Default::default()
         };
         insta::assert_snapshot!(page(100, "policy.toml", &answer.into(), "would replace", sample::moment()), @r#"
         digest         0101010101010101010101010101010101010101010101010101010101010101
         would replace  0202020202020202020202020202020202020202020202020202020202020202
+        gains          ana: ask for `a`, approve `b`
+        loses          ana: use `audit.read`
+        and            7 more accounts
         cancels        request aa11bb22 of ana: TERMS_CHANGED
         shortens       grant cc33dd44 of ana to 2026-11-22 22:01:00Z (in 1m): MEMBERSHIP_END
         revokes        grant cc33dd44 of ana: APPROVAL_VOID

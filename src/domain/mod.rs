@@ -41,6 +41,7 @@ pub mod refusal;
 pub mod refused;
 pub mod review;
 pub mod reviewers;
+pub mod rights;
 pub mod scope;
 pub mod state;
 pub mod tick;

@@ -17,6 +17,7 @@ use crate::domain::time::Now;
 use crate::domain::visibility::{Thing, Viewer, may_see};
 use crate::engine::{History, HistoryError};
 use crate::wire::commands::Change;
+use crate::wire::effects::{omitted_rights, rights};
 use crate::wire::enrolments::after_sequence;
 use crate::wire::life::account_event;
 use crate::wire::message::InvalidMessage;
@@ -106,6 +107,8 @@ impl AccountService for Accounts {
             mistakes: loaded.mistakes,
             warnings: loaded.warnings,
             effects: Some(loaded.effects),
+            omitted_rights_count: omitted_rights(&loaded.rights),
+            rights: rights(&loaded.rights),
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
         }))
     }

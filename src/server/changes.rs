@@ -7,9 +7,10 @@ use super::caller::{Broker, Caller};
 use super::past;
 use crate::domain::apply::apply;
 use crate::domain::command::Command;
-use crate::domain::event::{Event, Subject};
+use crate::domain::event::{Event, Fact, Subject};
 use crate::domain::ids::RequestId;
 use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::rights::{RightsChange, difference};
 use crate::domain::state::State;
 use crate::engine::{Done, Engine, is_of_same_command};
 use crate::wire::commands::{Change, Mutation};
@@ -25,6 +26,8 @@ pub(super) struct Changed {
     pub(super) effects: pb::Effects,
     /// Its events, in order; of a dry run those that it would make.
     pub(super) events: Vec<Event>,
+    /// Of a load, who gains and loses what.
+    pub(super) rights: Vec<RightsChange>,
 }
 
 /// Carries a change out, or thinks it through.
@@ -48,8 +51,8 @@ pub(super) async fn think_through(
     };
     let sequence = before.sequence();
     let about = events.first().and_then(|first| first.fact.about().into_iter().next());
-    let (events, effects) = told(Some(before), events).await?;
-    Ok(Ok(Changed { sequence, about, effects, events }))
+    let (events, effects, rights) = told(Some(before), events).await?;
+    Ok(Ok(Changed { sequence, about, effects, events, rights }))
 }
 
 /// Does it, or says why not.
@@ -66,15 +69,27 @@ pub(super) async fn execute(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let (before, events) = events_of(&broker.engine, &done, before).await?;
-    let (events, effects) = told(before, events).await?;
-    Ok(Ok(Changed { sequence: done.sequence, about: done.about, effects, events }))
+    let (events, effects, rights) = told(before, events).await?;
+    Ok(Ok(Changed { sequence: done.sequence, about: done.about, effects, events, rights }))
+}
+
+type Told = (Vec<Event>, pb::Effects, Vec<RightsChange>);
+
+/// Of a load, who gains and loses what.
+fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
+    let is_load = |event: &Event| matches!(event.fact, Fact::PolicyLoaded(_) | Fact::DirectoryLoaded(_));
+    let Some(load) = events.iter().find(|event| is_load(event)) else { return Vec::new() };
+    let mut after = before.clone();
+    events.iter().for_each(|event| apply(&mut after, event));
+    difference(before.organisation(), after.organisation(), load.at)
 }
 
 /// On a thread for long work: a whole file of people makes very many events.
-async fn told(before: Option<State>, events: Vec<Event>) -> Result<(Vec<Event>, pb::Effects), Status> {
+async fn told(before: Option<State>, events: Vec<Event>) -> Result<Told, Status> {
     let told = tokio::task::spawn_blocking(move || {
         let effects = effects(before.as_ref(), &events);
-        (events, effects)
+        let rights = before.map(|before| rights(&before, &events)).unwrap_or_default();
+        (events, effects, rights)
     });
     told.await.map_err(|error| {
         tracing::error!(%error, "the effects could not be told");

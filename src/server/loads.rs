@@ -11,6 +11,7 @@ use crate::domain::directory_file::parse_directory;
 use crate::domain::ids::Digest;
 use crate::domain::policy::{CapabilityName, Mistake, SourceFile, check_together, parse_policy};
 use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::rights::RightsChange;
 use crate::domain::state::State;
 use crate::engine::Engine;
 use crate::wire::commands::{Change, Load, Mutation};
@@ -44,6 +45,8 @@ pub(super) struct Loaded {
     pub(super) mistakes: Vec<pb::Mistake>,
     pub(super) warnings: Vec<pb::Mistake>,
     pub(super) effects: pb::Effects,
+    /// Who gains and loses what.
+    pub(super) rights: Vec<RightsChange>,
     pub(super) replaced: Option<Digest>,
 }
 
@@ -154,6 +157,7 @@ pub(super) async fn load(
         mistakes: Vec::new(),
         warnings: Vec::new(),
         effects: pb::Effects::default(),
+        rights: Vec::new(),
         replaced: in_force,
     };
     let bytes = file.bytes.clone();
@@ -183,12 +187,12 @@ pub(super) async fn load(
         Load::Dry(replaces) => {
             let change = Change::Dry(kind.command(replaces.or(in_force).unwrap_or(digest), text));
             let told = carry_out(broker, caller, change).await?;
-            (loaded.effects, loaded.sequence) = (told.effects, told.sequence);
+            (loaded.effects, loaded.rights, loaded.sequence) = (told.effects, told.rights, told.sequence);
         }
         Load::ForReal(request_id, replaces) => {
             let change = Change::ForReal(Mutation { request_id, command: kind.command(replaces, text) });
             let done = carry_out(broker, caller, change).await?;
-            (loaded.effects, loaded.sequence) = (done.effects, done.sequence);
+            (loaded.effects, loaded.rights, loaded.sequence) = (done.effects, done.rights, done.sequence);
             loaded.replaced = Some(replaces);
         }
     }

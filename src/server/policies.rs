@@ -8,6 +8,7 @@ use super::past;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::visibility::{Thing, may_see};
 use crate::journal::index::{Filter, Page};
+use crate::wire::effects::{omitted_rights, rights};
 use crate::wire::events::actor;
 use crate::wire::v1 as pb;
 use crate::wire::v1::policy_service_server::PolicyService;
@@ -79,6 +80,8 @@ impl PolicyService for Policies {
             mistakes: loaded.mistakes,
             warnings: loaded.warnings,
             effects: Some(loaded.effects),
+            omitted_rights_count: omitted_rights(&loaded.rights),
+            rights: rights(&loaded.rights),
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
         }))
     }

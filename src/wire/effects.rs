@@ -13,6 +13,7 @@ use crate::domain::apply::apply;
 use crate::domain::directory::{Account, AccountState, Membership};
 use crate::domain::event::{Event, Fact};
 use crate::domain::ids::{AccountId, RoleName};
+use crate::domain::rights::{Right, RightsChange};
 use crate::domain::state::State;
 
 /// Entries of one list; what goes beyond is counted.
@@ -208,6 +209,27 @@ fn cut<T>(list: &mut Vec<T>, most: usize) -> usize {
     let omitted = list.len().saturating_sub(most);
     list.truncate(most);
     omitted
+}
+
+/// Accounts of which is told what they gain and lose.
+const MOST_ACCOUNTS: usize = 1_000;
+
+/// Who gains what and who loses what.
+#[must_use]
+pub fn rights(changes: &[RightsChange]) -> Vec<pb::RightsChange> {
+    let texts = |rights: &BTreeSet<Right>| rights.iter().map(ToString::to_string).collect();
+    let told = changes.iter().take(MOST_ACCOUNTS).map(|change| pb::RightsChange {
+        account: change.account.as_ref().map(ToString::to_string).unwrap_or_default(),
+        gains: texts(&change.gains),
+        loses: texts(&change.loses),
+    });
+    told.collect()
+}
+
+/// How many more accounts do.
+#[must_use]
+pub fn omitted_rights(changes: &[RightsChange]) -> u32 {
+    u32::try_from(changes.len().saturating_sub(MOST_ACCOUNTS)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

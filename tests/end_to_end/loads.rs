@@ -103,6 +103,8 @@ async fn a_load_does_exactly_what_its_dry_run_told() {
     let told = load_policy(&omar, header(&policy, true), &narrower).await.unwrap();
     // then the dry run tells what it would take away, and takes away nothing
     let effects = told.effects.clone().unwrap();
+    // and who would gain or lose what
+    assert!(told.rights.iter().any(|it| it.account == "eng01" && !it.loses.is_empty()), "{:?}", told.rights);
     let cancelled: Vec<&str> = effects.cancelled_elevations.iter().map(|it| it.elevation_id.as_str()).collect();
     assert_eq!(cancelled, [&pending.id]);
     assert_eq!(effects.cancelled_elevations[0].requester_account, "eng01");
@@ -112,6 +114,7 @@ async fn a_load_does_exactly_what_its_dry_run_told() {
     assert_eq!(told.replaced_digest, digest(&policy));
     // when it is loaded, then that is what happens
     let done = load_policy(&omar, header(&policy, false), &narrower).await.unwrap();
+    assert_eq!(done.rights, told.rights);
     assert_eq!((done.mistakes, done.effects, done.digest), (vec![], Some(effects), digest(&narrower)));
     assert_eq!(one.elevation(&pending.id).await.unwrap().state(), pb::ElevationState::Cancelled);
     for (holder, grant) in [(&three, &outside), (&one, &payment)] {

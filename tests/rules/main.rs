@@ -33,6 +33,7 @@ mod recording;
 mod repeating;
 mod restoring;
 mod reviewing;
+mod rights;
 mod scheduling;
 mod seeing;
 mod time;

@@ -1,0 +1,217 @@
+//! What a load gives and takes: who may ask, approve, check or use what, before and after (DESIGN 7). Memberships count, and
+//! not whether their holders are eligible at the moment: who lacks an attestation today has it tomorrow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::directory::{Account, AccountState};
+use super::ids::{AccountId, EntitlementName, PersonId, RequirementName, RoleName};
+use super::organisation::Organisation;
+use super::policy::{Capability, CapabilityName, Policy, Terms};
+use super::scope::Pattern;
+use super::time::{Span, Timestamp};
+
+/// Something that somebody may.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Ask for an entitlement.
+    Ask(EntitlementName),
+    /// Ask for more of it, for longer, or past fewer hurdles; taken away: less.
+    Terms(EntitlementName),
+    /// Approve it, in a role.
+    Approve(EntitlementName),
+    /// Use a capability, narrowed to these.
+    Use(CapabilityName, BTreeSet<String>),
+    /// Check what lies here.
+    Check(Pattern),
+    /// Answer for somebody, as the manager of record.
+    Manage(PersonId),
+    /// Do so without a requirement.
+    Without(RequirementName),
+    /// Be known by another certificate.
+    Identity(String),
+    /// What the baseline allows to everybody.
+    Baseline(String),
+    /// Have an attestation hold for longer.
+    Valid(RequirementName),
+}
+
+/// What one account, or with none everybody of the own organisation, gains and loses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RightsChange {
+    /// Whose; none: everybody's.
+    pub account: Option<AccountId>,
+    /// What comes.
+    pub gains: BTreeSet<Right>,
+    /// What goes.
+    pub loses: BTreeSet<Right>,
+}
+
+/// Who gains what and who loses what from one organisation to another, by accounts; what is everybody's comes first.
+#[must_use]
+pub fn difference(before: &Organisation, after: &Organisation, at: Timestamp) -> Vec<RightsChange> {
+    let (old, new) = (Rights::of(before, after, at), Rights::of(after, before, at));
+    let everybody = change(None, &old.of_everybody(after), &new.of_everybody(before));
+    let ids: BTreeSet<&AccountId> = before.accounts().keys().chain(after.accounts().keys()).collect();
+    let changes = ids.into_iter().filter_map(|id| {
+        let mut changed = change(Some(id), &old.of_account(id), &new.of_account(id))?;
+        // What may be asked for both before and after may be offered on other terms.
+        for name in old.asked_by(id).intersection(&new.asked_by(id)) {
+            let (was, is) = (terms(before.policy(), name)?, terms(after.policy(), name)?);
+            if widens(was, is) {
+                changed.gains.insert(Right::Terms((*name).clone()));
+            }
+            if widens(is, was) {
+                changed.loses.insert(Right::Terms((*name).clone()));
+            }
+        }
+        (!changed.gains.is_empty() || !changed.loses.is_empty()).then_some(changed)
+    });
+    everybody.filter(|it| !it.gains.is_empty() || !it.loses.is_empty()).into_iter().chain(changes).collect()
+}
+
+fn change(account: Option<&AccountId>, old: &BTreeSet<Right>, new: &BTreeSet<Right>) -> Option<RightsChange> {
+    let gains = new.difference(old).cloned().collect();
+    let loses = old.difference(new).cloned().collect();
+    Some(RightsChange { account: account.cloned(), gains, loses })
+}
+
+fn terms<'a>(policy: &'a Policy, name: &EntitlementName) -> Option<&'a Terms> {
+    policy.entitlements.get(name).map(|entitlement| &entitlement.terms)
+}
+
+/// Whether terms let somebody do more than other terms did: whatever is not plainly as much or less counts as more.
+#[must_use]
+pub fn widens(was: &Terms, is: &Terms) -> bool {
+    let longer = |was: Option<Span>, is: Option<Span>| match (was, is) {
+        (Some(was), Some(is)) => is > was,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let further = is.start_within.unwrap_or(Span::ZERO) > was.start_within.unwrap_or(Span::ZERO);
+    !was.scope.contains(&is.scope)
+        || is.max_duration > was.max_duration
+        || is.default_duration > was.default_duration
+        || longer(was.max_continuous, is.max_continuous)
+        || is.review_within > was.review_within
+        || further
+        || is.justification_min_length.unwrap_or(0) < was.justification_min_length.unwrap_or(0)
+        || was.ticket.is_some() && is.ticket != was.ticket
+        || is.approval != was.approval
+        || is.emergency.is_some() && is.emergency != was.emergency
+        || was.tenant_approval && !is.tenant_approval
+}
+
+/// The rights in one organisation; what it does not have in common with the other one is left out where it says nothing.
+struct Rights<'a> {
+    organisation: &'a Organisation,
+    at: Timestamp,
+    of_roles: BTreeMap<&'a RoleName, BTreeSet<Right>>,
+    /// Requirements that both have.
+    common: BTreeSet<&'a RequirementName>,
+}
+
+impl<'a> Rights<'a> {
+    fn of(organisation: &'a Organisation, other: &Organisation, at: Timestamp) -> Self {
+        let policy = organisation.policy();
+        let mut of_roles: BTreeMap<&RoleName, BTreeSet<Right>> = BTreeMap::new();
+        for (name, role) in &policy.roles {
+            of_roles.entry(name).or_default().extend(role.capabilities.iter().map(usable));
+        }
+        for (name, entitlement) in &policy.entitlements {
+            for role in &entitlement.terms.requestable_by {
+                of_roles.entry(role).or_default().insert(Right::Ask(name.clone()));
+            }
+            for role in policy.approving_roles(&entitlement.terms) {
+                of_roles.entry(role).or_default().insert(Right::Approve(name.clone()));
+            }
+        }
+        let common = policy.requirements.keys().filter(|name| other.policy().requirements.contains_key(*name));
+        Self { organisation, at, of_roles, common: common.collect() }
+    }
+
+    fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
+        let account = self.organisation.accounts().get(id)?;
+        (account.state == AccountState::Active && !account.ends_at().is_over(self.at)).then_some(account)
+    }
+
+    fn roles(&self, account: &'a Account) -> impl Iterator<Item = &'a RoleName> {
+        let held = account.roles.iter().filter(move |(_, held)| !held.ends_at().is_over(self.at));
+        held.map(|(role, _)| role)
+    }
+
+    fn of_account(&self, id: &AccountId) -> BTreeSet<Right> {
+        let Some(account) = self.in_use(id) else { return BTreeSet::new() };
+        let roles = || self.roles(account);
+        let mut rights: BTreeSet<Right> =
+            roles().filter_map(|role| self.of_roles.get(role)).flatten().cloned().collect();
+        let (_, audience) = self.organisation.may_check(id, self.at);
+        rights.extend(audience.into_iter().map(Right::Check));
+        rights.extend(account.identities.iter().map(|identity| Right::Identity(identity.to_string())));
+        if !account.is_machine() {
+            rights.extend(self.organisation.reports_of(account.person()).cloned().map(Right::Manage));
+        }
+        // Of what the roles themselves ask; whoever is in none has nothing to be without.
+        let asked: BTreeSet<&RequirementName> = roles()
+            .filter_map(|role| self.organisation.policy().roles.get(role))
+            .flat_map(|role| &role.requires)
+            .collect();
+        if roles().next().is_some() {
+            let without = self.common.iter().filter(|name| !asked.contains(**name));
+            rights.extend(without.map(|name| Right::Without((*name).clone())));
+        }
+        rights
+    }
+
+    fn asked_by(&self, id: &AccountId) -> BTreeSet<&EntitlementName> {
+        let roles = self.in_use(id).into_iter().flat_map(|account| self.roles(account));
+        let rights = roles.filter_map(|role| self.of_roles.get(role)).flatten();
+        rights.filter_map(|right| if let Right::Ask(name) = right { Some(name) } else { None }).collect()
+    }
+
+    fn of_everybody(&self, other: &Organisation) -> BTreeSet<Right> {
+        let policy = self.organisation.policy();
+        let mut rights = BTreeSet::new();
+        for scope in &policy.baseline.allows {
+            let pairs = scope.actions().iter().flat_map(|action| {
+                scope.resources().iter().map(move |resource| Right::Baseline(format!("{action} on {resource}")))
+            });
+            rights.extend(pairs);
+        }
+        for name in self.common.iter().filter(|name| !policy.baseline.requires.contains(**name)) {
+            rights.insert(Right::Without((*name).clone()));
+        }
+        for name in &self.common {
+            let valid = |policy: &Policy| policy.requirements.get(*name).map(|it| it.valid_for.unwrap_or(Span::MAX));
+            if valid(policy) > valid(other.policy()) {
+                rights.insert(Right::Valid((*name).clone()));
+            }
+        }
+        rights
+    }
+}
+
+fn usable(capability: &Capability) -> Right {
+    let narrowed = capability.requirements.iter().map(ToString::to_string);
+    Right::Use(capability.name, narrowed.chain(capability.resources.iter().map(ToString::to_string)).collect())
+}
+
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ask(name) => write!(f, "ask for `{name}`"),
+            Self::Terms(name) => write!(f, "wider terms of `{name}`"),
+            Self::Approve(name) => write!(f, "approve `{name}`"),
+            Self::Use(capability, narrowed) if narrowed.is_empty() => write!(f, "use `{}`", capability.as_str()),
+            Self::Use(capability, narrowed) => {
+                let narrowed: Vec<&str> = narrowed.iter().map(String::as_str).collect();
+                write!(f, "use `{}` of {}", capability.as_str(), narrowed.join(" "))
+            }
+            Self::Check(pattern) => write!(f, "check `{pattern}`"),
+            Self::Manage(person) => write!(f, "answer for `{person}`"),
+            Self::Without(requirement) => write!(f, "do without `{requirement}`"),
+            Self::Identity(identity) => write!(f, "be `{identity}`"),
+            Self::Baseline(scope) => write!(f, "without a grant: {scope}"),
+            Self::Valid(requirement) => write!(f, "a longer `{requirement}`"),
+        }
+    }
+}
