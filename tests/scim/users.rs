@@ -60,11 +60,38 @@ async fn a_list_is_read_page_by_page() {
         start += users.len();
         ids.extend(users.iter().map(|user| user["id"].as_str().unwrap().to_owned()));
     }
-    let people = broker
-        .running()
-        .engine()
-        .read(|state| state.organisation().people().keys().map(ToString::to_string).collect::<Vec<_>>());
+    // then these are the own organisation's, and none of a customer's
+    let people = broker.running().engine().read(|state| {
+        let own = state.organisation().people().iter().filter(|(_, person)| person.tenant.is_none());
+        own.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
+    });
     assert_eq!(ids, people);
+    assert!(people.iter().all(|id| !id.starts_with("acme.")));
+}
+
+#[tokio::test]
+async fn a_customers_system_provisions_its_own_people_and_sees_no_others() {
+    let broker = Broker::start();
+    let idp = async |method: Method, path: &str, body: Option<Value>| broker.call("acme.idp", method, path, body).await;
+    // given a customer's identity system, which lists its own people alone
+    let listed = idp(Method::GET, USERS, None).await.is(200);
+    assert_eq!((&listed["totalResults"], &listed["Resources"][0]["id"]), (&json!(2), &json!("acme.lena")));
+    // when it creates one of its own, then there is an account at once
+    let nils = json!({ "schemas": [CORE, OWN], "externalId": "acme.nils", "userName": "nils",
+        OWN: { "logins": ["spiffe://acme.example/person/nils"] } });
+    idp(Method::POST, USERS, Some(nils)).await.is(201);
+    let has_account = broker.running().engine().read(|state| state.organisation().accounts().contains_key("acme.nils"));
+    assert!(has_account);
+    // and others are not there for it, whether they are or not
+    for who in ["ana", "nobody"] {
+        let path = format!("{USERS}/{who}");
+        idp(Method::GET, &path, None).await.is_error(404, None, "NOT_FOUND: ");
+        idp(Method::DELETE, &path, None).await.is_error(404, None, "NOT_FOUND: ");
+        let joins = json!({ "schemas": [CORE], "externalId": who, "userName": who });
+        idp(Method::POST, USERS, Some(joins)).await.is_error(403, None, "OUTSIDE_TENANT: ");
+    }
+    // nor is a customer's person there for the own organisation's HR
+    broker.hr(Method::DELETE, &format!("{USERS}/acme.lena"), None).await.is_error(404, None, "NOT_FOUND: ");
 }
 
 #[tokio::test]
