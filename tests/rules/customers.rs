@@ -266,8 +266,16 @@ fn a_customers_enrolments_come_from_its_own_feed() {
         role: "mail-approver".parse().unwrap(),
         until: None,
     };
-    let request = countersign::domain::command::RequestEnrolment { ask, justification: "mine, please".into() };
-    assert_refused(world.send("acme.moe", Command::RequestEnrolment(request)), Reason::TenantProvisions);
+    let request = |ask| {
+        let justification = "mine, please".into();
+        Command::RequestEnrolment(countersign::domain::command::RequestEnrolment { ask, justification })
+    };
+    assert_refused(world.send("acme.moe", request(ask)), Reason::TenantProvisions);
+    // and whatever it names, it finds nothing out
+    for account in ["bot", "nobody", "zeta.feed"] {
+        let ask = countersign::domain::command::EnrolmentAsk::TakeOver { account: account.parse().unwrap() };
+        assert_refused(world.send("acme.moe", request(ask)), Reason::TenantProvisions);
+    }
 }
 
 #[test]

@@ -26,6 +26,12 @@ pub fn draft_enrolment(
     now: Now,
 ) -> (Option<Enrolment>, Obstacles) {
     let organisation = &state.organisation;
+    // Before anything is looked up: what a customer names here is nothing for it to find out about.
+    let asks = viewer.person.as_ref().and_then(|person| organisation.tenant_of(person).map(|tenant| (person, tenant)));
+    if let Some((person, tenant)) = asks {
+        let refusal = Refusal::new(Reason::TenantProvisions, format!("`{person}`, of tenant `{tenant}`"));
+        return (None, vec![refusal.with("person", person)]);
+    }
     let (ask, person, mut behind) = match resolved(organisation, viewer, &request.ask, now) {
         Ok(resolved) => resolved,
         Err(refusal) => return (None, vec![refusal]),
