@@ -281,12 +281,13 @@ async fn a_token_is_worth_nothing_once_its_certificates_identity_is_taken_from_i
     // when her identity is another, though her grant stands
     let new = others("\"spiffe://northwind.example/person/ana.new\"");
     let replaces_digest = Sha256::digest(old.as_bytes()).to_vec();
-    let header = pb::LoadHeader { request_id: person::call_id(), replaces_digest, validate_only: false };
+    let header = pb::LoadHeader { request_id: person::call_id(), replaces_digest, ..Default::default() };
     let chunks = new.as_bytes().chunks(20_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
     let pieces = [Piece::Header(header)].into_iter().chain(chunks);
     let messages: Vec<_> = pieces.map(|piece| pb::LoadDirectoryRequest { piece: Some(piece) }).collect();
     let omar = broker.person("omar").await;
-    omar.accounts().load_directory(tokio_stream::iter(messages)).await.unwrap();
+    let proposed = omar.accounts().load_directory(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    broker.person("vera").await.approve_load(proposed.load).await.unwrap();
     // then who has the old certificate has nothing
     assert_eq!(ask_with().await.as_deref(), Some("TOKEN_OTHER_HOLDER"));
 }

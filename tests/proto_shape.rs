@@ -214,6 +214,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "ApplyHrEvents",
         "ApproveElevation",
         "ApproveEnrolment",
+        "ApproveLoad",
         "CloseAccount",
         "CompleteFollowUp",
         "ConfirmMembership",
@@ -222,6 +223,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "DeleteLock",
         "DenyElevation",
         "DenyEnrolment",
+        "DenyLoad",
         "EndMembership",
         "ImportPeople",
         "IssueGrantToken",
@@ -237,6 +239,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "StartRecertification",
         "WithdrawElevation",
         "WithdrawEnrolment",
+        "WithdrawLoad",
     ];
     assert_eq!(mutating, BTreeSet::from(expected));
     assert_eq!(mutating_without(&files), [""; 0]);

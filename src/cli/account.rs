@@ -29,7 +29,7 @@ pub enum AccountCommand {
     EndMembership(EndMembershipArguments),
     /// Close a service account, for ever
     Close(CloseArguments),
-    /// Replace the directory by a file, once you have seen what that takes away
+    /// Propose a file in place of the directory, once you have seen what that takes away
     Load(LoadArguments),
 }
 

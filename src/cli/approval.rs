@@ -49,6 +49,22 @@ pub const ENROLMENT_KEYS: [&str; 11] = [
     "justification",
 ];
 
+/// The same of a load.
+pub const LOAD_KEYS: [&str; 12] = [
+    "id",
+    "who",
+    "persons",
+    "file",
+    "digest",
+    "bytes",
+    "replaces",
+    "justification",
+    "gains",
+    "loses",
+    "widens",
+    "ends",
+];
+
 impl ApprovalText {
     /// Reads the text of a review and hashes its bytes.
     ///

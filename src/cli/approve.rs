@@ -8,22 +8,23 @@ use super::elevation_card::state_word;
 use super::enrolment_card::{self, outcome};
 use super::failure::{Exit, Failure, Ran};
 use super::found::{Found, find};
-use super::json;
+use super::json::{self, hexadecimal};
+use super::load::rights_lines;
 use super::session::Session;
 use super::table::card;
-use super::text::{ending, instant, relative};
+use super::text::{ending, instant, relative, word};
 use super::values;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
 use crate::wire::v1::{
     ApproveElevationRequest, ApproveElevationResponse, ApproveEnrolmentRequest, ApproveEnrolmentResponse,
-    EnrolmentState, Review,
+    ApproveLoadRequest, EnrolmentState, Review,
 };
 
 /// `approve`.
 #[derive(Debug, Clone, Args)]
 pub struct ApproveArguments {
-    /// The request or enrolment, or a unique ending of its id. One at a time
+    /// The request, enrolment or load, or a unique ending of its id. One at a time
     #[arg(value_name = "ID")]
     pub id: String,
     /// SHA-256 of the text that was read, as `show` prints it; without a terminal there is no other way
@@ -32,7 +33,7 @@ pub struct ApproveArguments {
     /// A word for the record
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub comment: Option<String>,
-    /// Of an enrolment: change nothing; tell what approving it would bring about
+    /// Of an enrolment or a load: change nothing; tell what approving it would bring about
     #[arg(long)]
     pub dry_run: bool,
     /// The id of this call: the same one is the same approval
@@ -54,6 +55,7 @@ pub async fn approve(session: &mut Session<'_>, arguments: ApproveArguments) -> 
     match &found {
         Found::Elevation(_) => approve_elevation(session, found.id(), digest, arguments).await,
         Found::Enrolment(_) => approve_enrolment(session, found.id(), digest, arguments).await,
+        Found::Load(_) => approve_load(session, found.id(), digest, arguments).await,
     }
 }
 
@@ -103,6 +105,27 @@ async fn approve_enrolment(
     }
     let now = session.now;
     session.output.data(|width| enrolled(width, &answer, now), || json::of(&answer))?;
+    Ok(Exit::Yes)
+}
+
+async fn approve_load(session: &mut Session<'_>, load_id: String, digest: Digest, arguments: ApproveArguments) -> Ran {
+    let change = ChangeArguments { dry_run: arguments.dry_run, request_id: arguments.request_id };
+    let request = ApproveLoadRequest {
+        request_id: change.id(),
+        load_id,
+        approval_digest: digest.bytes().to_vec(),
+        comment: arguments.comment.unwrap_or_default(),
+        validate_only: change.dry_run,
+    };
+    let answer = session.client.approve_load(request.clone()).await;
+    let answer = change.answered(session, answer, &request.request_id)?;
+    let (load, verb) = (answer.load.clone().unwrap_or_default(), if change.dry_run { "would be" } else { "is" });
+    let file = word(load.file().as_str_name(), "LOAD_FILE_");
+    let mut lines = rights_lines(&answer.rights, answer.omitted_rights_count);
+    lines.extend(effect_lines(&answer.effects.clone().unwrap_or_default(), session.now));
+    let digest = hexadecimal(&load.digest);
+    let page = |width| format!("the {file} in force {verb} {digest}\n{}", card(width, &lines));
+    session.output.data(page, || json::of(&answer))?;
     Ok(Exit::Yes)
 }
 

@@ -94,6 +94,7 @@ async fn tell(narrator: &mut Narrator<'_>, broker: &LocalBroker, texts: &Texts) 
     let asked = rails::an_emergency(narrator, &cast).await?;
     rails::a_lock(narrator, &cast).await?;
     rails::a_follow_up(narrator, &cast, &asked).await?;
+    rails::a_change_of_policy(narrator, &cast, texts).await?;
     rails::what_stands(narrator, &cast).await
 }
 

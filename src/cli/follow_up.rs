@@ -48,7 +48,7 @@ pub enum Finding {
 /// If it is not confirmed, or the broker refuses.
 pub async fn follow_up(session: &mut Session<'_>, arguments: FollowUpArguments) -> Ran {
     let found = find(session, &arguments.id).await?;
-    if let Found::Enrolment(_) = found {
+    if let Found::Enrolment(_) | Found::Load(_) = found {
         return Err(Failure::Usage("only a request for access can be an emergency: this is an enrolment".to_owned()));
     }
     let digest = read(session, &found, arguments.digest, ("complete this follow-up", "nothing was recorded"))?;

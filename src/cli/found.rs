@@ -1,5 +1,5 @@
-//! One id space: what a person names may be a request for access or an enrolment, and an ending that fits both names
-//! neither.
+//! One id space: what a person names may be a request for access, an enrolment or a load, and an ending that fits several
+//! names none.
 
 use serde_json::Value;
 
@@ -8,13 +8,17 @@ use super::elevation_card::elevation_card;
 use super::enrolment_card::enrolment_card;
 use super::failure::Failure;
 use super::json;
+use super::load_card::load_card;
 use super::session::Session;
 use super::text::ending;
 use crate::domain::ids::{Digest, ElevationId};
 use crate::domain::refusal::Reason;
 use crate::domain::time::Timestamp;
 use crate::sdk::ClientError;
-use crate::wire::v1::{GetElevationRequest, GetElevationResponse, GetEnrolmentRequest, GetEnrolmentResponse, Review};
+use crate::wire::v1::{
+    GetElevationRequest, GetElevationResponse, GetEnrolmentRequest, GetEnrolmentResponse, GetLoadRequest,
+    GetLoadResponse, Review,
+};
 
 /// What an id, or an ending of it, names.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +27,8 @@ pub enum Found {
     Elevation(Box<GetElevationResponse>),
     /// A request for a place.
     Enrolment(Box<GetEnrolmentResponse>),
+    /// A load of policy or directory.
+    Load(Box<GetLoadResponse>),
 }
 
 /// Looks an id up, or an ending of it.
@@ -30,34 +36,44 @@ pub enum Found {
 /// # Errors
 /// If there is nothing of that name, or more than one thing.
 pub async fn find(session: &Session<'_>, id: &str) -> Result<Found, Failure> {
-    let elevation = session.client.get_elevation(GetElevationRequest { elevation_id: id.to_owned() }).await;
-    match elevation {
-        // A whole id is of one thing alone.
-        Ok(elevation) if id.parse::<ElevationId>().is_ok() => Ok(Found::Elevation(Box::new(elevation))),
-        Err(error) if !is_nothing(&error) => Err(error.into()),
-        elevation => {
-            let enrolment = session.client.get_enrolment(GetEnrolmentRequest { enrolment_id: id.to_owned() }).await;
-            either(id, elevation, enrolment)
-        }
+    let client = &session.client;
+    let elevation = client.get_elevation(GetElevationRequest { elevation_id: id.to_owned() }).await;
+    let elevation = elevation.map(|found| Found::Elevation(Box::new(found)));
+    // A whole id is of one thing alone.
+    let is_settled = |found: &Result<Found, ClientError>| match found {
+        Ok(_) => id.parse::<ElevationId>().is_ok(),
+        Err(error) => !is_nothing(error),
+    };
+    if is_settled(&elevation) {
+        return Ok(elevation?);
     }
+    let enrolment = client.get_enrolment(GetEnrolmentRequest { enrolment_id: id.to_owned() }).await;
+    let enrolment = enrolment.map(|found| Found::Enrolment(Box::new(found)));
+    if is_settled(&enrolment) {
+        return Ok(enrolment?);
+    }
+    let load = client.get_load(GetLoadRequest { load_id: id.to_owned() }).await;
+    only(id, vec![elevation, enrolment, load.map(|found| Found::Load(Box::new(found)))])
 }
 
-fn either(
-    id: &str,
-    elevation: Result<GetElevationResponse, ClientError>,
-    enrolment: Result<GetEnrolmentResponse, ClientError>,
-) -> Result<Found, Failure> {
-    match (elevation, enrolment) {
-        (Ok(elevation), Ok(enrolment)) => {
-            let elevation = elevation.elevation.unwrap_or_default().id;
-            let enrolment = enrolment.enrolment.unwrap_or_default().id;
-            let text = format!("`{id}` ends request {elevation} and enrolment {enrolment}; give more digits");
-            Err(Failure::Usage(text))
+/// The one thing that was found, if there is one.
+fn only(id: &str, looked_up: Vec<Result<Found, ClientError>>) -> Result<Found, Failure> {
+    let (mut found, mut nothing) = (Vec::new(), None);
+    for result in looked_up {
+        match result {
+            Ok(one) => found.push(one),
+            Err(error) if is_nothing(&error) => nothing = nothing.or(Some(error)),
+            Err(error) => return Err(error.into()),
         }
-        (Ok(elevation), Err(error)) if is_nothing(&error) => Ok(Found::Elevation(Box::new(elevation))),
-        (Err(_), Ok(enrolment)) => Ok(Found::Enrolment(Box::new(enrolment))),
-        (Err(error), Err(other)) if is_nothing(&other) => Err(error.into()),
-        (_, Err(error)) => Err(error.into()),
+    }
+    if let [_, _, ..] = found.as_slice() {
+        let named: Vec<String> = found.iter().map(|one| format!("{} {}", one.kind(), one.id())).collect();
+        return Err(Failure::Usage(format!("`{id}` ends {}; give more digits", named.join(" and "))));
+    }
+    match (found.pop(), nothing) {
+        (Some(one), _) => Ok(one),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(Failure::Failed(format!("nothing is named `{id}`"))),
     }
 }
 
@@ -88,6 +104,15 @@ impl Found {
         match self {
             Self::Elevation(found) => found.elevation.clone().unwrap_or_default().id,
             Self::Enrolment(found) => found.enrolment.clone().unwrap_or_default().id,
+            Self::Load(found) => found.load.clone().unwrap_or_default().id,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Elevation(_) => "request",
+            Self::Enrolment(_) => "enrolment",
+            Self::Load(_) => "load",
         }
     }
 
@@ -97,6 +122,7 @@ impl Found {
         match self {
             Self::Elevation(found) => found.elevation.clone().unwrap_or_default().review,
             Self::Enrolment(found) => found.enrolment.clone().unwrap_or_default().review,
+            Self::Load(found) => found.load.clone().unwrap_or_default().review,
         }
         .unwrap_or_default()
     }
@@ -124,6 +150,7 @@ impl Found {
                 elevation_card(width, &found.elevation.clone().unwrap_or_default(), found.context.as_ref(), now)
             }
             Self::Enrolment(found) => enrolment_card(width, &found.enrolment.clone().unwrap_or_default(), now),
+            Self::Load(found) => load_card(width, &found.load.clone().unwrap_or_default(), now),
         }
     }
 
@@ -133,6 +160,7 @@ impl Found {
         let mut value = match self {
             Self::Elevation(found) => json::of(&**found),
             Self::Enrolment(found) => json::of(&**found),
+            Self::Load(found) => json::of(&**found),
         };
         let digest = Digest::of(self.review().approval_text.as_bytes()).to_string();
         if let Some(object) = value.as_object_mut() {
@@ -167,39 +195,40 @@ mod tests {
         }))
     }
 
-    fn elevation() -> GetElevationResponse {
-        GetElevationResponse { elevation: Some(sample::elevation()), ..Default::default() }
+    fn elevation() -> Result<Found, ClientError> {
+        let answer = GetElevationResponse { elevation: Some(sample::elevation()), ..Default::default() };
+        Ok(Found::Elevation(Box::new(answer)))
     }
 
-    fn enrolment() -> GetEnrolmentResponse {
+    fn answer() -> GetEnrolmentResponse {
         GetEnrolmentResponse { enrolment: Some(sample::enrolment()), ..Default::default() }
+    }
+
+    fn enrolment() -> Result<Found, ClientError> {
+        Ok(Found::Enrolment(Box::new(answer())))
     }
 
     #[test]
     fn an_ending_finds_what_alone_ends_so() {
         let nothing = || Err(refused(Reason::NotFound, false));
-        let found = either("bb22", Ok(elevation()), nothing()).unwrap();
+        let found = only("bb22", vec![elevation(), nothing()]).unwrap();
         assert_eq!(found.id(), sample::ELEVATION_ID);
         for reason in [Reason::NotFound, Reason::NoAccount, Reason::AccountDisabled] {
-            let found = either("ff66", Err(refused(reason, false)), Ok(enrolment())).unwrap();
+            let found = only("ff66", vec![Err(refused(reason, false)), enrolment()]).unwrap();
             assert_eq!((found.id().as_str(), found.ending().as_str()), (sample::ENROLMENT_ID, "ee55ff66"));
         }
-        assert_eq!(either("0000", nothing_elevation(), nothing()).unwrap_err().exit_code(), 4);
-    }
-
-    fn nothing_elevation() -> Result<GetElevationResponse, ClientError> {
-        Err(refused(Reason::NotFound, false))
+        assert_eq!(only("0000", vec![nothing(), nothing()]).unwrap_err().exit_code(), 4);
     }
 
     #[test]
     fn an_ending_of_several_things_finds_none_of_them() {
         // given one of each kind
-        let failure = either("66", Ok(elevation()), Ok(enrolment())).unwrap_err();
+        let failure = only("66", vec![elevation(), enrolment()]).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         insta::assert_snapshot!(failure.lines().join("\n"), @r#"error: `66` ends request 019380a1-0000-7000-8000-0000aa11bb22 and enrolment 019380a1-0000-7000-8000-0000ee55ff66; give more digits"#);
         // given several enrolments beside the one elevation
         let several = Err(refused(Reason::NotFound, true));
-        assert_eq!(either("66", Ok(elevation()), several).unwrap_err().exit_code(), 4);
+        assert_eq!(only("66", vec![elevation(), several]).unwrap_err().exit_code(), 4);
         // given several elevations: no enrolment is taken for them
         assert!(!is_nothing(&refused(Reason::NotFound, true)));
         // and what is not known to be nothing is not taken for nothing
@@ -208,16 +237,16 @@ mod tests {
 
     #[test]
     fn a_text_of_another_request_cannot_be_approved() {
-        let mut answer = enrolment();
+        let mut answer = answer();
         answer.enrolment.as_mut().unwrap().id = sample::ELEVATION_ID.into();
         let found = Found::Enrolment(Box::new(answer));
         assert!(matches!(found.approval_text(), Err(Failure::Failed(_))));
-        assert!(Found::Enrolment(Box::new(enrolment())).approval_text().is_ok());
+        assert!(enrolment().unwrap().approval_text().is_ok());
     }
 
     #[test]
     fn the_digest_in_the_json_is_of_the_text_that_was_read() {
-        let found = Found::Enrolment(Box::new(enrolment()));
+        let found = enrolment().unwrap();
         let digest = found.approval_text().unwrap().digest().to_string();
         assert_eq!(found.json()["approval_digest"], digest.as_str());
         assert_eq!(found.json()["enrolment"]["ask"]["role"]["role"], "db-engineer");

@@ -30,14 +30,15 @@ macro_rules! named {
 }
 
 named! {
-    Access Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse CheckAccessResponse
+    Access Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse ApproveLoadResponse
+    CheckAccessResponse
     CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse CreateLockResponse
-    DeleteLockResponse DenyEnrolmentResponse Elevation ElevationEvent
+    DeleteLockResponse DenyEnrolmentResponse DenyLoadResponse Elevation ElevationEvent
     EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
-    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
-    LoadDirectoryResponse LoadPolicyResponse Lock Person Policy Recertification RecordAttestationResponse
+    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse GetLoadResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
+    Load LoadDirectoryResponse LoadPolicyResponse Lock Person Policy Recertification RecordAttestationResponse
     ReleaseBrakeResponse ReportStandingResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
-    StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse
+    StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse WithdrawLoadResponse
 }
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).ok());

@@ -1,4 +1,4 @@
-//! Loading a policy or a directory: first what it would do, then, if the person says so, the very same file.
+//! Proposing a policy or a directory: first what it would do, then, if the person says so, the very same file.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,12 @@ use super::failure::{Exit, Failure, Ran, read_file};
 use super::json::{self, hexadecimal};
 use super::session::Session;
 use super::table::card;
+use super::text::ending;
 use super::values;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
 use crate::sdk::ClientError;
-use crate::wire::v1::{Effects, LoadDirectoryResponse, LoadHeader, LoadPolicyResponse, Mistake, RightsChange};
+use crate::wire::v1::{Effects, Load, LoadDirectoryResponse, LoadHeader, LoadPolicyResponse, Mistake, RightsChange};
 
 /// `policy load` and `account load`.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +27,9 @@ pub struct LoadArguments {
     /// SHA-256 of the file that it replaces, as `--dry-run` tells it; without a terminal there is no other way
     #[arg(long, value_parser = values::digest, value_name = "SHA256", conflicts_with = "dry_run")]
     pub replaces: Option<Digest>,
+    /// Why, for whoever is to approve it
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub reason: Option<String>,
     /// The id of this call: the same one is the same load
     #[arg(long, value_parser = values::request_id, value_name = "UUID")]
     pub request_id: Option<String>,
@@ -49,6 +53,8 @@ struct Loaded {
     effects: Effects,
     rights: Vec<RightsChange>,
     omitted_rights: u32,
+    /// What waits for its approval.
+    load: Option<Load>,
     json: serde_json::Value,
 }
 
@@ -72,9 +78,10 @@ pub async fn run(session: &mut Session<'_>, which: Which, arguments: LoadArgumen
             would.replaced_digest
         }
     };
-    let header = LoadHeader { request_id: request_id.clone(), replaces_digest, validate_only: false };
+    let justification = arguments.reason.unwrap_or_default();
+    let header = LoadHeader { request_id: request_id.clone(), replaces_digest, validate_only: false, justification };
     match send(session, which, header, &file).await {
-        Ok(loaded) => told(session, &name, &loaded, "replaced"),
+        Ok(loaded) => told(session, &name, &loaded, "would replace"),
         Err(error) => Err(session.failed(error, &request_id)),
     }
 }
@@ -93,19 +100,25 @@ fn confirm(session: &mut Session<'_>, name: &str, would: &Loaded) -> Result<(), 
     }
     let page = page(session.output.width(), name, would, "would replace", session.now);
     session.output.note(&page);
-    match session.output.ask("to load it, type yes:")? {
+    match session.output.ask("to propose it, type yes:")? {
         Some(answer) if answer == "yes" => Ok(()),
-        _ => Err(Failure::Declined("nothing was loaded".to_owned())),
+        _ => Err(Failure::Declined("nothing was proposed".to_owned())),
     }
 }
 
 fn told(session: &mut Session<'_>, name: &str, loaded: &Loaded, verb: &str) -> Ran {
     let now = session.now;
     session.output.data(|width| page(width, name, loaded, verb, now), || loaded.json.clone())?;
+    if let Some(load) = &loaded.load {
+        let id = ending(&load.id);
+        session
+            .output
+            .note(&format!("proposed: another holder of the capability approves it with `countersign approve {id}`"));
+    }
     if loaded.mistakes.is_empty() {
         return Ok(Exit::Yes);
     }
-    session.output.note(&format!("{} mistakes; nothing was loaded", loaded.mistakes.len()));
+    session.output.note(&format!("{} mistakes; nothing was proposed", loaded.mistakes.len()));
     Ok(Exit::Failed)
 }
 
@@ -122,7 +135,7 @@ fn page(width: u16, name: &str, loaded: &Loaded, verb: &str, now: Timestamp) -> 
 }
 
 /// Who gains what and who loses what, a line for each account.
-fn rights_lines(rights: &[RightsChange], omitted: u32) -> Vec<(&'static str, String)> {
+pub(super) fn rights_lines(rights: &[RightsChange], omitted: u32) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     for change in rights {
         let who = if change.account.is_empty() { "everybody" } else { &change.account };
@@ -163,8 +176,8 @@ impl From<LoadPolicyResponse> for Loaded {
         let json = json::of(&answer);
         let effects = answer.effects.unwrap_or_default();
         let (rights, omitted_rights) = (answer.rights, answer.omitted_rights_count);
-        let LoadPolicyResponse { digest, replaced_digest, mistakes, warnings, .. } = answer;
-        Self { digest, replaced_digest, mistakes, warnings, effects, rights, omitted_rights, json }
+        let LoadPolicyResponse { digest, replaced_digest, mistakes, warnings, load, .. } = answer;
+        Self { digest, replaced_digest, mistakes, warnings, effects, rights, omitted_rights, load, json }
     }
 }
 
@@ -173,8 +186,8 @@ impl From<LoadDirectoryResponse> for Loaded {
         let json = json::of(&answer);
         let effects = answer.effects.unwrap_or_default();
         let (rights, omitted_rights) = (answer.rights, answer.omitted_rights_count);
-        let LoadDirectoryResponse { digest, replaced_digest, mistakes, warnings, .. } = answer;
-        Self { digest, replaced_digest, mistakes, warnings, effects, rights, omitted_rights, json }
+        let LoadDirectoryResponse { digest, replaced_digest, mistakes, warnings, load, .. } = answer;
+        Self { digest, replaced_digest, mistakes, warnings, effects, rights, omitted_rights, load, json }
     }
 }
 

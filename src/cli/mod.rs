@@ -30,6 +30,7 @@ mod hr_hold;
 pub mod init;
 pub mod json;
 pub mod load;
+pub mod load_card;
 pub mod lock;
 pub mod membership;
 pub mod notify;
@@ -104,15 +105,15 @@ pub enum Command {
     Request(request::RequestArguments),
     /// Requests and enrolments that wait for you
     Inbox(review::InboxArguments),
-    /// One request or enrolment, with what a reviewer should know
+    /// One request, enrolment or load, with what a reviewer should know
     Show(review::ShowArguments),
-    /// Approve one request or enrolment, after reading it
+    /// Approve one request, enrolment or load, after reading it
     Approve(approve::ApproveArguments),
     /// Say what was found of an emergency that went around you
     FollowUp(follow_up::FollowUpArguments),
-    /// Deny a request or enrolment
+    /// Deny a request, enrolment or load
     Deny(review::DenyArguments),
-    /// Take your request or enrolment back
+    /// Take your request, enrolment or load back
     Withdraw(review::WithdrawArguments),
     /// The grants that you hold
     Grants(grants::GrantsArguments),

@@ -29,7 +29,7 @@ pub enum PolicyCommand {
     Test(policy_test::TestArguments),
     /// How a request by an account for an entitlement would fare
     Explain(ExplainArguments),
-    /// Replace the policy by a file, once you have seen what that takes away
+    /// Propose a file in place of the policy, once you have seen what that takes away
     Load(LoadArguments),
     /// The policy in force
     Show,

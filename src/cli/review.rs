@@ -1,4 +1,4 @@
-//! `inbox`, `show`, `deny`, `withdraw`: of requests for access and of enrolments alike.
+//! `inbox`, `show`, `deny`, `withdraw`: of requests for access, of enrolments and of loads alike.
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -10,14 +10,16 @@ use super::enrolment_card::{self, ENROLMENT_HEADING, enrolment_row};
 use super::failure::{Exit, Failure, Ran};
 use super::found::{Found, find, is_without_account};
 use super::json;
+use super::load_card::{self, LOAD_HEADING, load_row};
 use super::session::{Session, all_pages};
 use super::table::rows;
 use super::text::ending;
 use super::values;
 use crate::domain::time::Timestamp;
 use crate::wire::v1::{
-    DenyElevationRequest, DenyEnrolmentRequest, Effects, Elevation, ElevationRelation, ElevationState, Enrolment,
-    EnrolmentRelation, ListElevationsRequest, WithdrawElevationRequest, WithdrawEnrolmentRequest,
+    DenyElevationRequest, DenyEnrolmentRequest, DenyLoadRequest, Effects, Elevation, ElevationRelation, ElevationState,
+    Enrolment, EnrolmentRelation, ListElevationsRequest, ListLoadsRequest, Load, LoadRelation, LoadState,
+    WithdrawElevationRequest, WithdrawEnrolmentRequest, WithdrawLoadRequest,
 };
 
 /// `inbox`.
@@ -47,15 +49,18 @@ pub enum Relation {
 /// `show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArguments {
-    /// The request or enrolment, or a unique ending of its id
+    /// The request, enrolment or load, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
+    /// Of a pending load: the file that it would put in force, and nothing else
+    #[arg(long)]
+    pub file: bool,
 }
 
 /// `deny`.
 #[derive(Debug, Clone, Args)]
 pub struct DenyArguments {
-    /// The request or enrolment, or a unique ending of its id
+    /// The request, enrolment or load, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
     /// Why, for the requester to read
@@ -72,7 +77,7 @@ pub struct DenyArguments {
 /// `withdraw`.
 #[derive(Debug, Clone, Args)]
 pub struct WithdrawArguments {
-    /// Your request or enrolment, or a unique ending of its id
+    /// Your request, enrolment or load, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
     /// Of an enrolment: change nothing; tell what it would bring about
@@ -88,11 +93,11 @@ pub struct WithdrawArguments {
 /// # Errors
 /// If the broker cannot be asked.
 pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran {
-    let (relation, of_enrolments) = match arguments.of {
-        Relation::Review => (ElevationRelation::CanReview, EnrolmentRelation::CanReview),
-        Relation::Mine => (ElevationRelation::Requested, EnrolmentRelation::Requested),
-        Relation::Reviewed => (ElevationRelation::Reviewed, EnrolmentRelation::Reviewed),
-        Relation::Visible => (ElevationRelation::Visible, EnrolmentRelation::Unspecified),
+    let (relation, of_enrolments, of_loads) = match arguments.of {
+        Relation::Review => (ElevationRelation::CanReview, EnrolmentRelation::CanReview, LoadRelation::CanReview),
+        Relation::Mine => (ElevationRelation::Requested, EnrolmentRelation::Requested, LoadRelation::Proposed),
+        Relation::Reviewed => (ElevationRelation::Reviewed, EnrolmentRelation::Reviewed, LoadRelation::Reviewed),
+        Relation::Visible => (ElevationRelation::Visible, EnrolmentRelation::Unspecified, LoadRelation::Unspecified),
     };
     let closed_too = arguments.all || arguments.of == Relation::Reviewed;
     // Who has no account, or a disabled one, has enrolments alone.
@@ -101,9 +106,14 @@ pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran
         elevations => elevations?,
     };
     let enrolments = enrol::list(session, of_enrolments, closed_too).await?;
+    let loads = match loads(session, of_loads, closed_too).await {
+        Err(failure) if is_without_account(&failure) => Vec::new(),
+        loads => loads?,
+    };
     let now = session.now;
-    session.output.data(|width| tables(width, &elevations, &enrolments, now), || both(&elevations, &enrolments))?;
-    if elevations.is_empty() && enrolments.is_empty() && !session.output.is_json() {
+    let found = Lists { elevations, enrolments, loads };
+    session.output.data(|width| found.tables(width, now), || found.json())?;
+    if found.is_empty() && !session.output.is_json() {
         session.output.note("nothing waits here");
     }
     Ok(Exit::Yes)
@@ -115,9 +125,23 @@ pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran
 /// If there is no such request, or it cannot be shown whole.
 pub async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
     let found = find(session, &arguments.id).await?;
+    if arguments.file {
+        return show_file(session, &found).await;
+    }
     let page = found.page(session.output.width(), session.now);
     let page = page.map_err(|error| Failure::Failed(error.to_string()))?;
     session.output.data(|_| page, || found.json())?;
+    Ok(Exit::Yes)
+}
+
+/// Exactly the file: what is written here has the digest that the load's text names.
+async fn show_file(session: &mut Session<'_>, found: &Found) -> Ran {
+    let Found::Load(_) = found else {
+        return Err(Failure::Usage("only a load brings a file".to_owned()));
+    };
+    let bytes = session.client.load_text(&found.id()).await?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::Failed("the file is no text".to_owned()))?;
+    session.output.data(|_| text.clone(), || text.clone().into())?;
     Ok(Exit::Yes)
 }
 
@@ -146,6 +170,13 @@ pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
             let answer = change.answered(session, answer, &request_id)?;
             let value = json::of(&answer);
             enrolment_closed(session, &change, answer.enrolment.as_ref(), answer.effects.as_ref(), value)
+        }
+        Found::Load(_) => {
+            let validate_only = change.dry_run;
+            let request = DenyLoadRequest { request_id: request_id.clone(), load_id: id, reason, validate_only };
+            let answer = session.client.deny_load(request).await;
+            let answer = change.answered(session, answer, &request_id)?;
+            load_closed(session, answer.load.as_ref(), json::of(&answer))
         }
     }
 }
@@ -178,7 +209,19 @@ pub async fn withdraw(session: &mut Session<'_>, arguments: WithdrawArguments) -
             let value = json::of(&answer);
             enrolment_closed(session, &change, answer.enrolment.as_ref(), answer.effects.as_ref(), value)
         }
+        Found::Load(_) => {
+            let (validate_only, reason) = (change.dry_run, String::new());
+            let request = WithdrawLoadRequest { request_id: request_id.clone(), load_id: id, reason, validate_only };
+            let answer = session.client.withdraw_load(request).await;
+            let answer = change.answered(session, answer, &request_id)?;
+            load_closed(session, answer.load.as_ref(), json::of(&answer))
+        }
     }
+}
+
+fn load_closed(session: &mut Session<'_>, load: Option<&Load>, value: Value) -> Ran {
+    let (id, state) = load.map(|it| (it.id.clone(), load_card::state_word(it))).unwrap_or_default();
+    closed(session, &id, &state, value)
 }
 
 /// Only enrolments can be tried: what ends a request for access is told by its text.
@@ -230,24 +273,46 @@ async fn elevations(
     Ok(all_pages!(session.client, list_elevations, request, elevations))
 }
 
-/// Requests for access, then requests for places: each kind with what one asks of it first.
-fn tables(width: u16, elevations: &[Elevation], enrolments: &[Enrolment], now: Timestamp) -> String {
-    let first = rows(width, &ELEVATION_HEADING, elevations.iter().map(|it| elevation_row(it, now)).collect());
-    let second = rows(width, &ENROLMENT_HEADING, enrolments.iter().map(|it| enrolment_row(it, now)).collect());
-    let gap = if first.is_empty() || second.is_empty() { "" } else { "\n" };
-    format!("{first}{gap}{second}")
+async fn loads(session: &Session<'_>, relation: LoadRelation, closed_too: bool) -> Result<Vec<Load>, Failure> {
+    let states = if closed_too { Vec::new() } else { vec![LoadState::Pending.into()] };
+    let request = ListLoadsRequest { relation: relation.into(), states, ..Default::default() };
+    Ok(all_pages!(session.client, list_loads, request, loads))
 }
 
-/// One list; `type` tells them apart.
-fn both(elevations: &[Elevation], enrolments: &[Enrolment]) -> Value {
-    let typed = |mut value: Value, name: &str| {
-        if let Some(object) = value.as_object_mut() {
-            object.insert("type".to_owned(), name.into());
-        }
-        value
-    };
-    let first = elevations.iter().map(|it| typed(json::of(it), "elevation"));
-    first.chain(enrolments.iter().map(|it| typed(json::of(it), "enrolment"))).collect()
+/// Requests for access, then requests for places, then loads: each kind with what one asks of it first.
+struct Lists {
+    elevations: Vec<Elevation>,
+    enrolments: Vec<Enrolment>,
+    loads: Vec<Load>,
+}
+
+impl Lists {
+    fn is_empty(&self) -> bool {
+        self.elevations.is_empty() && self.enrolments.is_empty() && self.loads.is_empty()
+    }
+
+    fn tables(&self, width: u16, now: Timestamp) -> String {
+        let tables = [
+            rows(width, &ELEVATION_HEADING, self.elevations.iter().map(|it| elevation_row(it, now)).collect()),
+            rows(width, &ENROLMENT_HEADING, self.enrolments.iter().map(|it| enrolment_row(it, now)).collect()),
+            rows(width, &LOAD_HEADING, self.loads.iter().map(|it| load_row(it, now)).collect()),
+        ];
+        let filled: Vec<String> = tables.into_iter().filter(|table| !table.is_empty()).collect();
+        filled.join("\n")
+    }
+
+    /// One list; `type` tells them apart.
+    fn json(&self) -> Value {
+        let typed = |mut value: Value, name: &str| {
+            if let Some(object) = value.as_object_mut() {
+                object.insert("type".to_owned(), name.into());
+            }
+            value
+        };
+        let elevations = self.elevations.iter().map(|it| typed(json::of(it), "elevation"));
+        let enrolments = self.enrolments.iter().map(|it| typed(json::of(it), "enrolment"));
+        elevations.chain(enrolments).chain(self.loads.iter().map(|it| typed(json::of(it), "load"))).collect()
+    }
 }
 
 #[cfg(test)]
@@ -256,19 +321,24 @@ mod tests {
     use crate::cli::sample;
 
     #[test]
-    fn an_inbox_of_both_kinds() {
-        let (elevations, enrolments) = ([sample::elevation()], [sample::enrolment()]);
-        insta::assert_snapshot!(tables(120, &elevations, &enrolments, sample::moment()), @r#"
+    fn an_inbox_of_all_kinds() {
+        let (elevations, enrolments) = (vec![sample::elevation()], vec![sample::enrolment()]);
+        let found = Lists { elevations, enrolments, loads: vec![sample::load()] };
+        insta::assert_snapshot!(found.tables(120, sample::moment()), @r#"
         ID        WHO  ENTITLEMENT       WHERE                      HOW LONG  STATE    OPEN UNTIL
         aa11bb22  ana  orders-db-repair  prod/eu/db/orders/primary  15m       pending  in 28m
 
         ID        WHO  ASKS FOR                                             STATE    OPEN UNTIL
         ee55ff66  ana  role db-engineer for ana until 2027-05-21 22:00:00Z  pending  in 6d 23h
+
+        ID        WHO   LOADS       STATE    OPEN UNTIL
+        77aa88bb  omar  the policy  pending  in 28m
         "#);
-        assert_eq!(tables(120, &[], &[], sample::moment()), "");
-        let value = both(&elevations, &enrolments);
-        assert_eq!((&value[0]["type"], &value[1]["type"]), (&"elevation".into(), &"enrolment".into()));
-        assert_eq!(both(&[], &[]).to_string(), "[]");
+        let value = found.json();
+        let kinds: Vec<&Value> = (0..3).map(|at| &value[at]["type"]).collect();
+        assert_eq!(kinds, ["elevation", "enrolment", "load"]);
+        let none = Lists { elevations: Vec::new(), enrolments: Vec::new(), loads: Vec::new() };
+        assert_eq!((none.tables(120, sample::moment()), none.json().to_string()), (String::new(), "[]".to_owned()));
     }
 
     #[test]

@@ -4,13 +4,15 @@ use crate::cli::text::time_field;
 use crate::domain::time::Timestamp;
 use crate::wire::v1::enrolment_ask::Ask;
 use crate::wire::v1::{
-    Elevation, ElevationState, Enrolment, EnrolmentAsk, EnrolmentState, Grant, GrantEndBecause, GrantState, Review,
-    ReviewStage, RoleAsk,
+    Elevation, ElevationState, Enrolment, EnrolmentAsk, EnrolmentState, Grant, GrantEndBecause, GrantState, Load,
+    LoadFile, LoadState, Review, ReviewStage, RoleAsk,
 };
 
 pub(crate) const ELEVATION_ID: &str = "019380a1-0000-7000-8000-0000aa11bb22";
 pub(crate) const ENROLMENT_ID: &str = "019380a1-0000-7000-8000-0000ee55ff66";
 pub(crate) const GRANT_ID: &str = "019380a1-0000-7000-8000-0000cc33dd44";
+
+pub(crate) const LOAD_ID: &str = "019380a1-0000-7000-8000-000077aa88bb";
 
 /// 2026-11-22T22:00:00Z.
 pub(crate) fn moment() -> Timestamp {
@@ -41,6 +43,32 @@ pub(crate) fn elevation() -> Elevation {
         create_time: Some(at(-120)),
         review: Some(Review {
             stages: vec![ReviewStage { by: vec!["incident-commander".into()], required_count: 1, approved_count: 0 }],
+            deadline: Some(at(1_680)),
+            open_stage: 1,
+            approval_text,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn load() -> Load {
+    let approval_text = format!(
+        "id: \"{LOAD_ID}\"\nwho: \"omar\"\npersons: \"omar\"\nfile: \"POLICY\"\ndigest: \"{0}\"\nbytes: \"4711\"\n\
+         replaces: \"{1}\"\njustification: \"longer for night shifts\"\ngains: \"ana: wider terms of `orders-db-repair`\"\n\
+         loses: \"\"\nwidens: \"orders-db-repair\"\nends: \"requests for access cancelled: 1\"\n",
+        "01".repeat(32),
+        "02".repeat(32)
+    );
+    Load {
+        id: LOAD_ID.into(),
+        requester: "omar".into(),
+        persons: vec!["omar".into()],
+        file: LoadFile::Policy.into(),
+        state: LoadState::Pending.into(),
+        create_time: Some(at(-120)),
+        review: Some(Review {
+            stages: vec![ReviewStage { by: vec!["@policy.load".into()], required_count: 1, approved_count: 0 }],
             deadline: Some(at(1_680)),
             open_stage: 1,
             approval_text,

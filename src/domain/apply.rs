@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::event::{Actor, Event, Fact, LockDeleted, LockNamed, Pruned};
+use super::event::{Actor, Event, Fact, LockDeleted, LockNamed, Pruned, RefusalsCounted};
+use super::ids::LockId;
 use super::organisation::Organisation;
 use super::state::{Bound, State};
 use super::time::{Span, Timestamp};
@@ -12,6 +13,7 @@ mod enrolments;
 mod feed;
 pub(super) use feed::BRAKE_WINDOW;
 mod grants;
+mod loads;
 mod organisation;
 mod rounds;
 
@@ -48,6 +50,14 @@ fn record(state: &mut State, event: &Event) {
         | Fact::AccountEnded(_)
         | Fact::LapseAhead(_)
         | Fact::MembershipRevoked(_) => organisation::record(state, event),
+        Fact::LoadProposed(_)
+        | Fact::LoadTextAdded(_)
+        | Fact::LoadApproved(_)
+        | Fact::LoadDenied(_)
+        | Fact::LoadWithdrawn(_)
+        | Fact::LoadExpired(_)
+        | Fact::LoadCancelled(_)
+        | Fact::AuthorsWait(_) => loads::record(state, event),
         Fact::HrEventApplied(_)
         | Fact::HrFeedHeard(_)
         | Fact::HrImported(_)
@@ -90,19 +100,23 @@ fn record(state: &mut State, event: &Event) {
         // A token is a copy of what the grant says: nothing else hangs on it here.
         Fact::GrantTokenIssued(fact) => state.tokens.or_default(fact.grant).add(event.at),
         Fact::LockCreated(lock) => state.organisation.locks.put((**lock).clone()),
-        Fact::LockDeleted(LockDeleted { lock, .. }) | Fact::LockEnded(LockNamed { lock, .. }) => {
-            state.organisation.locks.remove(*lock);
-        }
+        Fact::LockDeleted(LockDeleted { lock, .. }) | Fact::LockEnded(LockNamed { lock, .. }) => unlock(state, *lock),
         Fact::CommandRefused(_) => count_refusal(state, event),
-        Fact::RefusalsCounted(fact) => {
-            // The count comes late: what is told in another minute by then stays counted.
-            if state.refusals.get(&fact.caller).is_some_and(|window| window.minute == fact.minute) {
-                state.refusals.remove(&fact.caller);
-            }
-        }
+        Fact::RefusalsCounted(fact) => refusals_counted(state, fact),
         Fact::Pruned(fact) => prune(state, fact),
         Fact::BrokerStarted(fact) => state.clock = Some(fact.clock.clone()),
         Fact::ClockRead(pair) | Fact::ClockAccepted(pair) => state.clock = Some(pair.clone()),
+    }
+}
+
+fn unlock(state: &mut State, lock: LockId) {
+    state.organisation.locks.remove(lock);
+}
+
+fn refusals_counted(state: &mut State, fact: &RefusalsCounted) {
+    // The count comes late: what is told in another minute by then stays counted.
+    if state.refusals.get(&fact.caller).is_some_and(|window| window.minute == fact.minute) {
+        state.refusals.remove(&fact.caller);
     }
 }
 
@@ -111,6 +125,7 @@ fn prune(state: &mut State, fact: &Pruned) {
     fact.grants.iter().for_each(|id| state.remove_grant(*id));
     fact.enrolments.iter().for_each(|id| state.remove_enrolment(*id));
     fact.rounds.iter().for_each(|id| state.remove_round(*id));
+    fact.loads.iter().for_each(|id| state.remove_load(*id));
     forget_requests(state, fact.requests_before);
 }
 

@@ -2,6 +2,7 @@
 //! it; a dry run is its output. What takes away is never held up by what is missing.
 
 mod enrolments;
+mod loads;
 
 use std::collections::BTreeSet;
 
@@ -33,6 +34,7 @@ pub enum Touched {
 pub fn consequences(after: &Organisation, state: &State, touched: &Touched, now: Now) -> Vec<Fact> {
     let (elevations, grants) = reached(after, state, touched);
     let mut facts = enrolments::consequences(after, state, touched, now);
+    facts.extend(loads::consequences(after, state, now));
     for elevation in elevations.iter().filter_map(|id| state.elevations.get(id)) {
         if elevation.phase.is_pending() && !elevation.review.deadline.is_over(now.latest) {
             for_elevation(after, elevation, now, &mut facts);
@@ -170,6 +172,7 @@ pub(super) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fact> {
     under.locks.put(lock.clone());
     let reason = Reason::Locked;
     let mut facts = enrolments::locked(&under, state, now);
+    facts.extend(loads::locked(&under, state, now));
     for elevation in state.pending.iter().filter_map(|id| state.elevations.get(id)) {
         if elevation.review.deadline.is_over(now.latest) {
             continue;

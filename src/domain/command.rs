@@ -8,9 +8,10 @@ use super::enrolment::MachineAsk;
 use super::follow_up::Finding;
 use super::hr::{HrEvent, ImportedPerson, StreamPlace};
 use super::ids::{
-    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId,
+    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LoadId, LockId, PersonId,
     RequestId, RequirementName, RoleName, RoundId, StreamName,
 };
+use super::load::LoadedFile;
 use super::lock::{LockMode, Locked};
 use super::scope::{Action, Pattern};
 use super::time::{Now, Span, Timestamp};
@@ -222,19 +223,39 @@ pub enum Command {
         /// For the record.
         reason: String,
     },
-    /// Put another policy in force.
-    LoadPolicy {
-        /// Digest of the file in force.
-        replaces: Digest,
-        /// The new file.
-        text: String,
-    },
-    /// Put another directory in force.
-    LoadDirectory {
+    /// Propose another policy or directory.
+    ProposeLoad {
+        /// Which.
+        file: LoadedFile,
         /// Digest of the file last loaded.
         replaces: Digest,
         /// The new file.
         text: String,
+        /// Why, in the proposer's own words.
+        justification: String,
+    },
+    /// Put exactly this in force.
+    ApproveLoad {
+        /// Which.
+        load: LoadId,
+        /// SHA-256 of the text that was shown, computed by the client.
+        digest: Digest,
+        /// For the record.
+        comment: String,
+    },
+    /// End a pending load with a no.
+    DenyLoad {
+        /// Which.
+        load: LoadId,
+        /// Told to whoever proposed it.
+        reason: String,
+    },
+    /// Take one's own pending load back.
+    WithdrawLoad {
+        /// Which.
+        load: LoadId,
+        /// For the record.
+        reason: String,
     },
 }
 
@@ -343,8 +364,11 @@ impl Command {
             Self::ConfirmMembership { .. } => "confirm-membership",
             Self::CreateLock { .. } => "create-lock",
             Self::DeleteLock { .. } => "delete-lock",
-            Self::LoadPolicy { .. } => "load-policy",
-            Self::LoadDirectory { .. } => "load-directory",
+            Self::ProposeLoad { file: LoadedFile::Policy, .. } => "load-policy",
+            Self::ProposeLoad { file: LoadedFile::Directory, .. } => "load-directory",
+            Self::ApproveLoad { .. } => "approve-load",
+            Self::DenyLoad { .. } => "deny-load",
+            Self::WithdrawLoad { .. } => "withdraw-load",
         }
     }
 
@@ -358,6 +382,8 @@ impl Command {
             | Self::RevokeGrant { .. }
             | Self::DenyEnrolment { .. }
             | Self::WithdrawEnrolment { .. }
+            | Self::DenyLoad { .. }
+            | Self::WithdrawLoad { .. }
             | Self::EndMembership { .. }
             | Self::CloseAccount { .. }
             | Self::CreateLock { .. } => true,
@@ -376,8 +402,8 @@ impl Command {
             | Self::StartRound { .. }
             | Self::ConfirmMembership { .. }
             | Self::DeleteLock { .. }
-            | Self::LoadPolicy { .. }
-            | Self::LoadDirectory { .. } => false,
+            | Self::ProposeLoad { .. }
+            | Self::ApproveLoad { .. } => false,
         }
     }
 

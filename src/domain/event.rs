@@ -13,9 +13,10 @@ use super::follow_up::Completion;
 use super::grant::{EndBecause, Grant, Revocation};
 use super::hr::{Hold, HrEvent, StreamPlace};
 use super::ids::{
-    AccountId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, LockId, PersonId, Principal, RequestId,
-    RequirementName, RoleName, RoundId, StreamName, TenantName, TokenId,
+    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, LoadId, LockId, PersonId, Principal,
+    RequestId, RequirementName, RoleName, RoundId, StreamName, TenantName, TokenId,
 };
+use super::load::{Load, LoadCancellation};
 use super::lock::{Lock, Locked};
 use super::recertification::Round;
 use super::refusal::Reason;
@@ -68,6 +69,8 @@ pub enum Subject {
     Grant(GrantId),
     /// An enrolment.
     Enrolment(EnrolmentId),
+    /// A load.
+    Load(LoadId),
     /// A round of recertification.
     Round(RoundId),
     /// A stream of the HR feed.
@@ -136,6 +139,22 @@ facts! {
     PolicyLoaded(FileLoaded) "policy-loaded/1";
     /// A directory came into force; the records that it changed, and what follows from them, are in the same batch.
     DirectoryLoaded(FileDigest) "directory-loaded/1";
+    /// A load of policy or directory was proposed; its text follows in pieces.
+    LoadProposed(Box<Load>) "load-proposed/1";
+    /// A piece of the text of a proposed load.
+    LoadTextAdded(LoadTextAdded) "load-text-added/1";
+    /// Another holder of the capability approved a load; what it brings follows.
+    LoadApproved(LoadDecision) "load-approved/1";
+    /// Another holder of the capability said no to a load.
+    LoadDenied(LoadDecision) "load-denied/1";
+    /// Whoever proposed a load took it back.
+    LoadWithdrawn(LoadWithdrawn) "load-withdrawn/1";
+    /// The deadline of a load passed.
+    LoadExpired(LoadNamed) "load-expired/1";
+    /// A change made a load void.
+    LoadCancelled(LoadCancelled) "load-cancelled/1";
+    /// Those behind a load, and who approved it, use nothing yet of what it widened.
+    AuthorsWait(AuthorsWait) "authors-wait/1";
     /// A tenant is on record as this.
     TenantRecorded(TenantRecorded) "tenant-recorded/1";
     /// A person is on record as this.
@@ -268,6 +287,18 @@ bodies! {
     FileLoaded { digest: Digest, replaces: Option<Digest>, text: String }
     /// A file by its digest.
     FileDigest { digest: Digest, replaces: Option<Digest> }
+    /// A piece of a file, in order.
+    LoadTextAdded { load: LoadId, text: String }
+    /// A decision of a reviewer.
+    LoadDecision { load: LoadId, decision: Decision }
+    /// Which, by whom, and why.
+    LoadWithdrawn { load: LoadId, by: Principal, reason: String }
+    /// Which.
+    LoadNamed { load: LoadId }
+    /// Why.
+    LoadCancelled { load: LoadId, because: LoadCancellation }
+    /// Who, of what, and the first instant at which it is over.
+    AuthorsWait { load: LoadId, persons: BTreeSet<PersonId>, entitlements: BTreeSet<EntitlementName>, until: Timestamp }
     /// A tenant's record.
     TenantRecorded { id: TenantName, tenant: Tenant }
     /// A person's record.
@@ -367,6 +398,8 @@ bodies! {
         enrolments: BTreeSet<EnrolmentId>,
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         rounds: BTreeSet<RoundId>,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        loads: BTreeSet<LoadId>,
         requests_before: Timestamp,
     }
     /// With which version and clocks.

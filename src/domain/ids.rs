@@ -252,6 +252,10 @@ uuid_type! {
     LockId
 }
 uuid_type! {
+    /// The id of a proposed load of policy or directory: a UUIDv7 made by the broker. It opens nothing.
+    LoadId
+}
+uuid_type! {
     /// A caller's own id of one call (a UUID of any version), for idempotency.
     RequestId
 }

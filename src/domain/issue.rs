@@ -29,6 +29,9 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         return Err(Refusal::new(Reason::OutOfScope, "policy no longer offers all of it"));
     }
     let through = organisation.best_role(&elevation.requester, terms, now.latest).ok().map(|(_, role)| role.clone());
+    for person in &elevation.behind {
+        organisation.author_waits(&elevation.entitlement, person, now.latest)?;
+    }
     has_room(state, elevation, now)?;
     if elevation.emergency.is_some() {
         none_overdue(state, elevation, now.latest)?;

@@ -36,7 +36,11 @@ pub(super) fn come_due(overlay: &mut Overlay, due: &Due) {
         Due::MembershipEnd(account, role) => end_membership(overlay, account, role),
         Due::AccountEnd(account) => end_account(overlay, account),
         Due::RoundEnd(round) => super::decide::close_round(overlay, *round),
-        Due::ReviewDeadline(_) | Due::FollowUp(_) | Due::EnrolmentDeadline(_) | Due::GrantEnd(_) => {}
+        Due::ReviewDeadline(_)
+        | Due::FollowUp(_)
+        | Due::EnrolmentDeadline(_)
+        | Due::LoadDeadline(_)
+        | Due::GrantEnd(_) => {}
     }
 }
 

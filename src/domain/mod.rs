@@ -13,6 +13,7 @@
 
 pub mod answers;
 pub mod apply;
+pub mod capability;
 pub mod cascade;
 pub mod command;
 pub mod decide;
@@ -30,6 +31,7 @@ pub mod ids;
 pub mod index;
 pub mod issue;
 pub mod life;
+pub mod load;
 pub mod lock;
 pub mod obstacles;
 pub mod organisation;

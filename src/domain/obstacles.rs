@@ -52,6 +52,7 @@ pub fn draft(
         return (None, obstacles);
     };
     obstacles.extend(what(organisation, account, terms, &scope));
+    obstacles.extend(waits(organisation, (account, request.on_behalf_of.as_ref()), &request.entitlement, now));
     let elevation = compose(state, (account, own_person), request, (entitlement, way), scope, id, now);
     obstacles.extend(organisation.lock_on_elevation(&elevation).map(Lock::refusal));
     obstacles.extend(when(state, &elevation, (terms, way), now));
@@ -121,8 +122,20 @@ pub fn standing_obstacles(
 ) -> Obstacles {
     let mut obstacles = who(state, account, on_behalf_of, terms, now);
     obstacles.extend(state.organisation.lock_on_offer(account, name).map(Lock::refusal));
+    obstacles.extend(waits(&state.organisation, (account, on_behalf_of), name, now));
     obstacles.sort_by_key(|refusal| refusal.reason);
     obstacles
+}
+
+/// Who asks for nothing yet of what a load of his widened.
+fn waits(
+    organisation: &Organisation,
+    (account, on_behalf_of): (&AccountId, Option<&PersonId>),
+    name: &EntitlementName,
+    now: Now,
+) -> Option<Refusal> {
+    let behind = organisation.persons_behind(account, on_behalf_of);
+    behind.iter().find_map(|person| organisation.author_waits(name, person, now.latest).err())
 }
 
 fn who(state: &State, account_id: &AccountId, on_behalf_of: Option<&PersonId>, terms: &Terms, now: Now) -> Obstacles {

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::capability::Granted;
 use super::directory::{Account, AccountKind, AccountState, ActsFor, Employment, HeldBy, Person, Tenant};
 use super::grant::EndBecause;
-use super::ids::{AccountId, Digest, Identity, PersonId, Principal, RequirementName, RoleName, TenantName};
+use super::ids::{
+    AccountId, Digest, EntitlementName, Identity, PersonId, Principal, RequirementName, RoleName, TenantName,
+};
 use super::index::{Index, Map};
 use super::lock::Locks;
-use super::policy::{Capability, CapabilityName, MemberKind, Policy, Terms};
+use super::policy::{MemberKind, Policy, Terms};
 use super::refusal::{Reason, Refusal};
 use super::time::Timestamp;
 
@@ -31,6 +34,10 @@ pub struct Organisation {
     /// By the manager whom an announced transfer names.
     pub(super) moves_to: Index<PersonId, PersonId>,
     pub(super) locks: Locks,
+    /// What live grants give over the broker itself.
+    pub(super) granted: Granted,
+    /// Until when somebody behind a load uses nothing of an entitlement that it widened.
+    pub(super) waits: Map<(EntitlementName, PersonId), Timestamp>,
 }
 
 /// Until when something holds, and what ends it.
@@ -438,28 +445,5 @@ impl Organisation {
                 })
             }
         }
-    }
-
-    /// The capabilities of one name that the account may use now, one for each of its roles that carries it and is not
-    /// locked, and until when. What one of them is narrowed to narrows no other.
-    pub fn capabilities(
-        &self,
-        id: &AccountId,
-        name: CapabilityName,
-        at: Timestamp,
-    ) -> impl Iterator<Item = (&Capability, Timestamp)> {
-        let roles = self.accounts.get(id).into_iter().flat_map(|account| account.roles.keys());
-        let roles = roles.filter(|role| self.lock_on_role(role).is_none());
-        let held = roles.filter_map(|role| Some((role, self.eligible_in(id, role, at).ok()?.until)));
-        held.collect::<Vec<_>>().into_iter().flat_map(move |(role, until)| {
-            let all = self.policy.roles.get(role).into_iter().flat_map(|role| &role.capabilities);
-            all.filter(move |capability| capability.name == name).map(move |capability| (capability, until))
-        })
-    }
-
-    /// A capability that the account may use now, however narrowed.
-    #[must_use]
-    pub fn capability(&self, id: &AccountId, name: CapabilityName, at: Timestamp) -> Option<&Capability> {
-        self.capabilities(id, name, at).next().map(|(capability, _)| capability)
     }
 }

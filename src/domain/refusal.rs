@@ -137,6 +137,8 @@ catalogue! {
         "correct what is named";
     OwnStanding "OWN_STANDING" PermissionDenied 3, "nobody widens what he himself, or his machine's owner, may do",
         "have somebody else record it";
+    AuthorWaits "AUTHOR_WAITS" PermissionDenied 3, "whoever made or approved a load uses nothing yet of what it widened",
+        "wait until the time that is named, or have somebody else ask or review";
     FeedGap "FEED_GAP" FailedPrecondition 5, "numbers of the stream are missing",
         "send the events from the number that is named";
     FeedOld "FEED_OLD" FailedPrecondition 5, "the stream is past this number, and what is old changes nothing",
@@ -211,8 +213,8 @@ catalogue! {
         "mend the lines that are named, and check with `countersign policy check`";
     PersonTouched "PERSON_TOUCHED" FailedPrecondition 5, "a command or HR has changed this person since, and the file would give what they do not have",
         "take it out of the file: enrolments, attestations and HR events give it";
-    NobodyCouldLoad "NOBODY_COULD_LOAD" FailedPrecondition 5, "after this nobody could load policy or directory again",
-        "leave an eligible person in a role with each of the two capabilities";
+    NobodyCouldLoad "NOBODY_COULD_LOAD" FailedPrecondition 5, "after this no two persons could load policy or directory again, one to propose and one to approve",
+        "leave two eligible persons with each of the two capabilities, by a role or by an entitlement";
     InvalidMessage "INVALID_MESSAGE" InvalidArgument 2, "the message is malformed",
         "correct the fields that are named";
     PageTokenInvalid "PAGE_TOKEN_INVALID" InvalidArgument 2, "the page token was not given to this caller for this list",

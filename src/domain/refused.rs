@@ -44,7 +44,10 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
         Command::ConfirmMembership { round, .. } => Some(format!("round:{round}")),
         Command::CreateLock { on, .. } => Some(format!("lock on {on}")),
         Command::DeleteLock { lock, .. } => Some(format!("lock:{lock}")),
-        Command::LoadPolicy { .. } | Command::LoadDirectory { .. } => None,
+        Command::ProposeLoad { .. } => None,
+        Command::ApproveLoad { load, .. } | Command::DenyLoad { load, .. } | Command::WithdrawLoad { load, .. } => {
+            Some(format!("load:{load}"))
+        }
     };
     let fact = CommandRefused {
         command: envelope.command.name().to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::elevation::Elevation;
-use super::ids::{AccountId, PersonId};
+use super::ids::{AccountId, EntitlementName, PersonId};
 use super::lock::Lock;
 use super::organisation::Organisation;
 use super::policy::{Approver, Stage};
@@ -11,7 +11,7 @@ use super::refusal::{Reason, Refusal};
 use super::review::{Review, can_be_filled};
 use super::time::Timestamp;
 
-/// What can be under review, as far as who may review it goes: elevations and enrolments alike.
+/// What can be under review, as far as who may review it goes: elevations, enrolments and loads alike.
 pub trait Reviewed {
     /// Its stages, text, deadline and decisions.
     fn review(&self) -> &Review;
@@ -25,7 +25,12 @@ pub trait Reviewed {
     fn tenant_touched(&self) -> Option<&str> {
         None
     }
-    /// The accounts that `@manager`, `@role-owner` or `@tenant` means here. Of a role: none; its members are known.
+    /// The entitlement that it asks for, if it asks for one.
+    fn entitlement(&self) -> Option<&EntitlementName> {
+        None
+    }
+    /// The accounts that `@manager`, `@role-owner`, `@tenant` or a capability means here. Of a role: none; its members are
+    /// known.
     fn accounts_meant<'a>(
         &self,
         organisation: &'a Organisation,
@@ -55,6 +60,10 @@ impl Reviewed for Elevation {
         self.tenant()
     }
 
+    fn entitlement(&self) -> Option<&EntitlementName> {
+        Some(&self.entitlement)
+    }
+
     fn accounts_meant<'a>(
         &self,
         organisation: &'a Organisation,
@@ -75,8 +84,8 @@ impl Reviewed for Elevation {
                 let approvers = self.tenant().into_iter().flat_map(|tenant| organisation.tenant_approvers(tenant));
                 approvers.collect()
             }
-            // Enrolments alone name a role's owner.
-            Approver::Role(_) | Approver::RoleOwner => Vec::new(),
+            // Enrolments alone name a role's owner, loads alone a capability.
+            Approver::Role(_) | Approver::RoleOwner | Approver::Capability(_) => Vec::new(),
         }
     }
 }
@@ -128,6 +137,9 @@ pub fn reviewer_in(
     }
     separation_rule_3(organisation, reviewed, account.person())?;
     organisation.account_rests(account_id, at).map_err(first)?;
+    if let Some(name) = reviewed.entitlement() {
+        organisation.author_waits(name, account.person(), at)?;
+    }
     let mut lapsed = None;
     for approver in &stage.by {
         let fits = match approver {
@@ -144,7 +156,7 @@ pub fn reviewer_in(
             Approver::Tenant => {
                 reviewed.tenant_touched().is_some_and(|tenant| organisation.approves_for_tenant(account_id, tenant, at))
             }
-            Approver::Manager | Approver::RoleOwner => {
+            Approver::Manager | Approver::RoleOwner | Approver::Capability(_) => {
                 reviewed.accounts_meant(organisation, approver, at).contains(&account_id)
             }
         };
@@ -210,7 +222,7 @@ pub fn could_approve<'a>(
     let accounts = stage.by.iter().flat_map(move |approver| -> Vec<&'a AccountId> {
         match approver {
             Approver::Role(role) => organisation.members(role).collect(),
-            Approver::Manager | Approver::RoleOwner | Approver::Tenant => {
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant | Approver::Capability(_) => {
                 reviewed.accounts_meant(organisation, approver, at)
             }
         }
@@ -274,7 +286,8 @@ pub(super) fn lock_on_reviewer<'a>(
             // While one is free, it may.
             locks.next().flatten().filter(|_| locks.all(|lock| lock.is_some()))
         }
-        Approver::Manager | Approver::RoleOwner => None,
+        // A capability that a lock stops is nobody's.
+        Approver::Manager | Approver::RoleOwner | Approver::Capability(_) => None,
     };
     organisation.lock_on_account(account).or_else(on_role)
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::directory::{Account, AccountState};
 use super::ids::{AccountId, EntitlementName, PersonId, RequirementName, RoleName};
+use super::load::LoadedFile;
 use super::organisation::Organisation;
-use super::policy::{Capability, CapabilityName, Policy, Terms};
+use super::policy::{Approver, Capability, CapabilityName, Policy, Terms};
 use super::scope::Pattern;
 use super::time::{Span, Timestamp};
 
@@ -33,6 +34,12 @@ pub enum Right {
     Baseline(String),
     /// Have an attestation hold for longer.
     Valid(RequirementName),
+    /// Answer for a role, as its owner.
+    Answer(RoleName),
+    /// Decide in the place of a manager who is missing.
+    StandIn,
+    /// Decide whether somebody gets an account.
+    Admit,
 }
 
 /// What one account, or with none everybody of the own organisation, gains and loses.
@@ -49,9 +56,21 @@ pub struct RightsChange {
 /// Who gains what and who loses what from one organisation to another, by accounts; what is everybody's comes first.
 #[must_use]
 pub fn difference(before: &Organisation, after: &Organisation, at: Timestamp) -> Vec<RightsChange> {
+    let all = before.accounts().keys().chain(after.accounts().keys());
+    difference_of(before, after, all, at)
+}
+
+/// The same of these accounts, and of everybody.
+#[must_use]
+pub fn difference_of<'a>(
+    before: &Organisation,
+    after: &Organisation,
+    accounts: impl Iterator<Item = &'a AccountId>,
+    at: Timestamp,
+) -> Vec<RightsChange> {
     let (old, new) = (Rights::of(before, after, at), Rights::of(after, before, at));
     let everybody = change(None, &old.of_everybody(after), &new.of_everybody(before));
-    let ids: BTreeSet<&AccountId> = before.accounts().keys().chain(after.accounts().keys()).collect();
+    let ids: BTreeSet<&AccountId> = accounts.collect();
     let changes = ids.into_iter().filter_map(|id| {
         let mut changed = change(Some(id), &old.of_account(id), &new.of_account(id))?;
         // What may be asked for both before and after may be offered on other terms.
@@ -101,11 +120,43 @@ pub fn widens(was: &Terms, is: &Terms) -> bool {
         || was.tenant_approval && !is.tenant_approval
 }
 
+/// What these persons, or machines of theirs, would be given by a load that they make or approve: the first of it. What
+/// terms offer they wait for instead; what everybody is given counts where it makes a difference to them.
+#[must_use]
+pub fn given_to(
+    persons: &BTreeSet<PersonId>,
+    (before, after): (&Organisation, &Organisation),
+    file: LoadedFile,
+    at: Timestamp,
+) -> Option<(PersonId, Right)> {
+    let own = persons.iter().flat_map(|person| before.accounts_of(person).chain(after.accounts_of(person)));
+    let own: BTreeMap<&AccountId, &PersonId> = own.map(|(id, account)| (id, account.person())).collect();
+    let changes = difference_of(before, after, own.keys().copied(), at);
+    let waited_for = |right: &Right| {
+        file == LoadedFile::Policy && matches!(right, Right::Ask(_) | Right::Terms(_) | Right::Approve(_))
+    };
+    changes.into_iter().find_map(|change| match &change.account {
+        Some(id) => {
+            let right = change.gains.into_iter().find(|right| !waited_for(right))?;
+            Some(((*own.get(id)?).clone(), right))
+        }
+        None => change.gains.into_iter().find_map(|right| {
+            let (Right::Without(name) | Right::Valid(name)) = &right else { return None };
+            let has =
+                |organisation: &Organisation, person: &PersonId| organisation.person_rests(person, [name], at).is_ok();
+            let asked = after.policy().baseline.requires.contains(name);
+            let gains = |person: &&PersonId| !has(before, person) && (!asked || has(after, person));
+            Some((persons.iter().find(gains)?.clone(), right))
+        }),
+    })
+}
+
 /// The rights in one organisation; what it does not have in common with the other one is left out where it says nothing.
 struct Rights<'a> {
     organisation: &'a Organisation,
     at: Timestamp,
     of_roles: BTreeMap<&'a RoleName, BTreeSet<Right>>,
+    owned: BTreeMap<&'a PersonId, Vec<&'a RoleName>>,
     /// Requirements that both have.
     common: BTreeSet<&'a RequirementName>,
 }
@@ -117,6 +168,14 @@ impl<'a> Rights<'a> {
         for (name, role) in &policy.roles {
             of_roles.entry(name).or_default().extend(role.capabilities.iter().map(usable));
         }
+        for role in &policy.baseline.manager_missing {
+            of_roles.entry(role).or_default().insert(Right::StandIn);
+        }
+        for approver in policy.baseline.approval.iter().flat_map(|stage| &stage.by) {
+            if let Approver::Role(role) = approver {
+                of_roles.entry(role).or_default().insert(Right::Admit);
+            }
+        }
         for (name, entitlement) in &policy.entitlements {
             for role in &entitlement.terms.requestable_by {
                 of_roles.entry(role).or_default().insert(Right::Ask(name.clone()));
@@ -125,8 +184,12 @@ impl<'a> Rights<'a> {
                 of_roles.entry(role).or_default().insert(Right::Approve(name.clone()));
             }
         }
+        let mut owned: BTreeMap<&PersonId, Vec<&RoleName>> = BTreeMap::new();
+        for (name, role) in &policy.roles {
+            role.owner.iter().for_each(|owner| owned.entry(owner).or_default().push(name));
+        }
         let common = policy.requirements.keys().filter(|name| other.policy().requirements.contains_key(*name));
-        Self { organisation, at, of_roles, common: common.collect() }
+        Self { organisation, at, of_roles, owned, common: common.collect() }
     }
 
     fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
@@ -149,6 +212,9 @@ impl<'a> Rights<'a> {
         rights.extend(account.identities.iter().map(|identity| Right::Identity(identity.to_string())));
         if !account.is_machine() {
             rights.extend(self.organisation.reports_of(account.person()).cloned().map(Right::Manage));
+            rights.extend(
+                self.owned.get(account.person()).into_iter().flatten().map(|role| Right::Answer((*role).clone())),
+            );
         }
         // Of what the roles themselves ask; whoever is in none has nothing to be without.
         let asked: BTreeSet<&RequirementName> = roles()
@@ -212,6 +278,9 @@ impl std::fmt::Display for Right {
             Self::Identity(identity) => write!(f, "be `{identity}`"),
             Self::Baseline(scope) => write!(f, "without a grant: {scope}"),
             Self::Valid(requirement) => write!(f, "a longer `{requirement}`"),
+            Self::Answer(role) => write!(f, "answer for the role `{role}`"),
+            Self::StandIn => f.write_str("decide where a manager is missing"),
+            Self::Admit => f.write_str("decide who gets an account"),
         }
     }
 }

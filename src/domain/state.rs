@@ -1,18 +1,23 @@
 //! The state: everything that changes an answer. It comes back by replay, bit for bit (invariant 9).
 
+use std::sync::Arc;
+
 use super::elevation::{Elevation, Phase};
 use super::enrolment::Enrolment;
 use super::event::{ClockPair, Subject};
 use super::grant::{Grant, GrantPhase};
 use super::hr::{Feed, Hold, Part};
 use super::ids::{
-    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, PersonId, Principal, RequestId,
-    RequirementName, RoleName, RoundId, StreamName,
+    AccountId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, LoadId, PersonId, Principal,
+    RequestId, RequirementName, RoleName, RoundId, StreamName,
 };
 use super::index::{Index, Map, Set};
+use super::load::Load;
 use super::organisation::Organisation;
 use super::recertification::{LastGrant, Round};
 use super::time::{Span, Timestamp};
+
+mod loads;
 
 /// What is open, what closed lately, and the organisation that both rest on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +48,9 @@ pub struct State {
     pub(super) pending_enrolments_of: Index<PersonId, EnrolmentId>,
     /// By the account that a pending enrolment is about: two of one kind cannot be.
     pub(super) pending_enrolments_about: Index<AccountId, EnrolmentId>,
+    pub(super) loads: Map<LoadId, Load>,
+    /// The texts of those that wait for their approval, in pieces.
+    pub(super) load_texts: Map<LoadId, Vec<Arc<str>>>,
     pub(super) rounds: Map<RoundId, Round>,
     pub(super) last_grants: Map<(AccountId, RoleName), LastGrant>,
     pub(super) feeds: Map<StreamName, Feed>,
@@ -82,6 +90,7 @@ pub(super) enum Due {
     MembershipEnd(AccountId, RoleName),
     AccountEnd(AccountId),
     EnrolmentDeadline(EnrolmentId),
+    LoadDeadline(LoadId),
     RoundEnd(RoundId),
 }
 
@@ -92,6 +101,7 @@ pub(super) enum Closed {
     Grant(GrantId),
     Enrolment(EnrolmentId),
     Round(RoundId),
+    Load(LoadId),
 }
 
 /// A `request_id` that took effect.
@@ -389,6 +399,7 @@ impl State {
             self.starts.insert((grant.start, grant.id));
         }
         self.index_forgetting(&grant);
+        self.organisation.granted.put(&grant);
         self.grants.insert(grant.id, grant);
         self.index_approvals(elevation);
     }
@@ -396,6 +407,7 @@ impl State {
     pub(super) fn remove_grant(&mut self, id: GrantId) {
         let Some(old) = self.grants.remove(&id) else { return };
         self.grants_of.remove(&old.person, &id);
+        self.organisation.granted.remove(id, &old.holder);
         self.open_grants_by.remove(&old.holder, &id);
         for person in &old.behind {
             self.open_grants_of.remove(person, &id);

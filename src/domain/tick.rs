@@ -9,7 +9,7 @@ use super::cascade::grant_stands;
 use super::decide::events;
 use super::event::{
     Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, FollowUpOverdue, GrantNamed,
-    GrantRevoked, GrantShortened, GrantStarted, LockNamed, Pruned, RowsAbandoned,
+    GrantRevoked, GrantShortened, GrantStarted, LoadNamed, LockNamed, Pruned, RowsAbandoned,
 };
 use super::grant::{EndBecause, Grant, Revocation};
 use super::hr::silent_feed;
@@ -100,6 +100,7 @@ fn over(state: &State, now: Now) -> Vec<Fact> {
             Some(Fact::GrantEnded(GrantNamed { grant: *id, holder }))
         }
         Due::FollowUp(id) => Some(Fact::FollowUpOverdue(FollowUpOverdue { elevation: *id })),
+        Due::LoadDeadline(id) => Some(Fact::LoadExpired(LoadNamed { load: *id })),
         Due::EnrolmentDeadline(id) => Some(Fact::EnrolmentExpired(EnrolmentNamed { enrolment: *id })),
         _ => None,
     });
@@ -190,6 +191,7 @@ fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
         grants: BTreeSet::new(),
         enrolments: BTreeSet::new(),
         rounds: BTreeSet::new(),
+        loads: BTreeSet::new(),
         requests_before: now.stamp.minus(super::apply::REQUESTS_KEPT),
     };
     let old = state.closed.iter().take_while(|(at, _)| at.plus(keep_closed).is_over(now.latest)).take(AT_ONCE);
@@ -207,6 +209,9 @@ fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
             }
             Closed::Round(id) => {
                 pruned.rounds.insert(*id);
+            }
+            Closed::Load(id) => {
+                pruned.loads.insert(*id);
             }
         }
     }

@@ -8,6 +8,7 @@ use super::enrolment::Enrolment;
 use super::event::{Event, Fact, Subject};
 use super::grant::Grant;
 use super::ids::{AccountId, EntitlementName, Identity, PersonId, Principal, RoleName, TenantName};
+use super::load::Load;
 use super::lock::{Lock, Locked};
 use super::organisation::Organisation;
 use super::policy::{Approver, CapabilityName, Stage};
@@ -36,6 +37,8 @@ pub enum Thing<'a> {
     Elevation(&'a Elevation),
     /// An enrolment with its review.
     Enrolment(&'a Enrolment),
+    /// A load with its review, and the file that it brings.
+    Load(&'a Load),
     /// A grant.
     Grant(&'a Grant),
     /// An account.
@@ -109,6 +112,12 @@ pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bo
             sees_elevation(organisation, viewer, elevation, now) || audits_scope(&elevation.scope)
         }
         Thing::Enrolment(enrolment) => sees_enrolment(organisation, viewer, enrolment, now) || audits(),
+        Thing::Load(load) => {
+            is_own(viewer, &load.requester, load.behind.iter())
+                || viewer.person.as_ref().is_some_and(|person| load.review.has_decided(person))
+                || viewer.has(organisation, load.file.capability(), now)
+                || audits()
+        }
         Thing::Grant(grant) => {
             let elevation = state.elevations.get(&grant.elevation);
             is_own(viewer, &grant.holder, grant.behind.iter())
@@ -296,7 +305,7 @@ fn could_review<'a, S: Iterator<Item = &'a Stage>>(
         let roles = organisation.accounts().get(id).map(|account| &account.roles);
         stages().flat_map(|stage| &stage.by).any(|approver| match approver {
             Approver::Role(role) => roles.and_then(|r| r.get(role)).is_some_and(|m| !m.ends_at().is_over(now.latest)),
-            Approver::Manager | Approver::RoleOwner | Approver::Tenant => false,
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant | Approver::Capability(_) => false,
         })
     };
     in_role() || reviewer_in_stages(organisation, reviewed, stages(), id, now.latest).is_ok()
@@ -362,6 +371,7 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event, now: Now) -> bool {
                         || viewer.person.as_ref().is_some_and(|person| it.behind.contains(person))
                 })
             }
+            Subject::Load(id) => state.loads.get(id).is_some_and(|it| is_own(viewer, &it.requester, it.behind.iter())),
             // Of what touches the viewer's tenant: what its approvers are told of.
             Subject::Tenant(_)
             | Subject::Round(_)

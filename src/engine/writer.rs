@@ -346,6 +346,9 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         | Command::ApproveEnrolment { comment: words, .. }
         | Command::DenyEnrolment { reason: words, .. }
         | Command::WithdrawEnrolment { reason: words, .. }
+        | Command::ApproveLoad { comment: words, .. }
+        | Command::DenyLoad { reason: words, .. }
+        | Command::WithdrawLoad { reason: words, .. }
         | Command::RecordAttestation { evidence: words, .. }
         | Command::CorrectAttestation { reason: words, .. }
         | Command::EndMembership { reason: words, .. }
@@ -360,8 +363,7 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         | Command::ApplyHrEvents { .. }
         | Command::ImportPeople { .. }
         | Command::ConfirmMembership { .. }
-        | Command::LoadPolicy { .. }
-        | Command::LoadDirectory { .. } => 0,
+        | Command::ProposeLoad { .. } => 0,
     };
     let is_too_large = |event: &Event| encode(event, true).is_ok_and(|body| body.len() > MAX_BODY_BYTES);
     if words_bytes > WORDS_BYTES && decided.events.iter().any(is_too_large) {

@@ -19,6 +19,7 @@ use crate::wire::v1::elevation_service_client::ElevationServiceClient;
 use crate::wire::v1::enrolment_service_client::EnrolmentServiceClient;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
 use crate::wire::v1::hr_service_client::HrServiceClient;
+use crate::wire::v1::load_service_client::LoadServiceClient;
 use crate::wire::v1::lock_service_client::LockServiceClient;
 use crate::wire::v1::policy_service_client::PolicyServiceClient;
 use crate::wire::v1::recertification_service_client::RecertificationServiceClient;
@@ -143,6 +144,18 @@ calls! {
         /// Takes a pending enrolment back.
         withdraw_enrolment(WithdrawEnrolmentRequest) -> WithdrawEnrolmentResponse;
     }
+    LoadServiceClient {
+        /// One load of policy or directory.
+        get_load(GetLoadRequest) -> GetLoadResponse;
+        /// A page of loads, newest first.
+        list_loads(ListLoadsRequest) -> ListLoadsResponse;
+        /// Approves. The digest is SHA-256 over the bytes of the text that the approver was shown: compute it over those.
+        approve_load(ApproveLoadRequest) -> ApproveLoadResponse;
+        /// Denies, which ends the review.
+        deny_load(DenyLoadRequest) -> DenyLoadResponse;
+        /// Takes a pending load back.
+        withdraw_load(WithdrawLoadRequest) -> WithdrawLoadResponse;
+    }
     HrServiceClient {
         /// Applies what HR says happened, all of it or nothing.
         apply_hr_events(ApplyHrEventsRequest) -> ApplyHrEventsResponse;
@@ -202,7 +215,7 @@ impl Client {
         self.check_access(request).await.map(CheckedAccess::from)
     }
 
-    /// Replaces the policy, or with `validate_only` tells what that would do.
+    /// Proposes a policy, or with `validate_only` tells what it would do.
     ///
     /// # Errors
     /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
@@ -233,7 +246,7 @@ impl Client {
         .await
     }
 
-    /// Replaces the directory, or with `validate_only` tells what that would do.
+    /// Proposes a directory, or with `validate_only` tells what it would do.
     ///
     /// # Errors
     /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
@@ -280,6 +293,25 @@ impl Client {
         let mut pieces =
             self.call(request, |channel, request| async move {
                 HrServiceClient::new(channel).get_held_events(request).await
+            })
+            .await?;
+        let mut bytes = Vec::new();
+        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
+        while let Some(piece) = pieces.message().await.map_err(failed)? {
+            bytes.extend(piece.chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// The file that a pending load would put in force.
+    ///
+    /// # Errors
+    /// If the broker refuses, cannot be reached or does not answer in time.
+    pub async fn load_text(&self, load_id: &str) -> Result<Vec<u8>, ClientError> {
+        let request = v1::GetLoadTextRequest { load_id: load_id.to_owned() };
+        let mut pieces =
+            self.call(request, |channel, request| async move {
+                LoadServiceClient::new(channel).get_load_text(request).await
             })
             .await?;
         let mut bytes = Vec::new();

@@ -4,13 +4,14 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::{Broker, Caller};
 use super::changes::carry_out;
-use super::loads::{self, Piece, SourceKind};
+use super::loads::{self, Piece};
 use super::paging::{Draft, list};
 use super::watch::{Step, Teller, Told, watch};
 use super::whoami::who;
 use crate::domain::directory::AccountKind;
 use crate::domain::event::{Event, Subject};
 use crate::domain::ids::{AccountId, PersonId};
+use crate::domain::load::LoadedFile;
 use crate::domain::refusal::Refusal;
 use crate::domain::state::State;
 use crate::domain::time::Now;
@@ -99,8 +100,8 @@ impl AccountService for Accounts {
         request: Request<Streaming<pb::LoadDirectoryRequest>>,
     ) -> Result<Response<pb::LoadDirectoryResponse>, Status> {
         let caller = self.0.caller(&request)?;
-        let (header, file) = loads::receive(&self.0, &caller, request.into_inner(), SourceKind::Directory).await?;
-        let loaded = loads::load(&self.0, &caller, SourceKind::Directory, header, file).await?;
+        let (header, file) = loads::receive(&self.0, &caller, request.into_inner(), LoadedFile::Directory).await?;
+        let loaded = loads::load(&self.0, &caller, LoadedFile::Directory, header, file).await?;
         Ok(Response::new(pb::LoadDirectoryResponse {
             digest: loaded.digest.bytes().to_vec(),
             sequence: caller.told(loaded.sequence),
@@ -110,6 +111,7 @@ impl AccountService for Accounts {
             omitted_rights_count: omitted_rights(&loaded.rights),
             rights: rights(&loaded.rights),
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
+            load: loaded.load,
         }))
     }
 

@@ -7,11 +7,13 @@ use super::caller::{Broker, Caller};
 use super::past;
 use crate::domain::apply::apply;
 use crate::domain::command::Command;
+use crate::domain::decide::brings;
 use crate::domain::event::{Event, Fact, Subject};
 use crate::domain::ids::RequestId;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::rights::{RightsChange, difference};
 use crate::domain::state::State;
+use crate::domain::time::Now;
 use crate::engine::{Done, Engine, is_of_same_command};
 use crate::wire::commands::{Change, Mutation};
 use crate::wire::effects::effects;
@@ -84,11 +86,24 @@ fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
     difference(before.organisation(), after.organisation(), load.at)
 }
 
+fn brought(before: &State, events: &[Event]) -> Option<Vec<Event>> {
+    let Fact::LoadProposed(load) = &events.first()?.fact else { return None };
+    let piece = |event: &Event| match &event.fact {
+        Fact::LoadTextAdded(piece) => Some(piece.text.clone()),
+        _ => None,
+    };
+    let text: String = events.iter().filter_map(piece).collect();
+    brings(before, load, &text, Now::exactly(load.requested_at)).ok()
+}
+
 /// On a thread for long work: a whole file of people makes very many events.
 async fn told(before: Option<State>, events: Vec<Event>) -> Result<Told, Status> {
     let told = tokio::task::spawn_blocking(move || {
-        let effects = effects(before.as_ref(), &events);
-        let rights = before.map(|before| rights(&before, &events)).unwrap_or_default();
+        // A proposal is told by what its approval would bring.
+        let brought = before.as_ref().and_then(|before| brought(before, &events));
+        let told = brought.as_ref().unwrap_or(&events);
+        let effects = effects(before.as_ref(), told);
+        let rights = before.map(|before| rights(&before, told)).unwrap_or_default();
         (events, effects, rights)
     });
     told.await.map_err(|error| {

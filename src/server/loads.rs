@@ -5,14 +5,15 @@ use tonic::{Status, Streaming};
 
 use super::caller::{Broker, Caller};
 use super::changes::carry_out;
+use super::load_reviews::load_of;
 use crate::domain::command::Command;
 use crate::domain::directory::Directory;
 use crate::domain::directory_file::parse_directory;
 use crate::domain::ids::Digest;
-use crate::domain::policy::{CapabilityName, Mistake, SourceFile, check_together, parse_policy};
+use crate::domain::load::LoadedFile;
+use crate::domain::policy::{Mistake, SourceFile, check_together, parse_policy};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::rights::RightsChange;
-use crate::domain::state::State;
 use crate::engine::Engine;
 use crate::wire::commands::{Change, Load, Mutation};
 use crate::wire::message::InvalidMessage;
@@ -23,13 +24,6 @@ use crate::wire::v1 as pb;
 pub(super) const PIECE_BYTES: usize = 32 * 1024;
 /// Mistakes and warnings that come back at most, each.
 const MOST_FINDINGS: usize = 500;
-
-/// Which file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SourceKind {
-    Policy,
-    Directory,
-}
 
 /// One message of a load.
 pub(super) enum Piece {
@@ -48,35 +42,14 @@ pub(super) struct Loaded {
     /// Who gains and loses what.
     pub(super) rights: Vec<RightsChange>,
     pub(super) replaced: Option<Digest>,
+    /// What waits for its approval.
+    pub(super) load: Option<pb::Load>,
 }
 
-impl SourceKind {
-    fn most_bytes(self) -> usize {
-        match self {
-            Self::Policy => 256 * 1024,
-            Self::Directory => 16 * 1024 * 1024,
-        }
-    }
-
-    fn capability(self) -> CapabilityName {
-        match self {
-            Self::Policy => CapabilityName::PolicyLoad,
-            Self::Directory => CapabilityName::DirectoryLoad,
-        }
-    }
-
-    fn in_force(self, state: &State) -> Option<Digest> {
-        match self {
-            Self::Policy => state.organisation().policy().digest,
-            Self::Directory => state.organisation().directory_digest(),
-        }
-    }
-
-    fn command(self, replaces: Digest, text: String) -> Command {
-        match self {
-            Self::Policy => Command::LoadPolicy { replaces, text },
-            Self::Directory => Command::LoadDirectory { replaces, text },
-        }
+fn most_bytes(file: LoadedFile) -> usize {
+    match file {
+        LoadedFile::Policy => 256 * 1024,
+        LoadedFile::Directory => 16 * 1024 * 1024,
     }
 }
 
@@ -87,8 +60,8 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(kind: SourceKind) -> Self {
-        Self::of(kind.most_bytes())
+    pub(super) fn new(kind: LoadedFile) -> Self {
+        Self::of(most_bytes(kind))
     }
 
     /// Of so many bytes at most.
@@ -122,7 +95,7 @@ pub(super) async fn receive<M: Into<Piece>>(
     broker: &Broker,
     caller: &Caller,
     mut pieces: Streaming<M>,
-    kind: SourceKind,
+    kind: LoadedFile,
 ) -> Result<(Load, File), Status> {
     let first = pieces.message().await?.map(Into::into);
     let Some(Piece::Header(header)) = first else {
@@ -145,12 +118,12 @@ pub(super) async fn receive<M: Into<Piece>>(
 pub(super) async fn load(
     broker: &Broker,
     caller: &Caller,
-    kind: SourceKind,
+    kind: LoadedFile,
     header: Load,
     file: File,
 ) -> Result<Loaded, Status> {
     let digest = file.digest();
-    let (in_force, sequence) = broker.engine.read(|state| (kind.in_force(state), state.sequence()));
+    let (in_force, sequence) = broker.engine.read(|state| (kind.in_force(state.organisation()), state.sequence()));
     let mut loaded = Loaded {
         digest,
         sequence,
@@ -159,17 +132,20 @@ pub(super) async fn load(
         effects: pb::Effects::default(),
         rights: Vec::new(),
         replaced: in_force,
+        load: None,
     };
     let bytes = file.bytes.clone();
     let text = match examined(broker, kind, file).await? {
         Examined::Wrong(mistakes) => {
             // They come back as data; that such a load was tried, and why it was refused, is in the journal.
-            if let (Load::ForReal(request_id, replaces), Ok(text)) = (header, String::from_utf8(bytes)) {
-                let done = broker.engine.execute(&caller.identity, request_id, kind.command(replaces, text)).await;
+            if let (Load::ForReal(request_id, replaces, justification), Ok(text)) = (header, String::from_utf8(bytes)) {
+                let command = Command::ProposeLoad { file: kind, replaces, text, justification };
+                let done = broker.engine.execute(&caller.identity, request_id, command).await;
                 match done {
                     // It took effect before, under this `request_id`, or what it was compared with has changed since.
                     Ok(done) => {
                         (loaded.sequence, loaded.replaced) = (done.sequence, Some(replaces));
+                        loaded.load = Some(load_of(broker, caller, done.about.as_ref()).await?);
                         return Ok(loaded);
                     }
                     Err(refusal) => drop(broker.counted(refusal)),
@@ -185,14 +161,17 @@ pub(super) async fn load(
     };
     match header {
         Load::Dry(replaces) => {
-            let change = Change::Dry(kind.command(replaces.or(in_force).unwrap_or(digest), text));
+            let replaces = replaces.or(in_force).unwrap_or(digest);
+            let justification = String::new();
+            let change = Change::Dry(Command::ProposeLoad { file: kind, replaces, text, justification });
             let told = carry_out(broker, caller, change).await?;
             (loaded.effects, loaded.rights, loaded.sequence) = (told.effects, told.rights, told.sequence);
         }
-        Load::ForReal(request_id, replaces) => {
-            let change = Change::ForReal(Mutation { request_id, command: kind.command(replaces, text) });
-            let done = carry_out(broker, caller, change).await?;
+        Load::ForReal(request_id, replaces, justification) => {
+            let command = Command::ProposeLoad { file: kind, replaces, text, justification };
+            let done = carry_out(broker, caller, Change::ForReal(Mutation { request_id, command })).await?;
             (loaded.effects, loaded.rights, loaded.sequence) = (done.effects, done.rights, done.sequence);
+            loaded.load = Some(load_of(broker, caller, done.about.as_ref()).await?);
             loaded.replaced = Some(replaces);
         }
     }
@@ -206,7 +185,7 @@ pub(super) enum Examined {
 }
 
 /// Parses a file and compares it with its counterpart in force, on a thread for long work.
-pub(super) async fn examined(broker: &Broker, kind: SourceKind, file: File) -> Result<Examined, Status> {
+pub(super) async fn examined(broker: &Broker, kind: LoadedFile, file: File) -> Result<Examined, Status> {
     let engine = broker.engine.clone();
     let examined = tokio::task::spawn_blocking(move || examine(&engine, kind, file.bytes)).await;
     examined.map_err(|error| unexamined(&error))
@@ -232,7 +211,7 @@ fn unexamined(error: &tokio::task::JoinError) -> Status {
     Refusal::new(Reason::Overloaded, "the file could not be examined").into()
 }
 
-fn examine(engine: &Engine, kind: SourceKind, bytes: Vec<u8>) -> Examined {
+fn examine(engine: &Engine, kind: LoadedFile, bytes: Vec<u8>) -> Examined {
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return Examined::Wrong(vec![not_text(error.as_bytes(), error.utf8_error().valid_up_to())]),
@@ -246,14 +225,14 @@ fn examine(engine: &Engine, kind: SourceKind, bytes: Vec<u8>) -> Examined {
         })
     };
     let (together, mut warnings, places, source) = match kind {
-        SourceKind::Policy => match parse_policy(&text) {
+        LoadedFile::Policy => match parse_policy(&text) {
             Err(mistakes) => return wrong(&mistakes),
             Ok(parsed) => {
                 let together = check_together(&parsed.policy, &in_force().1);
                 (together, parsed.warnings, parsed.places, SourceFile::Policy)
             }
         },
-        SourceKind::Directory => match parse_directory(&text) {
+        LoadedFile::Directory => match parse_directory(&text) {
             Err(mistakes) => return wrong(&mistakes),
             Ok(parsed) => {
                 let policy = engine.read(|state| state.organisation().policy().clone());
@@ -289,7 +268,7 @@ pub(super) fn not_text(bytes: &[u8], valid_up_to: usize) -> pb::Mistake {
     }
 }
 
-fn may_load(broker: &Broker, caller: &Caller, kind: SourceKind) -> Result<(), Status> {
+fn may_load(broker: &Broker, caller: &Caller, kind: LoadedFile) -> Result<(), Status> {
     let name = kind.capability().as_str();
     let allowed = broker.read(caller, |state, viewer, now| {
         let held = state.organisation().capability(viewer.account()?, kind.capability(), now.latest);
@@ -305,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_file_is_bounded_in_its_pieces_and_as_a_whole() {
-        let mut policy = File::new(SourceKind::Policy);
+        let mut policy = File::new(LoadedFile::Policy);
         assert!(policy.add(&vec![b'x'; PIECE_BYTES]).is_err());
         for _ in 0..8 {
             policy.add(&vec![b'x'; PIECE_BYTES - 1]).unwrap();

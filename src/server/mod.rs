@@ -29,6 +29,7 @@ mod imports;
 pub mod limits;
 pub mod listener;
 mod listeners;
+mod load_reviews;
 mod loads;
 mod locks;
 pub mod metrics;

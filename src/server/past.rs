@@ -8,7 +8,8 @@ use crate::domain::elevation::Elevation;
 use crate::domain::enrolment::Enrolment;
 use crate::domain::event::Subject;
 use crate::domain::grant::Grant;
-use crate::domain::ids::{ElevationId, EnrolmentId, GrantId};
+use crate::domain::ids::{ElevationId, EnrolmentId, GrantId, LoadId};
+use crate::domain::load::Load;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
 use crate::engine::{Engine, History, HistoryError};
@@ -42,6 +43,11 @@ pub(super) async fn elevation(engine: &Engine, id: ElevationId) -> Result<Option
 /// An enrolment as the journal tells it.
 pub(super) async fn enrolment(engine: &Engine, id: EnrolmentId) -> Result<Option<Enrolment>, Status> {
     blocking(engine, move |history| Ok(history.only(&Subject::Enrolment(id))?.enrolments().get(&id).cloned())).await
+}
+
+/// A load as the journal tells it.
+pub(super) async fn load(engine: &Engine, id: LoadId) -> Result<Option<Load>, Status> {
+    blocking(engine, move |history| Ok(history.only(&Subject::Load(id))?.loads().get(&id).cloned())).await
 }
 
 /// A grant as the journal tells it, with the elevation that it came from.

@@ -3,8 +3,9 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Broker;
-use super::loads::{self, Examined, File, Piece, SourceKind};
+use super::loads::{self, Examined, File, Piece};
 use super::past;
+use crate::domain::load::LoadedFile;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::visibility::{Thing, may_see};
 use crate::journal::index::{Filter, Page};
@@ -54,7 +55,7 @@ impl PolicyService for Policies {
     ) -> Result<Response<pb::ValidatePolicyResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let sequence = self.0.read(&caller, |state, viewer, _| viewer.account().map(|_| state.sequence()))?;
-        let mut file = File::new(SourceKind::Policy);
+        let mut file = File::new(LoadedFile::Policy);
         let mut pieces = request.into_inner();
         while let Some(piece) = pieces.message().await? {
             file.add(&piece.chunk)?;
@@ -72,8 +73,8 @@ impl PolicyService for Policies {
         request: Request<Streaming<pb::LoadPolicyRequest>>,
     ) -> Result<Response<pb::LoadPolicyResponse>, Status> {
         let caller = self.0.caller(&request)?;
-        let (header, file) = loads::receive(&self.0, &caller, request.into_inner(), SourceKind::Policy).await?;
-        let loaded = loads::load(&self.0, &caller, SourceKind::Policy, header, file).await?;
+        let (header, file) = loads::receive(&self.0, &caller, request.into_inner(), LoadedFile::Policy).await?;
+        let loaded = loads::load(&self.0, &caller, LoadedFile::Policy, header, file).await?;
         Ok(Response::new(pb::LoadPolicyResponse {
             digest: loaded.digest.bytes().to_vec(),
             sequence: caller.told(loaded.sequence),
@@ -83,6 +84,7 @@ impl PolicyService for Policies {
             omitted_rights_count: omitted_rights(&loaded.rights),
             rights: rights(&loaded.rights),
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
+            load: loaded.load,
         }))
     }
 }

@@ -41,8 +41,8 @@ pub enum Asked {
 /// The header of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load {
-    /// To do, in place of this file.
-    ForReal(RequestId, Digest),
+    /// To propose, in place of this file, and why.
+    ForReal(RequestId, Digest, String),
     /// `validate_only`; none: in place of whatever is in force.
     Dry(Option<Digest>),
 }
@@ -193,9 +193,11 @@ impl TryFrom<pb::LoadHeader> for Load {
         } else {
             fields.take("header.replaces_digest", digest(&message.replaces_digest)).map(Some)
         };
+        let justification =
+            fields.take("header.justification", text(message.justification, 0, LONGEST_TEXT_BYTES)).unwrap_or_default();
         let load = replaces.and_then(|replaces| match (message.validate_only, request_id, replaces) {
             (true, _, replaces) => Some(Self::Dry(replaces)),
-            (false, Some(id), Some(replaces)) => Some(Self::ForReal(id, replaces)),
+            (false, Some(id), Some(replaces)) => Some(Self::ForReal(id, replaces, justification)),
             _ => None,
         });
         fields.finish(load)

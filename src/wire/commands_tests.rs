@@ -127,7 +127,12 @@ fn messages_left_at_their_defaults_are_refused() {
 #[test]
 fn a_load_names_what_it_replaces_unless_it_is_dry() {
     let header = |replaces: Vec<u8>, validate_only| {
-        Load::try_from(pb::LoadHeader { request_id: ID.to_owned(), replaces_digest: replaces, validate_only })
+        Load::try_from(pb::LoadHeader {
+            request_id: ID.to_owned(),
+            replaces_digest: replaces,
+            validate_only,
+            ..Default::default()
+        })
     };
     assert!(matches!(header(vec![1; 32], false), Ok(Load::ForReal(..))));
     assert!(header(Vec::new(), false).is_err());

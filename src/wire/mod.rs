@@ -16,6 +16,7 @@ pub mod grants;
 #[cfg(feature = "server")]
 pub mod hr;
 pub mod life;
+pub mod loads;
 pub mod locks;
 pub mod message;
 pub mod organisation;

@@ -45,7 +45,8 @@ pub fn identity(name: &str) -> String {
 }
 
 impl Organisation {
-    /// Two engineers, two commanders, two on security duty, their manager, two administrators, an auditor, a revoker,
+    /// Two engineers, two commanders, two on security duty, their manager, two administrators and two who load
+    /// what tests change, an auditor, a revoker,
     /// a machine that asks for itself and one that asks for people.
     pub fn example() -> Self {
         let mut all = Self { people: BTreeMap::new(), accounts: BTreeMap::new() };
@@ -60,6 +61,8 @@ impl Organisation {
             ("odo", Some("omar"), vec![]),
             ("omar", None, vec!["admin"]),
             ("olga", None, vec!["admin"]),
+            ("lea", None, vec!["admin"]),
+            ("lou", None, vec!["admin"]),
             ("aud", Some("omar"), vec!["auditor"]),
             ("rex", Some("omar"), vec!["revoker"]),
         ] {

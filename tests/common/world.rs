@@ -10,7 +10,8 @@ use countersign::domain::decide::{Files, decide_all, initialise};
 use countersign::domain::elevation::Elevation;
 use countersign::domain::event::{BrokerStarted, ClockPair, Event, Fact};
 use countersign::domain::grant::{Grant, Revocation};
-use countersign::domain::ids::{Digest, ElevationId, GrantId, RequestId};
+use countersign::domain::ids::{Digest, ElevationId, GrantId, LoadId, RequestId};
+use countersign::domain::load::LoadedFile;
 use countersign::domain::record::{decode, encode};
 use countersign::domain::refusal::{Reason, Refusal};
 use countersign::domain::refused::refused;
@@ -150,14 +151,36 @@ impl World {
         self.send(who, Command::RevokeGrant { grant, reason: "enough".into() })
     }
 
-    /// Loads the directory as changed; by `omar`, who may.
+    /// Loads the directory as changed.
     pub fn load(&mut self, change: impl FnOnce(&mut Organisation)) -> Result<Vec<Event>, Refusal> {
         let mut changed = self.organisation.clone();
         change(&mut changed);
         let replaces = self.state.organisation().directory_digest().unwrap();
-        let loaded = self.send("omar", Command::LoadDirectory { replaces, text: changed.to_toml() })?;
+        let loaded = self.load_file(LoadedFile::Directory, replaces, changed.to_toml())?;
         self.organisation = changed;
         Ok(loaded)
+    }
+
+    /// Proposed by `lea`, approved by `lou`, to whom no test gives anything. What the new file brings.
+    fn load_file(&mut self, file: LoadedFile, replaces: Digest, text: String) -> Result<Vec<Event>, Refusal> {
+        let proposed = self.propose("lea", file, replaces, text)?;
+        let mut events = self.approve_load("lou", proposed)?;
+        events.retain(|event| !matches!(event.fact, Fact::LoadApproved(_) | Fact::AuthorsWait(_)));
+        Ok(events)
+    }
+
+    pub fn propose(&mut self, who: &str, file: LoadedFile, replaces: Digest, text: String) -> Result<LoadId, Refusal> {
+        let justification = "as agreed".to_owned();
+        let events = self.send(who, Command::ProposeLoad { file, replaces, text, justification })?;
+        match &events[0].fact {
+            Fact::LoadProposed(load) => Ok(load.id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn approve_load(&mut self, who: &str, load: LoadId) -> Result<Vec<Event>, Refusal> {
+        let digest = self.state.loads().get(&load).map_or(Digest::of(b""), |it| it.review.digest());
+        self.send(who, Command::ApproveLoad { load, digest, comment: String::new() })
     }
 
     /// Loads the policy with one part of its text replaced.
@@ -165,7 +188,7 @@ impl World {
         assert!(self.policy.contains(from), "the policy has no `{from}`");
         let text = self.policy.replace(from, to);
         let replaces = Digest::of(self.policy.as_bytes());
-        let loaded = self.send("omar", Command::LoadPolicy { replaces, text: text.clone() })?;
+        let loaded = self.load_file(LoadedFile::Policy, replaces, text.clone())?;
         self.policy = text;
         Ok(loaded)
     }

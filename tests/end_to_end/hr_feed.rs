@@ -41,6 +41,7 @@ pub fn everybody() -> Vec<Line> {
         person("omar", ""),
         person("sam", "omar"),
         person("noa", "omar"),
+        person("vera", "omar"),
         person("pia", "ines"),
     ];
     people.extend((1..=crate::organisation::ENGINEERS).map(|number| person(&format!("eng{number:02}"), "ines")));
@@ -195,7 +196,7 @@ async fn an_empty_or_wrong_file_comes_back_with_its_lines_and_changes_nothing() 
     };
     let twice = conflicting(&|people| people[10].2 = identity("eng01"));
     let circle = conflicting(&|people| people[3].1 = "ana".into());
-    for (text, named) in [(twice, ["eng01", "line 9"]), (circle, ["`ana`", "`omar`"])] {
+    for (text, named) in [(twice, ["eng01", "line 10"]), (circle, ["`ana`", "`omar`"])] {
         let told = import(&hr, header(1, pb::PeopleFormat::Csv, false), &text).await.unwrap();
         let told: String = told.mistakes.iter().map(|it| format!("{} {}\n", it.line, it.text)).collect();
         assert!(named.iter().all(|it| told.contains(it)), "{told}");
@@ -216,7 +217,7 @@ async fn a_truncated_file_disables_nobody_until_a_person_lets_it_through() {
     let broker = Broker::new();
     let (hr, noa) = (broker.person("hr-sync").await, broker.person("noa").await);
     let mut people = everybody();
-    people.truncate(37);
+    people.truncate(38);
     people.push(("new".into(), "ben".into(), identity("new")));
     // when it is imported, then who left is held, and who joined has joined
     let done = import(&hr, header(1, pb::PeopleFormat::JsonLines, false), &json_lines(&people)).await.unwrap();

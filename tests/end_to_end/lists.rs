@@ -138,7 +138,7 @@ async fn the_catalogue_accounts_and_events_are_paged_the_same_way() {
     }
     let all: Vec<String> = whole.offers.into_iter().map(|offer| offer.entitlement.unwrap().name).collect();
     assert_eq!(names, all);
-    assert_eq!(names.len(), 5);
+    assert_eq!(names.len(), 6);
     let accounts = pb::ListAccountsRequest { page_size: 500, role: "db-engineer".to_owned(), ..Default::default() };
     let accounts = omar.accounts().list_accounts(accounts).await.unwrap().into_inner().accounts;
     assert_eq!(accounts.len(), crate::organisation::ENGINEERS + 1);

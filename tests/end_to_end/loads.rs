@@ -17,7 +17,25 @@ fn digest(text: &str) -> Vec<u8> {
 }
 
 fn header(replaces: &str, validate_only: bool) -> pb::LoadHeader {
-    pb::LoadHeader { request_id: call_id(), replaces_digest: digest(replaces), validate_only }
+    pb::LoadHeader { request_id: call_id(), replaces_digest: digest(replaces), validate_only, ..Default::default() }
+}
+
+/// Somebody whom `sam` lets change the policy for a while.
+async fn policy_changer(broker: &Broker, name: &str) -> Person {
+    let (person, sam) = (broker.person(name).await, broker.person("sam").await);
+    person.granted(policy_change(), &sam).await;
+    person
+}
+
+fn policy_change() -> pb::RequestElevationRequest {
+    pb::RequestElevationRequest {
+        request_id: call_id(),
+        entitlement: "policy-change".to_owned(),
+        actions: vec!["countersign.policy.load".to_owned()],
+        resources: vec!["countersign/broker".to_owned()],
+        justification: "as agreed on Monday".to_owned(),
+        ..Default::default()
+    }
 }
 
 async fn load_policy(person: &Person, header: pb::LoadHeader, text: &str) -> Result<pb::LoadPolicyResponse, Status> {
@@ -46,7 +64,7 @@ async fn load_directory(
 
 #[tokio::test]
 async fn a_policy_with_five_mistakes_comes_back_with_five_lines_and_changes_nothing() {
-    let omar = Broker::shared().person("omar").await;
+    let omar = policy_changer(Broker::shared(), "omar").await;
     let before = omar.policy().get_policy(pb::GetPolicyRequest {}).await.unwrap().into_inner().policy.unwrap();
     let (policy, lines) = five_mistakes();
     let chunks = policy.as_bytes().chunks(1_000).map(|chunk| pb::ValidatePolicyRequest { chunk: chunk.to_vec() });
@@ -79,7 +97,8 @@ async fn a_directory_that_names_an_unknown_role_comes_back_with_its_line() {
 async fn a_load_does_exactly_what_its_dry_run_told() {
     // given one pending elevation, one grant that a narrower policy still covers, and two that it does not
     let broker = Broker::new();
-    let (ben, sam, omar) = (broker.person("ben").await, broker.person("sam").await, broker.person("omar").await);
+    let (ben, sam) = (broker.person("ben").await, broker.person("sam").await);
+    let (omar, vera) = (policy_changer(&broker, "omar").await, policy_changer(&broker, "vera").await);
     let orders = broker.person("orders-api").await;
     let (one, two, three) = (broker.person("eng01").await, broker.person("eng02").await, broker.person("eng03").await);
     let pending = one.request(repair()).await.unwrap();
@@ -112,10 +131,16 @@ async fn a_load_does_exactly_what_its_dry_run_told() {
     assert_eq!(revoked, [&outside.id, &payment.id]);
     assert_eq!(one.elevation(&pending.id).await.unwrap().state(), pb::ElevationState::Pending);
     assert_eq!(told.replaced_digest, digest(&policy));
-    // when it is loaded, then that is what happens
-    let done = load_policy(&omar, header(&policy, false), &narrower).await.unwrap();
-    assert_eq!(done.rights, told.rights);
-    assert_eq!((done.mistakes, done.effects, done.digest), (vec![], Some(effects), digest(&narrower)));
+    // when it is proposed, then it would do the same, and has done nothing
+    let proposed = load_policy(&omar, header(&policy, false), &narrower).await.unwrap();
+    assert_eq!((&proposed.rights, proposed.effects.as_ref()), (&told.rights, Some(&effects)));
+    assert_eq!((proposed.mistakes, proposed.digest), (vec![], digest(&narrower)));
+    assert_eq!(two.grant(&outside.id).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(three.grant(&outside.id).await.unwrap().state(), pb::GrantState::Active);
+    // when another holder approves it, then that is what happens
+    let done = vera.approve_load(proposed.load).await.unwrap();
+    assert_eq!((done.rights, done.effects), (told.rights, Some(effects)));
+    assert_eq!(done.load.unwrap().digest, digest(&narrower));
     assert_eq!(one.elevation(&pending.id).await.unwrap().state(), pb::ElevationState::Cancelled);
     for (holder, grant) in [(&three, &outside), (&one, &payment)] {
         let closing = holder.grant(&grant.id).await.unwrap();
@@ -135,8 +160,8 @@ async fn a_load_does_exactly_what_its_dry_run_told() {
 #[tokio::test]
 async fn whoever_leaves_the_directory_loses_everything_in_the_same_load() {
     let broker = Broker::new();
-    let (ben, omar, orders) =
-        (broker.person("ben").await, broker.person("omar").await, broker.person("orders-api").await);
+    let (ben, orders) = (broker.person("ben").await, broker.person("orders-api").await);
+    let (omar, vera) = (broker.person("omar").await, broker.person("vera").await);
     let leaver = broker.person("eng07").await;
     let grant = leaver.granted(repair(), &ben).await;
     let pending = leaver.request(repair()).await.unwrap();
@@ -146,7 +171,8 @@ async fn whoever_leaves_the_directory_loses_everything_in_the_same_load() {
     // when a directory without them is thought through, then loaded
     let told = load_directory(&omar, header(&text, true), &without).await.unwrap().effects.unwrap();
     assert_eq!(orders.verdict("eng07", "db.read", ORDERS).await.0, pb::Verdict::Allow);
-    let done = load_directory(&omar, header(&text, false), &without).await.unwrap().effects.unwrap();
+    let proposed = load_directory(&omar, header(&text, false), &without).await.unwrap().load;
+    let done = vera.approve_load(proposed).await.unwrap().effects.unwrap();
     // then both told of the grant and the request, and nothing is allowed any more
     assert_eq!(told, done);
     assert_eq!(done.revoked_grants.iter().map(|it| &it.grant_id).collect::<Vec<_>>(), [&grant.id]);
@@ -160,7 +186,7 @@ async fn whoever_leaves_the_directory_loses_everything_in_the_same_load() {
 #[tokio::test]
 async fn a_load_needs_its_capability_the_right_predecessor_and_whole_pieces() {
     let broker = Broker::shared();
-    let (engineer, omar) = (broker.engineer().await, broker.person("omar").await);
+    let (engineer, omar) = (broker.engineer().await, policy_changer(broker, "vera").await);
     let policy = Files::example().policy;
     let named = refused(
         load_policy(&engineer, header(&policy, false), &policy).await,
@@ -193,7 +219,77 @@ async fn a_load_needs_its_capability_the_right_predecessor_and_whole_pieces() {
     let endless = [Piece::Header(header(&policy, true))].into_iter().chain(vec![Piece::Chunk(vec![b'#'; 30_000]); 9]);
     refused(send(&omar, endless.collect()).await, Code::InvalidArgument, "INVALID_MESSAGE");
     // when nobody could load any more
-    let alone =
-        policy.replace("capabilities = [\"policy.load\", \"directory.load\"]", "capabilities = [\"directory.load\"]");
+    let alone = policy.replace("\"countersign.policy.load\"", "\"countersign.feed.release\"");
     refused(load_policy(&omar, header(&policy, false), &alone).await, Code::FailedPrecondition, "NOBODY_COULD_LOAD");
+}
+
+#[tokio::test]
+async fn loads_by_two_persons() {
+    // given two who may ask to change the policy, the machine that proposes what was merged, and the auditor
+    let broker = Broker::new();
+    let (omar, bot) = (broker.person("omar").await, broker.person("config-bot").await);
+    let policy = Files::example().policy;
+    let longer = policy.replacen("max_duration = \"1h\"\nmax_cont", "max_duration = \"2h\"\nmax_cont", 1);
+    assert_ne!(policy, longer);
+    // then nobody has the right standing
+    let standing = load_policy(&omar, header(&policy, false), &longer).await;
+    refused(standing, Code::PermissionDenied, "CAPABILITY_MISSING");
+    // when the machine proposes it, then it may not approve, and whoever owns it may not
+    let proposed = load_policy(&bot, header(&policy, false), &longer).await.unwrap().load;
+    let load = proposed.clone().unwrap();
+    assert_eq!((load.requester.as_str(), load.persons.as_slice()), ("config-bot", ["ines".to_owned()].as_slice()));
+    refused(bot.approve_load(proposed.clone()).await, Code::PermissionDenied, "NOT_AN_APPROVER");
+    let second = load_policy(&bot, header(&policy, false), &longer).await;
+    refused(second, Code::FailedPrecondition, "ALREADY_PENDING");
+    let withdrawal = pb::WithdrawLoadRequest { request_id: call_id(), load_id: load.id, ..Default::default() };
+    let withdrawn = bot.loads().withdraw_load(withdrawal).await.unwrap().into_inner().load.unwrap();
+    assert_eq!(withdrawn.state(), pb::LoadState::Withdrawn);
+    // when one of the two is let, and proposes it
+    let omar_now = policy_changer(&broker, "omar").await;
+    let proposed = load_policy(&omar_now, header(&policy, false), &longer).await.unwrap().load;
+    let load = proposed.clone().unwrap();
+    let text = load.review.as_ref().unwrap().approval_text.clone();
+    assert!(text.contains("widens: \"orders-db-repair\"\n") && text.contains("eng01: wider terms"), "{text}");
+    // then another reads exactly what would come into force, and the author approves nothing
+    let vera = policy_changer(&broker, "vera").await;
+    let request = pb::GetLoadTextRequest { load_id: load.id.clone() };
+    let mut pieces = vera.loads().get_load_text(request).await.unwrap().into_inner();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.message().await.unwrap() {
+        bytes.extend(piece.chunk);
+    }
+    assert_eq!((bytes.as_slice(), load.digest.as_slice()), (longer.as_bytes(), digest(&longer).as_slice()));
+    refused(omar.approve_load(proposed.clone()).await, Code::PermissionDenied, "SELF_APPROVAL");
+    let request = pb::ApproveLoadRequest {
+        request_id: call_id(),
+        load_id: load.id.clone(),
+        approval_digest: digest("another text"),
+        ..Default::default()
+    };
+    refused(vera.loads().approve_load(request).await, Code::FailedPrecondition, "DIGEST_MISMATCH");
+    // and to an engineer there is no such load
+    let engineer = broker.person("eng01").await;
+    let hidden = engineer.loads().get_load(pb::GetLoadRequest { load_id: load.id.clone() }).await;
+    refused(hidden, Code::NotFound, "NOT_FOUND");
+    let waiting = pb::ListLoadsRequest { relation: pb::LoadRelation::CanReview.into(), ..Default::default() };
+    let told = async |who: &Person| who.loads().list_loads(waiting.clone()).await.unwrap().into_inner().loads.len();
+    assert_eq!((told(&vera).await, told(&omar).await, told(&engineer).await), (1, 0, 0));
+    // when she approves it, then it is in force, and over a restart as well
+    let approved = vera.approve_load(proposed).await.unwrap().load.unwrap();
+    assert_eq!(approved.state(), pb::LoadState::Approved);
+    let in_force = omar.policy().get_policy(pb::GetPolicyRequest {}).await.unwrap().into_inner().policy.unwrap();
+    assert_eq!(in_force.digest, digest(&longer));
+    refused(load_policy(&vera, header(&policy, false), &policy).await, Code::FailedPrecondition, "LOAD_STALE");
+    // and a file that gives its author a role that decides is refused, whoever of the two it would be
+    let directory = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
+    let omars = "person/omar\"]\nroles = [\"policy-admin\", \"auditor\"";
+    let own = directory.replacen(omars, &format!("{omars}, \"people-office\""), 1);
+    assert_ne!(directory, own);
+    refused(load_directory(&omar, header(&directory, false), &own).await, Code::PermissionDenied, "OWN_STANDING");
+    let hers = load_directory(&vera, header(&directory, false), &own).await.unwrap().load;
+    refused(omar.approve_load(hers).await, Code::PermissionDenied, "OWN_STANDING");
+    // nor is one with which two roles of a person would decide about each other
+    let both = directory.replacen(omars, &format!("{omars}, \"security-duty\""), 1);
+    let mistakes = load_directory(&omar, header(&directory, false), &both).await.unwrap().mistakes;
+    assert!(mistakes.iter().any(|it| it.text.contains("policy-change")), "{mistakes:?}");
 }

@@ -6,6 +6,7 @@ use pb::account_service_client::AccountServiceClient;
 use pb::audit_service_client::AuditServiceClient;
 use pb::elevation_service_client::ElevationServiceClient;
 use pb::grant_service_client::GrantServiceClient;
+use pb::load_service_client::LoadServiceClient;
 use pb::policy_service_client::PolicyServiceClient;
 use sha2::{Digest, Sha256};
 use tonic::transport::Channel;
@@ -65,6 +66,18 @@ impl Person {
     }
     pub fn accounts(&self) -> AccountServiceClient<Channel> {
         AccountServiceClient::new(self.channel.clone())
+    }
+    pub fn loads(&self) -> LoadServiceClient<Channel> {
+        LoadServiceClient::new(self.channel.clone())
+    }
+    /// Approves a load by the text of it that this one reads.
+    pub async fn approve_load(&self, load: Option<pb::Load>) -> Result<pb::ApproveLoadResponse, Status> {
+        let load_id = load.expect("a load").id;
+        let seen = self.loads().get_load(pb::GetLoadRequest { load_id: load_id.clone() }).await?.into_inner();
+        let text = seen.load.unwrap().review.unwrap().approval_text;
+        let approval_digest = Sha256::digest(text.as_bytes()).to_vec();
+        let request = pb::ApproveLoadRequest { request_id: call_id(), load_id, approval_digest, ..Default::default() };
+        Ok(self.loads().approve_load(request).await?.into_inner())
     }
     pub fn policy(&self) -> PolicyServiceClient<Channel> {
         PolicyServiceClient::new(self.channel.clone())

@@ -16,13 +16,14 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::harness::Broker;
 use crate::person::{ORDERS, Person, repair};
 
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "countersign.v1.AccessService",
     "countersign.v1.AccountService",
     "countersign.v1.AuditService",
     "countersign.v1.ElevationService",
     "countersign.v1.EnrolmentService",
     "countersign.v1.GrantService",
+    "countersign.v1.LoadService",
     "countersign.v1.LockService",
     "countersign.v1.HrService",
     "countersign.v1.PolicyService",

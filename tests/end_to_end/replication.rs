@@ -188,7 +188,21 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     std::fs::write(broker.organisation.path("without.toml"), &without).unwrap();
     let path = broker.organisation.path("without.toml").display().to_string();
     let replaces: String = Sha256::digest(directory.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let loaded = run(&mut broker.command("omar", &["account", "load", &path, "--replaces", &replaces]));
+    let words = ["-o", "json", "account", "load", &path, "--replaces", &replaces, "-m", "it moves"];
+    let proposed = run(&mut broker.command("omar", &words));
+    assert_eq!(proposed.code, Some(0), "{}{}", proposed.stdout, proposed.stderr);
+    let proposed: serde_json::Value = serde_json::from_str(&proposed.stdout).unwrap();
+    let id = proposed["load"]["id"].as_str().unwrap();
+    // which another reads, and approves
+    let shown = run(&mut broker.command("vera", &["-o", "json", "show", id]));
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(run(&mut broker.command("vera", &["show", id, "--file"])).stdout, without);
+    let inbox = run(&mut broker.command("vera", &["inbox"])).stdout;
+    assert!(inbox.contains("the directory") && inbox.contains("omar"), "{inbox}");
+    let words = ["approve", id, "--digest", shown["approval_digest"].as_str().unwrap()];
+    let alone = run(&mut broker.command("omar", &words));
+    assert!(alone.code == Some(3) && alone.stderr.contains("SELF_APPROVAL"), "{}{}", alone.stdout, alone.stderr);
+    let loaded = run(&mut broker.command("vera", &words));
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.stdout, loaded.stderr);
     // then the feed is over, and there is no other
     refused::<()>(Err(replica.end().await), Code::OutOfRange, "RESYNC");

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use countersign::clock::{BootId, BootMillis, Clock, ManualClock, Reading};
 use countersign::domain::command::Command;
-use countersign::domain::ids::Digest;
 use countersign::domain::refusal::Reason;
 use countersign::engine::{Engine, Settings};
 
@@ -117,10 +116,9 @@ async fn a_batch_longer_than_is_committed_at_once_answers_everybody() {
     use countersign::journal::memory::StoreFault;
     // given more people than events fit one commit, all touched by one load, and one who calls after it
     let broker = Broker::with(Settings::default(), 2_100);
-    let before = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
-    let load = |replaces: Digest, day: &str| Command::LoadDirectory { replaces, text: directory(day, 2_100) };
+    let approval = broker.propose_directory(directory("2026-05-31", 2_100)).await.unwrap();
     let held = hold(&broker.engine).await;
-    let first = sent(broker.run("omar", load(before, "2026-05-31"))).await;
+    let first = sent(broker.run("vera", approval.clone())).await;
     let second = sent(request(&broker.engine, "e0", RESOURCE)).await;
     let third = sent(request(&broker.engine, "e1", RESOURCE)).await;
     broker.memory().fail_next(StoreFault::DiskFull);
@@ -129,7 +127,7 @@ async fn a_batch_longer_than_is_committed_at_once_answers_everybody() {
     for answer in [within(first).await.map(|_| ()), within(second).await.map(|_| ()), within(third).await.map(|_| ())] {
         assert_eq!(reason(answer), Reason::StorageUnavailable);
     }
-    broker.run("omar", load(before, "2026-05-31")).await.unwrap();
+    broker.run("vera", approval).await.unwrap();
     request(&broker.engine, "e0", RESOURCE).await.unwrap();
     assert_eq!(broker.replayed(), broker.state());
 }

@@ -12,6 +12,7 @@ use countersign::domain::command::{Command, RequestElevation};
 use countersign::domain::decide::Files;
 use countersign::domain::event::{Event, Subject};
 use countersign::domain::ids::{Digest, ElevationId, GrantId, Identity, RequestId};
+use countersign::domain::load::LoadedFile;
 use countersign::domain::refusal::{Reason, Refusal};
 use countersign::domain::state::State;
 use countersign::domain::time::{Span, Timestamp};
@@ -124,6 +125,23 @@ impl Broker {
 
     pub(crate) async fn run(&self, who: &str, command: Command) -> Result<Done, Refusal> {
         run(&self.engine, who, command).await
+    }
+
+    /// Proposed by `omar`, approved by `vera`: what the approval came to.
+    pub(crate) async fn load_directory(&self, text: String) -> Result<Done, Refusal> {
+        let approval = self.propose_directory(text).await?;
+        self.run("vera", approval).await
+    }
+
+    /// Proposed by `omar`: the approval that it waits for.
+    pub(crate) async fn propose_directory(&self, text: String) -> Result<Command, Refusal> {
+        let replaces = self.engine.read(|state| state.organisation().directory_digest()).unwrap();
+        let file = LoadedFile::Directory;
+        let proposal = Command::ProposeLoad { file, replaces, text, justification: String::new() };
+        let done = self.run("omar", proposal).await?;
+        let Some(Subject::Load(load)) = done.about else { panic!("{done:?}") };
+        let digest = self.engine.read(|state| state.loads().get(&load).unwrap().review.digest());
+        Ok(Command::ApproveLoad { load, digest, comment: String::new() })
     }
 
     pub(crate) async fn request(&self, who: &str) -> ElevationId {

@@ -139,9 +139,8 @@ pub(crate) async fn take(mut broker: Broker, step: &Step) -> Broker {
             }
         }
         Step::Load { variant } => {
-            let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
             let text = variant_of_directory(*variant);
-            let _ = broker.run("omar", Command::LoadDirectory { replaces, text }).await;
+            let _ = broker.load_directory(text).await;
         }
         Step::Wait { seconds } => broker.clock.advance(Span::seconds(*seconds)),
         Step::Leap { seconds } => broker.clock.step_wall(seconds * 1_000),

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::check::{AccountEntry, Change, CheckIndex, GrantEntry, Query, SetDigest, read_changes};
-use countersign::domain::command::Command;
 use countersign::domain::grant::GrantPhase;
 use countersign::domain::ids::{AccountId, GrantId};
 use countersign::domain::refusal::{Reason, Refusal};
@@ -277,12 +276,11 @@ async fn no_part_of_a_batch_names_the_sequence_of_all_of_it() {
     let mut subscription = copy.follow(&broker.engine).await;
     copy.catch_up(&mut subscription).unwrap();
     // when one load changes an account, which all are told, and ends its grant
-    let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
     let text = directory("2026-06-01", 1).replace(
         "identities = [\"spiffe://northwind.example/person/e0\"]\nroles = [\"db-engineer\"]",
         "identities = [\"spiffe://northwind.example/person/x0\"]",
     );
-    let done = broker.run("omar", Command::LoadDirectory { replaces, text }).await.unwrap();
+    let done = broker.load_directory(text).await.unwrap();
     // then whoever has the sequence of the answer no longer has the grant
     let mut frames = Vec::new();
     while let Some(sent) = subscription.tell_next().unwrap() {
@@ -331,9 +329,8 @@ async fn whoever_is_too_slow_is_told_to_begin_anew_and_costs_nothing() {
     let named = directory("2026-06-01", 20);
     let renamed = named.replace("[\"spiffe://northwind.example/person/e", "[\"spiffe://northwind.example/person/x");
     for round in 0..13 {
-        let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
         let text = if round % 2 == 0 { renamed.clone() } else { named.clone() };
-        broker.run("omar", Command::LoadDirectory { replaces, text }).await.unwrap();
+        broker.load_directory(text).await.unwrap();
     }
     // then it is told, not given less
     assert_eq!(reason(copy.catch_up(&mut subscription)), Reason::Resync);
@@ -349,10 +346,9 @@ async fn a_changed_audience_ends_the_feed() {
     let mut subscription = copy.follow(&broker.engine).await;
     copy.catch_up(&mut subscription).unwrap();
     // when the audience becomes another
-    let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
     let text =
         directory("2026-06-01", 0).replace("audience = [\"prod/*/db/orders/**\"]", "audience = [\"prod/eu1/**\"]");
-    broker.run("omar", Command::LoadDirectory { replaces, text }).await.unwrap();
+    broker.load_directory(text).await.unwrap();
     // then the feed is over, and the next one is of the new audience
     assert_eq!(reason(copy.catch_up(&mut subscription)), Reason::Resync);
     let mut subscription = copy.follow(&broker.engine).await;
@@ -428,10 +424,9 @@ async fn a_feed_that_ends_by_the_very_change_keeps_its_replica_among_those_waite
     let mut subscription = copy.follow(&broker.engine).await;
     copy.apply_all(&mut subscription);
     // when the audience becomes another
-    let replaces = broker.engine.read(|state| state.organisation().directory_digest()).unwrap();
     let text =
         directory("2026-06-01", 0).replace("audience = [\"prod/*/db/orders/**\"]", "audience = [\"prod/eu1/**\"]");
-    broker.run("omar", Command::LoadDirectory { replaces, text }).await.unwrap();
+    broker.load_directory(text).await.unwrap();
     let mut awaited = broker.engine.await_replicas();
     let all = |connected, reached, lost| Some(Reached { connected, reached, lost });
     assert_eq!(within(awaited.next()).await, all(1, 0, 0));

@@ -144,7 +144,7 @@ fn lines() -> impl Strategy<Value = Vec<Line>> {
 fn file(state: &State, lines: &[Line], now: Timestamp) -> BTreeMap<PersonId, ImportedPerson> {
     let mut all: BTreeMap<PersonId, ImportedPerson> = BTreeMap::new();
     let others = (0..random::OTHERS).map(random::other);
-    for name in ["hal", "omar", "hera"].map(str::to_owned).into_iter().chain(others) {
+    for name in ["hal", "omar", "lea", "lou", "hera"].map(str::to_owned).into_iter().chain(others) {
         all.insert(name.parse().unwrap(), as_it_is(state, &name.parse().unwrap()));
     }
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.kind > 0) {
@@ -185,7 +185,8 @@ fn as_it_is(state: &State, id: &PersonId) -> ImportedPerson {
 fn stands_for(state: &State, file: &BTreeMap<PersonId, ImportedPerson>, now: Timestamp) -> Vec<HrEvent> {
     let is_here = |id: &PersonId| state.organisation().people().get(id).is_some_and(|person| person.is_employed(now));
     let mut events = Vec::new();
-    let order = ["hal", "omar", "hera"].into_iter().chain(PEOPLE).map(|name| name.parse::<PersonId>().unwrap());
+    let order =
+        ["hal", "omar", "lea", "lou", "hera"].into_iter().chain(PEOPLE).map(|name| name.parse::<PersonId>().unwrap());
     for id in order {
         let mut say = |change| events.push(HrEvent { person: id.clone(), change });
         match (is_here(&id), file.get(&id)) {

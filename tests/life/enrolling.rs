@@ -106,7 +106,9 @@ impl Past {
                 let owned = enrolment.ask.roles().iter().any(|role| role.as_str() == "commander");
                 assert!(who == "hal" && owned, "{who} owns no role that is asked for");
             }
-            Approver::Role(_) | Approver::Tenant => panic!("nobody else has a say: {decision:?}"),
+            Approver::Role(_) | Approver::Tenant | Approver::Capability(_) => {
+                panic!("nobody else has a say: {decision:?}")
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use countersign::domain::decide::decide;
 use countersign::domain::directory::Employment;
 use countersign::domain::grant::GrantPhase;
 use countersign::domain::hr::{HrChange, HrEvent};
-use countersign::domain::ids::{AccountId, Identity, PersonId, Principal};
+use countersign::domain::ids::{AccountId, Digest, Identity, PersonId, Principal};
+use countersign::domain::load::LoadedFile;
 use countersign::domain::policy::CapabilityName;
 use countersign::domain::state::State;
 use countersign::domain::time::Timestamp;
@@ -169,8 +170,12 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
     }
     all.push(Command::StartRound { role, due: past.now().plus(days(7)) });
     let replaces = countersign::domain::ids::Digest::of(past.world.policy.as_bytes());
-    all.push(Command::LoadPolicy { replaces, text: past.world.policy.clone() });
+    all.push(proposed(LoadedFile::Policy, replaces, past.world.policy.clone()));
     let replaces = state.organisation().directory_digest().unwrap();
-    all.push(Command::LoadDirectory { replaces, text: past.world.organisation.to_toml() });
+    all.push(proposed(LoadedFile::Directory, replaces, past.world.organisation.to_toml()));
     all
+}
+
+fn proposed(file: LoadedFile, replaces: Digest, text: String) -> Command {
+    Command::ProposeLoad { file, replaces, text, justification: String::new() }
 }

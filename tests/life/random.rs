@@ -106,7 +106,13 @@ pub fn organisation(starts: &[Start]) -> Organisation {
     let noon = at(NOON);
     let mut all =
         Organisation { people: std::collections::BTreeMap::new(), accounts: std::collections::BTreeMap::new() };
-    for (name, role) in [("hal", Some("people-office")), ("omar", Some("admin")), ("hera", None)] {
+    for (name, role) in [
+        ("hal", Some("people-office")),
+        ("omar", Some("admin")),
+        ("lea", Some("admin")),
+        ("lou", Some("admin")),
+        ("hera", None),
+    ] {
         let person = all.person(name, None);
         person.attestations.remove("dba");
         all.account(name, name).roles = role.into_iter().map(|role| (role.into(), None)).collect();

@@ -292,23 +292,24 @@ fn what_a_policy_and_a_directory_contradict_each_other_in_has_its_line() {
     directory.places.locate(SourceFile::Directory, &mut mistakes);
     // then each contradiction is at its line
     insta::assert_snapshot!(shown(&mistakes), @r##"
-    line 36: `roles.security-duty.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 41: `roles.policy-admin.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 44: `roles.auditor.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 49: `roles.people-office.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 55: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 64: `roles.hr-sync.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 68: `roles.training-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 74: `roles.tenant-approver.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 78: `roles.tenant-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 83: `roles.tenant-enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 37: `roles.security-duty.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 43: `roles.policy-admin.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 46: `roles.auditor.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 51: `roles.people-office.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 57: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 66: `roles.config-pipeline.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 72: `roles.hr-sync.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 76: `roles.training-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 82: `roles.tenant-approver.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 86: `roles.tenant-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 91: `roles.tenant-enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
     line 8: `people.ana.attestations.dbs-training`: found `dbs-training`, which is no requirement of the policy; wanted perhaps `dba-training`: a requirement that policy defines
-    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-maintenance`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-repair`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-deploy`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 36: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `payments-db-admin`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
-    line 43: `accounts.omar.roles.auditer`: found `auditer`, which is no role of the policy; wanted perhaps `auditor`: a role that policy defines
-    line 58: `accounts.orders-api.roles.db-engineer`: found `db-engineer`, a role for people; wanted a role for machines, as this account is
+    line 39: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-maintenance`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 39: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-repair`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 39: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-deploy`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 39: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `payments-db-admin`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
+    line 46: `accounts.omar.roles.auditer`: found `auditer`, which is no role of the policy; wanted perhaps `auditor`: a role that policy defines
+    line 66: `accounts.orders-api.roles.db-engineer`: found `db-engineer`, a role for people; wanted a role for machines, as this account is
     "##);
 }
 
@@ -324,14 +325,13 @@ fn a_machine_that_could_attest_everything_is_a_warning() {
 }
 
 #[test]
-fn what_has_no_effect_yet_or_too_few_members_is_a_warning() {
+fn too_few_members_is_a_warning() {
     let text = entitlement("emergency = { max_duration = \"20m\", approval = [{ by = [\"commander\"], count = 2 }] }")
         + "[limits]\nhr_silence = \"26h\"\nhr_brake = { people = 50, percent = 2 }\nauthor_waits = \"24h\"\n";
     let policy = policy(&text);
     let mut together = check_together(&policy.policy, &directory("").directory).unwrap();
     policy.places.locate_warnings(SourceFile::Policy, &mut together);
     insta::assert_snapshot!(shown(&policy.warnings) + &shown(&together), @r##"
-    line 15: `limits.author_waits`: `author_waits`; it is kept, and has no effect in this version
     line 4: `entitlements.x`: 1 of `commander` must approve, and there are 0; a request is refused until there are more
     line 4: `entitlements.x`: 2 of `commander` must approve in an emergency, and there are 0; a request is refused until there are more
     "##);

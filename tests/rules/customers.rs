@@ -293,20 +293,20 @@ fn a_customer_sees_what_its_own_roles_may_ask_or_approve_in_its_own_space() {
 #[test]
 fn a_locked_tenant_asks_and_approves_nothing() {
     let mut world = world();
-    let policy = "capabilities = [\"lock.manage\", \"policy.load\", \"directory.load\"]";
-    world.load_policy("capabilities = [\"policy.load\", \"directory.load\"]", policy).unwrap();
+    let manage = "capabilities = [\"grant.revoke\", \"lock.manage\"]";
+    world.load_policy("capabilities = [\"grant.revoke\"]", manage).unwrap();
     let id = before_acme(&mut world);
     let on = countersign::domain::lock::Locked::Tenant("acme".parse().unwrap());
     let mode = countersign::domain::lock::LockMode::Suspend;
     let lock = Command::CreateLock { on, mode, reason: "a breach of zeta's".into(), until: None };
-    world.send("omar", lock).unwrap();
+    world.send("rex", lock).unwrap();
     assert_refused(world.approve("acme.lena", id), Reason::Locked);
     world.deny("acme.lena", id).unwrap();
     // of a lock on somebody else a customer learns that there is one, and no more
     let other = Ask::mailbox("zeta").by("ana", &mut world).unwrap();
     world.approve("sam", other).unwrap();
     let on = countersign::domain::lock::Locked::Person("ana".parse().unwrap());
-    world.send("omar", Command::CreateLock { on, mode, reason: "about acme".into(), until: None }).unwrap();
+    world.send("rex", Command::CreateLock { on, mode, reason: "about acme".into(), until: None }).unwrap();
     let refusal = assert_refused(world.approve("zeta.lena", other), Reason::Locked);
     assert!(refusal.detail.is_empty() && refusal.facts.is_empty(), "{refusal:?}");
 }

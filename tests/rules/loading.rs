@@ -5,6 +5,11 @@ use countersign::domain::ids::{Digest, Principal};
 use countersign::domain::refusal::Reason;
 
 use crate::world::{Ask, Organisation, POLICY, World, assert_refused, identity, kinds};
+use countersign::domain::load::LoadedFile;
+
+fn proposal(file: LoadedFile, replaces: Digest, text: &str) -> Command {
+    Command::ProposeLoad { file, replaces, text: text.to_owned(), justification: String::new() }
+}
 
 #[test]
 fn capability_missing_for_everybody_else() {
@@ -13,9 +18,9 @@ fn capability_missing_for_everybody_else() {
     let text = world.organisation.to_toml();
     let directory = world.state.organisation().directory_digest().unwrap();
     for who in ["ana", "ben", "aud", "bot"] {
-        let policy = Command::LoadPolicy { replaces, text: POLICY.into() };
+        let policy = proposal(LoadedFile::Policy, replaces, POLICY);
         assert_refused(world.send(who, policy), Reason::CapabilityMissing);
-        let load = Command::LoadDirectory { replaces: directory, text: text.clone() };
+        let load = proposal(LoadedFile::Directory, directory, &text);
         let refusal = assert_refused(world.send(who, load), Reason::CapabilityMissing);
         assert_eq!(refusal.facts["capability"], "directory.load");
     }
@@ -25,16 +30,16 @@ fn capability_missing_for_everybody_else() {
 fn load_stale_unless_it_names_what_it_replaces() {
     let mut world = World::new();
     let stale = Digest::of(b"another");
-    let policy = Command::LoadPolicy { replaces: stale, text: POLICY.into() };
+    let policy = proposal(LoadedFile::Policy, stale, POLICY);
     let refusal = assert_refused(world.send("omar", policy), Reason::LoadStale);
     assert_eq!(refusal.facts["present"], Digest::of(POLICY.as_bytes()).to_string());
     let text = world.organisation.to_toml();
-    let directory = Command::LoadDirectory { replaces: stale, text };
+    let directory = proposal(LoadedFile::Directory, stale, &text);
     assert_refused(world.send("omar", directory), Reason::LoadStale);
     // two administrators from the same file: the second is refused
     let replaces = Digest::of(POLICY.as_bytes());
     world.load_policy("Planned work", "Planned").unwrap();
-    let second = Command::LoadPolicy { replaces, text: POLICY.into() };
+    let second = proposal(LoadedFile::Policy, replaces, POLICY);
     assert_refused(world.send("olga", second), Reason::LoadStale);
 }
 
@@ -70,8 +75,7 @@ fn policy_invalid_if_it_contradicts_the_directory_in_force() {
 fn nobody_could_load_after_a_load_that_takes_the_last_capability_away() {
     let mut world = World::new();
     let load = world.load(|all| {
-        all.leave("omar", "admin");
-        all.leave("olga", "admin");
+        ["omar", "olga", "lea", "lou"].into_iter().for_each(|who| all.leave(who, "admin"));
     });
     assert_refused(load, Reason::NobodyCouldLoad);
     let load = world.load_policy("[\"policy.load\", \"directory.load\"]", "[\"policy.load\"]");
@@ -79,13 +83,13 @@ fn nobody_could_load_after_a_load_that_takes_the_last_capability_away() {
     assert_eq!(refusal.facts["capability"], "directory.load");
     // an ineligible member is as none
     let load = world.load(|all| {
-        all.leave("omar", "admin");
-        all.people.get_mut("olga").unwrap().attestations.clear();
+        ["omar", "olga"].into_iter().for_each(|who| all.leave(who, "admin"));
+        all.people.get_mut("lea").unwrap().attestations.clear();
     });
     assert_refused(load, Reason::NobodyCouldLoad);
     // and a journal is not even filled so
     let mut empty = Organisation::example();
-    for who in ["omar", "olga"] {
+    for who in ["omar", "olga", "lea", "lou"] {
         empty.leave(who, "admin");
     }
     assert!(matches!(World::of(POLICY, empty).err().map(|refusal| refusal.reason), Some(Reason::NobodyCouldLoad)));
@@ -95,9 +99,20 @@ fn nobody_could_load_after_a_load_that_takes_the_last_capability_away() {
 fn a_load_is_one_batch_whose_first_event_carries_the_request_id() {
     let mut world = World::new();
     world.granted();
-    let events = world.load(|all| all.remove_person("ana")).unwrap();
+    let mut without = world.organisation.clone();
+    without.remove_person("ana");
+    let replaces = world.state.organisation().directory_digest().unwrap();
+    let load = world.propose("omar", LoadedFile::Directory, replaces, without.to_toml()).unwrap();
+    let events = world.approve_load("olga", load).unwrap();
     assert!(events[0].request.is_some() && events[1..].iter().all(|event| event.request.is_none()));
-    let wanted = ["directory-loaded", "account-recorded", "account-recorded", "person-recorded", "grant-revoked"];
+    let wanted = [
+        "load-approved",
+        "directory-loaded",
+        "account-recorded",
+        "account-recorded",
+        "person-recorded",
+        "grant-revoked",
+    ];
     assert_eq!(kinds(&events), wanted);
 }
 

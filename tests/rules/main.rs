@@ -24,6 +24,7 @@ mod lapsing;
 mod leaving;
 mod living;
 mod loading;
+mod loads_by_two;
 mod locking;
 mod loopholes;
 mod machines;

@@ -10,7 +10,7 @@ use countersign::domain::refusal::{Reason, Refusal};
 use countersign::domain::time::Timestamp;
 use countersign::domain::visibility::{Thing, may_see, viewer, visible_items};
 
-use crate::world::{Ask, NOON, POLICY, World, assert_refused, at, identity, kinds, names, span};
+use crate::world::{Ask, NOON, Organisation, POLICY, World, assert_refused, at, identity, kinds, names, span};
 
 const DB: &str = "prod/eu/db/orders/1";
 
@@ -259,7 +259,9 @@ fn without_a_manager_only_whom_policy_names_confirms() {
         assert_refused(confirm(&mut world, who, id, other), Reason::NotOwner);
         assert_refused(confirm(&mut world, who, id, who), Reason::SelfApproval);
     }
-    world.load_policy("[baseline]\n", "[baseline]\nmanager_missing = [\"admin\"]\n").unwrap();
+    let policy = POLICY.replacen("[baseline]\n", "[baseline]\nmanager_missing = [\"admin\"]\n", 1);
+    let mut world = World::of(&policy, Organisation::example()).unwrap();
+    let id = begin(&mut world, "omar", "admin", days(7)).unwrap();
     assert_refused(confirm(&mut world, "omar", id, "omar"), Reason::SelfApproval);
     confirm(&mut world, "omar", id, "olga").unwrap();
     confirm(&mut world, "olga", id, "omar").unwrap();

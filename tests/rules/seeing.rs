@@ -68,7 +68,7 @@ fn accounts_and_persons_are_for_themselves_manager_role_owner_and_audit() {
 
 #[test]
 fn the_policy_text_is_for_those_who_load_it_and_audit() {
-    assert_eq!(those_who_see(&World::new(), Thing::PolicyText), ["aud", "olga", "omar"]);
+    assert_eq!(those_who_see(&World::new(), Thing::PolicyText), ["aud", "lea", "lou", "olga", "omar"]);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::{
     AccountKind, AccountState, ActsFor, ApprovedBy, Confirm, Cut, Disabling, Employment, Membership, Move, Person,
 };
 use countersign::domain::enrolment::Ask as Asked;
 use countersign::domain::ids::{EnrolmentId, Principal, RoundId};
+use countersign::domain::load::LoadedFile;
 use countersign::domain::refusal::{Reason, Refusal};
 use countersign::domain::time::Timestamp;
 
@@ -375,14 +375,22 @@ fn own_standing_no_load_widens_what_its_author_may_do() {
         |all| all.accounts.get_mut("bot").unwrap().owner = Some("omar".into()),
     ];
     for change in changes {
-        let refusal = assert_refused(world.load(change), Reason::OwnStanding);
+        let mut organisation = world.organisation.clone();
+        change(&mut organisation);
+        let replaces = world.state.organisation().directory_digest().unwrap();
+        let load = world.propose("omar", LoadedFile::Directory, replaces, organisation.to_toml());
+        let refusal = assert_refused(load, Reason::OwnStanding);
         assert_eq!(refusal.facts["person"], "omar");
     }
     // somebody else may give it, and one may take from oneself
     let mut organisation = world.organisation.clone();
     organisation.join("omar", "auditor");
     let replaces = world.state.organisation().directory_digest().unwrap();
-    world.send("olga", Command::LoadDirectory { replaces, text: organisation.to_toml() }).unwrap();
+    let text = organisation.to_toml();
+    let load = world.propose("olga", LoadedFile::Directory, replaces, text);
+    assert_refused(world.approve_load("omar", load.clone().unwrap()), Reason::OwnStanding);
+    // whom it concerns neither proposes nor approves it: a third who may does
+    world.approve_load("lou", load.unwrap()).unwrap();
     world.organisation = organisation;
     world.load(|all| all.leave("omar", "auditor")).unwrap();
 }

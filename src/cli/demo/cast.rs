@@ -28,6 +28,8 @@ pub(super) struct Cast {
     pub(super) mail_api: Service,
     pub(super) hr_sync: Actor,
     pub(super) training_feed: Actor,
+    pub(super) vera: Actor,
+    pub(super) config_bot: Actor,
 }
 
 impl Cast {
@@ -45,7 +47,15 @@ impl Cast {
             mail_api: Service::connect(broker, "mail-api").await?,
             hr_sync: Actor::connect(broker, "hr-sync").await?,
             training_feed: Actor::connect(broker, "training-feed").await?,
+            vera: Actor::connect(broker, "vera").await?,
+            config_bot: Actor::connect(broker, "config-bot").await?,
         })
+    }
+
+    /// A directory in place of the text that it was made from: proposed by `omar`, approved by `vera`.
+    pub(super) async fn load_directory(&self, replaces: &str, text: &str) -> Called<v1::ApproveLoadResponse> {
+        let proposed = self.omar.propose_directory(replaces, text).await?.load.unwrap_or_default();
+        self.vera.approve_load(&proposed).await
     }
 
     /// Those whose roles the first chapter is about.
@@ -156,14 +166,27 @@ impl Actor {
         self.client.revoke_grant(request).await.map(|response| response.grant.unwrap_or_default())
     }
 
-    /// Loads a policy in place of the text that it was made from.
-    pub(super) async fn load_policy(&self, replaces: &str, text: &str) -> Called<v1::LoadPolicyResponse> {
+    /// Proposes a policy in place of the text that it was made from.
+    pub(super) async fn propose_policy(&self, replaces: &str, text: &str) -> Called<v1::LoadPolicyResponse> {
         self.client.load_policy(header(replaces), text.as_bytes()).await
     }
 
-    /// Loads a directory in place of the text that it was made from.
-    pub(super) async fn load_directory(&self, replaces: &str, text: &str) -> Called<v1::LoadDirectoryResponse> {
+    /// Proposes a directory in place of the text that it was made from.
+    pub(super) async fn propose_directory(&self, replaces: &str, text: &str) -> Called<v1::LoadDirectoryResponse> {
         self.client.load_directory(header(replaces), text.as_bytes()).await
+    }
+
+    /// Approves a load by its text as this one reads it.
+    pub(super) async fn approve_load(&self, load: &v1::Load) -> Called<v1::ApproveLoadResponse> {
+        let seen = self.client.get_load(v1::GetLoadRequest { load_id: load.id.clone() }).await?;
+        let review = seen.load.and_then(|load| load.review).unwrap_or_default();
+        let request = v1::ApproveLoadRequest {
+            request_id: request_id(),
+            load_id: load.id.clone(),
+            approval_digest: Digest::of(review.approval_text.as_bytes()).bytes().to_vec(),
+            ..Default::default()
+        };
+        self.client.approve_load(request).await
     }
 }
 
@@ -227,7 +250,7 @@ pub(super) fn ending(id: &str) -> &str {
 
 fn header(replaces: &str) -> v1::LoadHeader {
     let replaces_digest = Digest::of(replaces.as_bytes()).bytes().to_vec();
-    v1::LoadHeader { request_id: request_id(), replaces_digest, validate_only: false }
+    v1::LoadHeader { request_id: request_id(), replaces_digest, validate_only: false, justification: String::new() }
 }
 
 pub(super) fn request_id() -> String {

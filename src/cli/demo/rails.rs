@@ -1,9 +1,11 @@
-//! Chapter three: a customer who decides, an emergency and its follow-up, a lock, and the report on what stands.
+//! Chapter three: a customer who decides, an emergency and its follow-up, a lock, a change of policy, and the report on what stands.
 
 use anyhow::{Context, Result};
 
+use super::Texts;
 use super::cast::{Cast, Wish, ending, request_id, state, verdict};
 use super::narrator::{Answer, Narrator};
+use super::separation::{load_state, replaced};
 use super::story::{approval, asks_about, held, text_of};
 use crate::domain::ids::Digest;
 use crate::domain::time::Span;
@@ -30,6 +32,15 @@ const MAILBOX: Wish = Wish {
 };
 const MAIL_QUESTION: (&str, &str, &str) = ("ana", "mail.read", "tenants/acme/mail/inbox");
 const MAIL_ASKED: &str = "mail-api: may ana mail.read tenants/acme/mail/inbox?";
+
+const POLICY_CHANGE: Wish = Wish {
+    entitlement: "policy-change",
+    actions: &["countersign.policy.load"],
+    resource: "countersign/broker",
+    duration: Span::seconds(600),
+    justification: "longer repairs, as agreed on Monday",
+    ticket: "",
+};
 
 /// After the own organisation the customer itself decides, and cuts it.
 pub(super) async fn a_customer_decides(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
@@ -136,6 +147,29 @@ fn finding(response: &v1::CompleteFollowUpResponse) -> Answer {
         || Answer::new("nothing", ""),
         |found| Answer::new(found.finding().as_str_name().trim_start_matches("FOLLOW_UP_FINDING_"), ""),
     )
+}
+
+/// The rules change by two persons, and nobody changes them for himself.
+pub(super) async fn a_change_of_policy(narrator: &mut Narrator<'_>, cast: &Cast, texts: &Texts) -> Result<()> {
+    narrator.step("The rules change by two persons: omar wants longer grants for orders-db-repair")?;
+    for (actor, line) in [(&cast.omar, "omar: request policy-change, sam approves"), (&cast.vera, "vera: the same")] {
+        let asked = actor.request(&POLICY_CHANGE).await?;
+        let approved = cast.sam.approve(&asked.id, text_of(&cast.sam.elevation(&asked.id).await?)).await;
+        narrator.answer(line, &Answer::of(&approved, approval), "APPROVED")?;
+    }
+    let longer =
+        replaced(&texts.policy, "max_duration = \"1h\"\nmax_continuous", "max_duration = \"2h\"\nmax_continuous")?;
+    let proposed = cast.omar.propose_policy(&texts.policy, &longer).await;
+    let answer = Answer::of(&proposed, |it| Answer::new("PENDING", format!("{} accounts gain", it.rights.len())));
+    narrator.answer("omar: propose the policy", &answer, "PENDING")?;
+    let load = proposed?.load.context("there is no load")?;
+    for (actor, line, expected) in [
+        (&cast.omar, "omar: approve his own proposal", "SELF_APPROVAL"),
+        (&cast.vera, "vera: approve it, by the digest of what she read", "APPROVED"),
+    ] {
+        narrator.answer(line, &Answer::of(&actor.approve_load(&load).await, load_state), expected)?;
+    }
+    Ok(())
 }
 
 /// What stands without a grant, and that nothing else does.

@@ -25,16 +25,20 @@ pub(super) async fn roles_stay_apart(narrator: &mut Narrator<'_>, cast: &Cast, t
     let approval = "approval = [{ by = [\"incident-commander\"], count = 1 }]";
     let own_role = "approval = [{ by = [\"incident-commander\", \"db-engineer\"], count = 1 }]";
     let one_role = replaced(&texts.policy, approval, own_role)?;
-    let loaded = cast.omar.load_policy(&texts.policy, &one_role).await;
+    let loaded = cast.config_bot.propose_policy(&texts.policy, &one_role).await;
     let found = loaded.map(|loaded| loaded.mistakes);
-    narrator.answer("omar: load a policy where db-engineer also approves", &outcome(&found), "not loaded")?;
+    narrator.answer(
+        "config-bot: propose a policy where db-engineer also approves",
+        &outcome(&found),
+        "not proposed",
+    )?;
     because(narrator, &found, "`db-engineer`, which may also ask for this")?;
 
     let second = "person/ana-admin\"]\nroles = []";
     let both_roles = replaced(&texts.directory, second, "person/ana-admin\"]\nroles = [\"incident-commander\"]")?;
-    let loaded = cast.omar.load_directory(&texts.directory, &both_roles).await;
+    let loaded = cast.omar.propose_directory(&texts.directory, &both_roles).await;
     let found = loaded.map(|loaded| loaded.mistakes);
-    narrator.answer("omar: load a directory that makes ana-admin an approver", &outcome(&found), "not loaded")?;
+    narrator.answer("omar: propose a directory that makes ana-admin an approver", &outcome(&found), "not proposed")?;
     because(narrator, &found, "for `ana`, who may ask for it as `db-engineer` in account `ana`")
 }
 
@@ -50,9 +54,12 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
 
     let bens = "roles = [\"incident-commander\"]";
     let without_ben = replaced(&texts.directory, bens, "roles = []")?;
-    let loaded = cast.omar.load_directory(&texts.directory, &without_ben).await;
-    let answer = outcome(&loaded.map(|loaded| loaded.mistakes));
-    narrator.answer("omar: load a directory in which ben has lost that role", &answer, "loaded")?;
+    let loaded = cast.load_directory(&texts.directory, &without_ben).await;
+    narrator.answer(
+        "omar proposes a directory in which ben has lost that role, vera approves",
+        &Answer::of(&loaded, load_state),
+        "APPROVED",
+    )?;
 
     let second = cast.sam.elevation(&asked.id).await?;
     let approved = cast.sam.approve(&asked.id, text_of(&second)).await;
@@ -62,9 +69,12 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
     narrator.answer("sam: show it: the open stage, and ben's approval", &answer, "stage 1, NOT_AN_APPROVER")?;
     let withdrawn = cast.ana.withdraw(&asked.id).await;
     narrator.answer("ana: withdraw it", &Answer::of(&withdrawn, state), "WITHDRAWN")?;
-    let loaded = cast.omar.load_directory(&without_ben, &texts.directory).await;
-    let answer = outcome(&loaded.map(|loaded| loaded.mistakes));
-    narrator.answer("omar: load the directory as it was", &answer, "loaded")
+    let loaded = cast.load_directory(&without_ben, &texts.directory).await;
+    narrator.answer(
+        "omar proposes the directory as it was, vera approves",
+        &Answer::of(&loaded, load_state),
+        "APPROVED",
+    )
 }
 
 /// Which stage is open, and why the first approval no longer counts.
@@ -75,12 +85,18 @@ fn reopened(elevation: &v1::Elevation) -> Answer {
     Answer::new(format!("stage {}, {reason}", review.open_stage), "")
 }
 
-/// What a load came to: mistakes come back as data, and with one of them nothing is loaded.
+/// Where a load stands once it was approved: `APPROVED`.
+pub(super) fn load_state(answer: &v1::ApproveLoadResponse) -> Answer {
+    let state = answer.load.as_ref().map(|load| load.state().as_str_name().trim_start_matches("LOAD_STATE_"));
+    Answer::new(state.unwrap_or("nothing"), "")
+}
+
+/// What a proposal came to: mistakes come back as data, and with one of them nothing is proposed.
 fn outcome(mistakes: &Called<Vec<v1::Mistake>>) -> Answer {
     Answer::of(mistakes, |mistakes| match mistakes.len() {
-        0 => Answer::new("loaded", ""),
-        1 => Answer::new("not loaded", "1 mistake"),
-        many => Answer::new("not loaded", format!("{many} mistakes")),
+        0 => Answer::new("proposed", ""),
+        1 => Answer::new("not proposed", "1 mistake"),
+        many => Answer::new("not proposed", format!("{many} mistakes")),
     })
 }
 
@@ -93,6 +109,6 @@ fn because(narrator: &mut Narrator<'_>, mistakes: &Called<Vec<v1::Mistake>>, exp
 }
 
 /// The example file with one place changed: an example that no longer has that place is a fault of the story.
-fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
+pub(super) fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     text.contains(from).then(|| text.replacen(from, to, 1)).with_context(|| format!("the example lacks `{from}`"))
 }

@@ -221,8 +221,8 @@ mod tests {
         // and accounts and those who only log in are all there
         let names: Vec<String> = clients(&directory).unwrap().into_iter().map(|(name, _)| name).collect();
         let people =
-            ["acme.idp", "acme.lena", "ana", "ben", "deploy-bot", "hr-sync", "ines", "mail-api", "noa", "omar"];
-        assert_eq!(names, [&people[..], &["orders-api", "pia", "sam", "training-feed"]].concat());
+            ["acme.idp", "acme.lena", "ana", "ben", "config-bot", "deploy-bot", "hr-sync", "ines", "mail-api", "noa"];
+        assert_eq!(names, [&people[..], &["omar", "orders-api", "pia", "sam", "training-feed", "vera"]].concat());
     }
 
     #[test]

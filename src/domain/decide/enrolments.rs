@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::reviews::{approval, denial};
+use super::reviews::{self, approval, denial};
 use super::{Caller, make_id, principal};
 use crate::domain::cascade::{Touched, void_enrolment};
 use crate::domain::command::{Envelope, RequestEnrolment};
@@ -180,15 +180,11 @@ fn pending<'a>(
 }
 
 fn still_pending(enrolment: &Enrolment, now: Now) -> Result<(), Refusal> {
-    // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
-    let over = enrolment.review.deadline.is_over(now.latest) && !now.suspect;
-    let phase = if enrolment.phase.is_pending() && over { "EXPIRED" } else { enrolment.phase.name() };
-    if enrolment.phase.is_pending() && !over {
-        return Ok(());
-    }
-    let because = match &enrolment.phase {
-        Phase::Cancelled { because, .. } => format!(": {}", because.name()),
-        _ => String::new(),
-    };
-    Err(Refusal::new(Reason::NotPending, format!("`{}` is {phase}{because}", enrolment.id)).with("state", phase))
+    let pending = reviews::still_pending(enrolment.id, &enrolment.phase, enrolment.review.deadline, now);
+    pending.map_err(|mut refusal| {
+        if let Phase::Cancelled { because, .. } = &enrolment.phase {
+            refusal.detail.push_str(&format!(": {}", because.name()));
+        }
+        refusal
+    })
 }

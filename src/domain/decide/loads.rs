@@ -1,372 +1,215 @@
-//! Loading policy and directory: whole or not at all, naming the file that is replaced, with all that follows.
+//! Loading policy and directory: proposed by one holder of the capability, approved by another on the digest, and brought
+//! into force whole or not at all (DESIGN 7; THREATS J2).
+
+mod able;
+mod files;
+mod merge;
 
 use std::collections::BTreeSet;
 
-use super::super::cascade::{Touched, consequences};
-use super::super::directory::{Account, AccountState, Directory, Disabling, Employment, Person};
-use super::super::directory_file::{ParsedDirectory, parse_directory};
-use super::super::event::{
-    AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, PersonRecorded, TenantRecorded,
-};
-use super::super::ids::{Digest, PersonId};
-use super::super::life;
-use super::super::organisation::Organisation;
-use super::super::overlay::Overlay;
-use super::super::policy::{
-    CapabilityName, MemberKind, Mistake, ParsedPolicy, Places, Policy, SourceFile, check_together, parse_policy,
-    separation_rule_2,
-};
-use super::super::refusal::{Reason, Refusal};
-use super::super::state::State;
-use super::super::time::Now;
-use super::{Caller, events, needs};
+use self::files::{Brought, File, bring};
+use super::reviews::{approval, denial, still_pending};
+use super::{Caller, make_id, needs, principal};
+use crate::domain::command::Envelope;
+use crate::domain::elevation::Phase;
+use crate::domain::event::{AuthorsWait, Event, Fact, LoadCancelled, LoadDecision, LoadTextAdded, LoadWithdrawn};
+use crate::domain::ids::{Digest, EntitlementName, LoadId, PersonId};
+use crate::domain::load::{Load, LoadCancellation, LoadedFile, PIECE_BYTES, REVIEW_WITHIN, author_waits, widened};
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::review::Review;
+use crate::domain::reviewers::first;
+use crate::domain::rights::difference;
+use crate::domain::state::State;
+use crate::domain::time::Now;
+use crate::domain::visibility::{Thing, may_see};
 
-mod merge;
+pub use self::files::{Files, initialise};
 
-/// The two files that an empty journal is filled with.
-#[derive(Debug, Clone, Copy)]
-pub struct Files<'a> {
-    /// The policy.
-    pub policy: &'a str,
-    /// The directory.
-    pub directory: &'a str,
+/// Proposes a file: what it would bring is found out now, and again when it is approved. Machines propose as well.
+pub(super) fn propose(
+    state: &State,
+    caller: &Caller<'_>,
+    (file, replaces): (LoadedFile, Digest),
+    (text, justification): (&str, &str),
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    let organisation = &state.organisation;
+    needs(state, caller, file.capability(), now)?;
+    let behind = organisation.persons_behind(caller.account, None);
+    let brought = bring(state, File { file, replaces, text, authors: &behind }, now)?;
+    // By comparison, whatever the timer has recorded.
+    let own = |load: &&Load| load.requester == *caller.account && load.file == file;
+    if let Some(same) = state.pending_loads().filter(own).find(|load| !load.review.deadline.is_over(now.latest)) {
+        return Err(Refusal::new(Reason::AlreadyPending, format!("`{}`", same.id)).with("load", same.id));
+    }
+    let able = able::able(organisation, file.capability(), now.latest);
+    if able.is_subset(&behind) {
+        let name = file.capability().as_str();
+        let detail = format!("nobody else could use `{name}`");
+        return Err(Refusal::new(Reason::NoApprover, detail).with("capability", name));
+    }
+    let mut load = Load {
+        id: make_id(envelope, 0).into(),
+        requested_at: now.stamp,
+        requester: caller.account.clone(),
+        behind,
+        file,
+        replaces,
+        digest: Digest::of(text.as_bytes()),
+        bytes: u64::try_from(text.len()).unwrap_or(u64::MAX),
+        justification: justification.to_owned(),
+        review: Review {
+            stages: file.stages(),
+            text: String::new(),
+            deadline: now.stamp.plus(REVIEW_WITHIN),
+            decisions: Vec::new(),
+        },
+        phase: Phase::Pending,
+    };
+    let rights = difference(organisation, &brought.after, now.latest);
+    load.review.text = load.approval_text(&rights, &wider(state, &brought), &ends(&brought.facts));
+    let id = load.id;
+    let pieces = pieces(text).map(|text| Fact::LoadTextAdded(LoadTextAdded { load: id, text: text.to_owned() }));
+    Ok([Fact::LoadProposed(Box::new(load))].into_iter().chain(pieces).collect())
 }
 
-/// Fills an empty journal, once: `countersign init`.
+/// An approval of exactly this text puts the file in force, in the same batch. Everything is checked again, as things are
+/// now: what is replaced, whoever proposed it, and what it gives to either of the two.
+pub(super) fn approve(
+    state: &State,
+    caller: &Caller<'_>,
+    id: LoadId,
+    (digest, comment): (Digest, &str),
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    let organisation = &state.organisation;
+    let mut load = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
+    let (_, decision) = approval(state, caller, &mut load, (digest, comment), now)?;
+    if let Some(lock) = organisation.lock_on_account(&load.requester) {
+        return Err(lock.refusal());
+    }
+    organisation.account_rests(&load.requester, now.latest).map_err(first)?;
+    let text = state.load_text(id).unwrap_or_default();
+    let mut persons = load.behind.clone();
+    persons.extend(organisation.persons_behind(&load.requester, None));
+    persons.insert(decision.person.clone());
+    let mut facts = brings_for(state, &load, &text, &persons, now)?;
+    let others = state.pending_loads().filter(|other| other.file == load.file && other.id != id);
+    let because = LoadCancellation::Stale;
+    facts.extend(others.map(|other| Fact::LoadCancelled(LoadCancelled { load: other.id, because: because.clone() })));
+    facts.insert(0, Fact::LoadApproved(LoadDecision { load: id, decision }));
+    Ok(facts)
+}
+
+/// What the approval of a load would bring now, as the events that would follow it: for whoever thinks it through.
 ///
 /// # Errors
-/// If a file has mistakes, if the two contradict each other, or if nobody could ever load again.
-pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
-    let state = State::default();
-    let policy = parsed_policy(files.policy)?.policy;
-    let ParsedDirectory { directory, places, .. } = parsed_directory(files.directory)?;
-    agree(&policy, &directory, SourceFile::Directory, &places)?;
-    let mut facts = vec![policy_fact(files.policy, None)];
-    let mut after = Organisation::default();
-    let directory = with_ends(&after, directory, (&policy, &places), now)?;
-    super::super::apply::put_policy(&mut after, files.policy);
-    let (records, _) = records_of(&after, &directory);
-    put_records(&mut after, &records);
-    somebody_can_load(&after, now)?;
-    facts.extend(records);
-    facts.push(directory_fact(files.directory, None));
-    Ok(events(&state, now.stamp, &Actor::Operator, None, facts))
+/// Why it could not be approved.
+pub fn brings(state: &State, load: &Load, text: &str, now: Now) -> Result<Vec<Event>, Refusal> {
+    let facts = brings_for(state, load, text, &load.behind, now)?;
+    Ok(super::events(state, now.stamp, &crate::domain::event::Actor::Broker, None, facts))
 }
 
-/// Puts another policy in force, and says in the same batch what that cancels, voids, cuts and revokes.
-pub(super) fn load_policy(
+fn brings_for(
     state: &State,
-    caller: &Caller<'_>,
-    replaces: Digest,
+    load: &Load,
     text: &str,
+    persons: &BTreeSet<PersonId>,
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
-    needs(state, caller, CapabilityName::PolicyLoad, now)?;
-    replaces_present(state.organisation.policy.digest, replaces)?;
-    // What has lapsed by the policy before stays so, however much longer it lasts by this one.
-    let settled = settled(state, caller, now);
-    let (state, before) = (settled.state(), &settled.state().organisation);
-    let ParsedPolicy { policy, places, .. } = parsed_policy(text)?;
-    agree(&policy, &in_force(before, now), SourceFile::Policy, &places)?;
-    let mut after = before.clone();
-    super::super::apply::put_policy(&mut after, text);
-    somebody_can_load(&after, now)?;
-    let mut facts = vec![policy_fact(text, before.policy.digest)];
-    let follows = consequences(&after, state, &Touched::All, now);
-    // When each requirement lapses next is a matter of this policy.
-    facts.extend(settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::RequirementLapsed(_))));
-    facts.extend(follows);
+    let file = File { file: load.file, replaces: load.replaces, text, authors: persons };
+    let brought = bring(state, file, now)?;
+    let entitlements = wider(state, &brought);
+    let until = now.stamp.plus(author_waits(&state.organisation.policy, &brought.after.policy));
+    // Another load of the same file is void by this one, whoever proposed it.
+    let is_load = |fact: &Fact| {
+        let Fact::LoadCancelled(fact) = fact else { return false };
+        state.loads.get(&fact.load).is_some_and(|other| other.file == load.file)
+    };
+    let mut facts: Vec<Fact> = brought.facts.into_iter().filter(|fact| !is_load(fact)).collect();
+    if !entitlements.is_empty() {
+        let waits = AuthorsWait { load: load.id, persons: persons.clone(), entitlements, until };
+        facts.insert(1, Fact::AuthorsWait(waits));
+    }
     Ok(facts)
 }
 
-/// Puts another directory in force. What the file no longer names is disabled; nothing is forgotten. To whom a command or
-/// HR event has touched it gives nothing, and what it never knew it leaves alone.
-pub(super) fn load_directory(
+/// What those behind it wait for.
+fn wider(state: &State, brought: &Brought) -> BTreeSet<EntitlementName> {
+    widened(&state.organisation.policy, &brought.after.policy)
+}
+
+/// One denial ends it: by any other holder of the capability.
+pub(super) fn deny(
     state: &State,
     caller: &Caller<'_>,
-    replaces: Digest,
-    text: &str,
+    id: LoadId,
+    reason: &str,
     now: Now,
 ) -> Result<Vec<Fact>, Refusal> {
-    needs(state, caller, CapabilityName::DirectoryLoad, now)?;
-    replaces_present(state.organisation.directory_digest, replaces)?;
-    // A later attestation alone restores nothing: what has lapsed until now is recorded first.
-    let settled = settled(state, caller, now);
-    let (state, before) = (settled.state(), &settled.state().organisation);
-    let ParsedDirectory { directory, places, .. } = parsed_directory(text)?;
-    let author = before.accounts.get(caller.account).map(Account::person);
-    let merge::Merged { directory, checked, refusals } = merge::merge(state, author, directory, now);
-    agree(&before.policy, &checked, SourceFile::Directory, &places)?;
-    refusals?;
-    let directory = with_ends(before, directory, (&before.policy, &places), now)?;
-    let (records, touched) = records_of(before, &directory);
-    let mut after = before.clone();
-    put_records(&mut after, &records);
-    somebody_can_load(&after, now)?;
-    // After the records, because their end is what they rest on.
-    let follows = consequences(&after, state, &Touched::Persons(touched), now);
-    // The load itself is the first event: its `request_id` names it.
-    let mut facts = vec![directory_fact(text, before.directory_digest)];
-    facts.extend(settled.into_facts());
-    facts.extend(records);
-    facts.extend(follows);
-    Ok(facts)
+    let load = pending(state, caller, id, now, Reason::NotAnApprover)?;
+    let decision = denial(state, caller, load, reason, now)?;
+    Ok(vec![Fact::LoadDenied(LoadDecision { load: id, decision })])
 }
 
-fn settled(state: &State, caller: &Caller<'_>, now: Now) -> Overlay {
-    let mut overlay = Overlay::new(state, Actor::Caller(super::principal(caller)), now);
-    life::settle_lapses(&mut overlay);
-    overlay
-}
-
-fn replaces_present(present: Option<Digest>, replaces: Digest) -> Result<(), Refusal> {
-    if present == Some(replaces) {
-        return Ok(());
-    }
-    let present = present.map(|digest| digest.to_string()).unwrap_or_default();
-    let detail = format!("`{replaces}` was named, `{present}` is in force");
-    Err(Refusal::new(Reason::LoadStale, detail).with("present", present))
-}
-
-fn parsed_policy(text: &str) -> Result<ParsedPolicy, Refusal> {
-    parse_policy(text).map_err(|mistakes| with_mistakes(Reason::PolicyInvalid, &mistakes))
-}
-
-fn parsed_directory(text: &str) -> Result<ParsedDirectory, Refusal> {
-    parse_directory(text).map_err(|mistakes| with_mistakes(Reason::DirectoryInvalid, &mistakes))
-}
-
-/// What a policy must agree with: who left can hold nothing, and must not keep a requirement in policy for ever; nor does
-/// a membership that is over.
-fn in_force(organisation: &Organisation, now: Now) -> Directory {
-    let employed = organisation.people.iter().filter(|(_, person)| person.employment == Employment::Employed);
-    Directory {
-        tenants: organisation.tenants.clone(),
-        people: employed.map(|(id, person)| (id.clone(), person.clone())).collect(),
-        accounts: organisation.accounts.iter().map(|(id, account)| (id.clone(), without_past(account, now))).collect(),
-    }
-}
-
-/// An account with the memberships that are not over.
-fn without_past(account: &Account, now: Now) -> Account {
-    let mut account = account.clone();
-    account.roles.retain(|_, membership| !membership.ends_at().is_over(now.latest));
-    account
-}
-
-fn with_mistakes(reason: Reason, mistakes: &[Mistake]) -> Refusal {
-    let mut refusal = Refusal::new(reason, format!("{} to mend", mistakes.len()));
-    for (number, mistake) in (1_u32..).zip(mistakes) {
-        refusal = refusal.with(&format!("mistake.{number:04}"), mistake);
-    }
-    refusal
-}
-
-/// Whether policy and directory agree: every role is known, and separation rule 2 holds over all that persons hold.
-/// `loaded` is the file that would come into force, with its places.
-fn agree(policy: &Policy, directory: &Directory, loaded: SourceFile, places: &Places) -> Result<(), Refusal> {
-    let Err(mut mistakes) = check_together(policy, directory) else { return Ok(()) };
-    places.locate(loaded, &mut mistakes);
-    let conflicts = separation_rule_2(policy, &directory.accounts);
-    match conflicts.first() {
-        // Each conflict is one of the mistakes; that they are all there is has a reason of its own.
-        Some(conflict) if conflicts.len() == mistakes.len() => {
-            let mut refusal = with_mistakes(Reason::RoleConflict, &mistakes);
-            refusal.detail = format!("`{}`, of `{}`", conflict.person, conflict.entitlement);
-            Err(refusal.with("person", &conflict.person).with("entitlement", &conflict.entitlement))
-        }
-        _ => Err(with_mistakes(
-            match loaded {
-                SourceFile::Policy => Reason::PolicyInvalid,
-                SourceFile::Directory => Reason::DirectoryInvalid,
-                SourceFile::People => Reason::ImportInvalid,
-            },
-            &mistakes,
-        )),
-    }
-}
-
-/// Gives each membership the end that `longest_membership` asks for: one that names no end keeps the end that it got when
-/// it was first recorded; one that names a later end is a mistake.
-fn with_ends(
-    before: &Organisation,
-    mut directory: Directory,
-    (policy, places): (&Policy, &Places),
+/// Whoever proposed it, or is behind that, may take it back.
+pub(super) fn withdraw(
+    state: &State,
+    caller: &Caller<'_>,
+    id: LoadId,
+    reason: &str,
     now: Now,
-) -> Result<Directory, Refusal> {
-    let mut mistakes = Vec::new();
-    let ids: Vec<_> = directory.accounts.keys().cloned().collect();
-    for id in &ids {
-        let Some(account) = directory.accounts.get_mut(id) else { continue };
-        let held = before.accounts.get(id).map(|account| &account.roles);
-        for (name, membership) in &mut account.roles {
-            let Some(longest) = policy.roles.get(name).and_then(|role| role.longest_membership) else { continue };
-            let latest = now.stamp.plus(longest);
-            // An end that was given stays, whatever policy allows by now.
-            let given = held.and_then(|roles| roles.get(name)).and_then(|membership| membership.until);
-            if given.is_some() && given == membership.until {
-                continue;
-            }
-            match membership.until {
-                None => membership.until = Some(given.unwrap_or(latest)),
-                Some(until) if until > latest => mistakes.push(Mistake {
-                    source_file: SourceFile::Directory,
-                    line: 0,
-                    column: 0,
-                    path: format!("accounts.{id}.roles.{name}"),
-                    found: format!("an end at {until}"),
-                    wanted: format!("one within {longest}, at {latest} or before"),
-                }),
-                Some(_) => {}
-            }
-        }
+) -> Result<Vec<Fact>, Refusal> {
+    let load = pending(state, caller, id, now, Reason::NotHolder)?;
+    let behind = caller.viewer.person.as_ref().is_some_and(|person| load.behind.contains(person));
+    if load.requester != *caller.account && !behind {
+        return Err(Refusal::new(Reason::NotHolder, "only those behind a load withdraw it; a reviewer denies it"));
     }
-    places.locate(SourceFile::Directory, &mut mistakes);
-    if mistakes.is_empty() { Ok(directory) } else { Err(with_mistakes(Reason::DirectoryInvalid, &mistakes)) }
+    let withdrawn = LoadWithdrawn { load: id, by: principal(caller), reason: reason.to_owned() };
+    Ok(vec![Fact::LoadWithdrawn(withdrawn)])
 }
 
-/// After any load somebody must be able to load again: a person, eligible now.
-fn somebody_can_load(after: &Organisation, now: Now) -> Result<(), Refusal> {
-    for capability in [CapabilityName::PolicyLoad, CapabilityName::DirectoryLoad] {
-        let roles = after.policy.roles.iter().filter(|(_, role)| {
-            role.member_kind == MemberKind::People && role.capabilities.iter().any(|held| held.name == capability)
-        });
-        let mut holders = roles.flat_map(|(name, _)| after.members(name));
-        if !holders.any(|id| after.capability(id, capability, now.latest).is_some()) {
-            let name = capability.as_str();
-            let detail = format!("no eligible person would hold `{name}`");
-            return Err(Refusal::new(Reason::NobodyCouldLoad, detail).with("capability", name));
-        }
+/// The load, if the caller may see it and it is still pending: by comparison with its deadline.
+fn pending<'a>(
+    state: &'a State,
+    caller: &Caller<'_>,
+    id: LoadId,
+    now: Now,
+    if_hidden: Reason,
+) -> Result<&'a Load, Refusal> {
+    let load = state.loads.get(&id).ok_or_else(|| Refusal::not_found("load", id))?;
+    if !may_see(state, caller.viewer, Thing::Load(load), now) {
+        return Err(Refusal::hidden("load", id, if_hidden));
     }
-    Ok(())
+    still_pending(id, &load.phase, load.review.deadline, now)?;
+    Ok(load)
 }
 
-fn policy_fact(text: &str, replaces: Option<Digest>) -> Fact {
-    Fact::PolicyLoaded(FileLoaded { digest: Digest::of(text.as_bytes()), replaces, text: text.to_owned() })
-}
-
-fn directory_fact(text: &str, replaces: Option<Digest>) -> Fact {
-    Fact::DirectoryLoaded(FileDigest { digest: Digest::of(text.as_bytes()), replaces })
-}
-
-/// The records that a directory changes, and whose standing that may change. Accounts go first: an identity that moves
-/// from an account to a person's login is free by then.
-fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTreeSet<PersonId>) {
-    let mut facts = Vec::new();
-    let mut touched = BTreeSet::new();
-    for (id, tenant) in &directory.tenants {
-        if before.tenants.get(id) != Some(tenant) {
-            facts.push(Fact::TenantRecorded(TenantRecorded { id: id.clone(), tenant: tenant.clone() }));
-        }
-    }
-    let gone = before.accounts.iter().filter(|(id, _)| !directory.accounts.contains_key(*id));
-    let gone = gone.map(|(id, account)| (id, without_place(account)));
-    let stays = directory.accounts.iter().map(|(id, account)| (id, account.clone()));
-    for (id, account) in gone.chain(stays) {
-        let old = before.accounts.get(id);
-        if old != Some(&account) {
-            touched.insert(account.person().clone());
-            touched.extend(old.map(|old| old.person().clone()));
-            facts.push(Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }));
-        }
-    }
-    let gone = before.people.iter().filter(|(id, _)| !directory.people.contains_key(*id));
-    let gone = gone.filter(|(_, person)| person.employment == Employment::Employed).map(|(id, person)| {
-        let person = Person {
-            employment: Employment::Left,
-            login: BTreeSet::new(),
-            employed_until: None,
-            moves: None,
-            ..person.clone()
-        };
-        (id, person)
+/// What a load ends, in numbers.
+fn ends(facts: &[Fact]) -> String {
+    let kinds = [
+        ("elevation-cancelled/1", "requests for access cancelled"),
+        ("enrolment-cancelled/1", "enrolments cancelled"),
+        ("approval-struck/1", "approvals struck out"),
+        ("grant-shortened/1", "grants shortened"),
+        ("grant-revoked/1", "grants revoked"),
+    ];
+    let counted = kinds.into_iter().filter_map(|(kind, what)| {
+        let count = facts.iter().filter(|fact| fact.kind() == kind).count();
+        (count > 0).then(|| format!("{what}: {count}"))
     });
-    let stays = directory.people.iter().map(|(id, person)| (id, person.clone()));
-    for (id, person) in gone.chain(stays) {
-        let old = before.people.get(id);
-        if old != Some(&person) {
-            touched.insert(id.clone());
-            // Who was or becomes the manager may approve, or no longer.
-            touched.extend(old.and_then(|old| old.manager.clone()));
-            touched.extend(person.manager.clone());
-            facts.push(Fact::PersonRecorded(PersonRecorded { id: id.clone(), person }));
-        }
-    }
-    (facts, touched)
+    let counted: Vec<String> = counted.collect();
+    if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") }
 }
 
-/// What is left of an account that the directory no longer names: its record, without identities and roles.
-fn without_place(account: &Account) -> Account {
-    let mut account = account.clone();
-    account.identities.clear();
-    account.roles.clear();
-    account.audience.clear();
-    account.state =
-        AccountState::Disabled { reason: "no longer in the directory".to_owned(), because: Disabling::Directory };
-    account
-}
-
-fn put_records(organisation: &mut Organisation, facts: &[Fact]) {
-    for fact in facts {
-        match fact {
-            Fact::TenantRecorded(fact) => {
-                organisation.tenants.insert(fact.id.clone(), fact.tenant.clone());
-            }
-            Fact::AccountRecorded(fact) => organisation.put_account(fact.id.clone(), fact.account.clone()),
-            Fact::PersonRecorded(fact) => organisation.put_person(fact.id.clone(), fact.person.clone()),
-            _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::time::{Span, Timestamp};
-
-    const POLICY: &str = include_str!("../../../examples/policy.toml");
-    const DIRECTORY: &str = include_str!("../../../examples/directory.toml");
-
-    fn at(text: &str) -> Timestamp {
-        Timestamp::parse_rfc3339(text).unwrap()
-    }
-
-    fn loaded(directory: &str, at: Timestamp) -> Result<Organisation, Refusal> {
-        let events = initialise(Files { policy: POLICY, directory }, Now::exactly(at))?;
-        let mut state = State::default();
-        events.iter().for_each(|event| crate::domain::apply::apply(&mut state, event));
-        Ok(state.organisation)
-    }
-
-    fn end_of_anas_role(organisation: &Organisation) -> Option<Timestamp> {
-        organisation.accounts.get("ana").unwrap().roles["db-engineer"].until
-    }
-
-    #[test]
-    fn a_membership_ends_after_the_longest_that_its_role_allows() {
-        // given a role with a longest membership, and a member without an end of her own
-        let first = at("2026-11-03T00:00:00Z");
-        let before = loaded(DIRECTORY, first).unwrap();
-        let end = first.plus(Span::parse("180d").unwrap());
-        assert_eq!(end_of_anas_role(&before), Some(end));
-        // when the same file is loaded later, then the end stays
-        let later = Now::exactly(first.plus(Span::DAY));
-        let parsed = parse_directory(DIRECTORY).unwrap();
-        let again = with_ends(&before, parsed.directory, (&before.policy, &parsed.places), later).unwrap();
-        assert_eq!(again.accounts, before.accounts);
-    }
-
-    #[test]
-    fn a_membership_that_would_last_longer_is_refused_with_its_line() {
-        let too_long = DIRECTORY.replacen(
-            r#"roles = ["db-engineer"]"#,
-            r#"roles = [{ role = "db-engineer", until = 2028-01-01 }]"#,
-            1,
-        );
-        assert_ne!(too_long, DIRECTORY);
-        let refusal = loaded(&too_long, at("2026-11-03T00:00:00Z")).unwrap_err();
-        assert_eq!(refusal.reason, Reason::DirectoryInvalid);
-        let mistake = &refusal.facts["mistake.0001"];
-        assert!(mistake.starts_with("line ") && mistake.contains("within 180d"), "{mistake}");
-    }
+/// A text in pieces that fit a row, cut between characters.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (piece, after) = rest.split_at_checked(rest.floor_char_boundary(PIECE_BYTES))?;
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }

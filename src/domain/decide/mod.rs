@@ -25,7 +25,7 @@ use super::state::State;
 use super::time::{Now, Timestamp};
 use super::visibility::{Viewer, as_told, viewer};
 
-pub use loads::{Files, initialise};
+pub use loads::{Files, brings, initialise};
 pub(super) use recertification::close_round;
 
 /// What a command leads to.
@@ -175,8 +175,14 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
             locks::create(state, caller, (on, *mode), (reason, *until), envelope)
         }
         Command::DeleteLock { lock, reason } => locks::delete(state, caller, *lock, reason, now),
-        Command::LoadPolicy { replaces, text } => loads::load_policy(state, caller, *replaces, text, now),
-        Command::LoadDirectory { replaces, text } => loads::load_directory(state, caller, *replaces, text, now),
+        Command::ProposeLoad { file, replaces, text, justification } => {
+            loads::propose(state, caller, (*file, *replaces), (text, justification), envelope)
+        }
+        Command::ApproveLoad { load, digest, comment } => {
+            loads::approve(state, caller, *load, (*digest, comment), envelope)
+        }
+        Command::DenyLoad { load, reason } => loads::deny(state, caller, *load, reason, now),
+        Command::WithdrawLoad { load, reason } => loads::withdraw(state, caller, *load, reason, now),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::cascade::struck_out;
 use super::super::command::Envelope;
-use super::super::elevation::Elevation;
+use super::super::elevation::{Elevation, Phase};
 use super::super::event::{
     ApprovalStruck, DecisionRecorded, ElevationApproved, ElevationClosed, Fact, FollowUpCompleted, FollowUpOpened,
 };
@@ -16,7 +16,7 @@ use super::super::reviewers::{
     Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, reviewer_in_stages, separation_rule_3,
 };
 use super::super::state::State;
-use super::super::time::Now;
+use super::super::time::{Now, Timestamp};
 use super::super::visibility::{Thing, may_see};
 use super::{Caller, make_id, principal};
 
@@ -241,14 +241,27 @@ fn pending<'a>(
     if_hidden: Reason,
 ) -> Result<&'a Elevation, Refusal> {
     let elevation = visible(state, caller, id, now, if_hidden)?;
+    still_pending(id, &elevation.phase, elevation.review.deadline, now)?;
+    Ok(elevation)
+}
+
+/// Whether what is under review still waits for decisions, whatever the timer has recorded.
+///
+/// # Errors
+/// `NOT_PENDING`, with the state.
+pub(super) fn still_pending<Outcome, Cause>(
+    id: impl std::fmt::Display,
+    phase: &Phase<Outcome, Cause>,
+    deadline: Timestamp,
+    now: Now,
+) -> Result<(), Refusal> {
     // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
-    let over = elevation.review.deadline.is_over(now.latest) && !now.suspect;
-    let phase = if elevation.phase.is_pending() && over { "EXPIRED" } else { elevation.phase.name() };
-    if elevation.phase.is_pending() && !over {
-        Ok(elevation)
-    } else {
-        Err(Refusal::new(Reason::NotPending, format!("`{id}` is {phase}")).with("state", phase))
+    let over = deadline.is_over(now.latest) && !now.suspect;
+    let state = if phase.is_pending() && over { "EXPIRED" } else { phase.name() };
+    if phase.is_pending() && !over {
+        return Ok(());
     }
+    Err(Refusal::new(Reason::NotPending, format!("`{id}` is {state}")).with("state", state))
 }
 
 fn person<'a>(caller: &'a Caller<'_>) -> Result<&'a PersonId, Refusal> {

@@ -99,7 +99,7 @@ impl Reviewed for Enrolment {
             },
             Approver::RoleOwner => owners(organisation, &self.ask).into_iter().flat_map(accounts).collect(),
             // Customers' enrolments come with their tenants.
-            Approver::Role(_) | Approver::Tenant => Vec::new(),
+            Approver::Role(_) | Approver::Tenant | Approver::Capability(_) => Vec::new(),
         }
     }
 }

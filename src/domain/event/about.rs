@@ -1,6 +1,7 @@
 //! What an event is about: events are listed and seen by it.
 
 use super::*;
+use crate::domain::load::LoadedFile;
 
 impl Fact {
     /// What it is about.
@@ -78,6 +79,25 @@ impl Fact {
     fn about_whom(&self) -> Vec<Subject> {
         use Subject as S;
         match self {
+            Self::LoadProposed(load) => {
+                let mut about = vec![S::Load(load.id), S::Account(load.requester.clone())];
+                about.extend(load.behind.iter().cloned().map(S::Person));
+                about.push(match load.file {
+                    LoadedFile::Policy => S::Policy,
+                    LoadedFile::Directory => S::Directory,
+                });
+                about
+            }
+            Self::LoadApproved(fact) | Self::LoadDenied(fact) => {
+                vec![S::Load(fact.load), S::Person(fact.decision.person.clone())]
+            }
+            Self::LoadTextAdded(LoadTextAdded { load, .. })
+            | Self::LoadWithdrawn(LoadWithdrawn { load, .. })
+            | Self::LoadExpired(LoadNamed { load })
+            | Self::LoadCancelled(LoadCancelled { load, .. }) => vec![S::Load(*load)],
+            Self::AuthorsWait(fact) => {
+                [S::Load(fact.load)].into_iter().chain(fact.persons.iter().cloned().map(S::Person)).collect()
+            }
             Self::PolicyLoaded(_) => vec![S::Policy],
             Self::DirectoryLoaded(_) | Self::TenantRecorded(_) => vec![S::Directory],
             Self::PersonRecorded(fact) => vec![S::Person(fact.id.clone())],
@@ -128,6 +148,7 @@ impl std::fmt::Display for Subject {
             Self::Elevation(id) => write!(f, "elevation:{id}"),
             Self::Grant(id) => write!(f, "grant:{id}"),
             Self::Enrolment(id) => write!(f, "enrolment:{id}"),
+            Self::Load(id) => write!(f, "load:{id}"),
             Self::Round(id) => write!(f, "round:{id}"),
             Self::Stream(name) => write!(f, "stream:{name}"),
             Self::Hold(id) => write!(f, "hold:{id}"),

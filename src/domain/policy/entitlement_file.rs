@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::{Node, Reader, Table};
 use super::separation::separation_rule_1;
 use super::stage_file::{Names, ReviewOf, Stages};
-use super::{Emergency, Entitlement, Terms, TicketPattern};
+use super::{CapabilityName, Emergency, Entitlement, MemberKind, Terms, TicketPattern};
+use crate::domain::capability::ACTION_PREFIX;
 use crate::domain::ids::RoleName;
 use crate::domain::scope::{Action, Pattern, Scope};
 use crate::domain::time::Span;
@@ -55,6 +56,7 @@ pub(super) fn entitlement(reader: &mut Reader<'_>, node: &Node<'_>, names: &Name
     let emergency = table.key("emergency").and_then(|node| emergency(reader, &node, names, durations.max));
     let emergency_stages = emergency.as_ref().map(|(_, stages)| stages);
     check_rule_1(reader, node, names, &requestable_by, &approval, emergency_stages);
+    check_capabilities(reader, &table, names, (scope.as_ref(), &requestable_by));
     let tenant_approval = tenant_approval(reader, &table, scope.as_ref(), &approval, emergency_stages);
     let terms = Terms {
         scope: scope?,
@@ -83,6 +85,31 @@ pub(super) fn scope(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Scope>
     let resources = reader.required(table, "resources", wanted);
     let resources = resources.map(|node| reader.filled_set::<Pattern>(&node, wanted)).unwrap_or_default();
     Scope::new(actions.into_keys().collect(), resources.into_keys().collect())
+}
+
+/// A capability behind an entitlement is an action of its name. Checks are asked for by services all day: that one stands.
+fn check_capabilities(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    names: &Names,
+    (scope, requestable_by): (Option<&Scope>, &BTreeMap<RoleName, usize>),
+) {
+    let Some((scope, node)) = scope.zip(table.key("actions")) else { return };
+    let texts = scope.actions().iter().map(Action::as_str).filter(|text| text.starts_with(ACTION_PREFIX));
+    let texts: Vec<&str> = texts.collect();
+    for text in &texts {
+        let name = CapabilityName::ALL.iter().find(|(name, _)| text.strip_prefix(ACTION_PREFIX) == Some(*name));
+        if name.is_none_or(|(_, name)| *name == CapabilityName::AccessCheck) {
+            let wanted = "an action `countersign.<capability>`, of any capability but `access.check`";
+            reader.mistake(node.at, &node.path, format!("`{text}`"), wanted);
+        }
+    }
+    let customers =
+        requestable_by.iter().find(|(role, _)| names.roles.get(*role) == Some(&Some(MemberKind::Customers)));
+    if let (false, Some((role, at))) = (texts.is_empty(), customers) {
+        let wanted = "roles for people or machines: no customer has power over the broker";
+        reader.mistake(*at, &table.path_of("requestable_by"), format!("`{role}`, a role for customers"), wanted);
+    }
 }
 
 fn requestable_by(reader: &mut Reader<'_>, table: &Table<'_>, names: &Names) -> BTreeMap<RoleName, usize> {

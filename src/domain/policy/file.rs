@@ -108,9 +108,6 @@ fn limits(reader: &mut Reader<'_>, node: &Node<'_>) -> Limits {
     };
     number(reader, "pending_per_person", &mut limits.pending_per_person);
     number(reader, "live_grants_per_person", &mut limits.live_grants_per_person);
-    if let Some(node) = table.key("author_waits") {
-        reader.warn(node.at, &node.path, "`author_waits`", "it is kept, and has no effect in this version");
-    }
     if let Some(span) = table.key("hr_silence").and_then(|node| reader.span(&node, Span::seconds(60)..=MONTH)) {
         limits.hr_silence = span;
     }

@@ -169,7 +169,7 @@ pub enum CapabilityName {
     /// Read every event.
     #[serde(rename = "audit.read")]
     AuditRead,
-    /// Load the directory.
+    /// Propose directories, and approve those of others.
     #[serde(rename = "directory.load")]
     DirectoryLoad,
     /// Release the brake of the HR feed.
@@ -184,7 +184,7 @@ pub enum CapabilityName {
     /// Lock and unlock.
     #[serde(rename = "lock.manage")]
     LockManage,
-    /// Load the policy.
+    /// Propose policies, and approve those of others.
     #[serde(rename = "policy.load")]
     PolicyLoad,
 }
@@ -232,6 +232,8 @@ pub enum Approver {
     RoleOwner,
     /// `@tenant`: the approvers of the tenant that is touched.
     Tenant,
+    /// `@policy.load`, `@directory.load`: whoever may use the capability (loads alone).
+    Capability(CapabilityName),
 }
 
 /// One step of a review.
@@ -334,7 +336,7 @@ impl Terms {
         let emergency = self.emergency.iter().flat_map(|emergency| &emergency.approval);
         self.approval.iter().chain(emergency).flat_map(|stage| &stage.by).filter_map(|approver| match approver {
             Approver::Role(role) => Some(role),
-            Approver::Manager | Approver::RoleOwner | Approver::Tenant => None,
+            Approver::Manager | Approver::RoleOwner | Approver::Tenant | Approver::Capability(_) => None,
         })
     }
 }
@@ -405,6 +407,7 @@ impl std::fmt::Display for Approver {
             Self::Manager => f.write_str("@manager"),
             Self::RoleOwner => f.write_str("@role-owner"),
             Self::Tenant => f.write_str("@tenant"),
+            Self::Capability(name) => write!(f, "@{}", name.as_str()),
         }
     }
 }
@@ -415,6 +418,8 @@ impl std::str::FromStr for Approver {
             "@manager" => Ok(Self::Manager),
             "@role-owner" => Ok(Self::RoleOwner),
             "@tenant" => Ok(Self::Tenant),
+            "@policy.load" => Ok(Self::Capability(CapabilityName::PolicyLoad)),
+            "@directory.load" => Ok(Self::Capability(CapabilityName::DirectoryLoad)),
             role => role
                 .parse()
                 .map(Self::Role)

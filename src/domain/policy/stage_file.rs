@@ -126,6 +126,10 @@ impl Names {
                         reader.mistake(*at, path, found, wanted);
                     }
                 }
+                (Approver::Capability(_), _) => {
+                    let wanted = "a role: who may use a capability reviews loads, and nothing else by that";
+                    reader.mistake(*at, path, format!("`{approver}`"), wanted);
+                }
                 (Approver::RoleOwner, ReviewOf::Elevation) => {
                     let wanted = "a role or `@manager`: an elevation asks for no role that could have an owner";
                     reader.mistake(*at, path, "`@role-owner`", wanted);

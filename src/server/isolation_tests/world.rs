@@ -94,7 +94,9 @@ pub(super) struct World {
 
 fn directory(with_zeta: bool) -> String {
     let mut text = String::new();
-    for (who, role) in [("ana", "engineer"), ("zack", "zeta-engineer"), ("sam", "duty"), ("omar", "admin")] {
+    for (who, role) in
+        [("ana", "engineer"), ("zack", "zeta-engineer"), ("sam", "duty"), ("omar", "admin"), ("olga", "admin")]
+    {
         text.push_str(&format!(
             "[people.{who}]\n[accounts.{who}]\nperson = \"{who}\"\nroles = [\"{role}\"]\n\
              identities = [\"spiffe://northwind.example/{who}\"]\n"

@@ -5,11 +5,11 @@
 //! it names, an account or person that it knew and names no more. Whom HR brought and what enrolments made it never knew,
 //! so that leaving them out says nothing. What the broker keeps for itself stays as it is.
 //!
-//! The same is asked of the author's own person, touched or not: no load widens what its author may do.
+//! The same is asked of those who make or approve it, touched or not: no load widens what its author may do.
 
 use std::collections::BTreeSet;
 
-use super::without_past;
+use super::files::without_past;
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Move, Person};
 use crate::domain::ids::{AccountId, Identity, PersonId, Principal};
 use crate::domain::organisation::Organisation;
@@ -32,8 +32,8 @@ pub(super) struct Merged {
 }
 
 /// Merges a file into what is on record.
-pub(super) fn merge(state: &State, author: Option<&PersonId>, file: Directory, now: Now) -> Merged {
-    let mut merge = Merge { state, before: &state.organisation, author, now, given: Vec::new() };
+pub(super) fn merge(state: &State, authors: &BTreeSet<PersonId>, file: Directory, now: Now) -> Merged {
+    let mut merge = Merge { state, before: &state.organisation, authors, now, given: Vec::new() };
     let named: BTreeSet<AccountId> = file.accounts.keys().cloned().collect();
     let mut directory = Directory { tenants: file.tenants, ..Directory::default() };
     for (id, person) in &file.people {
@@ -55,7 +55,7 @@ pub(super) fn merge(state: &State, author: Option<&PersonId>, file: Directory, n
 struct Merge<'a> {
     state: &'a State,
     before: &'a Organisation,
-    author: Option<&'a PersonId>,
+    authors: &'a BTreeSet<PersonId>,
     now: Now,
     given: Vec<Given>,
 }
@@ -70,7 +70,7 @@ struct Given {
 impl Merge<'_> {
     /// Why a file gives a person nothing; none: it may.
     fn guarded(&self, id: &PersonId) -> Option<Reason> {
-        if self.author == Some(id) {
+        if self.authors.contains(id) {
             return Some(Reason::OwnStanding);
         }
         let person = self.before.people.get(id)?;

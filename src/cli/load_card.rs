@@ -1,0 +1,107 @@
+//! `show` of a load: which file by its digest, who gains and loses what by it, then where it stands; on 40 columns.
+
+use super::approval::{ApprovalText, LOAD_KEYS, Unreadable};
+use super::review_card::{Standing, said};
+use super::table::card;
+use super::text::{ending, instant, quoted, relative, word};
+use crate::domain::time::Timestamp;
+use crate::wire::v1::{Load, LoadState};
+
+/// The whole card.
+///
+/// # Errors
+/// If the text that is decided on cannot be shown.
+pub fn load_card(width: u16, load: &Load, now: Timestamp) -> Result<String, Unreadable> {
+    let review = load.review.clone().unwrap_or_default();
+    let text = ApprovalText::read(&review)?;
+    let standing = Standing {
+        state: state_word(load),
+        is_pending: load.state() == LoadState::Pending,
+        create_time: load.create_time.as_ref(),
+        closing: load.closing.as_ref(),
+        review: &review,
+    };
+    let ids = [("id", load.id.clone()), ("digest", text.digest().to_string())];
+    Ok([card(width, &asked(&text)), card(width, &standing.lines(now)), card(width, &ids)].join("\n"))
+}
+
+/// Where a load stands, in a word.
+#[must_use]
+pub fn state_word(load: &Load) -> String {
+    word(load.state().as_str_name(), "LOAD_STATE_")
+}
+
+/// What is decided on, from the text alone.
+fn asked(text: &ApprovalText) -> Vec<(&str, String)> {
+    let or = |key: &str, nothing: &str| {
+        let value = text.value(key);
+        if value.is_empty() { nothing.to_owned() } else { value.to_owned() }
+    };
+    let mut lines = vec![
+        ("who", text.value("who").to_owned()),
+        ("of", text.value("persons").to_owned()),
+        ("loads", format!("the {}, {} bytes", text.value("file").to_lowercase(), text.value("bytes"))),
+        ("file", text.value("digest").to_owned()),
+        ("replaces", text.value("replaces").to_owned()),
+        ("why", said(text.value("justification"))),
+        ("gains", or("gains", "nobody gains a right")),
+        ("loses", or("loses", "nobody loses a right")),
+        ("widens", or("widens", "no entitlement")),
+        ("ends", text.value("ends").to_owned()),
+    ];
+    lines.extend(text.others(&LOAD_KEYS).map(|(key, value)| (key, quoted(value))));
+    lines
+}
+
+/// The heading of [`load_row`].
+pub const LOAD_HEADING: [&str; 5] = ["id", "who", "loads", "state", "open until"];
+
+/// One line for a list of loads.
+#[must_use]
+pub fn load_row(load: &Load, now: Timestamp) -> Vec<String> {
+    let deadline = load.review.as_ref().and_then(|review| review.deadline.as_ref()).and_then(instant);
+    let left = match (load.state(), deadline) {
+        (LoadState::Pending, Some(at)) => relative(at, now),
+        _ => String::new(),
+    };
+    let file = word(load.file().as_str_name(), "LOAD_FILE_");
+    vec![ending(&load.id), load.requester.clone(), format!("the {file}"), state_word(load), left]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sample;
+
+    #[test]
+    fn a_load_shows_what_is_signed_first() {
+        let card = load_card(60, &sample::load(), sample::moment()).unwrap();
+        insta::assert_snapshot!(card, @r#"
+        who       omar
+        of        omar
+        loads     the policy, 4711 bytes
+        file      010101010101010101010101010101010101010101010101
+                  0101010101010101
+        replaces  020202020202020202020202020202020202020202020202
+                  0202020202020202
+        why       "longer for night shifts"
+        gains     ana: wider terms of `orders-db-repair`
+        loses     nobody loses a right
+        widens    orders-db-repair
+        ends      requests for access cancelled: 1
+
+        state       pending
+        asked       2026-11-22 21:58:00Z (2m ago)
+        open until  2026-11-22 22:28:00Z (in 28m)
+        needs       0 of 1 by @policy.load, open now
+
+        id      019380a1-0000-7000-8000-000077aa88bb
+        digest  dea93b545232dd4bb48883cc793f5052f7451d7ce3113f5f55
+                469aacbef8f816
+        "#);
+        assert_eq!(
+            load_row(&sample::load(), sample::moment()),
+            ["77aa88bb", "omar", "the policy", "pending", "in 28m"]
+        );
+    }
+}

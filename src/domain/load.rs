@@ -1,0 +1,244 @@
+//! A load: another policy or directory, proposed by one holder of the capability and approved by another on its digest
+//! (DESIGN 7; THREATS J2); and the time for which both keep their hands off what it widened.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::elevation::Phase;
+use super::ids::{AccountId, Digest, EntitlementName, LoadId, PersonId};
+use super::organisation::Organisation;
+use super::policy::{Approver, CapabilityName, Policy, Stage};
+use super::refusal::{Reason, Refusal};
+use super::review::{Review, line};
+use super::reviewers::Reviewed;
+use super::rights::{Right, RightsChange, widens};
+use super::time::{Span, Timestamp};
+
+/// How long a load waits for its approval.
+pub const REVIEW_WITHIN: Span = Span::seconds(3 * 86_400);
+/// The text of a load stands in the journal in pieces of so many bytes at most.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// Of who gains and who loses what, so many bytes stand in the text that is approved; the rest is counted there.
+const TOLD_BYTES: usize = 8 * 1024;
+
+/// Another policy or directory, under review.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// Its id.
+    pub id: LoadId,
+    /// When it was proposed.
+    pub requested_at: Timestamp,
+    /// The account that proposed it: of a person, or a machine.
+    pub requester: AccountId,
+    /// The person of that account, or the machine's owner: none of them may approve it.
+    pub behind: BTreeSet<PersonId>,
+    /// What it replaces.
+    pub file: LoadedFile,
+    /// The file that it replaces: in force when it was proposed, and still so when it is approved.
+    pub replaces: Digest,
+    /// SHA-256 of the new file.
+    pub digest: Digest,
+    /// How long that is.
+    pub bytes: u64,
+    /// Why, in the proposer's own words.
+    pub justification: String,
+    /// Who decides, and what they decided.
+    pub review: Review,
+    /// What became of it.
+    #[serde(default, skip_serializing_if = "Phase::is_pending")]
+    pub phase: Phase<(), LoadCancellation>,
+}
+
+/// Which of the two files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadedFile {
+    /// The policy.
+    Policy,
+    /// The directory.
+    Directory,
+}
+
+/// Why a pending load was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LoadCancellation {
+    /// Another file came into force in the meantime.
+    Stale,
+    /// Whoever proposed it may no longer act.
+    ProposerNotEligible {
+        /// The first obstacle.
+        reason: Reason,
+    },
+}
+
+impl LoadedFile {
+    /// What a load of it needs.
+    #[must_use]
+    pub fn capability(self) -> CapabilityName {
+        match self {
+            Self::Policy => CapabilityName::PolicyLoad,
+            Self::Directory => CapabilityName::DirectoryLoad,
+        }
+    }
+
+    /// The digest of the file last loaded.
+    #[must_use]
+    pub fn in_force(self, organisation: &Organisation) -> Option<Digest> {
+        match self {
+            Self::Policy => organisation.policy().digest,
+            Self::Directory => organisation.directory_digest(),
+        }
+    }
+
+    /// In one word, as lists and the approval text show it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "POLICY",
+            Self::Directory => "DIRECTORY",
+        }
+    }
+
+    /// Another holder of the capability.
+    #[must_use]
+    pub fn stages(self) -> Vec<Stage> {
+        vec![Stage { by: BTreeSet::from([Approver::Capability(self.capability())]), count: 1 }]
+    }
+}
+
+impl LoadCancellation {
+    /// In one word, as lists show it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stale => "STALE",
+            Self::ProposerNotEligible { reason } => reason.entry().name,
+        }
+    }
+}
+
+impl Load {
+    /// What is approved, as a text: which file by its digest, who gains and loses what by it, and what it ends.
+    #[must_use]
+    pub fn approval_text(&self, rights: &[RightsChange], waits: &BTreeSet<EntitlementName>, ends: &str) -> String {
+        let mut text = String::new();
+        let joined = |names: Vec<&str>| names.join(" ");
+        line(&mut text, "id", &self.id.to_string());
+        line(&mut text, "who", self.requester.as_str());
+        line(&mut text, "persons", &joined(self.behind.iter().map(PersonId::as_str).collect()));
+        line(&mut text, "file", self.file.name());
+        line(&mut text, "digest", &self.digest.to_string());
+        line(&mut text, "bytes", &self.bytes.to_string());
+        line(&mut text, "replaces", &self.replaces.to_string());
+        line(&mut text, "justification", &self.justification);
+        line(&mut text, "gains", &told(rights, |change| &change.gains));
+        line(&mut text, "loses", &told(rights, |change| &change.loses));
+        line(&mut text, "widens", &joined(waits.iter().map(EntitlementName::as_str).collect()));
+        line(&mut text, "ends", ends);
+        text
+    }
+}
+
+/// `ana: ask for …, approve …; ben: …`, and how many accounts more.
+fn told(rights: &[RightsChange], of: impl Fn(&RightsChange) -> &BTreeSet<Right>) -> String {
+    let mut text = String::new();
+    let mut omitted = 0_usize;
+    for change in rights.iter().filter(|change| !of(change).is_empty()) {
+        let who = change.account.as_ref().map_or("everybody", AccountId::as_str);
+        let what: Vec<String> = of(change).iter().map(ToString::to_string).collect();
+        let line = format!("{who}: {}", what.join(", "));
+        if omitted > 0 || text.len().saturating_add(line.len()) > TOLD_BYTES {
+            omitted = omitted.saturating_add(1);
+        } else {
+            text.push_str(if text.is_empty() { "" } else { "; " });
+            text.push_str(&line);
+        }
+    }
+    if omitted > 0 {
+        text.push_str(&format!("; and {omitted} more accounts"));
+    }
+    text
+}
+
+impl Reviewed for Load {
+    fn review(&self) -> &Review {
+        &self.review
+    }
+
+    fn review_mut(&mut self) -> &mut Review {
+        &mut self.review
+    }
+
+    fn behind(&self) -> &BTreeSet<PersonId> {
+        &self.behind
+    }
+
+    /// Whoever owns a machine by now is behind what it has proposed.
+    fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId> {
+        organisation.persons_behind(&self.requester, None)
+    }
+
+    fn accounts_meant<'a>(
+        &self,
+        organisation: &'a Organisation,
+        approver: &Approver,
+        at: Timestamp,
+    ) -> Vec<&'a AccountId> {
+        match approver {
+            Approver::Capability(name) => organisation.holders(*name, at).collect(),
+            Approver::Role(_) | Approver::Manager | Approver::RoleOwner | Approver::Tenant => Vec::new(),
+        }
+    }
+}
+
+/// The entitlements that a policy adds, or offers to more, for more, or past fewer hurdles than another did.
+#[must_use]
+pub fn widened(before: &Policy, after: &Policy) -> BTreeSet<EntitlementName> {
+    let is_wider = |name: &EntitlementName, is: &super::policy::Terms| {
+        let Some(was) = before.entitlements.get(name).map(|it| &it.terms) else { return true };
+        widens(was, is) || !is.requestable_by.is_subset(&was.requestable_by)
+    };
+    let wider = after.entitlements.iter().filter(|(name, it)| is_wider(name, &it.terms));
+    wider.map(|(name, _)| name.clone()).collect()
+}
+
+/// How long those behind a load wait: by the policy before or the one after it, whichever is longer.
+#[must_use]
+pub fn author_waits(before: &Policy, after: &Policy) -> Span {
+    before.limits.author_waits.max(after.limits.author_waits)
+}
+
+impl Organisation {
+    /// Whether a person uses nothing of an entitlement yet, because a load of his widened it.
+    ///
+    /// # Errors
+    /// `AUTHOR_WAITS`, with the first instant at which it is over.
+    pub fn author_waits(&self, name: &EntitlementName, person: &PersonId, at: Timestamp) -> Result<(), Refusal> {
+        let until = self.waits.get(&(name.clone(), person.clone())).filter(|until| !until.is_over(at));
+        until.map_or(Ok(()), |until| {
+            let detail = format!("`{person}` made or approved a load that widened `{name}`, until {until}");
+            let refusal = Refusal::new(Reason::AuthorWaits, detail).with("person", person);
+            Err(refusal.with("entitlement", name).with("until", until))
+        })
+    }
+
+    pub(super) fn put_waits(
+        &mut self,
+        (persons, names): (&BTreeSet<PersonId>, &BTreeSet<EntitlementName>),
+        until: Timestamp,
+        at: Timestamp,
+    ) {
+        let over: Vec<_> =
+            self.waits.iter().filter(|(_, until)| until.is_over(at)).map(|(key, _)| key.clone()).collect();
+        over.iter().for_each(|key| {
+            self.waits.remove(key);
+        });
+        for key in names.iter().flat_map(|name| persons.iter().map(move |person| (name.clone(), person.clone()))) {
+            let later = self.waits.get(&key).map_or(until, |known| until.max(*known));
+            self.waits.insert(key, later);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Loads by two persons: one proposes, another approves on the digest, and nobody changes the rules for himself (DESIGN 7;
+//! THREATS J2).
+
+use countersign::domain::command::Command;
+use countersign::domain::event::{Event, Fact};
+use countersign::domain::ids::{Digest, LoadId};
+use countersign::domain::load::LoadedFile;
+use countersign::domain::lock::{LockMode, Locked};
+use countersign::domain::refusal::{Reason, Refusal};
+
+use crate::world::{Ask, Organisation, POLICY, World, assert_refused, kinds};
+
+const LONGER: (&str, &str) = ("max_duration = \"1h\"\nmax_continuous", "max_duration = \"2h\"\nmax_continuous");
+const PLANNED: (&str, &str) = ("Planned work", "Planned");
+/// To change the policy is asked for, and `security` lets.
+const BEHIND_AN_ENTITLEMENT: &str = r#"
+[entitlements.policy-change]
+title = "Propose a policy, or approve one"
+actions = ["countersign.policy.load"]
+resources = ["countersign/broker"]
+requestable_by = ["admin"]
+max_duration = "1h"
+approval = [{ by = ["security"], count = 1 }]
+"#;
+
+fn policy(world: &World, (from, to): (&str, &str)) -> String {
+    assert!(world.policy.contains(from), "{from}");
+    world.policy.replacen(from, to, 1)
+}
+
+fn propose(world: &mut World, who: &str, change: (&str, &str)) -> Result<LoadId, Refusal> {
+    let (replaces, text) = (Digest::of(world.policy.as_bytes()), policy(world, change));
+    world.propose(who, LoadedFile::Policy, replaces, text)
+}
+
+fn propose_directory(world: &mut World, who: &str, change: impl FnOnce(&mut Organisation)) -> Result<LoadId, Refusal> {
+    let mut organisation = world.organisation.clone();
+    change(&mut organisation);
+    let replaces = world.state.organisation().directory_digest().unwrap();
+    world.propose(who, LoadedFile::Directory, replaces, organisation.to_toml())
+}
+
+fn waits(events: &[Event]) -> Vec<(String, String)> {
+    let facts = events.iter().filter_map(|event| match &event.fact {
+        Fact::AuthorsWait(fact) => Some(fact),
+        _ => None,
+    });
+    let pairs = facts.flat_map(|fact| {
+        fact.persons
+            .iter()
+            .flat_map(|person| fact.entitlements.iter().map(move |it| (person.to_string(), it.to_string())))
+    });
+    pairs.collect()
+}
+
+fn two_administrators_behind_an_entitlement() -> World {
+    let policy = format!("{POLICY}{BEHIND_AN_ENTITLEMENT}").replacen(
+        "[\"policy.load\", \"directory.load\"]",
+        "[\"directory.load\"]",
+        1,
+    );
+    lockable(&policy)
+}
+
+/// With `rex`, who may lock.
+fn lockable(policy: &str) -> World {
+    let policy = policy.replacen("[\"grant.revoke\"]", "[\"grant.revoke\", \"lock.manage\"]", 1);
+    World::of(&policy, Organisation::example()).unwrap()
+}
+
+fn lock(world: &mut World, on: Locked, mode: LockMode) {
+    world.send("rex", Command::CreateLock { on, mode, reason: "who was that".into(), until: None }).unwrap();
+}
+
+fn let_change_the_policy(world: &mut World, who: &str) {
+    let ask = Ask::of("policy-change", &["countersign.policy.load"], &["countersign/broker"]);
+    let elevation = ask.by(who, world).unwrap();
+    world.approve("sam", elevation).unwrap();
+}
+
+#[test]
+fn what_one_proposes_another_approves() {
+    let mut world = World::new();
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    // nothing is in force until somebody else has read it
+    assert_eq!(&**world.state.organisation().policy_text(), POLICY);
+    assert_refused(world.approve_load("omar", load), Reason::SelfApproval);
+    let wrong = Command::ApproveLoad { load, digest: Digest::of(b"another text"), comment: String::new() };
+    assert_refused(world.send("olga", wrong), Reason::DigestMismatch);
+    // to whoever may not load there is no such thing
+    for who in ["ana", "ben", "bot", "ines"] {
+        assert_refused(world.approve_load(who, load), Reason::NotFound);
+    }
+    let events = world.approve_load("olga", load).unwrap();
+    assert_eq!(kinds(&events), ["load-approved", "policy-loaded"]);
+    assert_eq!(**world.state.organisation().policy_text(), *policy(&world, PLANNED));
+    assert_refused(world.approve_load("olga", load), Reason::NotPending);
+}
+
+#[test]
+fn a_machine_proposes_and_never_approves() {
+    // given a machine of odo's with the capability, and odo as an administrator
+    let roles = "[roles.pipeline]\nfor = \"machines\"\ncapabilities = [\"policy.load\"]\n[roles.auditor]";
+    let mut organisation = Organisation::example();
+    organisation.join("bot", "pipeline");
+    organisation.join("odo", "admin");
+    let mut world = World::of(&POLICY.replacen("[roles.auditor]", roles, 1), organisation).unwrap();
+    let load = propose(&mut world, "bot", PLANNED).unwrap();
+    // then neither it nor its owner approves, and it approves nothing of others
+    assert_refused(world.approve_load("bot", load), Reason::NotAnApprover);
+    assert_refused(world.approve_load("odo", load), Reason::SelfApproval);
+    world.approve_load("olga", load).unwrap();
+    world.policy = policy(&world, PLANNED);
+    let load = propose(&mut world, "omar", ("Planned\"", "Planned work\"")).unwrap();
+    assert_refused(world.approve_load("bot", load), Reason::NotAnApprover);
+}
+
+#[test]
+fn one_proposal_of_a_file_at_a_time_and_the_first_to_be_approved_makes_the_others_void() {
+    let mut world = World::new();
+    let first = propose(&mut world, "omar", PLANNED).unwrap();
+    let refusal = assert_refused(propose(&mut world, "omar", LONGER), Reason::AlreadyPending);
+    assert_eq!(refusal.facts["load"], first.to_string());
+    let second = propose(&mut world, "olga", LONGER).unwrap();
+    let directory = propose_directory(&mut world, "omar", |_| ()).unwrap();
+    world.approve_load("olga", first).unwrap();
+    let refusal = assert_refused(world.approve_load("omar", second), Reason::NotPending);
+    assert_eq!(refusal.facts["state"], "CANCELLED");
+    // the other file stands, and is compared with what is in force by then
+    world.approve_load("olga", directory).unwrap();
+}
+
+#[test]
+fn a_proposal_is_denied_withdrawn_or_expires() {
+    let mut world = World::new();
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    let deny = |load| Command::DenyLoad { load, reason: "not now".into() };
+    assert_refused(world.send("omar", deny(load)), Reason::SelfApproval);
+    world.send("olga", deny(load)).unwrap();
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    let withdraw = |load| Command::WithdrawLoad { load, reason: String::new() };
+    assert_refused(world.send("olga", withdraw(load)), Reason::NotHolder);
+    world.send("omar", withdraw(load)).unwrap();
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    world.pass("3d");
+    // by comparison, whatever the timer has recorded
+    assert_refused(world.approve_load("olga", load), Reason::NotPending);
+    assert!(kinds(&world.tick()).contains(&"load-expired"));
+}
+
+#[test]
+fn a_proposal_goes_with_whoever_made_it() {
+    let mut world = lockable(POLICY);
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    lock(&mut world, Locked::Person("omar".parse().unwrap()), LockMode::Suspend);
+    assert_refused(world.approve_load("olga", load), Reason::Locked);
+    lock(&mut world, Locked::Account("omar".parse().unwrap()), LockMode::Revoke);
+    assert_refused(world.approve_load("olga", load), Reason::NotPending);
+    // nor does it outlast that person's account
+    let mut world = World::new();
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    let gone = propose_directory(&mut world, "olga", |all| all.remove_person("omar")).unwrap();
+    let events = world.approve_load("lou", gone).unwrap();
+    assert!(kinds(&events).contains(&"load-cancelled"));
+    assert_refused(world.approve_load("olga", load), Reason::NotPending);
+}
+
+#[test]
+fn author_waits_before_asking_for_or_reviewing_what_a_load_of_his_widened() {
+    // given an administrator who is an engineer, one who commands, and a third
+    let mut organisation = Organisation::example();
+    organisation.join("dan", "admin");
+    organisation.join("ben", "admin");
+    let mut world = World::of(POLICY, organisation).unwrap();
+    // when the one proposes longer repairs and the other approves them
+    let load = propose(&mut world, "dan", LONGER).unwrap();
+    let events = world.approve_load("ben", load).unwrap();
+    assert_eq!(waits(&events), [("ben", "repair"), ("dan", "repair")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    // then neither of them asks for it or reviews it; everybody else does, and they do all else
+    let refusal = assert_refused(Ask::repair().by("dan", &mut world), Reason::AuthorWaits);
+    assert_eq!(refusal.facts["entitlement"], "repair");
+    let elevation = Ask::repair().by("ana", &mut world).unwrap();
+    assert_refused(world.approve("ben", elevation), Reason::AuthorWaits);
+    assert_refused(world.deny("ben", elevation), Reason::AuthorWaits);
+    world.approve("cleo", elevation).unwrap();
+    Ask::deploy().by("dan", &mut world).unwrap();
+    // until the time is over
+    world.pass("24h");
+    world.tick();
+    let elevation = Ask::repair().by("dan", &mut world).unwrap();
+    world.approve("ben", elevation).unwrap();
+}
+
+#[test]
+fn author_waits_as_long_as_the_longer_of_both_policies_says() {
+    let mut organisation = Organisation::example();
+    organisation.join("dan", "admin");
+    let mut world = World::of(POLICY, organisation).unwrap();
+    // when the same load makes the wait short
+    let both =
+        world.policy.replacen("[limits]\n", "[limits]\nauthor_waits = \"1s\"\n", 1).replacen(LONGER.0, LONGER.1, 1);
+    let replaces = Digest::of(world.policy.as_bytes());
+    let load = world.propose("dan", LoadedFile::Policy, replaces, both).unwrap();
+    world.approve_load("olga", load).unwrap();
+    world.pass("23h");
+    assert_refused(Ask::repair().by("dan", &mut world), Reason::AuthorWaits);
+}
+
+#[test]
+fn no_load_widens_what_those_behind_it_may_do() {
+    // by the policy: a capability of an own role, an own role that answers for another, a requirement less
+    let own = [
+        ("[\"policy.load\", \"directory.load\"]", "[\"policy.load\", \"directory.load\", \"audit.read\"]"),
+        ("[roles.security]\n", "[roles.security]\nowner = \"omar\"\n"),
+        ("[baseline]\n", "[baseline]\nmanager_missing = [\"admin\"]\n"),
+    ];
+    for change in own {
+        let mut world = World::new();
+        assert_refused(propose(&mut world, "omar", change), Reason::OwnStanding);
+    }
+    // and whoever is given something by it does not approve it either
+    let mut world = World::new();
+    let load = propose(&mut world, "olga", ("[roles.security]\n", "[roles.security]\nowner = \"omar\"\n")).unwrap();
+    assert_refused(world.approve_load("omar", load), Reason::OwnStanding);
+    // by the directory: into an approving role, and somebody's manager
+    let mut world = World::new();
+    let joins = propose_directory(&mut world, "omar", |all| all.join("omar", "commander"));
+    assert_refused(joins, Reason::OwnStanding);
+    let manages = propose_directory(&mut world, "omar", |all| {
+        all.people.get_mut("ana").unwrap().manager = Some("omar".into());
+    });
+    assert_refused(manages, Reason::OwnStanding);
+    // what everybody is given counts where one lacks it
+    let strict = POLICY.replacen("requires = [\"screening\"]", "requires = [\"screening\", \"training\"]", 1);
+    let dropped = ("requires = [\"screening\", \"training\"]", "requires = [\"screening\"]");
+    let mut organisation = Organisation::example();
+    organisation.people.get_mut("olga").unwrap().attestations.insert("training".into(), "2025-11-22T12:00:01Z".into());
+    let mut world = World::of(&strict, organisation).unwrap();
+    let load = propose(&mut world, "omar", dropped).unwrap();
+    world.approve_load("olga", load).unwrap();
+}
+
+#[test]
+fn a_load_that_leaves_fewer_than_two_who_could_load_is_refused() {
+    let mut world = World::new();
+    let refusal = assert_refused(
+        propose_directory(&mut world, "omar", |all| {
+            ["olga", "lea", "lou"].into_iter().for_each(|who| all.leave(who, "admin"));
+        }),
+        Reason::NobodyCouldLoad,
+    );
+    assert_eq!(refusal.facts["capability"], "policy.load");
+    let none = propose(&mut world, "omar", ("[\"policy.load\", \"directory.load\"]", "[\"directory.load\"]"));
+    assert_refused(none, Reason::NobodyCouldLoad);
+    // nor does a journal begin so
+    let mut alone = Organisation::example();
+    ["olga", "lea", "lou"].into_iter().for_each(|who| alone.leave(who, "admin"));
+    assert!(World::of(POLICY, alone).is_err());
+}
+
+#[test]
+fn policy_load_behind_an_entitlement() {
+    let mut world = two_administrators_behind_an_entitlement();
+    assert_refused(propose(&mut world, "omar", PLANNED), Reason::CapabilityMissing);
+    // when the one is let, then he proposes, and nobody approves who is not let as well
+    let_change_the_policy(&mut world, "omar");
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    assert_refused(world.approve_load("olga", load), Reason::NotFound);
+    let_change_the_policy(&mut world, "olga");
+    // a lock on the entitlement stops it like any other grant
+    let mut locked = world.clone();
+    lock(&mut locked, Locked::Entitlement("policy-change".parse().unwrap()), LockMode::Suspend);
+    assert_refused(locked.approve_load("olga", load), Reason::NotFound);
+    // and at its end it is over, by comparison
+    let mut late = world.clone();
+    late.pass("1h");
+    assert_refused(late.approve_load("olga", load), Reason::NotFound);
+    world.approve_load("olga", load).unwrap();
+}
