@@ -24,11 +24,9 @@ use envoy_types::pb::envoy::service::auth::v3::authorization_client::Authorizati
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use organisation::{Files, Organisation};
-use pb::load_directory_request::Piece;
 use pb::token_service_client::TokenServiceClient;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use person::{Person, repair};
-use sha2::{Digest as _, Sha256};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
@@ -280,14 +278,8 @@ async fn a_token_is_worth_nothing_once_its_certificates_identity_is_taken_from_i
     let others = |new: &str| old.replace(&format!("\"{}\"", organisation::identity("ana")), new);
     // when her identity is another, though her grant stands
     let new = others("\"spiffe://northwind.example/person/ana.new\"");
-    let replaces_digest = Sha256::digest(old.as_bytes()).to_vec();
-    let header = pb::LoadHeader { request_id: person::call_id(), replaces_digest, ..Default::default() };
-    let chunks = new.as_bytes().chunks(20_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
-    let pieces = [Piece::Header(header)].into_iter().chain(chunks);
-    let messages: Vec<_> = pieces.map(|piece| pb::LoadDirectoryRequest { piece: Some(piece) }).collect();
-    let omar = broker.person("omar").await;
-    let proposed = omar.accounts().load_directory(tokio_stream::iter(messages)).await.unwrap().into_inner();
-    broker.person("vera").await.approve_load(proposed.load).await.unwrap();
+    let proposed = broker.person("omar").await.propose_directory(&old, &new).await;
+    broker.person("vera").await.approve_load(Some(proposed)).await.unwrap();
     // then who has the old certificate has nothing
     assert_eq!(ask_with().await.as_deref(), Some("TOKEN_OTHER_HOLDER"));
 }

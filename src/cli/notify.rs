@@ -26,9 +26,9 @@ use crate::domain::review::escaped;
 use crate::domain::time::{Span, Timestamp};
 use crate::sdk::{ClientError, Watch};
 use crate::wire::v1::{
-    ElevationRelation, ElevationState, Event, GetElevationRequest, GetEnrolmentRequest, GetGrantRequest, Grant,
-    GrantRelation, GrantState, ListElevationsRequest, ListEventsRequest, ListGrantsRequest, WatchEventsRequest,
-    WatchEventsResponse,
+    ElevationRelation, ElevationState, Event, GetElevationRequest, GetEnrolmentRequest, GetGrantRequest,
+    GetLoadRequest, Grant, GrantRelation, GrantState, ListElevationsRequest, ListEventsRequest, ListGrantsRequest,
+    WatchEventsRequest, WatchEventsResponse,
 };
 
 /// How long it pauses after the broker was lost.
@@ -230,6 +230,14 @@ impl Notifier<'_, '_> {
             | "elevation-withdrawn"
             | "elevation-expired"
             | "elevation-cancelled" => self.decided("elevation", about("elevation:")).await?,
+            "load-proposed" => {
+                if let Some(id) = about("load:") {
+                    self.look("load", &id).await?;
+                }
+            }
+            "load-approved" | "load-denied" | "load-withdrawn" | "load-expired" | "load-cancelled" => {
+                self.decided("load", about("load:")).await?;
+            }
             "enrolment-approved"
             | "enrolment-denied"
             | "enrolment-withdrawn"
@@ -258,6 +266,10 @@ impl Notifier<'_, '_> {
             "elevation" => {
                 let request = GetElevationRequest { elevation_id: id.to_owned() };
                 client.get_elevation(request).await.map(told::elevation)
+            }
+            "load" => {
+                let request = GetLoadRequest { load_id: id.to_owned() };
+                client.get_load(request).await.map(told::load)
             }
             _ => {
                 let request = GetEnrolmentRequest { enrolment_id: id.to_owned() };

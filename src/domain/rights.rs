@@ -151,14 +151,14 @@ pub fn given_to(
     })
 }
 
-/// The rights in one organisation; what it does not have in common with the other one is left out where it says nothing.
+/// The rights in one organisation, as far as they can be compared with those in the other one.
 struct Rights<'a> {
     organisation: &'a Organisation,
     at: Timestamp,
     of_roles: BTreeMap<&'a RoleName, BTreeSet<Right>>,
     owned: BTreeMap<&'a PersonId, Vec<&'a RoleName>>,
-    /// Requirements that both have.
-    common: BTreeSet<&'a RequirementName>,
+    /// Requirements that either has: to do without one that is no more is to do without it.
+    known: BTreeSet<RequirementName>,
 }
 
 impl<'a> Rights<'a> {
@@ -188,8 +188,8 @@ impl<'a> Rights<'a> {
         for (name, role) in &policy.roles {
             role.owner.iter().for_each(|owner| owned.entry(owner).or_default().push(name));
         }
-        let common = policy.requirements.keys().filter(|name| other.policy().requirements.contains_key(*name));
-        Self { organisation, at, of_roles, owned, common: common.collect() }
+        let known = policy.requirements.keys().chain(other.policy().requirements.keys()).cloned();
+        Self { organisation, at, of_roles, owned, known: known.collect() }
     }
 
     fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
@@ -222,8 +222,8 @@ impl<'a> Rights<'a> {
             .flat_map(|role| &role.requires)
             .collect();
         if roles().next().is_some() {
-            let without = self.common.iter().filter(|name| !asked.contains(**name));
-            rights.extend(without.map(|name| Right::Without((*name).clone())));
+            let without = self.known.iter().filter(|name| !asked.contains(name));
+            rights.extend(without.cloned().map(Right::Without));
         }
         rights
     }
@@ -243,13 +243,13 @@ impl<'a> Rights<'a> {
             });
             rights.extend(pairs);
         }
-        for name in self.common.iter().filter(|name| !policy.baseline.requires.contains(**name)) {
-            rights.insert(Right::Without((*name).clone()));
+        for name in self.known.iter().filter(|name| !policy.baseline.requires.contains(*name)) {
+            rights.insert(Right::Without(name.clone()));
         }
-        for name in &self.common {
-            let valid = |policy: &Policy| policy.requirements.get(*name).map(|it| it.valid_for.unwrap_or(Span::MAX));
-            if valid(policy) > valid(other.policy()) {
-                rights.insert(Right::Valid((*name).clone()));
+        for name in &self.known {
+            let valid = |policy: &Policy| policy.requirements.get(name).map(|it| it.valid_for.unwrap_or(Span::MAX));
+            if valid(policy).zip(valid(other.policy())).is_some_and(|(own, theirs)| own > theirs) {
+                rights.insert(Right::Valid(name.clone()));
             }
         }
         rights

@@ -11,6 +11,7 @@ use super::elevations::ambiguous;
 use super::loads::PIECE_BYTES;
 use super::paging::{Draft, list};
 use super::past;
+use crate::domain::decide::could_approve_load;
 use crate::domain::event::Subject;
 use crate::domain::ids::LoadId;
 use crate::domain::load::Load;
@@ -21,7 +22,7 @@ use crate::domain::time::Now;
 use crate::domain::visibility::{Thing, Viewer, audits_whole, may_see};
 use crate::wire::commands::Change;
 use crate::wire::effects::{omitted_rights, rights};
-use crate::wire::elevations::could_review;
+use crate::wire::elevations::reviewers;
 use crate::wire::loads::{self as render, Loads as Query};
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
@@ -144,7 +145,7 @@ fn response(caller: &Caller, state: &State, viewer: &Viewer, it: &Load, now: Now
     let organisation = state.organisation();
     let pending = it.phase.is_pending() && !it.review.deadline.is_over(now.latest);
     let could_review = match pending && audits_whole(organisation, viewer, now) {
-        true => could_review(organisation, it, now.latest),
+        true => reviewers(could_approve_load(organisation, it, now.latest)),
         false => Vec::new(),
     };
     let load = Some(render::load(organisation, it, now));

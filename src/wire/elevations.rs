@@ -172,7 +172,13 @@ const MOST_REVIEWERS: usize = 100;
 pub fn could_review(organisation: &Organisation, it: &impl Reviewed, at: Timestamp) -> Vec<pb::Reviewer> {
     let open = it.review().open_stage().into_iter();
     let could = open.flat_map(|(_, stage)| could_approve(organisation, it, stage, at));
-    let each: BTreeMap<&AccountId, &PersonId> = could.collect();
+    reviewers(could)
+}
+
+/// So many of them as are told.
+#[must_use]
+pub fn reviewers<'a>(could: impl IntoIterator<Item = (&'a AccountId, &'a PersonId)>) -> Vec<pb::Reviewer> {
+    let each: BTreeMap<&AccountId, &PersonId> = could.into_iter().collect();
     let told = each.into_iter().take(MOST_REVIEWERS);
     told.map(|(account, person)| pb::Reviewer { account: account.to_string(), person: person.to_string() }).collect()
 }

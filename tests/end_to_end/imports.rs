@@ -100,7 +100,7 @@ async fn a_file_that_is_wrong_is_refused_with_its_line_and_nothing_is_applied() 
     bytes[at] = 0xff;
     let ended = import(&broker, "a.csv", &bytes, &[]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stdout.contains("a.csv:15:"), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("a.csv:16:"), "{}{}", ended.stdout, ended.stderr);
     // then nobody was touched
     let after = omar.events(pb::ListEventsRequest::default()).await;
     let refused_only = |it: &&pb::Event| !before.contains(it) && !it.kind.starts_with("command-refused");

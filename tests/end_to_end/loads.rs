@@ -248,6 +248,10 @@ async fn loads_by_two_persons() {
     let omar_now = policy_changer(&broker, "omar").await;
     let proposed = load_policy(&omar_now, header(&policy, false), &longer).await.unwrap().load;
     let load = proposed.clone().unwrap();
+    // then those who audit are told who could approve it, once she has asked to be let
+    let seen = omar.loads().get_load(pb::GetLoadRequest { load_id: load.id.clone() }).await.unwrap().into_inner();
+    let could: Vec<&str> = seen.could_review.iter().map(|it| it.account.as_str()).collect();
+    assert_eq!(could, ["vera"]);
     let text = load.review.as_ref().unwrap().approval_text.clone();
     assert!(text.contains("widens: \"orders-db-repair\"\n") && text.contains("eng01: wider terms"), "{text}");
     // then another reads exactly what would come into force, and the author approves nothing

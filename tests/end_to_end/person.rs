@@ -70,6 +70,17 @@ impl Person {
     pub fn loads(&self) -> LoadServiceClient<Channel> {
         LoadServiceClient::new(self.channel.clone())
     }
+    /// Proposes a directory in place of another.
+    pub async fn propose_directory(&self, replaces: &str, text: &str) -> pb::Load {
+        use pb::load_directory_request::Piece;
+        let replaces_digest = Sha256::digest(replaces.as_bytes()).to_vec();
+        let header = pb::LoadHeader { request_id: call_id(), replaces_digest, ..Default::default() };
+        let chunks = text.as_bytes().chunks(20_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
+        let pieces = [Piece::Header(header)].into_iter().chain(chunks);
+        let messages: Vec<_> = pieces.map(|piece| pb::LoadDirectoryRequest { piece: Some(piece) }).collect();
+        let proposed = self.accounts().load_directory(tokio_stream::iter(messages)).await.unwrap();
+        proposed.into_inner().load.expect("a load")
+    }
     /// Approves a load by the text of it that this one reads.
     pub async fn approve_load(&self, load: Option<pb::Load>) -> Result<pb::ApproveLoadResponse, Status> {
         let load_id = load.expect("a load").id;

@@ -218,6 +218,12 @@ fn no_load_widens_what_those_behind_it_may_do() {
         let mut world = World::new();
         assert_refused(propose(&mut world, "omar", change), Reason::OwnStanding);
     }
+    // a requirement less, though the requirement itself is no more
+    let oath = "[requirements.oath]\nvalid_for = \"never\"\n[roles.revoker]\nrequires = [\"oath\"]\n";
+    let mut organisation = Organisation::example();
+    organisation.join("omar", "revoker");
+    let mut world = World::of(&POLICY.replacen("[roles.revoker]\n", oath, 1), organisation).unwrap();
+    assert_refused(propose(&mut world, "omar", (oath, "[roles.revoker]\n")), Reason::OwnStanding);
     // and whoever is given something by it does not approve it either
     let mut world = World::new();
     let load = propose(&mut world, "olga", ("[roles.security]\n", "[roles.security]\nowner = \"omar\"\n")).unwrap();

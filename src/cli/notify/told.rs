@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 use crate::cli::text::instant;
 use crate::domain::time::{Span, Timestamp};
 use crate::wire::v1::{
-    Closing, Elevation, ElevationState, EnrolmentState, Event, GetElevationResponse, GetEnrolmentResponse, Grant,
-    GrantState, Review, Reviewer,
+    Closing, Elevation, ElevationState, EnrolmentState, Event, GetElevationResponse, GetEnrolmentResponse,
+    GetLoadResponse, Grant, GrantState, LoadState, Review, Reviewer,
 };
 
-/// Something under review, as far as notifications go: an elevation or an enrolment.
+/// Something under review, as far as notifications go: an elevation, an enrolment or a load.
 #[derive(Debug, Clone)]
 pub(super) struct Reviewed {
-    /// `elevation` or `enrolment`.
+    /// `elevation`, `enrolment` or `load`.
     pub(super) kind: &'static str,
     /// Its id.
     pub(super) id: String,
@@ -94,6 +94,31 @@ pub(super) fn enrolment(response: GetEnrolmentResponse) -> Option<Reviewed> {
         what: object(what),
         could_review: response.could_review,
         asker: json!({ "account": it.requester, "person": it.person }),
+        review: it.review.clone().unwrap_or_default(),
+        closing: it.closing,
+    })
+}
+
+/// A load of policy or directory, as it is now.
+#[must_use]
+pub(super) fn load(response: GetLoadResponse) -> Option<Reviewed> {
+    let it = response.load?;
+    let asker = json!({ "account": it.requester, "person": it.persons.first() });
+    let what = json!({
+        "load": it.id,
+        "who": asker,
+        "what": { "file": bare(it.file().as_str_name(), "LOAD_FILE_"), "digest": crate::cli::json::hexadecimal(&it.digest) },
+        "why": it.justification,
+    });
+    Some(Reviewed {
+        kind: "load",
+        id: it.id.clone(),
+        pending: it.state() == LoadState::Pending,
+        state: bare(it.state().as_str_name(), "LOAD_STATE_"),
+        asked: it.create_time.as_ref().and_then(instant),
+        what: object(what),
+        could_review: response.could_review,
+        asker,
         review: it.review.clone().unwrap_or_default(),
         closing: it.closing,
     })

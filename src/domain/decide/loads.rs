@@ -13,14 +13,15 @@ use super::{Caller, make_id, needs, principal};
 use crate::domain::command::Envelope;
 use crate::domain::elevation::Phase;
 use crate::domain::event::{AuthorsWait, Event, Fact, LoadCancelled, LoadDecision, LoadTextAdded, LoadWithdrawn};
-use crate::domain::ids::{Digest, EntitlementName, LoadId, PersonId};
+use crate::domain::ids::{AccountId, Digest, EntitlementName, LoadId, PersonId};
 use crate::domain::load::{Load, LoadCancellation, LoadedFile, PIECE_BYTES, REVIEW_WITHIN, author_waits, widened};
+use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::review::Review;
-use crate::domain::reviewers::first;
+use crate::domain::reviewers::{first, separation_rule_3};
 use crate::domain::rights::difference;
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::time::{Now, Timestamp};
 use crate::domain::visibility::{Thing, may_see};
 
 pub use self::files::{Files, initialise};
@@ -134,6 +135,18 @@ fn brings_for(
         facts.insert(1, Fact::AuthorsWait(waits));
     }
     Ok(facts)
+}
+
+/// Who could approve a load: holders of the capability, and whoever could ask for it. None of those behind it.
+#[must_use]
+pub fn could_approve<'a>(
+    organisation: &'a Organisation,
+    load: &Load,
+    at: Timestamp,
+) -> Vec<(&'a AccountId, &'a PersonId)> {
+    let able = able::able_accounts(organisation, load.file.capability(), at).into_iter();
+    let other = |person: &PersonId| separation_rule_3(organisation, load, person).is_ok();
+    able.filter(|(_, person)| other(person)).collect()
 }
 
 /// What those behind it wait for.

@@ -25,7 +25,7 @@ use super::state::State;
 use super::time::{Now, Timestamp};
 use super::visibility::{Viewer, as_told, viewer};
 
-pub use loads::{Files, brings, initialise};
+pub use loads::{Files, brings, could_approve as could_approve_load, initialise};
 pub(super) use recertification::close_round;
 
 /// What a command leads to.

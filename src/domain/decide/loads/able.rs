@@ -1,6 +1,6 @@
 //! Whether two persons are left who could load: one to propose, another to approve (DESIGN 7).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::capability::given_by;
 use crate::domain::directory::Account;
@@ -13,11 +13,21 @@ use crate::domain::time::{Now, Timestamp};
 
 /// The persons who may use a capability by a role, or could ask for it and be let.
 pub(super) fn able(organisation: &Organisation, capability: CapabilityName, at: Timestamp) -> BTreeSet<PersonId> {
-    let person = |id: &AccountId| {
-        let account = organisation.accounts.get(id).filter(|account| !account.is_machine());
-        account.map(Account::person).cloned()
+    able_accounts(organisation, capability, at).into_values().cloned().collect()
+}
+
+/// The same by accounts, of people alone.
+pub(super) fn able_accounts(
+    organisation: &Organisation,
+    capability: CapabilityName,
+    at: Timestamp,
+) -> BTreeMap<&AccountId, &PersonId> {
+    let person = |id| {
+        let (id, account) = organisation.accounts.get_key_value(id)?;
+        (!account.is_machine()).then(|| (id, account.person()))
     };
-    let mut able: BTreeSet<PersonId> = organisation.standing_holders(capability, at).filter_map(person).collect();
+    let mut able: BTreeMap<&AccountId, &PersonId> =
+        organisation.standing_holders(capability, at).filter_map(person).collect();
     for terms in organisation.policy.entitlements.values().map(|it| &it.terms) {
         if !given_by(&terms.scope).contains(&capability) {
             continue;
