@@ -26,9 +26,9 @@ use crate::domain::review::escaped;
 use crate::domain::time::{Span, Timestamp};
 use crate::sdk::{ClientError, Watch};
 use crate::wire::v1::{
-    ElevationRelation, ElevationState, Event, GetElevationRequest, GetEnrolmentRequest, GetGrantRequest,
-    GetLoadRequest, Grant, GrantRelation, GrantState, ListElevationsRequest, ListEventsRequest, ListGrantsRequest,
-    WatchEventsRequest, WatchEventsResponse,
+    ElevationRelation, ElevationState, EnrolmentState, Event, GetElevationRequest, GetEnrolmentRequest,
+    GetGrantRequest, GetLoadRequest, Grant, GrantRelation, GrantState, ListElevationsRequest, ListEnrolmentsRequest,
+    ListEventsRequest, ListGrantsRequest, ListLoadsRequest, LoadState, WatchEventsRequest, WatchEventsResponse,
 };
 
 /// How long it pauses after the broker was lost.
@@ -200,8 +200,19 @@ impl Notifier<'_, '_> {
             ..Default::default()
         };
         let grants = all_pages!(client, list_grants, live, grants);
+        let states = vec![EnrolmentState::Pending.into()];
+        let pending = ListEnrolmentsRequest { states, ..Default::default() };
+        let enrolments = all_pages!(client, list_enrolments, pending, enrolments);
+        let pending = ListLoadsRequest { states: vec![LoadState::Pending.into()], ..Default::default() };
+        let loads = all_pages!(client, list_loads, pending, loads);
         for elevation in elevations {
             self.look("elevation", &elevation.id).await?;
+        }
+        for enrolment in enrolments {
+            self.look("enrolment", &enrolment.id).await?;
+        }
+        for load in loads {
+            self.look("load", &load.id).await?;
         }
         for grant in grants {
             self.expect_end(&grant);
