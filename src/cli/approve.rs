@@ -66,7 +66,7 @@ async fn approve_elevation(
     arguments: ApproveArguments,
 ) -> Ran {
     if arguments.dry_run {
-        let text = "only the approval of an enrolment can be tried: that of a request takes nothing away";
+        let text = "only the approval of an enrolment or a load can be tried: that of a request takes nothing away";
         return Err(Failure::Usage(text.to_owned()));
     }
     let request = ApproveElevationRequest {

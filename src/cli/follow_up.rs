@@ -49,7 +49,7 @@ pub enum Finding {
 pub async fn follow_up(session: &mut Session<'_>, arguments: FollowUpArguments) -> Ran {
     let found = find(session, &arguments.id).await?;
     if let Found::Enrolment(_) | Found::Load(_) = found {
-        return Err(Failure::Usage("only a request for access can be an emergency: this is an enrolment".to_owned()));
+        return Err(Failure::Usage("only a request for access can be an emergency: this is none".to_owned()));
     }
     let digest = read(session, &found, arguments.digest, ("complete this follow-up", "nothing was recorded"))?;
     let finding = match arguments.finding {

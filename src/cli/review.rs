@@ -66,7 +66,7 @@ pub struct DenyArguments {
     /// Why, for the requester to read
     #[arg(long, short, value_name = "TEXT")]
     pub reason: String,
-    /// Of an enrolment: change nothing; tell what it would bring about
+    /// Of an enrolment or a load: change nothing; tell what it would bring about
     #[arg(long)]
     pub dry_run: bool,
     /// The id of this call: the same one is the same denial
@@ -80,7 +80,7 @@ pub struct WithdrawArguments {
     /// Your request, enrolment or load, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Of an enrolment: change nothing; tell what it would bring about
+    /// Of an enrolment or a load: change nothing; tell what it would bring about
     #[arg(long)]
     pub dry_run: bool,
     /// The id of this call: the same one is the same withdrawal
@@ -176,7 +176,7 @@ pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
             let request = DenyLoadRequest { request_id: request_id.clone(), load_id: id, reason, validate_only };
             let answer = session.client.deny_load(request).await;
             let answer = change.answered(session, answer, &request_id)?;
-            load_closed(session, answer.load.as_ref(), json::of(&answer))
+            load_closed(session, &change, answer.load.as_ref(), json::of(&answer))
         }
     }
 }
@@ -214,22 +214,25 @@ pub async fn withdraw(session: &mut Session<'_>, arguments: WithdrawArguments) -
             let request = WithdrawLoadRequest { request_id: request_id.clone(), load_id: id, reason, validate_only };
             let answer = session.client.withdraw_load(request).await;
             let answer = change.answered(session, answer, &request_id)?;
-            load_closed(session, answer.load.as_ref(), json::of(&answer))
+            load_closed(session, &change, answer.load.as_ref(), json::of(&answer))
         }
     }
 }
 
-fn load_closed(session: &mut Session<'_>, load: Option<&Load>, value: Value) -> Ran {
-    let (id, state) = load.map(|it| (it.id.clone(), load_card::state_word(it))).unwrap_or_default();
-    closed(session, &id, &state, value)
+/// What the load is by now: after a dry run what it was, as nothing else follows from it.
+fn load_closed(session: &mut Session<'_>, change: &ChangeArguments, load: Option<&Load>, value: Value) -> Ran {
+    let (id, state) = load.map(|it| (ending(&it.id), load_card::state_word(it))).unwrap_or_default();
+    let unchanged = if change.dry_run { ": this would be done, nothing was changed" } else { "" };
+    session.output.data(|_| format!("{id} is {state}{unchanged}\n"), || value)?;
+    Ok(Exit::Yes)
 }
 
-/// Only enrolments can be tried: what ends a request for access is told by its text.
+/// Only enrolments and loads can be tried: what ends a request for access is told by its text.
 fn not_tried(change: &ChangeArguments) -> Result<(), Failure> {
     if !change.dry_run {
         return Ok(());
     }
-    Err(Failure::Usage("only an enrolment can be tried: this is a request for access".to_owned()))
+    Err(Failure::Usage("only an enrolment or a load can be tried: this is a request for access".to_owned()))
 }
 
 /// The same lines and the same fields whether it is tried or done.

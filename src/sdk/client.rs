@@ -290,17 +290,12 @@ impl Client {
     /// If the broker refuses, cannot be reached or does not answer in time.
     pub async fn held_events(&self, hold_id: &str) -> Result<Vec<u8>, ClientError> {
         let request = v1::GetHeldEventsRequest { hold_id: hold_id.to_owned() };
-        let mut pieces =
+        let pieces =
             self.call(request, |channel, request| async move {
                 HrServiceClient::new(channel).get_held_events(request).await
             })
             .await?;
-        let mut bytes = Vec::new();
-        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
-        while let Some(piece) = pieces.message().await.map_err(failed)? {
-            bytes.extend(piece.chunk);
-        }
-        Ok(bytes)
+        self.gather(pieces, |bytes: &mut Vec<u8>, piece| bytes.extend(piece.chunk)).await
     }
 
     /// The file that a pending load would put in force.
@@ -309,17 +304,12 @@ impl Client {
     /// If the broker refuses, cannot be reached or does not answer in time.
     pub async fn load_text(&self, load_id: &str) -> Result<Vec<u8>, ClientError> {
         let request = v1::GetLoadTextRequest { load_id: load_id.to_owned() };
-        let mut pieces =
+        let pieces =
             self.call(request, |channel, request| async move {
                 LoadServiceClient::new(channel).get_load_text(request).await
             })
             .await?;
-        let mut bytes = Vec::new();
-        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
-        while let Some(piece) = pieces.message().await.map_err(failed)? {
-            bytes.extend(piece.chunk);
-        }
-        Ok(bytes)
+        self.gather(pieces, |bytes: &mut Vec<u8>, piece| bytes.extend(piece.chunk)).await
     }
 
     /// The record of the caller's own tenant, as the broker signed it, and what it is verified with.
@@ -330,18 +320,30 @@ impl Client {
         &self,
         request: v1::ExportTenantRecordRequest,
     ) -> Result<(String, Vec<u8>), ClientError> {
-        let mut pieces = self
+        let pieces = self
             .call(request, |channel, request| async move {
                 AuditServiceClient::new(channel).export_tenant_record(request).await
             })
             .await?;
-        let (mut verifier_key, mut record) = (String::new(), Vec::new());
-        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
-        while let Some(piece) = pieces.message().await.map_err(failed)? {
+        self.gather(pieces, |(verifier_key, record): &mut (String, Vec<u8>), piece| {
             verifier_key.push_str(&piece.verifier_key);
             record.extend(piece.chunk);
+        })
+        .await
+    }
+
+    /// All that is told in pieces, put together.
+    async fn gather<Piece, Whole: Default>(
+        &self,
+        mut pieces: Streaming<Piece>,
+        add: impl Fn(&mut Whole, Piece),
+    ) -> Result<Whole, ClientError> {
+        let mut whole = Whole::default();
+        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
+        while let Some(piece) = pieces.message().await.map_err(failed)? {
+            add(&mut whole, piece);
         }
-        Ok((verifier_key, record))
+        Ok(whole)
     }
 
     /// In how many of the replicas that are connected now everything up to a sequence is in force: told each time that it

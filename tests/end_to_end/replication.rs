@@ -199,6 +199,8 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     assert_eq!(run(&mut broker.command("vera", &["show", id, "--file"])).stdout, without);
     let inbox = run(&mut broker.command("vera", &["inbox"])).stdout;
     assert!(inbox.contains("the directory") && inbox.contains("omar"), "{inbox}");
+    let tried = run(&mut broker.command("vera", &["deny", id, "--reason", "not now", "--dry-run"]));
+    assert!(tried.stdout.contains("is pending: this would be done"), "{}{}", tried.stdout, tried.stderr);
     let words = ["approve", id, "--digest", shown["approval_digest"].as_str().unwrap()];
     let alone = run(&mut broker.command("omar", &words));
     assert!(alone.code == Some(3) && alone.stderr.contains("SELF_APPROVAL"), "{}{}", alone.stdout, alone.stderr);
