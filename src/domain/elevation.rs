@@ -157,6 +157,10 @@ impl Elevation {
     #[must_use]
     pub fn is_disclosed(&self) -> bool {
         let asks_tenant = |stage: &Stage| stage.by.contains(&Approver::Tenant);
+        // What one of its own decided on it does not forget, whatever became of the stages before.
+        if self.review.decisions.iter().any(|decision| decision.through == Approver::Tenant) {
+            return true;
+        }
         let mut own = self.review.numbered_stages().filter(|(_, stage)| !asks_tenant(stage));
         match &self.phase {
             Phase::Approved { .. } => true,

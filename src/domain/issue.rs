@@ -40,7 +40,8 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         return Err(refusal);
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
-    let continuous_since = state.continuous_since(&elevation.person, &elevation.entitlement, start, None);
+    let continuous_since =
+        state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
     let (end, end_because) = end_of(elevation, terms, start, continuous_since, rest);
     if end.is_over(now.latest) || end <= start {
         let reason = match end_because {

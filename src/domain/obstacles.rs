@@ -51,7 +51,7 @@ pub fn draft(
         obstacles.push(Refusal::new(Reason::EmergencyNotOffered, detail).with("entitlement", &request.entitlement));
         return (None, obstacles);
     };
-    obstacles.extend(what(organisation, account, terms, &scope));
+    obstacles.extend(what(organisation, account, request.on_behalf_of.as_ref(), terms, &scope));
     obstacles.extend(waits(organisation, (account, request.on_behalf_of.as_ref()), &request.entitlement, now));
     let elevation = compose(state, (account, own_person), request, (entitlement, way), scope, id, now);
     obstacles.extend(organisation.lock_on_elevation(&elevation).map(Lock::refusal));
@@ -161,7 +161,13 @@ fn who(state: &State, account_id: &AccountId, on_behalf_of: Option<&PersonId>, t
     obstacles
 }
 
-fn what(organisation: &Organisation, account: &AccountId, terms: &Terms, scope: &Scope) -> Obstacles {
+fn what(
+    organisation: &Organisation,
+    account: &AccountId,
+    on_behalf_of: Option<&PersonId>,
+    terms: &Terms,
+    scope: &Scope,
+) -> Obstacles {
     let mut obstacles = Vec::new();
     let beyond = |what: &str| Refusal::new(Reason::OutOfScope, format!("`{what}` is not offered")).with("beyond", what);
     obstacles.extend(scope.actions().difference(terms.scope.actions()).map(|action| beyond(action.as_str())));
@@ -170,7 +176,8 @@ fn what(organisation: &Organisation, account: &AccountId, terms: &Terms, scope: 
         pattern.may_be_requested() && terms.scope.resources().iter().any(|ours| ours.contains(pattern))
     };
     // A customer asks for its own tenant's; what others have, and whether they are here, is answered alike.
-    let own = organisation.tenant_of_account(account).map(TenantName::as_str);
+    let meant = on_behalf_of.and_then(|person| organisation.tenant_of(person));
+    let own = organisation.tenant_of_account(account).or(meant).map(TenantName::as_str);
     let reachable = |pattern: &&Pattern| match (own, pattern.tenant()) {
         (Some(own), tenant) => tenant == Some(own),
         (None, Some(tenant)) => organisation.tenants().contains_key(tenant),
@@ -203,7 +210,7 @@ fn when(state: &State, elevation: &Elevation, (terms, way): (&Terms, Way<'_>), n
         obstacles.extend(detail.map(|detail| Refusal::new(Reason::StartNotAllowed, detail)));
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
-    let since = state.continuous_since(&elevation.person, &elevation.entitlement, start, None);
+    let since = state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
     if let Some(longest) = terms.max_continuous.filter(|longest| since.plus(*longest) <= start) {
         let detail = format!("held since {since}, at most {longest} without a break");
         obstacles.push(Refusal::new(Reason::ContinuousTooLong, detail).with("max_continuous", longest));
@@ -214,6 +221,7 @@ fn when(state: &State, elevation: &Elevation, (terms, way): (&Terms, Way<'_>), n
                 && grant.holder == elevation.requester
                 && grant.person == elevation.person
                 && grant.entitlement == elevation.entitlement
+                && grant.scope.tenant() == elevation.tenant()
         });
         if extended.is_none() {
             obstacles.push(Refusal::new(Reason::ExtensionInvalid, format!("`{id}`")).with("extends", id));

@@ -115,8 +115,10 @@ impl Organisation {
     /// The manager of record of a person at an instant, if that manager works here.
     #[must_use]
     pub fn manager_of(&self, person: &PersonId, at: Timestamp) -> Option<&PersonId> {
-        let manager = self.people.get(person)?.manager_at(at)?;
-        self.people.get(manager).filter(|manager| manager.is_employed(at)).map(|_| manager)
+        let person = self.people.get(person)?;
+        let manager = person.manager_at(at)?;
+        let fits = |it: &&Person| it.is_employed(at) && it.tenant == person.tenant;
+        self.people.get(manager).filter(fits).map(|_| manager)
     }
 
     /// The tenant whose person this is; none: of the own organisation, or nobody.

@@ -83,6 +83,8 @@ catalogue! {
         "ask whoever made it, or somebody with the capability `lock.manage`; what takes access away still works";
     NotEligible "NOT_ELIGIBLE" PermissionDenied 3, "something that eligibility rests on is missing",
         "have what is named recorded, then ask again";
+    HolderNotReady "HOLDER_NOT_READY" FailedPrecondition 5, "whoever asked may not be given it at this moment",
+        "ask whoever asked for it to look; until its deadline it can be approved again, or denied";
     RequirementLapsed "REQUIREMENT_LAPSED" PermissionDenied 3, "an attestation has lapsed",
         "renew what is named, then ask again";
     NotFound "NOT_FOUND" NotFound 4, "there is no such thing, or it is not yours to see",
@@ -276,6 +278,12 @@ impl Refusal {
     #[must_use]
     pub fn hidden(kind: &str, id: impl std::fmt::Display, true_reason: Reason) -> Self {
         Self { true_reason: Some(true_reason), ..Self::not_found(kind, id) }
+    }
+
+    /// One answer in place of this one, of which nothing else is told; the journal has the reason.
+    #[must_use]
+    pub fn instead_told(self, told: Reason) -> Self {
+        Self { true_reason: Some(self.true_reason.unwrap_or(self.reason)), ..Self::new(told, "") }
     }
 }
 

@@ -271,12 +271,13 @@ impl State {
         self.due.iter().any(|(_, due)| matches!(due, Due::GrantEnd(_)))
     }
 
-    /// Since when a person would have held an entitlement without a break, if a grant of it began at `start`.
+    /// Since when a person would have held an entitlement without a break, if a grant of it began at `start`: within one
+    /// tenant, or outside all of them. What is held at one customer is nothing for another to find out.
     #[must_use]
     pub fn continuous_since(
         &self,
         person: &PersonId,
-        entitlement: &EntitlementName,
+        (entitlement, tenant): (&EntitlementName, Option<&str>),
         start: Timestamp,
         except: Option<GrantId>,
     ) -> Timestamp {
@@ -284,7 +285,8 @@ impl State {
         let touching = others.filter(|grant| {
             let was_live = !matches!(grant.phase, GrantPhase::Scheduled);
             let over_at = grant.closed_at().map_or(grant.end, |closed| closed.min(grant.end));
-            grant.entitlement == *entitlement && was_live && grant.start <= start && start <= over_at
+            let is_same = grant.entitlement == *entitlement && grant.scope.tenant() == tenant;
+            is_same && was_live && grant.start <= start && start <= over_at
         });
         touching.map(|grant| grant.continuous_since).min().map_or(start, |since| since.min(start))
     }

@@ -150,7 +150,8 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
     if let Some(refusal) = silent_feed(state, grant.scope.tenant(), now) {
         return vec![revoked(grant, Revocation::NotEligible { reason: refusal.reason })];
     }
-    let since = state.continuous_since(&grant.person, &grant.entitlement, grant.start, Some(grant.id));
+    let since =
+        state.continuous_since(&grant.person, (&grant.entitlement, grant.scope.tenant()), grant.start, Some(grant.id));
     let terms = state.organisation.policy().entitlements.get(&grant.entitlement).map(|entitlement| &entitlement.terms);
     let longest = terms.and_then(|terms| terms.max_continuous);
     let continuous_end = longest.map_or(Timestamp::MAX, |longest| since.plus(longest));

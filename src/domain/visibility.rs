@@ -187,6 +187,7 @@ fn feeds_tenant(organisation: &Organisation, viewer: &Viewer, of: Option<&Tenant
 /// Whether a lock stops the viewer, or something that the viewer could do.
 fn touches(organisation: &Organisation, viewer: &Viewer, lock: &Lock) -> bool {
     let account = viewer.account().ok().and_then(|id| organisation.accounts().get_key_value(id));
+    let is_customer = account.is_some_and(|(_, account)| account.tenant().is_some());
     let holds = |role: &RoleName| account.is_some_and(|(_, account)| account.roles.contains_key(role));
     match &lock.on {
         Locked::Account(id) => {
@@ -196,6 +197,8 @@ fn touches(organisation: &Organisation, viewer: &Viewer, lock: &Lock) -> bool {
         Locked::Person(id) => {
             viewer.person.as_ref() == Some(id) || account.is_some_and(|(_, account)| account.person() == id)
         }
+        // Why a role, an entitlement or everything is locked is for no customer to read: it may be another's trouble.
+        Locked::Role(_) | Locked::Entitlement(_) | Locked::Everything if is_customer => false,
         Locked::Role(role) => holds(role),
         Locked::Entitlement(name) => account.is_some_and(|(id, _)| sees_entitlement(organisation, id, name)),
         Locked::Tenant(tenant) => account.is_some_and(
@@ -318,7 +321,7 @@ fn is_own<'a>(viewer: &Viewer, holder: &AccountId, mut behind: impl Iterator<Ite
 
 /// By comparison: a transfer whose time has come counts, whatever the timer has recorded.
 fn manages(organisation: &Organisation, viewer: &Viewer, person: &PersonId, now: Now) -> bool {
-    let manager = organisation.people().get(person).and_then(|person| person.manager_at(now.latest));
+    let manager = organisation.manager_of(person, now.latest);
     manager.is_some() && manager == viewer.person.as_ref()
 }
 

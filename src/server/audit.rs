@@ -118,7 +118,7 @@ impl Audit {
                 }
                 let told = self.0.read(caller, |state, viewer, now| {
                     let visible = may_see(state, viewer, Thing::Event(&it), now);
-                    Ok(visible.then(|| tenant_view::event(state, viewer, event(&it, &body, hash))))
+                    Ok(visible.then(|| tenant_view::event(state, viewer, &it, event(&it, &body, hash))))
                 })?;
                 page.look_again();
                 if !page.offer(&at, || told.map(|event| pb::Event { sequence: caller.told(at), ..event })) {
@@ -221,7 +221,7 @@ impl Teller for Rows {
             && (about.is_none() || event.fact.about().iter().any(|subject| is(about, &subject.to_string())));
         let told = wanted && may_see(state, viewer, Thing::Event(event), now);
         self.audits.store(told && reads_all(state, viewer, now), Ordering::Relaxed);
-        self.withheld.store(tenant_view::withholds(state, viewer, &event.actor.to_string()), Ordering::Relaxed);
+        self.withheld.store(tenant_view::withholds(state, viewer, event), Ordering::Relaxed);
         // The row as stored says more than the event: whether it ends its batch.
         Ok(if told { Step::Past } else { Step::Skip })
     }

@@ -16,6 +16,7 @@ use crate::domain::elevation::Elevation;
 use crate::domain::event::{Event, Subject};
 use crate::domain::ids::{ElevationId, EntitlementName, GrantId};
 use crate::domain::obstacles::{draft, standing_obstacles};
+use crate::domain::organisation::Obstacles;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::reviewers::{reviewer_in, reviewer_in_stages};
 use crate::domain::state::State;
@@ -191,8 +192,7 @@ impl Elevations {
             let viewer = viewer(state.organisation(), &identity)?;
             let account = viewer.account()?;
             let (_, obstacles) = draft(state, account, &asked, uuid::Uuid::nil().into(), now);
-            let obstacles = obstacles.into_iter().map(|it| as_told(state.organisation(), account, it)).collect();
-            Ok::<_, Refusal>((obstacles, state.sequence()))
+            Ok::<_, Refusal>((told_to(state, &viewer, obstacles), state.sequence()))
         });
         let (obstacles, sequence) = answer.await??;
         let (obstacles, sequence) = (render::obstacles(obstacles), caller.told(sequence));
@@ -278,6 +278,12 @@ pub(super) fn ambiguous(kind: &str, ending: &str) -> Refusal {
         .with("ambiguous", ending)
 }
 
+/// What stands in the way, as a viewer is told it.
+pub(super) fn told_to(state: &State, viewer: &Viewer, obstacles: Obstacles) -> Obstacles {
+    let Ok(account) = viewer.account() else { return obstacles };
+    obstacles.into_iter().map(|it| as_told(state.organisation(), account, it)).collect()
+}
+
 fn offers(
     state: &State,
     viewer: &Viewer,
@@ -295,12 +301,10 @@ fn offers(
             let terms = &entitlement.terms;
             may_see(state, viewer, Thing::Entitlement(name), now).then(|| pb::EntitlementOffer {
                 entitlement: Some(tenant_view::entitlement(state, viewer, (name, entitlement))),
-                obstacles: render::obstacles(standing_obstacles(
+                obstacles: render::obstacles(told_to(
                     state,
-                    account,
-                    query.on_behalf_of.as_ref(),
-                    (name, terms),
-                    now,
+                    viewer,
+                    standing_obstacles(state, account, query.on_behalf_of.as_ref(), (name, terms), now),
                 )),
                 can_review: organisation
                     .policy()

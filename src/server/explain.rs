@@ -54,7 +54,7 @@ pub(super) fn elevation(
         entitlement: Some(tenant_view::entitlement(state, viewer, (&request.entitlement, entitlement))),
         sequence: String::new(),
         stages: stages.collect(),
-        obstacles: elevations::obstacles(obstacles),
+        obstacles: elevations::obstacles(super::elevations::told_to(state, viewer, obstacles)),
     })
 }
 

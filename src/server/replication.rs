@@ -81,7 +81,14 @@ pub(super) async fn await_replicas(
     sequence: Option<u64>,
 ) -> Result<Told<pb::AwaitReplicasResponse>, Status> {
     broker.still_lets(caller, is_usable)?;
-    broker.read(caller, |_, viewer, _| viewer.account().cloned())?;
+    broker.read(caller, |state, viewer, _| {
+        let account = viewer.account()?;
+        // How many there are, and of whom, is nothing for a customer, who has none.
+        match state.organisation().tenant_of_account(account) {
+            Some(_) => Err(Refusal::new(Reason::CapabilityMissing, format!("`{account}` has no replicas to wait for"))),
+            None => Ok(()),
+        }
+    })?;
     let reached = broker.engine.reached(sequence.unwrap_or(0), PUBLISHED).await;
     reached.map_err(|refusal| caller.untold(refusal))?;
     let (sender, receiver) = mpsc::channel(WAITING);

@@ -24,7 +24,7 @@ use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
 use crate::wire::values::timestamp;
 
-/// Elevations in one record.
+/// Elevations and tokens in one record.
 const MOST: usize = 20_000;
 const AT_ONCE: usize = 200;
 
@@ -63,7 +63,7 @@ pub(super) async fn record(broker: &Broker, caller: &Caller, wanted: Wanted) -> 
     let _permit = answers::replay_permit().await;
     let text = past::blocking(&broker.engine, move |history| exporter.text(history, wanted)).await?;
     let text = text.ok_or_else(|| {
-        let detail = format!("more than {MOST} requests; ask for less time by `from_time` and `until_time`");
+        let detail = format!("more than {MOST} requests and tokens; ask for less time by `from_time` and `until_time`");
         Status::from(Refusal::new(Reason::InvalidMessage, detail))
     })?;
     Ok(broker.note_key.sign(&text))
@@ -97,23 +97,25 @@ impl Exporter {
             until: wanted.until,
             ..Filter::default()
         };
-        let mut after = None;
+        let (mut after, mut tokens) = (None, 0_usize);
         loop {
             let page = history.list(&filter, Page { after, limit: AT_ONCE, newest_first: false })?;
             let Some(last) = page.events.last() else { break };
             after = Some(last.sequence);
             for event in &page.events {
-                lines.extend(self.request(history, event)?);
-            }
-            if lines.len() > MOST {
-                return Ok(None);
+                let Some(told) = self.request(history, event)? else { continue };
+                tokens = tokens.saturating_add(told.grant.as_ref().map_or(0, |grant| grant.tokens.len()));
+                lines.push(line(&told));
+                if lines.len().saturating_add(tokens) > MOST {
+                    return Ok(None);
+                }
             }
         }
         Ok(Some(lines.concat()))
     }
 
     /// A request that the tenant was told of, and what became of it.
-    fn request(&self, history: &History, event: &Event) -> Result<Option<String>, HistoryError> {
+    fn request(&self, history: &History, event: &Event) -> Result<Option<Told>, HistoryError> {
         let Fact::ElevationRequested(asked) = &event.fact else { return Ok(None) };
         let present = self.state.elevations().get(&asked.id).cloned();
         let subject = Subject::Elevation(asked.id);
@@ -138,25 +140,31 @@ impl Exporter {
             Some(grant) => self.tokens(history, grant)?,
             None => Vec::new(),
         };
-        Ok(Some(line(&self.told(&elevation, grant.as_ref(), tokens))))
+        Ok(Some(self.told(&elevation, grant.as_ref(), tokens)))
     }
 
+    /// Every token of a grant, one more than a record can take at the most: none is left out of what is signed.
     fn tokens(&self, history: &History, grant: &Grant) -> Result<Vec<Token>, HistoryError> {
         let filter = Filter {
             kind: Some("grant-token-issued".to_owned()),
             about: Some(Subject::Grant(grant.id).to_string()),
             ..Filter::default()
         };
-        let issued = history.list(&filter, Page { after: None, limit: AT_ONCE, newest_first: false })?;
-        let tokens = issued.events.iter().filter_map(|event| match &event.fact {
-            Fact::GrantTokenIssued(fact) => Some(Token {
-                time: event.at.to_string(),
-                audience: fact.audience.clone(),
-                expires: fact.expires.to_string(),
-            }),
-            _ => None,
-        });
-        Ok(tokens.collect())
+        let (mut after, mut tokens) = (None, Vec::new());
+        while tokens.len() <= MOST {
+            let issued = history.list(&filter, Page { after, limit: AT_ONCE, newest_first: false })?;
+            let Some(last) = issued.events.last() else { break };
+            after = Some(last.sequence);
+            tokens.extend(issued.events.iter().filter_map(|event| match &event.fact {
+                Fact::GrantTokenIssued(fact) => Some(Token {
+                    time: event.at.to_string(),
+                    audience: fact.audience.clone(),
+                    expires: fact.expires.to_string(),
+                }),
+                _ => None,
+            }));
+        }
+        Ok(tokens)
     }
 
     fn told(&self, it: &Elevation, grant: Option<&Grant>, tokens: Vec<Token>) -> Told {

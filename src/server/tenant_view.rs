@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use crate::domain::event::{Event, Fact};
 use crate::domain::ids::{AccountId, EntitlementName, TenantName};
 use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Entitlement, Terms};
@@ -55,16 +56,34 @@ pub(super) fn grant(state: &State, viewer: &Viewer, mut told: pb::Grant) -> pb::
 }
 
 /// An event, as a viewer is told it: of what colleagues decided, that they did.
-pub(super) fn event(state: &State, viewer: &Viewer, mut told: pb::Event) -> pb::Event {
-    if withholds(state, viewer, &told.actor) {
+pub(super) fn event(state: &State, viewer: &Viewer, it: &Event, mut told: pb::Event) -> pb::Event {
+    if withholds(state, viewer, it) {
         told.facts_json.clear();
     }
     told
 }
 
-/// Whether the facts of what somebody did are nothing for a viewer.
-pub(super) fn withholds(state: &State, viewer: &Viewer, actor: &str) -> bool {
-    tenant(state.organisation(), viewer).is_some_and(|tenant| !is_own(state.organisation(), tenant, actor))
+/// Whether the facts of what happened are nothing for a viewer: a customer is told those of what its own did, and not of
+/// what that led to for a colleague of the own organisation.
+pub(super) fn withholds(state: &State, viewer: &Viewer, event: &Event) -> bool {
+    let organisation = state.organisation();
+    let Some(tenant) = tenant(organisation, viewer) else { return false };
+    let is_told = match &event.fact {
+        Fact::ElevationRequested(_)
+        | Fact::ApprovalRecorded(_)
+        | Fact::ElevationDenied(_)
+        | Fact::ElevationWithdrawn(_)
+        | Fact::GrantRelinquished(_)
+        | Fact::GrantRevoked(_)
+        | Fact::GrantTokenIssued(_)
+        | Fact::HrEventApplied(_)
+        | Fact::HrFeedHeard(_)
+        | Fact::PersonRecorded(_)
+        | Fact::AccountRecorded(_) => true,
+        Fact::GrantIssued(grant) => organisation.tenant_of_account(&grant.holder) == Some(tenant),
+        _ => false,
+    };
+    !is_told || !is_own(organisation, tenant, &event.actor.to_string())
 }
 
 /// An entitlement, as a viewer is told it: a customer the part that lies in its tenant, and its own roles.
@@ -74,7 +93,8 @@ pub(super) fn entitlement(
     (name, it): (&EntitlementName, &Entitlement),
 ) -> pb::Entitlement {
     let organisation = state.organisation();
-    let seen = tenant(organisation, viewer).map(|tenant| {
+    let customer = tenant(organisation, viewer);
+    let seen = customer.map(|tenant| {
         let held = viewer.account().ok().and_then(|id| organisation.accounts().get(id));
         let own = |role: &&_| held.is_some_and(|account| account.roles.contains_key(*role));
         let requestable_by: BTreeSet<_> = it.terms.requestable_by.iter().filter(own).cloned().collect();
@@ -84,5 +104,10 @@ pub(super) fn entitlement(
             ..it.clone()
         })
     });
-    organisation::entitlement(name, &seen.unwrap_or(Cow::Borrowed(it)))
+    let mut told = organisation::entitlement(name, &seen.unwrap_or(Cow::Borrowed(it)));
+    if customer.is_some() {
+        // It is over all of the terms: those that lie elsewhere could be guessed by it.
+        told.terms_digest.clear();
+    }
+    told
 }

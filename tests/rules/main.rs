@@ -10,6 +10,7 @@ mod attesting;
 mod braking;
 mod cascades;
 mod customers;
+mod customers_apart;
 mod emergencies;
 mod ending;
 mod ending_memberships;

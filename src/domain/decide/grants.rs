@@ -56,7 +56,7 @@ fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bo
             || reviewer_in_any(organisation, elevation, caller.account, now.latest).is_ok()
             || reviewer_in_stages(organisation, elevation, ordinary, caller.account, now.latest).is_ok()
     });
-    let manager = organisation.people().get(&grant.person).and_then(|person| person.manager_at(now.latest));
+    let manager = organisation.manager_of(&grant.person, now.latest);
     let by_manager = manager.is_some() && manager == caller.viewer.person.as_ref();
     may_revoke_any(state, caller, grant, now) || by_tenant || by_review || by_manager || is_behind(caller, grant)
 }

@@ -40,7 +40,8 @@ pub(super) fn approve(
         .collect();
     facts.push(Fact::ApprovalRecorded(DecisionRecorded { elevation: id, decision }));
     if elevation.review.open_stage().is_none() {
-        let grant = issue(state, &elevation, make_id(envelope, 1).into(), now)?;
+        let grant = issue(state, &elevation, make_id(envelope, 1).into(), now)
+            .map_err(|refusal| as_told_by_tenant(state, caller, &elevation, refusal))?;
         facts.push(Fact::ElevationApproved(ElevationApproved { elevation: id, grant: grant.id }));
         let owed = elevation.emergency.as_ref().map(|emergency| FollowUpOpened {
             elevation: id,
@@ -51,6 +52,17 @@ pub(super) fn approve(
         facts.extend(owed.map(Fact::FollowUpOpened));
     }
     Ok(facts)
+}
+
+/// What stands in the way of an employee may be what the same employee holds or owes at another customer: to whoever
+/// approves for a tenant it is one answer, and the journal has the reason.
+fn as_told_by_tenant(state: &State, caller: &Caller<'_>, elevation: &Elevation, refusal: Refusal) -> Refusal {
+    let organisation = &state.organisation;
+    let customer = organisation.tenant_of_account(caller.account);
+    if customer.is_none() || customer == organisation.tenant_of_account(&elevation.requester) {
+        return refusal;
+    }
+    refusal.instead_told(Reason::HolderNotReady)
 }
 
 /// An approval of whatever is under review: who does not count any more, and the decision. Both are put into its review.

@@ -15,6 +15,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Table<'_>, draft: &mut Draft
     identities(reader, draft);
     trust_domains(reader, draft);
     one_side_each(reader, draft);
+    managers_of_own_side(reader, draft);
     audiences(reader, draft);
 }
 
@@ -76,6 +77,18 @@ fn managers(reader: &mut Reader<'_>, draft: &Draft) {
             next = people.get(person).and_then(|person| person.manager.as_ref());
         }
         walked.extend(way);
+    }
+}
+
+/// A customer answers for no employee, and nobody for another organisation's people.
+fn managers_of_own_side(reader: &mut Reader<'_>, draft: &Draft) {
+    let people = &draft.directory.people;
+    for (id, person) in people {
+        let manager = person.manager.as_ref().and_then(|manager| people.get_key_value(manager));
+        let Some((manager, _)) = manager.filter(|(_, above)| above.tenant != person.tenant) else { continue };
+        let Some((at, path)) = draft.managers.get(id) else { continue };
+        let found = format!("`{manager}`, who is not of the same organisation as `{id}`");
+        reader.mistake(*at, path, found, "a manager of the same tenant, or of the own organisation");
     }
 }
 

@@ -38,7 +38,9 @@ pub(in crate::domain) fn join(
         if manager == id {
             return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
         }
-        employed(overlay, manager)?;
+        if employed(overlay, manager)?.tenant.as_ref() != tenant {
+            return Err(super::moving::of_another_side(manager));
+        }
         super::moving::no_cycle(overlay, id, manager, now)?;
     }
     claim(overlay, tenant, login, None)?;

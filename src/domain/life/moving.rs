@@ -128,11 +128,18 @@ fn cut(overlay: &mut Overlay, id: &PersonId, at: Timestamp) {
     }
 }
 
+/// Who manages is of the same tenant, or of the own organisation like whoever is managed: a customer answers for no
+/// employee.
+pub(super) fn of_another_side(manager: &PersonId) -> Refusal {
+    let detail = format!("`{manager}`, who is not of the same organisation");
+    Refusal::new(Reason::OutsideTenant, detail).with("manager", manager)
+}
+
 /// Whether from an instant on, at whatever time, a person would be a manager of himself, over however many others, if this
 /// were the manager: up the chain alone. Who is on it may move: from then on the way up is another, and is gone again.
 ///
 /// # Errors
-/// `MANAGER_CYCLE`.
+/// `MANAGER_CYCLE`; `OUTSIDE_TENANT` of a manager of another organisation.
 pub(in crate::domain) fn no_cycle(
     overlay: &Overlay,
     id: &PersonId,
@@ -140,6 +147,10 @@ pub(in crate::domain) fn no_cycle(
     from: Timestamp,
 ) -> Result<(), Refusal> {
     let people = overlay.state().organisation().people();
+    let sides = people.get(id).zip(people.get(manager)).map(|(person, above)| (&person.tenant, &above.tenant));
+    if sides.is_some_and(|(own, theirs)| own != theirs) {
+        return Err(of_another_side(manager));
+    }
     let mut instant = Some(from);
     while let Some(at) = instant.take() {
         let mut seen = BTreeSet::new();

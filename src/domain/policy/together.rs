@@ -116,6 +116,12 @@ fn role_owners(findings: &mut Findings, policy: &Policy, directory: &Directory) 
             let wanted = format!("{suggestion}a person of the directory");
             findings.mistake(SourceFile::Policy, format!("roles.{name}.owner"), found, wanted);
         }
+        let customer = |owner: &&PersonId| directory.people.get(*owner).is_some_and(|it| it.tenant.is_some());
+        if let Some(owner) = role.owner.as_ref().filter(customer) {
+            let found = format!("`{owner}`, who is a customer's");
+            let wanted = "a person of the own organisation: whoever owns a role sees all its members";
+            findings.mistake(SourceFile::Policy, format!("roles.{name}.owner"), found, wanted);
+        }
     }
 }
 

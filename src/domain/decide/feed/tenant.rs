@@ -158,6 +158,11 @@ fn set_roles(
     }
     let others = organisation.accounts_of(id).filter(|(other, _)| **other != account_id);
     if let Some(conflict) = separation_rule_2(&policy, others.chain([(&account_id, &account)])).into_iter().next() {
+        // What is another tenant's has no name here.
+        let terms = policy.entitlements.get(&conflict.entitlement).map(|entitlement| &entitlement.terms);
+        if terms.is_none_or(|terms| terms.scope.of_tenant(tenant.as_str()).is_none()) {
+            return Err(Refusal::new(Reason::RoleConflict, format!("`{}`", conflict.person)));
+        }
         let detail = format!("`{}`, of `{}`", conflict.person, conflict.entitlement);
         return Err(Refusal::new(Reason::RoleConflict, detail).with("entitlement", conflict.entitlement));
     }

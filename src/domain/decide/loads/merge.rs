@@ -7,7 +7,7 @@
 //!
 //! The same is asked of those who make or approve it, touched or not: no load widens what its author may do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::without_past;
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Move, Person};
@@ -47,7 +47,11 @@ pub(super) fn merge(state: &State, authors: &BTreeSet<PersonId>, file: Directory
     }
     merge.keep_accounts(&mut directory);
     let identities = merge.one_place_each(&mut directory, &named);
-    let refusals = merge.refuse_given().and(identities).and_then(|()| no_cycle(&directory, now));
+    let refusals = merge
+        .refuse_given()
+        .and(identities)
+        .and_then(|()| merge.one_domain_each(&directory))
+        .and_then(|()| no_cycle(&directory, now));
     let checked = merge.checked(&directory, &named);
     Merged { directory, checked, refusals }
 }
@@ -260,18 +264,50 @@ impl Merge<'_> {
         }
     }
 
-    /// What enrolments made the file never knew; what is shut for good stays as it is. The rest it takes away.
+    /// What enrolments and tenants' feeds made the file never knew; what is shut for good stays as it is. The rest it takes away.
     fn keep_accounts(&self, directory: &mut Directory) {
         for (id, account) in &self.before.accounts {
             if directory.accounts.contains_key(id) {
                 continue;
             }
-            let by_enrolment =
-                || self.state.made_by_enrolment.contains(id) && directory.people.contains_key(account.person());
-            if is_shut(&account.state) || by_enrolment() {
+            let made = || {
+                let by_tenant = account.tenant().is_some() && self.state.joined_by_feed.contains(account.person());
+                (by_tenant || self.state.made_by_enrolment.contains(id))
+                    && directory.people.contains_key(account.person())
+            };
+            if is_shut(&account.state) || made() {
                 directory.accounts.insert(id.clone(), account.clone());
             }
         }
+    }
+
+    /// A trust domain is one tenant's, with those that the file leaves out, and means nobody else: neither whom it names nor
+    /// whom it leaves alone.
+    fn one_domain_each(&self, directory: &Directory) -> Result<(), Refusal> {
+        let left_out = self.before.tenants.iter().filter(|(id, _)| !directory.tenants.contains_key(*id));
+        let mut domains = BTreeMap::new();
+        for (id, tenant) in directory.tenants.iter().chain(left_out) {
+            if let Some(other) = domains.insert(tenant.trust_domain.as_str(), id) {
+                let detail =
+                    format!("trust domain `{}` is that of the tenants `{other}` and `{id}`", tenant.trust_domain);
+                return Err(Refusal::new(Reason::IdentityTaken, detail).with("tenant", id));
+            }
+        }
+        let of_accounts = directory.accounts.values().filter(|account| account.state != AccountState::Closed);
+        let of_accounts = of_accounts.map(|account| (account.tenant(), &account.identities));
+        let of_people = directory.people.values().map(|person| (person.tenant.as_ref(), &person.login));
+        for (own, identities) in of_accounts.chain(of_people) {
+            for identity in identities {
+                match (domains.get(identity.trust_domain()).copied(), own) {
+                    (of, own) if of == own => {}
+                    (Some(of), _) => {
+                        return Err(identity_taken(identity, format!("the trust domain of tenant `{of}`")));
+                    }
+                    (None, _) => return Err(identity_taken(identity, "no tenant's trust domain".to_owned())),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// No identity means two (THREATS D8): none that the file names may be of what it leaves alone. From the account of
