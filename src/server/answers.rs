@@ -25,10 +25,18 @@ use crate::wire::values::pb_timestamp;
 /// One replay at a time: whoever asks much keeps himself waiting, and not the checks.
 static REPLAYS: Semaphore = Semaphore::const_new(1);
 
-/// Leave to read the past: for one at a time.
-pub(super) async fn replay_permit() -> Option<tokio::sync::SemaphorePermit<'static>> {
+/// Reads the past for one at a time. Whoever goes away meanwhile lets nobody else begin before that reading is over.
+pub(super) async fn one_at_a_time<T: Send + 'static>(
+    broker: &Broker,
+    read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
+) -> Result<T, Status> {
     // It is never closed.
-    REPLAYS.acquire().await.ok()
+    let permit = REPLAYS.acquire().await.ok();
+    past::blocking(&broker.engine, move |history| {
+        let _held_until_read = permit;
+        read(history)
+    })
+    .await
 }
 
 /// Whoever asks, under the rights of now.
@@ -124,8 +132,7 @@ pub(super) async fn access_as_of(
         }
         Ok((page, state.sequence()))
     };
-    let _permit = replay_permit().await;
-    let (page, sequence) = past::blocking(&broker.engine, walk).await?;
+    let (page, sequence) = one_at_a_time(broker, walk).await?;
     let next_page_token = next_token(broker, caller, name, &page);
     Ok(pb::ListAccessAsOfResponse { accesses: page.into_items(), next_page_token, sequence: caller.told(sequence) })
 }
@@ -157,8 +164,7 @@ pub(super) async fn standing(
         return Err(missing().into());
     }
     let at = instant(at, asker.now)?;
-    let _permit = replay_permit().await;
-    past::blocking(&broker.engine, move |history| {
+    one_at_a_time(broker, move |history| {
         history.catch_up()?;
         report(history, &state_at(history, &asker, at)?, at)
     })

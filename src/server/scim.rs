@@ -133,7 +133,10 @@ async fn change(
     let now = broker.engine.now();
     let (present, waits) = broker.engine.read(|state| {
         let own = feeder.is_own(state, person);
-        (Standing::of(state, person, now).filter(|_| own), own && changes::waits(state, person))
+        (
+            Standing::of(state, person, now).filter(|_| own),
+            feeder.side.is_none() && own && changes::waits(state, person),
+        )
     });
     let mut wished = present.clone().or_else(|| waits.then(Standing::default)).ok_or_else(|| unknown(person))?;
     wish(&mut wished)?;

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use tonic::Status;
 
+use super::answers;
 use super::caller::{Broker, Caller};
-use super::{answers, past};
 use crate::domain::elevation::{Elevation, Phase};
 use crate::domain::event::{Event, Fact, Subject};
 use crate::domain::grant::Grant;
@@ -60,8 +60,7 @@ pub(super) async fn record(broker: &Broker, caller: &Caller, wanted: Wanted) -> 
         let tenant = exporting(state.organisation(), viewer, now)?;
         Ok(Exporter { state: state.clone(), tenant, now })
     })?;
-    let _permit = answers::replay_permit().await;
-    let text = past::blocking(&broker.engine, move |history| exporter.text(history, wanted)).await?;
+    let text = answers::one_at_a_time(broker, move |history| exporter.text(history, wanted)).await?;
     let text = text.ok_or_else(|| {
         let detail = format!("more than {MOST} requests and tokens; ask for less time by `from_time` and `until_time`");
         Status::from(Refusal::new(Reason::InvalidMessage, detail))
