@@ -36,6 +36,7 @@ pub mod lock;
 pub mod obstacles;
 pub mod organisation;
 mod overlay;
+pub mod own_standing;
 pub mod policy;
 pub mod recertification;
 pub mod record;

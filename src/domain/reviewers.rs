@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::elevation::Elevation;
-use super::ids::{AccountId, EntitlementName, PersonId};
+use super::ids::{AccountId, EntitlementName, PersonId, RoleName};
 use super::lock::Lock;
 use super::organisation::Organisation;
 use super::policy::{Approver, Stage};
@@ -73,7 +73,11 @@ impl Reviewed for Elevation {
         match approver {
             Approver::Manager => {
                 let manager = organisation.manager_of(&self.person, at);
-                let independent = manager.filter(|manager| !is_peer(organisation, self, manager));
+                let terms = organisation.policy().entitlements.get(&self.entitlement).map(|it| &it.terms);
+                let is_peer = |manager: &PersonId| {
+                    terms.is_some_and(|terms| is_peer(organisation, &terms.requestable_by, manager))
+                };
+                let independent = manager.filter(|manager| !is_peer(manager));
                 independent
                     .into_iter()
                     .flat_map(|manager| organisation.accounts_of(manager))
@@ -91,12 +95,9 @@ impl Reviewed for Elevation {
 }
 
 /// Whether a manager is in a requesting role: peers do not approve each other (THREATS A4).
-fn is_peer(organisation: &Organisation, elevation: &Elevation, manager: &PersonId) -> bool {
-    let entitlement = organisation.policy().entitlements.get(&elevation.entitlement);
-    let requesting = entitlement.map(|entitlement| &entitlement.terms.requestable_by);
-    organisation
-        .accounts_of(manager)
-        .any(|(_, account)| requesting.is_some_and(|roles| roles.iter().any(|role| account.roles.contains_key(role))))
+pub(super) fn is_peer(organisation: &Organisation, requesting: &BTreeSet<RoleName>, manager: &PersonId) -> bool {
+    let mut accounts = organisation.accounts_of(manager);
+    accounts.any(|(_, account)| requesting.iter().any(|role| account.roles.contains_key(role)))
 }
 
 /// Separation of duties, rule 3: no person behind the request reviews it, from whatever account; behind it as it was

@@ -1,13 +1,14 @@
 //! What a load gives and takes: who may ask, approve, check or use what, before and after (DESIGN 7). Memberships count, and
-//! not whether their holders are eligible at the moment: who lacks an attestation today has it tomorrow.
+//! not whether their holders are eligible at the moment: who lacks an attestation today has it tomorrow. The requirements
+//! of each role by which somebody has a right count: two roles that trade theirs still give the same to fewer hurdles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::directory::{Account, AccountState};
 use super::ids::{AccountId, EntitlementName, PersonId, RequirementName, RoleName};
-use super::load::LoadedFile;
 use super::organisation::Organisation;
 use super::policy::{Approver, Capability, CapabilityName, Policy, Terms};
+use super::reviewers::is_peer;
 use super::scope::Pattern;
 use super::time::{Span, Timestamp};
 
@@ -72,7 +73,11 @@ pub fn difference_of<'a>(
     let everybody = change(None, &old.of_everybody(after), &new.of_everybody(before));
     let ids: BTreeSet<&AccountId> = accounts.collect();
     let changes = ids.into_iter().filter_map(|id| {
-        let mut changed = change(Some(id), &old.of_account(id), &new.of_account(id))?;
+        let (had, has) = (old.of_account(id), new.of_account(id));
+        let rights = |ways: &Ways<'_>| ways.keys().cloned().collect();
+        let mut changed = change(Some(id), &rights(&had), &rights(&has))?;
+        changed.gains.extend(with_less(&had, &has, new.of_everybody_asked(id)));
+        changed.loses.extend(with_less(&has, &had, old.of_everybody_asked(id)));
         // What may be asked for both before and after may be offered on other terms.
         for name in old.asked_by(id).intersection(&new.asked_by(id)) {
             let (was, is) = (terms(before.policy(), name)?, terms(after.policy(), name)?);
@@ -92,6 +97,21 @@ fn change(account: Option<&AccountId>, old: &BTreeSet<Right>, new: &BTreeSet<Rig
     let gains = new.difference(old).cloned().collect();
     let loses = old.difference(new).cloned().collect();
     Some(RightsChange { account: account.cloned(), gains, loses })
+}
+
+/// What somebody comes by with less than it took before, by each role that gives it; what `anyway` is asked counts on top.
+fn with_less(was: &Ways<'_>, is: &Ways<'_>, anyway: &BTreeSet<RequirementName>) -> BTreeSet<Right> {
+    let both = is.iter().filter_map(|(right, ways)| Some((was.get(right)?, ways)));
+    let missing = both.flat_map(|(before, ways)| {
+        ways.iter().filter_map(move |way| {
+            let missing = |old: &&BTreeSet<RequirementName>| -> Vec<RequirementName> {
+                let asked = |name: &&RequirementName| way.contains(*name) || anyway.contains(*name);
+                old.iter().filter(|name| !asked(name)).cloned().collect()
+            };
+            before.iter().map(missing).min_by_key(Vec::len)
+        })
+    });
+    missing.flatten().map(Right::Without).collect()
 }
 
 fn terms<'a>(policy: &'a Policy, name: &EntitlementName) -> Option<&'a Terms> {
@@ -120,36 +140,11 @@ pub fn widens(was: &Terms, is: &Terms) -> bool {
         || was.tenant_approval && !is.tenant_approval
 }
 
-/// What these persons, or machines of theirs, would be given by a load that they make or approve: the first of it. What
-/// terms offer they wait for instead; what everybody is given counts where it makes a difference to them.
-#[must_use]
-pub fn given_to(
-    persons: &BTreeSet<PersonId>,
-    (before, after): (&Organisation, &Organisation),
-    file: LoadedFile,
-    at: Timestamp,
-) -> Option<(PersonId, Right)> {
-    let own = persons.iter().flat_map(|person| before.accounts_of(person).chain(after.accounts_of(person)));
-    let own: BTreeMap<&AccountId, &PersonId> = own.map(|(id, account)| (id, account.person())).collect();
-    let changes = difference_of(before, after, own.keys().copied(), at);
-    let waited_for = |right: &Right| {
-        file == LoadedFile::Policy && matches!(right, Right::Ask(_) | Right::Terms(_) | Right::Approve(_))
-    };
-    changes.into_iter().find_map(|change| match &change.account {
-        Some(id) => {
-            let right = change.gains.into_iter().find(|right| !waited_for(right))?;
-            Some(((*own.get(id)?).clone(), right))
-        }
-        None => change.gains.into_iter().find_map(|right| {
-            let (Right::Without(name) | Right::Valid(name)) = &right else { return None };
-            let has =
-                |organisation: &Organisation, person: &PersonId| organisation.person_rests(person, [name], at).is_ok();
-            let asked = after.policy().baseline.requires.contains(name);
-            let gains = |person: &&PersonId| !has(before, person) && (!asked || has(after, person));
-            Some((persons.iter().find(gains)?.clone(), right))
-        }),
-    })
-}
+/// What an account has, each with the requirements of every role by which it has that; none where no role gives it.
+type Ways<'a> = BTreeMap<Right, Vec<&'a BTreeSet<RequirementName>>>;
+
+/// What is asked of nobody.
+static NOTHING: BTreeSet<RequirementName> = BTreeSet::new();
 
 /// The rights in one organisation, as far as they can be compared with those in the other one.
 struct Rights<'a> {
@@ -157,6 +152,8 @@ struct Rights<'a> {
     at: Timestamp,
     of_roles: BTreeMap<&'a RoleName, BTreeSet<Right>>,
     owned: BTreeMap<&'a PersonId, Vec<&'a RoleName>>,
+    /// What managers of record approve, and who asks for it.
+    of_managers: Vec<(&'a EntitlementName, &'a BTreeSet<RoleName>)>,
     /// Requirements that either has: to do without one that is no more is to do without it.
     known: BTreeSet<RequirementName>,
 }
@@ -188,8 +185,11 @@ impl<'a> Rights<'a> {
         for (name, role) in &policy.roles {
             role.owner.iter().for_each(|owner| owned.entry(owner).or_default().push(name));
         }
+        let of_managers = policy.entitlements.iter().map(|(name, it)| (name, &it.terms));
+        let of_managers = of_managers.filter(|(_, terms)| terms.approvers().any(|it| *it == Approver::Manager));
+        let of_managers = of_managers.map(|(name, terms)| (name, &terms.requestable_by)).collect();
         let known = policy.requirements.keys().chain(other.policy().requirements.keys()).cloned();
-        Self { organisation, at, of_roles, owned, known: known.collect() }
+        Self { organisation, at, of_roles, owned, of_managers, known: known.collect() }
     }
 
     fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
@@ -202,30 +202,46 @@ impl<'a> Rights<'a> {
         held.map(|(role, _)| role)
     }
 
-    fn of_account(&self, id: &AccountId) -> BTreeSet<Right> {
-        let Some(account) = self.in_use(id) else { return BTreeSet::new() };
-        let roles = || self.roles(account);
-        let mut rights: BTreeSet<Right> =
-            roles().filter_map(|role| self.of_roles.get(role)).flatten().cloned().collect();
+    fn of_account(&self, id: &AccountId) -> Ways<'a> {
+        let Some(account) = self.in_use(id) else { return Ways::new() };
+        let mut ways = Ways::new();
+        for role in self.roles(account) {
+            let requires = self.organisation.policy().roles.get(role).map_or(&NOTHING, |role| &role.requires);
+            for right in self.of_roles.get(role).into_iter().flatten() {
+                ways.entry(right.clone()).or_default().push(requires);
+            }
+        }
         let (_, audience) = self.organisation.may_check(id, self.at);
-        rights.extend(audience.into_iter().map(Right::Check));
+        let mut rights: BTreeSet<Right> = audience.into_iter().map(Right::Check).collect();
         rights.extend(account.identities.iter().map(|identity| Right::Identity(identity.to_string())));
         if !account.is_machine() {
-            rights.extend(self.organisation.reports_of(account.person()).cloned().map(Right::Manage));
-            rights.extend(
-                self.owned.get(account.person()).into_iter().flatten().map(|role| Right::Answer((*role).clone())),
-            );
+            rights.extend(self.of_person(account.person()));
         }
-        // Of what the roles themselves ask; whoever is in none has nothing to be without.
-        let asked: BTreeSet<&RequirementName> = roles()
-            .filter_map(|role| self.organisation.policy().roles.get(role))
-            .flat_map(|role| &role.requires)
-            .collect();
-        if roles().next().is_some() {
-            let without = self.known.iter().filter(|name| !asked.contains(name));
-            rights.extend(without.cloned().map(Right::Without));
+        rights.into_iter().for_each(|right| ways.entry(right).or_default().push(&NOTHING));
+        ways
+    }
+
+    /// As the manager of record of others, and as the owner of roles.
+    fn of_person(&self, id: &'a PersonId) -> BTreeSet<Right> {
+        let reports = || self.organisation.reports_of(id);
+        let owned = self.owned.get(id).into_iter().flatten().map(|role| Right::Answer((*role).clone()));
+        let mut rights: BTreeSet<Right> = reports().cloned().map(Right::Manage).chain(owned).collect();
+        let accounts = reports().flat_map(|report| self.organisation.accounts_of(report));
+        let in_use = accounts.filter_map(|(id, _)| self.in_use(id));
+        let asking: BTreeSet<&RoleName> = in_use.flat_map(|account| self.roles(account)).collect();
+        for (name, requestable_by) in &self.of_managers {
+            let is_asked_for = requestable_by.iter().any(|role| asking.contains(role));
+            if is_asked_for && !is_peer(self.organisation, requestable_by, id) {
+                rights.insert(Right::Approve((*name).clone()));
+            }
         }
         rights
+    }
+
+    /// What is asked of whoever has such an account, in whatever role.
+    fn of_everybody_asked(&self, id: &AccountId) -> &'a BTreeSet<RequirementName> {
+        let own = self.in_use(id).filter(|account| account.tenant().is_none());
+        own.map_or(&NOTHING, |_| &self.organisation.policy().baseline.requires)
     }
 
     fn asked_by(&self, id: &AccountId) -> BTreeSet<&EntitlementName> {

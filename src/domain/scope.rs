@@ -373,6 +373,13 @@ impl Scope {
             && other.resources.iter().all(|theirs| self.resources.iter().any(|ours| ours.contains(theirs)))
     }
 
+    /// Whether there is anything that both cover.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let meets = |ours: &Pattern| other.resources.iter().any(|theirs| ours.overlaps(theirs));
+        !self.actions.is_disjoint(&other.actions) && self.resources.iter().any(meets)
+    }
+
     /// What of it overlaps an audience: all its actions, on what it and one of the patterns both cover. None if that is
     /// nothing.
     #[must_use]

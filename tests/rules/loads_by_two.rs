@@ -28,12 +28,16 @@ fn policy(world: &World, (from, to): (&str, &str)) -> String {
     world.policy.replacen(from, to, 1)
 }
 
-fn propose(world: &mut World, who: &str, change: (&str, &str)) -> Result<LoadId, Refusal> {
+pub(crate) fn propose(world: &mut World, who: &str, change: (&str, &str)) -> Result<LoadId, Refusal> {
     let (replaces, text) = (Digest::of(world.policy.as_bytes()), policy(world, change));
     world.propose(who, LoadedFile::Policy, replaces, text)
 }
 
-fn propose_directory(world: &mut World, who: &str, change: impl FnOnce(&mut Organisation)) -> Result<LoadId, Refusal> {
+pub(crate) fn propose_directory(
+    world: &mut World,
+    who: &str,
+    change: impl FnOnce(&mut Organisation),
+) -> Result<LoadId, Refusal> {
     let mut organisation = world.organisation.clone();
     change(&mut organisation);
     let replaces = world.state.organisation().directory_digest().unwrap();
@@ -240,7 +244,7 @@ fn no_load_widens_what_those_behind_it_may_do() {
     let strict = POLICY.replacen("requires = [\"screening\"]", "requires = [\"screening\", \"training\"]", 1);
     let dropped = ("requires = [\"screening\", \"training\"]", "requires = [\"screening\"]");
     let mut organisation = Organisation::example();
-    organisation.people.get_mut("olga").unwrap().attestations.insert("training".into(), "2025-11-22T12:00:01Z".into());
+    organisation.people.get_mut("olga").unwrap().attestations.insert("training".into(), "2025-11-23T12:00:01Z".into());
     let mut world = World::of(&strict, organisation).unwrap();
     let load = propose(&mut world, "omar", dropped).unwrap();
     world.approve_load("olga", load).unwrap();

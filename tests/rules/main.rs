@@ -30,6 +30,7 @@ mod locking;
 mod loopholes;
 mod machines;
 mod moving;
+mod own_standing;
 mod recertifying;
 mod recording;
 mod repeating;

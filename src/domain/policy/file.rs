@@ -10,7 +10,7 @@ use super::role_file::{may_approve_for_tenant, member_kind, role};
 use super::stage_file::{Names, ReviewOf};
 use super::{Baseline, Limits, MemberKind, Policy, Requirement};
 use crate::domain::ids::{Digest, EntitlementName, RequirementName, RoleName};
-use crate::domain::scope::{Pattern, Scope};
+use crate::domain::scope::Scope;
 use crate::domain::time::Span;
 
 /// The longest policy file.
@@ -166,13 +166,8 @@ fn allowed(reader: &mut Reader<'_>, item: &Node<'_>) -> Option<Scope> {
 fn warn_of_standing_privilege(reader: &mut Reader<'_>, root: &Table<'_>, policy: &Policy) {
     let Some(node) = root.key("entitlements").and_then(|node| reader.named_tables(&node)) else { return };
     for (name, entitlement) in &policy.entitlements {
-        let scope = &entitlement.terms.scope;
-        let meets =
-            |pattern: &Pattern, allowed: &Scope| allowed.resources().iter().any(|other| pattern.overlaps(other));
-        let standing = policy.baseline.allows.iter().find(|allowed| {
-            !allowed.actions().is_disjoint(scope.actions()) && scope.resources().iter().any(|ours| meets(ours, allowed))
-        });
-        if let (Some(_), Some(node)) = (standing, node.key(name.as_str())) {
+        let standing = policy.baseline.allows.iter().any(|allowed| allowed.overlaps(&entitlement.terms.scope));
+        if let Some(node) = node.key(name.as_str()).filter(|_| standing) {
             let meaning = "`baseline.allows` gives some of it to every account without a grant";
             reader.warn(node.at, &node.path, format!("`{name}`"), meaning);
         }

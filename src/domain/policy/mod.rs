@@ -331,10 +331,15 @@ impl Terms {
         self.approval.iter().chain(emergency).any(|stage| stage.by.contains(&Approver::Tenant))
     }
 
-    /// Every role that a stage names, the emergency way included (rules 1 and 2 count them alike).
-    pub(super) fn approving_roles(&self) -> impl Iterator<Item = &RoleName> {
+    /// Everybody whom a stage names, the emergency way included.
+    pub(super) fn approvers(&self) -> impl Iterator<Item = &Approver> {
         let emergency = self.emergency.iter().flat_map(|emergency| &emergency.approval);
-        self.approval.iter().chain(emergency).flat_map(|stage| &stage.by).filter_map(|approver| match approver {
+        self.approval.iter().chain(emergency).flat_map(|stage| &stage.by)
+    }
+
+    /// Every role that a stage names (rules 1 and 2 count both ways alike).
+    pub(super) fn approving_roles(&self) -> impl Iterator<Item = &RoleName> {
+        self.approvers().filter_map(|approver| match approver {
             Approver::Role(role) => Some(role),
             Approver::Manager | Approver::RoleOwner | Approver::Tenant | Approver::Capability(_) => None,
         })

@@ -9,6 +9,7 @@ use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Approver, CapabilityName, Stage, Terms};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::review::can_be_filled;
+use crate::domain::reviewers::is_peer;
 use crate::domain::time::{Now, Timestamp};
 
 /// The persons who may use a capability by a role, or could ask for it and be let.
@@ -52,7 +53,10 @@ fn could_be_let(organisation: &Organisation, id: &AccountId, terms: &Terms, at: 
                     persons
                         .extend(members.filter_map(|id| organisation.accounts.get(id)).map(Account::person).cloned());
                 }
-                Approver::Manager => persons.extend(organisation.manager_of(own, at).cloned()),
+                Approver::Manager => {
+                    let manager = organisation.manager_of(own, at);
+                    persons.extend(manager.filter(|it| !is_peer(organisation, &terms.requestable_by, it)).cloned());
+                }
                 Approver::RoleOwner | Approver::Tenant | Approver::Capability(_) => {}
             }
         }

@@ -16,11 +16,11 @@ use crate::domain::life;
 use crate::domain::load::LoadedFile;
 use crate::domain::organisation::Organisation;
 use crate::domain::overlay::Overlay;
+use crate::domain::own_standing::Widening;
 use crate::domain::policy::{
     Mistake, ParsedPolicy, Places, Policy, SourceFile, check_together, parse_policy, separation_rule_2,
 };
 use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::rights::given_to;
 use crate::domain::state::State;
 use crate::domain::time::Now;
 
@@ -84,11 +84,8 @@ pub(super) fn bring(state: &State, file: File<'_>, now: Now) -> Result<Brought, 
         LoadedFile::Directory => bring_directory(state, file.authors, file.text, now)?,
     };
     two_could_load(&brought.after, now)?;
-    let given = given_to(file.authors, (&state.organisation, &brought.after), file.file, now.latest);
-    if let Some((person, right)) = given {
-        let detail = format!("it would give `{person}`, who is behind it: {right}");
-        return Err(Refusal::new(Reason::OwnStanding, detail).with("person", person).with("gives", right));
-    }
+    let widening = Widening { before: &state.organisation, after: &brought.after, authors: file.authors };
+    widening.refuse(file.file, now.latest)?;
     Ok(brought)
 }
 
