@@ -59,6 +59,32 @@ fn own_standing_a_manager_who_is_no_peer_any_more() {
 }
 
 #[test]
+fn own_standing_a_certificate_that_means_somebody_else() {
+    // given an administrator with two certificates, who owns a machine
+    let mut organisation = Organisation::example();
+    organisation.accounts.get_mut("bot").unwrap().owner = Some("omar".into());
+    let spare = |who: &str| format!("spiffe://northwind.example/{who}/spare");
+    for who in ["omar", "bot"] {
+        organisation.accounts.get_mut(who).unwrap().identities.insert(spare(who));
+    }
+    let world = World::of(POLICY, organisation).unwrap();
+    for from in ["omar", "bot"] {
+        let identity = spare(from);
+        let moves = |all: &mut Organisation| {
+            all.accounts.get_mut(from).unwrap().identities.remove(&identity);
+            all.accounts.get_mut("ana").unwrap().identities.insert(identity.clone());
+        };
+        // when one of them is to be an engineer's
+        let mut world = world.clone();
+        let refusal = assert_refused(propose_directory(&mut world, "omar", moves), Reason::OwnStanding);
+        gives(&refusal, "omar", &format!("what is `ana`'s, by `{identity}`"));
+        // then another may do it; nor does he approve it
+        let load = propose_directory(&mut world, "olga", moves).unwrap();
+        assert_refused(world.approve_load("omar", load), Reason::OwnStanding);
+    }
+}
+
+#[test]
 fn own_standing_a_baseline_that_gives_everybody_what_an_entitlement_offers() {
     let mut world = World::new();
     let baseline = "allows = [{ actions = [\"metadata.read\"], resources = [\"status/**\"] }]";

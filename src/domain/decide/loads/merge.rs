@@ -47,6 +47,7 @@ pub(super) fn merge(state: &State, authors: &BTreeSet<PersonId>, file: Directory
     }
     merge.keep_accounts(&mut directory);
     let identities = merge.one_place_each(&mut directory, &named);
+    merge.authors_stay_themselves(&directory);
     let refusals = merge
         .refuse_given()
         .and(identities)
@@ -361,6 +362,26 @@ impl Merge<'_> {
             }
         }
         Ok(())
+    }
+
+    /// By a certificate of an author's that means somebody else from then on, the author would have what that person has.
+    fn authors_stay_themselves(&mut self, directory: &Directory) {
+        let of_accounts = directory.accounts.iter().map(|(id, it)| (Some(id), it.person(), &it.identities));
+        let of_people = directory.people.iter().map(|(id, it)| (None, id, &it.login));
+        for (account, person, identities) in of_accounts.chain(of_people) {
+            for identity in identities {
+                let was = match self.before.principals.get(identity) {
+                    Some(Principal::Account(id)) if Some(id) != account => {
+                        self.before.accounts.get(id).map(Account::person)
+                    }
+                    Some(Principal::Person(id)) => Some(id),
+                    _ => None,
+                };
+                if let Some(author) = was.filter(|was| *was != person && self.authors.contains(*was)) {
+                    self.give(Reason::OwnStanding, author, format!("what is `{person}`'s, by `{identity}`"));
+                }
+            }
+        }
     }
 
     fn checked(&self, directory: &Directory, named: &BTreeSet<AccountId>) -> Directory {
