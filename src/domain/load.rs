@@ -17,6 +17,8 @@ use super::time::{Span, Timestamp};
 
 /// How long a load waits for its approval.
 pub const REVIEW_WITHIN: Span = Span::seconds(3 * 86_400);
+/// So many files one account proposes in a day, of policy and directory together.
+pub const PROPOSED_IN_A_DAY: usize = 50;
 /// The text of a load stands in the journal in pieces of so many bytes at most.
 pub const PIECE_BYTES: usize = 64 * 1024;
 /// Of who gains and who loses what, so many bytes stand in the text that is approved; the rest is counted there.

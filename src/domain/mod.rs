@@ -32,6 +32,7 @@ pub mod index;
 pub mod issue;
 pub mod life;
 pub mod load;
+mod loaders;
 pub mod lock;
 pub mod obstacles;
 pub mod organisation;

@@ -173,6 +173,8 @@ catalogue! {
         "relinquish one that is no longer needed";
     TooManyTokens "TOO_MANY_TOKENS" ResourceExhausted 8, "as many tokens as one grant may have in a minute were signed",
         "use the token that you have until it ends, and ask again in a minute";
+    TooManyLoads "TOO_MANY_LOADS" ResourceExhausted 5, "the account has proposed as many files as one may in a day",
+        "propose less often, or have somebody else propose";
     SelfApproval "SELF_APPROVAL" PermissionDenied 3, "a person behind the request cannot review it",
         "ask somebody in an approving role; nobody approves for himself, from whatever account";
     NotAnApprover "NOT_AN_APPROVER" PermissionDenied 3, "the caller is in no role that may review this",

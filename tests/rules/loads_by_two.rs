@@ -4,7 +4,7 @@
 use countersign::domain::command::Command;
 use countersign::domain::event::{Event, Fact};
 use countersign::domain::ids::{Digest, LoadId};
-use countersign::domain::load::LoadedFile;
+use countersign::domain::load::{LoadedFile, PROPOSED_IN_A_DAY};
 use countersign::domain::lock::{LockMode, Locked};
 use countersign::domain::refusal::{Reason, Refusal};
 
@@ -170,6 +170,46 @@ fn a_proposal_goes_with_whoever_made_it() {
 }
 
 #[test]
+fn a_proposal_goes_with_the_capability_of_whoever_made_it() {
+    // given a proposal of an administrator's, who is then locked out of the role
+    let mut world = lockable(POLICY);
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    let mut suspended = world.clone();
+    let admin = || Locked::Role("admin".parse().unwrap());
+    lock(&mut suspended, admin(), LockMode::Suspend);
+    assert_refused(suspended.approve_load("olga", load), Reason::NotFound);
+    lock(&mut world, admin(), LockMode::Revoke);
+    assert_eq!(world.state.loads().get(&load).unwrap().phase.name(), "CANCELLED");
+    // one who is an administrator no more
+    let mut world = World::new();
+    propose(&mut world, "omar", PLANNED).unwrap();
+    let leaves = propose_directory(&mut world, "olga", |all| all.leave("omar", "admin")).unwrap();
+    assert!(kinds(&world.approve_load("lou", leaves).unwrap()).contains(&"load-cancelled"));
+    // and one whose membership ended, before any timer has said so
+    let mut organisation = Organisation::example();
+    organisation.accounts.get_mut("omar").unwrap().roles.insert("admin".into(), Some("2026-11-23T12:00:00Z".into()));
+    let mut world = World::of(POLICY, organisation).unwrap();
+    let load = propose(&mut world, "omar", PLANNED).unwrap();
+    world.pass("24h");
+    let refusal = assert_refused(world.approve_load("olga", load), Reason::CapabilityMissing);
+    assert_eq!(refusal.facts["capability"], "policy.load");
+}
+
+#[test]
+fn so_many_proposals_of_one_account_in_a_day() {
+    let mut world = World::new();
+    for _ in 0..PROPOSED_IN_A_DAY {
+        let load = propose(&mut world, "omar", PLANNED).unwrap();
+        world.send("omar", Command::WithdrawLoad { load, reason: String::new() }).unwrap();
+    }
+    assert_refused(propose(&mut world, "omar", PLANNED), Reason::TooManyLoads);
+    assert_refused(propose_directory(&mut world, "omar", |_| ()), Reason::TooManyLoads);
+    propose(&mut world, "olga", PLANNED).unwrap();
+    world.pass("24h");
+    propose(&mut world, "omar", PLANNED).unwrap();
+}
+
+#[test]
 fn author_waits_before_asking_for_or_reviewing_what_a_load_of_his_widened() {
     // given an administrator who is an engineer, one who commands, and a third
     let mut organisation = Organisation::example();
@@ -266,6 +306,28 @@ fn a_load_that_leaves_fewer_than_two_who_could_load_is_refused() {
     let mut alone = Organisation::example();
     ["olga", "lea", "lou"].into_iter().for_each(|who| alone.leave(who, "admin"));
     assert!(World::of(POLICY, alone).is_err());
+}
+
+#[test]
+fn two_who_could_load_are_neither_locked_nor_about_to_leave() {
+    let only_two = |world: &mut World| {
+        propose_directory(world, "omar", |all| ["lea", "lou"].into_iter().for_each(|who| all.leave(who, "admin")))
+    };
+    only_two(&mut World::new()).unwrap();
+    // one of the two is locked
+    let mut world = lockable(POLICY);
+    lock(&mut world, Locked::Person("olga".parse().unwrap()), LockMode::Suspend);
+    assert_refused(only_two(&mut world), Reason::NobodyCouldLoad);
+    // or in the role for two days more, which is less than a proposal may wait
+    let mut organisation = Organisation::example();
+    organisation.accounts.get_mut("olga").unwrap().roles.insert("admin".into(), Some("2026-11-24T12:00:00Z".into()));
+    let mut world = World::of(POLICY, organisation.clone()).unwrap();
+    let refusal = assert_refused(only_two(&mut world), Reason::NobodyCouldLoad);
+    assert!(refusal.detail.ends_with("at 2026-11-25T12:00:00.000Z"), "{}", refusal.detail);
+    // where it was so before, the load is not what does it
+    ["lea", "lou"].into_iter().for_each(|who| organisation.leave(who, "admin"));
+    let mut world = World::of(POLICY, organisation).unwrap();
+    propose(&mut world, "omar", PLANNED).unwrap();
 }
 
 #[test]

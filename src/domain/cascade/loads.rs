@@ -3,6 +3,7 @@
 
 use crate::domain::event::{Fact, LoadCancelled};
 use crate::domain::load::{Load, LoadCancellation};
+use crate::domain::loaders::could_propose;
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::Reason;
 use crate::domain::reviewers::first;
@@ -13,15 +14,20 @@ pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec
     cancelled(state, now, |load| {
         let moved = after.accounts().get(&load.requester).is_none_or(|it| !load.behind.contains(it.person()));
         let rests = after.account_rests(&load.requester, now.latest);
-        rests.err().map(|obstacles| first(obstacles).reason).or(moved.then_some(Reason::NotEligible))
+        let could = || could_propose(after, load, now.latest);
+        let obstacle = rests.err().map(|obstacles| first(obstacles).reason).or(moved.then_some(Reason::NotEligible));
+        obstacle.or_else(|| (!could()).then_some(Reason::CapabilityMissing))
     })
 }
 
 /// Those that a lock stops.
 pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
     let everything = under.locks().on(&crate::domain::lock::Locked::Everything);
-    let on = |load: &Load| under.lock_on_account(&load.requester).or(everything);
-    cancelled(state, now, |load| on(load).map(|_| Reason::Locked))
+    let on = |load: &Load| under.lock_on_account(&load.requester).or(everything).is_some();
+    // On the last role or entitlement by which it could be proposed.
+    let could = |organisation: &Organisation, load: &Load| could_propose(organisation, load, now.latest);
+    let no_more = |load: &Load| could(&state.organisation, load) && !could(under, load);
+    cancelled(state, now, |load| (on(load) || no_more(load)).then_some(Reason::Locked))
 }
 
 fn cancelled(state: &State, now: Now, why: impl Fn(&Load) -> Option<Reason>) -> Vec<Fact> {

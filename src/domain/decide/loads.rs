@@ -1,7 +1,6 @@
 //! Loading policy and directory: proposed by one holder of the capability, approved by another on the digest, and brought
 //! into force whole or not at all (DESIGN 7; THREATS J2).
 
-mod able;
 mod files;
 mod merge;
 
@@ -14,14 +13,17 @@ use crate::domain::command::Envelope;
 use crate::domain::elevation::Phase;
 use crate::domain::event::{AuthorsWait, Event, Fact, LoadCancelled, LoadDecision, LoadTextAdded, LoadWithdrawn};
 use crate::domain::ids::{AccountId, Digest, EntitlementName, LoadId, PersonId};
-use crate::domain::load::{Load, LoadCancellation, LoadedFile, PIECE_BYTES, REVIEW_WITHIN, author_waits, widened};
+use crate::domain::load::{
+    Load, LoadCancellation, LoadedFile, PIECE_BYTES, PROPOSED_IN_A_DAY, REVIEW_WITHIN, author_waits, widened,
+};
+use crate::domain::loaders::{able, able_accounts, could_propose};
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::review::Review;
 use crate::domain::reviewers::{first, separation_rule_3};
 use crate::domain::rights::difference;
 use crate::domain::state::State;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::time::{Now, Span, Timestamp};
 use crate::domain::visibility::{Thing, may_see};
 
 pub use self::files::{Files, initialise};
@@ -39,12 +41,8 @@ pub(super) fn propose(
     needs(state, caller, file.capability(), now)?;
     let behind = organisation.persons_behind(caller.account, None);
     let brought = bring(state, File { file, replaces, text, authors: &behind }, now)?;
-    // By comparison, whatever the timer has recorded.
-    let own = |load: &&Load| load.requester == *caller.account && load.file == file;
-    if let Some(same) = state.pending_loads().filter(own).find(|load| !load.review.deadline.is_over(now.latest)) {
-        return Err(Refusal::new(Reason::AlreadyPending, format!("`{}`", same.id)).with("load", same.id));
-    }
-    let able = able::able(organisation, file.capability(), now.latest);
+    has_room(state, caller.account, file, now)?;
+    let able = able(organisation, file.capability(), now.latest);
     if able.is_subset(&behind) {
         let name = file.capability().as_str();
         let detail = format!("nobody else could use `{name}`");
@@ -75,6 +73,21 @@ pub(super) fn propose(
     Ok([Fact::LoadProposed(Box::new(load))].into_iter().chain(pieces).collect())
 }
 
+/// One proposal of each file at a time, and so many in a day: what is proposed stays in the journal for ever.
+fn has_room(state: &State, account: &AccountId, file: LoadedFile, now: Now) -> Result<(), Refusal> {
+    // By comparison, whatever the timer has recorded.
+    let own = |load: &&Load| load.requester == *account && load.file == file;
+    if let Some(same) = state.pending_loads().filter(own).find(|load| !load.review.deadline.is_over(now.latest)) {
+        return Err(Refusal::new(Reason::AlreadyPending, format!("`{}`", same.id)).with("load", same.id));
+    }
+    let recent = |load: &&Load| load.requester == *account && !load.requested_at.plus(Span::DAY).is_over(now.latest);
+    if state.loads.values().filter(recent).count() >= PROPOSED_IN_A_DAY {
+        let detail = format!("`{account}` has proposed {PROPOSED_IN_A_DAY}");
+        return Err(Refusal::new(Reason::TooManyLoads, detail).with("limit", PROPOSED_IN_A_DAY));
+    }
+    Ok(())
+}
+
 /// An approval of exactly this text puts the file in force, in the same batch. Everything is checked again, as things are
 /// now: what is replaced, whoever proposed it, and what it gives to either of the two.
 pub(super) fn approve(
@@ -92,6 +105,11 @@ pub(super) fn approve(
         return Err(lock.refusal());
     }
     organisation.account_rests(&load.requester, now.latest).map_err(first)?;
+    if !could_propose(organisation, &load, now.latest) {
+        let capability = load.file.capability().as_str();
+        let detail = format!("`{}`, who proposed it, holds `{capability}` no more", load.requester);
+        return Err(Refusal::new(Reason::CapabilityMissing, detail).with("capability", capability));
+    }
     let text = state.load_text(id).unwrap_or_default();
     let mut persons = load.behind.clone();
     persons.extend(organisation.persons_behind(&load.requester, None));
@@ -144,7 +162,7 @@ pub fn could_approve<'a>(
     load: &Load,
     at: Timestamp,
 ) -> Vec<(&'a AccountId, &'a PersonId)> {
-    let able = able::able_accounts(organisation, load.file.capability(), at).into_iter();
+    let able = able_accounts(organisation, load.file.capability(), at).into_iter();
     let other = |person: &PersonId| separation_rule_3(organisation, load, person).is_ok();
     able.filter(|(_, person)| other(person)).collect()
 }

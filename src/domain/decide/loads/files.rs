@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::able::two_could_load;
 use super::merge;
 use crate::domain::cascade::{Touched, consequences};
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Person};
@@ -14,6 +13,7 @@ use crate::domain::event::{
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::life;
 use crate::domain::load::LoadedFile;
+use crate::domain::loaders::two_could_load;
 use crate::domain::organisation::Organisation;
 use crate::domain::overlay::Overlay;
 use crate::domain::own_standing::Widening;
@@ -48,7 +48,7 @@ pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
     crate::domain::apply::put_policy(&mut after, files.policy);
     let (records, _) = records_of(&after, &directory);
     put_records(&mut after, &records);
-    two_could_load(&after, now)?;
+    two_could_load(&Organisation::default(), &after, now)?;
     facts.extend(records);
     facts.push(directory_fact(files.directory, None));
     Ok(super::super::events(&state, now.stamp, &Actor::Operator, None, facts))
@@ -83,7 +83,7 @@ pub(super) fn bring(state: &State, file: File<'_>, now: Now) -> Result<Brought, 
         LoadedFile::Policy => bring_policy(state, file.text, now)?,
         LoadedFile::Directory => bring_directory(state, file.authors, file.text, now)?,
     };
-    two_could_load(&brought.after, now)?;
+    two_could_load(&state.organisation, &brought.after, now)?;
     let widening = Widening { before: &state.organisation, after: &brought.after, authors: file.authors };
     widening.refuse(file.file, now.latest)?;
     Ok(brought)
