@@ -207,10 +207,13 @@ pub fn widened(before: &Policy, after: &Policy) -> BTreeSet<EntitlementName> {
     wider.map(|(name, _)| name.clone()).collect()
 }
 
-/// How long those behind a load wait: by the policy before or the one after it, whichever is longer.
+/// How long those behind a load wait: by the policy before or the one after it, whichever is longer, and not shorter than by
+/// a policy that an own load has just shortened.
 #[must_use]
-pub fn author_waits(before: &Policy, after: &Policy) -> Span {
-    before.limits.author_waits.max(after.limits.author_waits)
+pub fn author_waits(before: &Organisation, after: &Policy, at: Timestamp) -> Span {
+    let until_lately = before.waited_before.filter(|(_, until)| !until.is_over(at));
+    let waited = until_lately.map_or(Span::ZERO, |(span, _)| span);
+    before.policy.limits.author_waits.max(after.limits.author_waits).max(waited)
 }
 
 impl Organisation {
@@ -225,6 +228,17 @@ impl Organisation {
             let refusal = Refusal::new(Reason::AuthorWaits, detail).with("person", person);
             Err(refusal.with("entitlement", name).with("until", until))
         })
+    }
+
+    /// What a policy shortens holds on for as long as it was.
+    pub(super) fn shorten_waits(&mut self, before: &Policy, at: Timestamp) {
+        let was = before.limits.author_waits;
+        if before.digest.is_none() || self.policy.limits.author_waits >= was {
+            return;
+        }
+        let earlier = self.waited_before.filter(|(_, until)| !until.is_over(at));
+        let (span, until) = earlier.unwrap_or((Span::ZERO, at));
+        self.waited_before = Some((span.max(was), until.max(at.plus(was))));
     }
 
     pub(super) fn put_waits(

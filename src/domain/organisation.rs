@@ -13,7 +13,7 @@ use super::index::{Index, Map};
 use super::lock::Locks;
 use super::policy::{MemberKind, Policy, Terms};
 use super::refusal::{Reason, Refusal};
-use super::time::Timestamp;
+use super::time::{Span, Timestamp};
 
 /// What eligibility is decided from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +38,8 @@ pub struct Organisation {
     pub(super) granted: Granted,
     /// Until when somebody behind a load uses nothing of an entitlement that it widened.
     pub(super) waits: Map<(EntitlementName, PersonId), Timestamp>,
+    /// How long they waited before a policy made that shorter, and until when they still do.
+    pub(super) waited_before: Option<(Span, Timestamp)>,
 }
 
 /// Until when something holds, and what ends it.

@@ -71,7 +71,7 @@ impl Widening<'_> {
         let asked = |policy: &Policy| policy.baseline.requires.contains(name);
         let before = until(was);
         let after = if asked(was) && !asked(is) { Timestamp::MAX } else { until(is) };
-        before.is_over(at.plus(author_waits(was, is))) && after > before && !after.is_over(at)
+        before.is_over(at.plus(author_waits(self.before, is, at))) && after > before && !after.is_over(at)
     }
 
     /// What everybody is given without a grant is a way past every entitlement that offers it.

@@ -251,6 +251,34 @@ fn author_waits_as_long_as_the_longer_of_both_policies_says() {
 }
 
 #[test]
+fn author_waits_as_long_as_before_a_load_that_made_it_shorter() {
+    let mut organisation = Organisation::example();
+    organisation.join("dan", "admin");
+    let mut world = World::of(POLICY, organisation).unwrap();
+    // given a wait that one load makes short
+    let shorter = ("[limits]\n", "[limits]\nauthor_waits = \"1s\"\n");
+    let load = propose(&mut world, "dan", shorter).unwrap();
+    world.approve_load("olga", load).unwrap();
+    world.policy = policy(&world, shorter);
+    // when another widens something, before the time is over that it took
+    let mut soon = world.clone();
+    soon.pass("23h");
+    let load = propose(&mut soon, "dan", LONGER).unwrap();
+    soon.approve_load("olga", load).unwrap();
+    // then it is as long as it was
+    soon.pass("23h");
+    assert_refused(Ask::repair().by("dan", &mut soon), Reason::AuthorWaits);
+    soon.pass("1h");
+    Ask::repair().by("dan", &mut soon).unwrap();
+    // and later it is short
+    world.pass("24h");
+    let load = propose(&mut world, "dan", LONGER).unwrap();
+    world.approve_load("olga", load).unwrap();
+    world.pass("1s");
+    Ask::repair().by("dan", &mut world).unwrap();
+}
+
+#[test]
 fn no_load_widens_what_those_behind_it_may_do() {
     // by the policy: a capability of an own role, an own role that answers for another, a requirement less
     let own = [

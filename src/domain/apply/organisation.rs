@@ -17,6 +17,7 @@ pub(super) fn record(state: &mut State, event: &Event) {
         Fact::PolicyLoaded(loaded) => {
             let before = state.organisation.policy.clone();
             put_policy(&mut state.organisation, &loaded.text);
+            state.organisation.shorten_waits(&before, at);
             put_all_dues(state, &before, at);
         }
         Fact::DirectoryLoaded(loaded) => state.organisation.directory_digest = Some(loaded.digest),

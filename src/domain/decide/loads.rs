@@ -141,7 +141,7 @@ fn brings_for(
     let file = File { file: load.file, replaces: load.replaces, text, authors: persons };
     let brought = bring(state, file, now)?;
     let entitlements = wider(state, &brought);
-    let until = now.stamp.plus(author_waits(&state.organisation.policy, &brought.after.policy));
+    let until = now.stamp.plus(author_waits(&state.organisation, &brought.after.policy, now.latest));
     // Another load of the same file is void by this one, whoever proposed it.
     let is_load = |fact: &Fact| {
         let Fact::LoadCancelled(fact) = fact else { return false };
