@@ -50,7 +50,7 @@ pub const ENROLMENT_KEYS: [&str; 11] = [
 ];
 
 /// The same of a load.
-pub const LOAD_KEYS: [&str; 12] = [
+pub const LOAD_KEYS: [&str; 13] = [
     "id",
     "who",
     "persons",
@@ -62,6 +62,7 @@ pub const LOAD_KEYS: [&str; 12] = [
     "gains",
     "loses",
     "widens",
+    "changes",
     "ends",
 ];
 

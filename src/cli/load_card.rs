@@ -47,6 +47,7 @@ fn asked(text: &ApprovalText) -> Vec<(&str, String)> {
         ("gains", or("gains", "nobody gains a right")),
         ("loses", or("loses", "nobody loses a right")),
         ("widens", or("widens", "no entitlement")),
+        ("changes", or("changes", "no value")),
         ("ends", text.value("ends").to_owned()),
     ];
     lines.extend(text.others(&LOAD_KEYS).map(|(key, value)| (key, quoted(value))));
@@ -88,6 +89,8 @@ mod tests {
         gains     ana: wider terms of `orders-db-repair`
         loses     nobody loses a right
         widens    orders-db-repair
+        changes   entitlements.orders-db-repair.max_duration: "1h"
+                  -> "2h"
         ends      requests for access cancelled: 1
 
         state       pending
@@ -96,8 +99,8 @@ mod tests {
         needs       0 of 1 by @policy.load, open now
 
         id      019380a1-0000-7000-8000-000077aa88bb
-        digest  dea93b545232dd4bb48883cc793f5052f7451d7ce3113f5f55
-                469aacbef8f816
+        digest  49cf3c6db19f2f7963d00cfff30b21bb1452f1545d84043168
+                d5f5d595c5388f
         "#);
         assert_eq!(
             load_row(&sample::load(), sample::moment()),

@@ -56,7 +56,8 @@ pub(crate) fn load() -> Load {
     let approval_text = format!(
         "id: \"{LOAD_ID}\"\nwho: \"omar\"\npersons: \"omar\"\nfile: \"POLICY\"\ndigest: \"{0}\"\nbytes: \"4711\"\n\
          replaces: \"{1}\"\njustification: \"longer for night shifts\"\ngains: \"ana: wider terms of `orders-db-repair`\"\n\
-         loses: \"\"\nwidens: \"orders-db-repair\"\nends: \"requests for access cancelled: 1\"\n",
+         loses: \"\"\nwidens: \"orders-db-repair\"\n\
+         changes: \"entitlements.orders-db-repair.max_duration: \\\"1h\\\" -> \\\"2h\\\"\"\nends: \"requests for access cancelled: 1\"\n",
         "01".repeat(32),
         "02".repeat(32)
     );

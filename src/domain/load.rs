@@ -21,7 +21,8 @@ pub const REVIEW_WITHIN: Span = Span::seconds(3 * 86_400);
 pub const PROPOSED_IN_A_DAY: usize = 50;
 /// The text of a load stands in the journal in pieces of so many bytes at most.
 pub const PIECE_BYTES: usize = 64 * 1024;
-/// Of who gains and who loses what, so many bytes stand in the text that is approved; the rest is counted there.
+/// Of who gains, who loses what, and what changes, so many bytes each stand in the text that is approved; the rest is
+/// counted there.
 const TOLD_BYTES: usize = 8 * 1024;
 
 /// Another policy or directory, under review.
@@ -123,9 +124,10 @@ impl LoadCancellation {
 }
 
 impl Load {
-    /// What is approved, as a text: which file by its digest, who gains and loses what by it, and what it ends.
+    /// What is approved, as a text, but for what it ends: which file by its digest, who gains and loses what by it, and what it
+    /// changes. Found out again when it is approved, it must be the same.
     #[must_use]
-    pub fn approval_text(&self, rights: &[RightsChange], waits: &BTreeSet<EntitlementName>, ends: &str) -> String {
+    pub fn approval_head(&self, says: &Says<'_>) -> String {
         let mut text = String::new();
         let joined = |names: Vec<&str>| names.join(" ");
         line(&mut text, "id", &self.id.to_string());
@@ -136,31 +138,65 @@ impl Load {
         line(&mut text, "bytes", &self.bytes.to_string());
         line(&mut text, "replaces", &self.replaces.to_string());
         line(&mut text, "justification", &self.justification);
-        line(&mut text, "gains", &told(rights, |change| &change.gains));
-        line(&mut text, "loses", &told(rights, |change| &change.loses));
-        line(&mut text, "widens", &joined(waits.iter().map(EntitlementName::as_str).collect()));
+        line(&mut text, "gains", &told(&by_accounts(says.rights, |change| &change.gains)));
+        line(&mut text, "loses", &told(&by_accounts(says.rights, |change| &change.loses)));
+        line(&mut text, "widens", &joined(says.widens.iter().map(EntitlementName::as_str).collect()));
+        line(&mut text, "changes", &told(says.changes));
+        text
+    }
+
+    /// The whole of it.
+    #[must_use]
+    pub fn approval_text(&self, says: &Says<'_>, ends: &str) -> String {
+        let mut text = self.approval_head(says);
         line(&mut text, "ends", ends);
         text
     }
 }
 
-/// `ana: ask for …, approve …; ben: …`, and how many accounts more.
-fn told(rights: &[RightsChange], of: impl Fn(&RightsChange) -> &BTreeSet<Right>) -> String {
-    let mut text = String::new();
-    let mut omitted = 0_usize;
-    for change in rights.iter().filter(|change| !of(change).is_empty()) {
+/// What the text of a load says of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Says<'a> {
+    /// Who gains and who loses what.
+    pub rights: &'a [RightsChange],
+    /// The entitlements that those behind it leave alone for a time.
+    pub widens: &'a BTreeSet<EntitlementName>,
+    /// Each value that it changes.
+    pub changes: &'a [String],
+}
+
+/// `ana: ask for …, approve …`, a line each: first what is everybody's, then what is to be done in the broker itself.
+fn by_accounts(rights: &[RightsChange], of: impl Fn(&RightsChange) -> &BTreeSet<Right>) -> Vec<String> {
+    let over_the_broker = |right: &Right| matches!(right, Right::Use(..) | Right::Admit | Right::StandIn);
+    let mut changes: Vec<&RightsChange> = rights.iter().filter(|change| !of(change).is_empty()).collect();
+    changes.sort_by_key(|change| match change.account {
+        None => 0,
+        Some(_) if of(change).iter().any(over_the_broker) => 1,
+        Some(_) => 2,
+    });
+    let lines = changes.into_iter().map(|change| {
         let who = change.account.as_ref().map_or("everybody", AccountId::as_str);
         let what: Vec<String> = of(change).iter().map(ToString::to_string).collect();
-        let line = format!("{who}: {}", what.join(", "));
-        if omitted > 0 || text.len().saturating_add(line.len()) > TOLD_BYTES {
+        format!("{who}: {}", what.join(", "))
+    });
+    lines.collect()
+}
+
+/// As many of the lines as fit. Of the others it says how many, and what all of them are, by their digest.
+fn told(lines: &[String]) -> String {
+    let mut text = String::new();
+    let mut omitted = 0_usize;
+    for line in lines {
+        if text.len().saturating_add(line.len()) > TOLD_BYTES {
             omitted = omitted.saturating_add(1);
         } else {
             text.push_str(if text.is_empty() { "" } else { "; " });
-            text.push_str(&line);
+            text.push_str(line);
         }
     }
     if omitted > 0 {
-        text.push_str(&format!("; and {omitted} more accounts"));
+        let all = Digest::of(lines.join("\n").as_bytes());
+        text.push_str(&format!("; and {omitted} more (SHA-256 of all {all})"));
     }
     text
 }
@@ -256,5 +292,39 @@ impl Organisation {
             let later = self.waits.get(&key).map_or(until, |known| until.max(*known));
             self.waits.insert(key, later);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_hides_nothing_else() {
+        // given a line that is too long by itself, between two others
+        let lines = ["a: x".to_owned(), format!("b: {}", "y".repeat(TOLD_BYTES)), "c: z".to_owned()];
+        let all = Digest::of(lines.join("\n").as_bytes());
+        assert_eq!(told(&lines), format!("a: x; c: z; and 1 more (SHA-256 of all {all})"));
+        assert_eq!(told(&lines[..1]), "a: x");
+        assert_eq!(told(&[]), "");
+    }
+
+    #[test]
+    fn what_is_everybodys_comes_first_and_then_what_is_done_in_the_broker() {
+        let change = |account: Option<&str>, right: Right| RightsChange {
+            account: account.map(|it| it.parse().unwrap()),
+            gains: BTreeSet::from([right]),
+            loses: BTreeSet::new(),
+        };
+        let rights = [
+            change(Some("ana"), Right::Approve("repair".parse().unwrap())),
+            change(Some("zoe"), Right::Use(CapabilityName::LockManage, BTreeSet::new())),
+            change(None, Right::Without("oath".parse().unwrap())),
+        ];
+        assert_eq!(
+            by_accounts(&rights, |change| &change.gains),
+            ["everybody: do without `oath`", "zoe: use `lock.manage`", "ana: approve `repair`"]
+        );
+        assert!(by_accounts(&rights, |change| &change.loses).is_empty());
     }
 }

@@ -15,6 +15,7 @@ pub mod answers;
 pub mod apply;
 pub mod capability;
 pub mod cascade;
+pub mod changed;
 pub mod command;
 pub mod decide;
 pub mod directory;

@@ -209,8 +209,8 @@ catalogue! {
         "give it an end, or give another person the capability `lock.manage` first";
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists 5, "this request_id was used within 24 h for another command",
         "use a new UUID for each new command";
-    LoadStale "LOAD_STALE" FailedPrecondition 5, "the file to be replaced is not the one in force",
-        "fetch the present file, compare, and name its digest";
+    LoadStale "LOAD_STALE" FailedPrecondition 5, "the load is made from what is not in force by now",
+        "fetch the present file, compare, and propose with its digest";
     PolicyInvalid "POLICY_INVALID" InvalidArgument 1, "the policy has mistakes, and none of it was loaded",
         "mend the lines that are named, and check with `countersign policy check`";
     DirectoryInvalid "DIRECTORY_INVALID" InvalidArgument 1, "the directory has mistakes, and none of it was loaded",

@@ -102,6 +102,62 @@ fn what_one_proposes_another_approves() {
 }
 
 #[test]
+fn what_is_approved_is_what_the_text_says_by_now() {
+    // given a policy that lets auditors revoke, of whom there is one
+    let revokes = ("[\"audit.read\"]", "[\"audit.read\", \"grant.revoke\"]");
+    let mut world = World::new();
+    let load = propose(&mut world, "omar", revokes).unwrap();
+    let text = |world: &World, load| world.state.loads().get(&load).unwrap().review.text.clone();
+    assert!(text(&world, load).contains("gains: \"aud: use `grant.revoke`\"\n"), "{}", text(&world, load));
+    // when another directory makes one more
+    let joins = propose_directory(&mut world, "omar", |all| all.join("eve", "auditor")).unwrap();
+    world.approve_load("olga", joins).unwrap();
+    // then nobody approves what does not say so
+    assert_refused(world.approve_load("olga", load), Reason::LoadStale);
+    world.send("omar", Command::WithdrawLoad { load, reason: String::new() }).unwrap();
+    let load = propose(&mut world, "omar", revokes).unwrap();
+    assert!(text(&world, load).contains("gains: \"aud: use `grant.revoke`; eve: use `grant.revoke`\"\n"));
+    world.approve_load("olga", load).unwrap();
+    // nor does anybody approve what is said of him and would not be so if he did
+    let mut organisation = Organisation::example();
+    organisation.people.get_mut("olga").unwrap().manager = Some("ines".into());
+    let mut world = World::of(POLICY, organisation).unwrap();
+    let without = |all: &mut Organisation| all.people.get_mut("olga").unwrap().manager = None;
+    let load = propose_directory(&mut world, "omar", without).unwrap();
+    assert!(text(&world, load).contains("changes: \"people.olga.manager: \\\"ines\\\" -> none\"\n"));
+    assert_refused(world.approve_load("olga", load), Reason::OwnStanding);
+    world.approve_load("lou", load).unwrap();
+}
+
+#[test]
+fn the_text_says_each_value_that_changes() {
+    // what is no right of anybody's yet stands in it all the same
+    let mut world = World::new();
+    for (change, says) in [
+        (("[limits]\n", "[limits]\nauthor_waits = \"1s\"\n"), "limits.author_waits: none -> \\\"1s\\\""),
+        (("[roles.robot]\n", "[roles.robot]\ncapabilities = [\"hr.feed\"]\n"), "roles.robot.capabilities: none -> "),
+        (("owner = \"ines\"\n", ""), "roles.commander.owner: \\\"ines\\\" -> none"),
+    ] {
+        let load = propose(&mut world, "omar", change).unwrap();
+        let text = &world.state.loads().get(&load).unwrap().review.text;
+        assert!(text.contains(&format!("changes: \"{says}")), "{text}");
+        world.send("omar", Command::WithdrawLoad { load, reason: String::new() }).unwrap();
+    }
+    // a membership's later end gives no right, and is said
+    let later = |all: &mut Organisation| {
+        all.accounts.get_mut("aud").unwrap().roles.insert("auditor".into(), Some("2026-12-01T00:00:00Z".into()));
+    };
+    let load = propose_directory(&mut world, "omar", later).unwrap();
+    let text = &world.state.loads().get(&load).unwrap().review.text;
+    assert!(text.contains("accounts.aud.roles.auditor.until: none -> "), "{text}");
+    // whoever joins a role joins it whenever that is approved
+    world.send("omar", Command::WithdrawLoad { load, reason: String::new() }).unwrap();
+    let load = propose_directory(&mut world, "omar", |all| all.join("eve", "auditor")).unwrap();
+    world.pass("1h");
+    world.approve_load("olga", load).unwrap();
+}
+
+#[test]
 fn a_machine_proposes_and_never_approves() {
     // given a machine of odo's with the capability, and odo as an administrator
     let roles = "[roles.pipeline]\nfor = \"machines\"\ncapabilities = [\"policy.load\"]\n[roles.auditor]";

@@ -14,7 +14,7 @@ use crate::domain::elevation::Phase;
 use crate::domain::event::{AuthorsWait, Event, Fact, LoadCancelled, LoadDecision, LoadTextAdded, LoadWithdrawn};
 use crate::domain::ids::{AccountId, Digest, EntitlementName, LoadId, PersonId};
 use crate::domain::load::{
-    Load, LoadCancellation, LoadedFile, PIECE_BYTES, PROPOSED_IN_A_DAY, REVIEW_WITHIN, author_waits, widened,
+    Load, LoadCancellation, LoadedFile, PIECE_BYTES, PROPOSED_IN_A_DAY, REVIEW_WITHIN, Says, author_waits, widened,
 };
 use crate::domain::loaders::{able, able_accounts, could_propose};
 use crate::domain::organisation::Organisation;
@@ -66,8 +66,7 @@ pub(super) fn propose(
         },
         phase: Phase::Pending,
     };
-    let rights = difference(organisation, &brought.after, now.latest);
-    load.review.text = load.approval_text(&rights, &wider(state, &brought), &ends(&brought.facts));
+    load.review.text = with_says(state, &brought, now, |says| load.approval_text(says, &ends(&brought.facts)));
     let id = load.id;
     let pieces = pieces(text).map(|text| Fact::LoadTextAdded(LoadTextAdded { load: id, text: text.to_owned() }));
     Ok([Fact::LoadProposed(Box::new(load))].into_iter().chain(pieces).collect())
@@ -114,7 +113,8 @@ pub(super) fn approve(
     let mut persons = load.behind.clone();
     persons.extend(organisation.persons_behind(&load.requester, None));
     persons.insert(decision.person.clone());
-    let mut facts = brings_for(state, &load, &text, &persons, now)?;
+    let brought = as_signed(state, &load, (&text, &persons), now)?;
+    let mut facts = follows(state, &load, brought, persons, now);
     let others = state.pending_loads().filter(|other| other.file == load.file && other.id != id);
     let because = LoadCancellation::Stale;
     facts.extend(others.map(|other| Fact::LoadCancelled(LoadCancelled { load: other.id, because: because.clone() })));
@@ -122,24 +122,40 @@ pub(super) fn approve(
     Ok(facts)
 }
 
+/// What a load brings now, where its text says just that: another file or event may have changed who gains what by it.
+fn as_signed(
+    state: &State,
+    load: &Load,
+    (text, persons): (&str, &BTreeSet<PersonId>),
+    now: Now,
+) -> Result<Brought, Refusal> {
+    let file = |authors| File { file: load.file, replaces: load.replaces, text, authors };
+    let says_so = |brought: &Brought| {
+        load.review.text.starts_with(&with_says(state, brought, now, |says| load.approval_head(says)))
+    };
+    let brought = bring(state, file(persons), now)?;
+    if says_so(&brought) {
+        return Ok(brought);
+    }
+    if bring(state, file(&load.behind), now).is_ok_and(|brought| says_so(&brought)) {
+        let detail = "it changes what is recorded of whoever approves it";
+        return Err(Refusal::new(Reason::OwnStanding, detail));
+    }
+    Err(Refusal::new(Reason::LoadStale, "what it gives, takes or changes is not what its text says by now"))
+}
+
 /// What the approval of a load would bring now, as the events that would follow it: for whoever thinks it through.
 ///
 /// # Errors
 /// Why it could not be approved.
 pub fn brings(state: &State, load: &Load, text: &str, now: Now) -> Result<Vec<Event>, Refusal> {
-    let facts = brings_for(state, load, text, &load.behind, now)?;
+    let file = File { file: load.file, replaces: load.replaces, text, authors: &load.behind };
+    let facts = follows(state, load, bring(state, file, now)?, load.behind.clone(), now);
     Ok(super::events(state, now.stamp, &crate::domain::event::Actor::Broker, None, facts))
 }
 
-fn brings_for(
-    state: &State,
-    load: &Load,
-    text: &str,
-    persons: &BTreeSet<PersonId>,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
-    let file = File { file: load.file, replaces: load.replaces, text, authors: persons };
-    let brought = bring(state, file, now)?;
+/// What the approval of a load by the last of these persons is followed by.
+fn follows(state: &State, load: &Load, brought: Brought, persons: BTreeSet<PersonId>, now: Now) -> Vec<Fact> {
     let entitlements = wider(state, &brought);
     let until = now.stamp.plus(author_waits(&state.organisation, &brought.after.policy, now.latest));
     // Another load of the same file is void by this one, whoever proposed it.
@@ -149,10 +165,15 @@ fn brings_for(
     };
     let mut facts: Vec<Fact> = brought.facts.into_iter().filter(|fact| !is_load(fact)).collect();
     if !entitlements.is_empty() {
-        let waits = AuthorsWait { load: load.id, persons: persons.clone(), entitlements, until };
-        facts.insert(1, Fact::AuthorsWait(waits));
+        facts.insert(1, Fact::AuthorsWait(AuthorsWait { load: load.id, persons, entitlements, until }));
     }
-    Ok(facts)
+    facts
+}
+
+/// What the text of a load says of what it brings now.
+fn with_says<T>(state: &State, brought: &Brought, now: Now, text: impl FnOnce(&Says<'_>) -> T) -> T {
+    let rights = difference(&state.organisation, &brought.after, now.latest);
+    text(&Says { rights: &rights, widens: &wider(state, brought), changes: &brought.changes })
 }
 
 /// Who could approve a load: holders of the capability, and whoever could ask for it. None of those behind it.

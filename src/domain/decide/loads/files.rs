@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::merge;
 use crate::domain::cascade::{Touched, consequences};
+use crate::domain::changed;
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Person};
 use crate::domain::directory_file::{ParsedDirectory, parse_directory};
 use crate::domain::event::{
@@ -73,6 +74,8 @@ pub(super) struct Brought {
     pub(super) facts: Vec<Fact>,
     /// The organisation as it is with the file.
     pub(super) after: Organisation,
+    /// Each value that the file changes.
+    pub(super) changes: Vec<String>,
 }
 
 /// What a file would bring, with all that it cancels, voids, cuts and revokes.
@@ -95,6 +98,7 @@ fn bring_policy(state: &State, text: &str, now: Now) -> Result<Brought, Refusal>
     let (state, before) = (settled.state(), &settled.state().organisation);
     let ParsedPolicy { policy, places, .. } = parsed_policy(text)?;
     agree(&policy, &in_force(before, now), SourceFile::Policy, &places)?;
+    let changes = changed::in_policy(&before.policy_text, text);
     let mut after = before.clone();
     crate::domain::apply::put_policy(&mut after, text);
     let mut facts = vec![policy_fact(text, before.policy.digest)];
@@ -102,7 +106,7 @@ fn bring_policy(state: &State, text: &str, now: Now) -> Result<Brought, Refusal>
     // When each requirement lapses next is a matter of this policy.
     facts.extend(settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::RequirementLapsed(_))));
     facts.extend(follows);
-    Ok(Brought { facts, after })
+    Ok(Brought { facts, after, changes })
 }
 
 /// What the file no longer names is disabled; nothing is forgotten. To whom a command or HR event has touched it gives
@@ -115,6 +119,8 @@ fn bring_directory(state: &State, authors: &BTreeSet<PersonId>, text: &str, now:
     let merge::Merged { directory, checked, refusals } = merge::merge(state, authors, directory, now);
     agree(&before.policy, &checked, SourceFile::Directory, &places)?;
     refusals?;
+    // An end that is counted from now says nothing of the file.
+    let changes = changed::in_records(before, &records_of(before, &directory).0);
     let directory = with_ends(before, directory, (&before.policy, &places), now)?;
     let (records, touched) = records_of(before, &directory);
     let mut after = before.clone();
@@ -125,7 +131,7 @@ fn bring_directory(state: &State, authors: &BTreeSet<PersonId>, text: &str, now:
     facts.extend(settled.into_facts());
     facts.extend(records);
     facts.extend(follows);
-    Ok(Brought { facts, after })
+    Ok(Brought { facts, after, changes })
 }
 
 fn settled(state: &State, now: Now) -> Overlay {
