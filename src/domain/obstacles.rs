@@ -65,9 +65,16 @@ pub fn draft(
         obstacles.extend(has_approvers(state, &elevation, now).err());
     }
     obstacles.extend(room(state, &elevation, now));
-    obstacles.extend(silent_feed(state, elevation.tenant(), now));
+    obstacles.extend(silent_feed(state, elevation.tenant(), now).map(|refusal| told_of_feed(state, account, refusal)));
     obstacles.sort_by_key(|refusal| refusal.reason);
     (Some(elevation), obstacles)
+}
+
+/// Which feed of the own organisation is silent, and since when, is for no customer to read.
+fn told_of_feed(state: &State, account: &AccountId, silent: Refusal) -> Refusal {
+    let Some(tenant) = state.organisation().tenant_of_account(account) else { return silent };
+    let own = silent.facts.get("stream").and_then(|stream| stream.strip_prefix(tenant.as_str()));
+    if own.is_some_and(|rest| rest.starts_with('.')) { silent } else { Refusal::new(silent.reason, "") }
 }
 
 /// How a request would fare, without what it would say in words: for whoever thinks it through. Actions that are left out

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::domain::time::Span;
 
 mod observed;
+mod record;
 mod world;
 
 use observed::observed;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use countersign::wire::v1 as pb;
+use countersign::wire::v1::lock_service_client::LockServiceClient;
 use tonic::Code;
 
 use crate::common::certificates::client;
@@ -169,6 +170,53 @@ async fn part_1_a_customer_keeps_its_own_record_that_the_broker_signed() {
     let broker = Broker::serve(&broker.kill(), &Start::default());
     let (again, _) = said(&broker, "acme.lena", &["record", "export"], 0);
     assert_eq!(verified(&again, &key), Some(0));
+}
+
+#[tokio::test]
+async fn part_1_a_customer_is_not_told_what_is_the_own_organisations_alone() {
+    let broker = broker();
+    let (sam, lena) = (broker.person("sam").await, broker.person("acme.lena").await);
+    // given locks on a role, an entitlement, a resource and, for a moment, everything; and one on the tenant itself
+    use pb::lock_target::Target;
+    let targets = [
+        Target::Role("incident-commander".into()),
+        Target::Entitlement("orders-db-repair".into()),
+        Target::Resources("tenants/acme/mail/archive".into()),
+        Target::Everything(true),
+    ];
+    let lock = |target| pb::CreateLockRequest {
+        request_id: call_id(),
+        target: Some(pb::LockTarget { target: Some(target) }),
+        mode: pb::LockMode::Suspend.into(),
+        reason: "somebody else's trouble".into(),
+        ..Default::default()
+    };
+    let locks = |person: &Person| LockServiceClient::new(person.channel.clone());
+    for target in targets {
+        locks(&sam).create_lock(lock(target)).await.unwrap();
+    }
+    let told = locks(&lena).list_locks(pb::ListLocksRequest::default()).await.unwrap().into_inner().locks;
+    assert_eq!(told, []);
+    let all = locks(&sam).list_locks(pb::ListLocksRequest::default()).await.unwrap().into_inner().locks;
+    assert_eq!(all.len(), 4);
+    for lock in all {
+        let lifted = pb::DeleteLockRequest { request_id: call_id(), lock_id: lock.id, reason: "over".into() };
+        locks(&sam).delete_lock(lifted).await.unwrap();
+    }
+    // then nor how many replicas there are, nor a digest over terms that lie elsewhere
+    let waits = lena.grants().await_replicas(pb::AwaitReplicasRequest::default()).await.map(|_| ());
+    refused(waits, Code::PermissionDenied, "CAPABILITY_MISSING");
+    let offered = lena.elevations().list_entitlements(pb::ListEntitlementsRequest::default()).await.unwrap();
+    let offered: Vec<_> = offered.into_inner().offers.into_iter().filter_map(|it| it.entitlement).collect();
+    assert!(offered.iter().any(|it| it.name == "mailbox-support"), "{offered:?}");
+    assert!(offered.iter().all(|it| it.terms_digest.is_empty()));
+    // when it has let a colleague of the own organisation in, and ends that
+    let grant = granted(&broker).await;
+    said(&broker, "acme.lena", &["revoke", &grant, "--reason", "done"], 0);
+    // then it reads the facts of what it did, and not of what that led to for her
+    let events = lena.events(pb::ListEventsRequest { about: format!("grant:{grant}"), ..Default::default() }).await;
+    let facts: Vec<_> = events.iter().map(|it| (it.kind.as_str(), it.facts_json.is_empty())).collect();
+    assert_eq!(facts, [("elevation-approved/1", true), ("grant-issued/1", true), ("grant-revoked/1", false)]);
 }
 
 #[tokio::test]

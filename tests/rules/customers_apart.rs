@@ -3,7 +3,7 @@
 
 use countersign::domain::command::Command;
 use countersign::domain::directory_file::parse_directory;
-use countersign::domain::hr::{HrChange, HrEvent};
+use countersign::domain::hr::{HrChange, HrEvent, StreamPlace};
 use countersign::domain::load::LoadedFile;
 use countersign::domain::policy::Mistake;
 use countersign::domain::refusal::{Reason, Refusal};
@@ -188,4 +188,26 @@ fn what_a_tenant_decided_on_it_does_not_forget() {
     // then the tenant still knows of it
     assert!(world.elevation(id).review.decisions.iter().any(|it| it.struck.is_some()));
     assert!(world.elevation(id).is_disclosed());
+}
+
+#[test]
+fn which_feed_of_the_own_organisation_is_silent_is_not_for_a_customer_to_read() {
+    let mut world = world_of("[\"audit.read\"]", "[\"audit.read\", \"hr.feed\"]");
+    let heard = |world: &mut World, who: &str, stream: &str| {
+        let place = Some(StreamPlace { stream: stream.parse().unwrap(), number: 1 });
+        world.send(who, Command::ApplyHrEvents { place, events: Vec::new() }).unwrap();
+    };
+    heard(&mut world, "aud", "workday");
+    let mut both = world.clone();
+    heard(&mut both, "acme.feed", "acme.idp");
+    world.pass("27h");
+    // it is told that there is one, and no more; a colleague is told which
+    let refusal = assert_refused(Ask::mailbox("acme").by("acme.moe", &mut world), Reason::FeedSilent);
+    assert_eq!((refusal.detail.as_str(), refusal.facts.len()), ("", 0));
+    let refusal = assert_refused(Ask::mailbox("acme").by("ana", &mut world), Reason::FeedSilent);
+    assert_eq!(refusal.facts["stream"], "workday");
+    // and of a silent one of its own it is told by name
+    both.pass("27h");
+    let refusal = assert_refused(Ask::mailbox("acme").by("acme.moe", &mut both), Reason::FeedSilent);
+    assert_eq!(refusal.facts["stream"], "acme.idp");
 }

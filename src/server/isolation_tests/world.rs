@@ -261,9 +261,13 @@ impl World {
     }
 }
 
-pub(super) fn peer(who: &str) -> Peer {
+pub(super) fn identity(who: &str) -> Identity {
     let domain = who.split_once('.').map_or("northwind", |(tenant, _)| tenant);
-    let identity: Identity = format!("spiffe://{domain}.example/{who}").parse().unwrap();
+    format!("spiffe://{domain}.example/{who}").parse().unwrap()
+}
+
+pub(super) fn peer(who: &str) -> Peer {
+    let identity = identity(who);
     Peer {
         trust_domain: identity.trust_domain().parse().unwrap(),
         identity,
