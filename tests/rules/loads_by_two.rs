@@ -158,6 +158,23 @@ fn the_text_says_each_value_that_changes() {
 }
 
 #[test]
+fn an_end_that_the_broker_gave_is_no_change_of_a_file_that_names_none() {
+    // given members of a role with a longest membership, who got their ends when the first directory was loaded
+    let longest = POLICY.replacen("[roles.admin]\n", "[roles.admin]\nlongest_membership = \"180d\"\n", 1);
+    let mut world = World::of(&longest, Organisation::example()).unwrap();
+    world.pass("1d");
+    // when a file that names no ends changes something else
+    let joins = |all: &mut Organisation| all.join("eve", "auditor");
+    let load = propose_directory(&mut world, "omar", joins).unwrap();
+    let text = &world.state.loads().get(&load).unwrap().review.text;
+    assert!(text.contains("changes: \"accounts.eve.roles.auditor: none -> {}\"\n"), "{text}");
+    // then a member approves it later
+    world.pass("1d");
+    world.approve_load("olga", load).unwrap();
+    assert!(world.state.organisation().accounts().get("olga").unwrap().roles["admin"].until.is_some());
+}
+
+#[test]
 fn a_machine_proposes_and_never_approves() {
     // given a machine of odo's with the capability, and odo as an administrator
     let roles = "[roles.pipeline]\nfor = \"machines\"\ncapabilities = [\"policy.load\"]\n[roles.auditor]";

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use super::merge;
 use crate::domain::cascade::{Touched, consequences};
 use crate::domain::changed;
-use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Person};
+use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Person};
 use crate::domain::directory_file::{ParsedDirectory, parse_directory};
 use crate::domain::event::{
     AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, PersonRecorded, TenantRecorded,
 };
-use crate::domain::ids::{Digest, PersonId};
+use crate::domain::ids::{AccountId, Digest, PersonId, RoleName};
 use crate::domain::life;
 use crate::domain::load::LoadedFile;
 use crate::domain::loaders::two_could_load;
@@ -23,7 +23,7 @@ use crate::domain::policy::{
 };
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::time::{Now, Timestamp};
 
 /// The two files that an empty journal is filled with.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +119,8 @@ fn bring_directory(state: &State, authors: &BTreeSet<PersonId>, text: &str, now:
     let merge::Merged { directory, checked, refusals } = merge::merge(state, authors, directory, now);
     agree(&before.policy, &checked, SourceFile::Directory, &places)?;
     refusals?;
-    // An end that is counted from now says nothing of the file.
+    // An end that is counted from now says nothing of the file; one that was given before stays.
+    let directory = with_ends_given(before, directory, &before.policy);
     let changes = changed::in_records(before, &records_of(before, &directory).0);
     let directory = with_ends(before, directory, (&before.policy, &places), now)?;
     let (records, touched) = records_of(before, &directory);
@@ -216,20 +217,19 @@ fn with_ends(
     now: Now,
 ) -> Result<Directory, Refusal> {
     let mut mistakes = Vec::new();
+    directory = with_ends_given(before, directory, policy);
     let ids: Vec<_> = directory.accounts.keys().cloned().collect();
     for id in &ids {
         let Some(account) = directory.accounts.get_mut(id) else { continue };
-        let held = before.accounts.get(id).map(|account| &account.roles);
         for (name, membership) in &mut account.roles {
             let Some(longest) = policy.roles.get(name).and_then(|role| role.longest_membership) else { continue };
             let latest = now.stamp.plus(longest);
-            // An end that was given stays, whatever policy allows by now.
-            let given = held.and_then(|roles| roles.get(name)).and_then(|membership| membership.until);
-            if given.is_some() && given == membership.until {
+            // It stays, whatever policy allows by now.
+            if membership.until.is_some() && membership.until == given(before, id, name) {
                 continue;
             }
             match membership.until {
-                None => membership.until = Some(given.unwrap_or(latest)),
+                None => membership.until = Some(latest),
                 Some(until) if until > latest => mistakes.push(Mistake {
                     source_file: SourceFile::Directory,
                     line: 0,
@@ -244,6 +244,25 @@ fn with_ends(
     }
     places.locate(SourceFile::Directory, &mut mistakes);
     if mistakes.is_empty() { Ok(directory) } else { Err(with_mistakes(Reason::DirectoryInvalid, &mistakes)) }
+}
+
+/// Gives each membership without an end, in a role with a longest one, the end that it got before.
+fn with_ends_given(before: &Organisation, mut directory: Directory, policy: &Policy) -> Directory {
+    let has_longest = |name: &RoleName| policy.roles.get(name).is_some_and(|role| role.longest_membership.is_some());
+    let lacks = |(name, membership): (&RoleName, &Membership)| membership.until.is_none() && has_longest(name);
+    let lacking = directory.accounts.iter().filter(|(_, account)| account.roles.iter().any(lacks));
+    let ids: Vec<_> = lacking.map(|(id, _)| id.clone()).collect();
+    for id in &ids {
+        let Some(account) = directory.accounts.get_mut(id) else { continue };
+        for (name, membership) in account.roles.iter_mut().filter(|(name, _)| has_longest(name)) {
+            membership.until = membership.until.or_else(|| given(before, id, name));
+        }
+    }
+    directory
+}
+
+fn given(before: &Organisation, id: &AccountId, role: &RoleName) -> Option<Timestamp> {
+    before.accounts.get(id)?.roles.get(role)?.until
 }
 
 fn policy_fact(text: &str, replaces: Option<Digest>) -> Fact {
@@ -327,7 +346,7 @@ fn put_records(organisation: &mut Organisation, facts: &[Fact]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::{Span, Timestamp};
+    use crate::domain::time::Span;
 
     const POLICY: &str = include_str!("../../../../examples/policy.toml");
     const DIRECTORY: &str = include_str!("../../../../examples/directory.toml");
