@@ -254,6 +254,8 @@ async fn loads_by_two_persons() {
     assert_eq!(could, ["vera"]);
     let text = load.review.as_ref().unwrap().approval_text.clone();
     assert!(text.contains("widens: \"orders-db-repair\"\n") && text.contains("eng01: wider terms"), "{text}");
+    let value = r#"changes: "entitlements.orders-db-repair.max_duration: \"1h\" -> \"2h\"""#;
+    assert!(text.contains(value), "{text}");
     // then another reads exactly what would come into force, and the author approves nothing
     let vera = policy_changer(&broker, "vera").await;
     let request = pb::GetLoadTextRequest { load_id: load.id.clone() };
