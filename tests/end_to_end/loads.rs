@@ -224,7 +224,7 @@ async fn a_load_needs_its_capability_the_right_predecessor_and_whole_pieces() {
 }
 
 #[tokio::test]
-async fn loads_by_two_persons() {
+async fn part_3_loads_by_two_persons() {
     // given two who may ask to change the policy, the machine that proposes what was merged, and the auditor
     let broker = Broker::new();
     let (omar, bot) = (broker.person("omar").await, broker.person("config-bot").await);

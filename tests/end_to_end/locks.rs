@@ -1,6 +1,9 @@
-//! Locks over the real binary: by the command line, on every path at once, the replica's and the stream's included, over a
+//! Part 2 of the guard rails over the real binary: by the command line, on every path at once, the replica's and the stream's included, over a
 //! restart, and lifted by somebody else.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use countersign::domain::time::Timestamp;
 use countersign::sdk::Replica;
 use countersign::wire::v1 as pb;
 use tonic::Code;
@@ -30,7 +33,7 @@ const LOCKED: (pb::Verdict, pb::CheckReason) = (pb::Verdict::Deny, pb::CheckReas
 const GRANTED: (pb::Verdict, pb::CheckReason) = (pb::Verdict::Allow, pb::CheckReason::Granted);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_stops_a_person_on_every_path_until_somebody_else_lifts_it() {
+async fn part_2_a_lock_stops_a_person_on_every_path_until_somebody_else_lifts_it() {
     // given ana with a grant, and a service with a replica
     let broker = Broker::new();
     let (ana, ben, orders) =
@@ -74,7 +77,7 @@ async fn a_lock_stops_a_person_on_every_path_until_somebody_else_lifts_it() {
 }
 
 #[tokio::test]
-async fn everything_is_locked_but_the_one_who_may_lift_it() {
+async fn part_2_everything_is_locked_but_the_one_who_may_lift_it() {
     let broker = Broker::new();
     let (ana, ben, orders) =
         (broker.person("ana").await, broker.person("ben").await, broker.person("orders-api").await);
@@ -96,7 +99,7 @@ async fn everything_is_locked_but_the_one_who_may_lift_it() {
 }
 
 #[tokio::test]
-async fn a_revoking_lock_tells_what_it_will_end_and_ends_that() {
+async fn part_2_a_revoking_lock_tells_what_it_will_end_and_ends_that() {
     let broker = Broker::new();
     let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
     let grant = ana.granted(repair(), &ben).await;
@@ -115,7 +118,7 @@ async fn a_revoking_lock_tells_what_it_will_end_and_ends_that() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_is_locked_asks_nothing_by_any_way() {
+async fn part_2_a_service_that_is_locked_asks_nothing_by_any_way() {
     // given a service with a stream and a replica, and somebody with a grant
     let broker = Broker::new();
     let (ana, ben, orders) =
@@ -142,4 +145,64 @@ async fn a_service_that_is_locked_asks_nothing_by_any_way() {
         Some(()).filter(|()| !replica.check("ana", "db.read", ORDERS).is_allowed())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn part_2_a_lock_of_each_kind_stops_at_once_in_the_replica_too_and_ends_what_it_may() {
+    let broker = Broker::new();
+    let (ana, ben, orders) =
+        (broker.person("ana").await, broker.person("ben").await, broker.person("orders-api").await);
+    let grant = ana.granted(repair(), &ben).await;
+    let replica = replica(&broker).await;
+    let kinds =
+        [["account", "ana"], ["role", "db-engineer"], ["entitlement", "orders-db-repair"], ["resources", "prod/eu/**"]];
+    for kind in kinds {
+        // when it is locked, and that is waited for
+        let lock = [&["lock"], &kind[..], &["--reason", "an incident", "--wait"]].concat();
+        said(&broker, "sam", &lock, 0);
+        // then broker and replica deny at once, and the request that goes with it is refused
+        assert_eq!(orders.verdict("ana", "db.read", ORDERS).await, LOCKED, "{kind:?}");
+        assert_eq!(replica.check("ana", "db.read", ORDERS).reason(), "LOCKED", "{kind:?}");
+        refused(ana.request(repair()).await, Code::PermissionDenied, "LOCKED");
+        // and once it is lifted, both allow
+        let (listed, _) = said(&broker, "sam", &["lock", "list", "-o", "json"], 0);
+        let locks: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        said(&broker, "sam", &["unlock", locks[0]["id"].as_str().unwrap(), "--reason", "over"], 0);
+        assert_eq!(orders.verdict("ana", "db.read", ORDERS).await, GRANTED, "{kind:?}");
+        eventually("the replica allows again", async || {
+            Some(()).filter(|()| replica.check("ana", "db.read", ORDERS).is_allowed())
+        })
+        .await;
+    }
+    assert_eq!(ben.grant(&grant.id).await.unwrap().state(), pb::GrantState::Active);
+    // when one has an end, then nobody lifts it and it is over
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let until = Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap() + 2_000).unwrap().to_string();
+    said(&broker, "sam", &["lock", "role", "db-engineer", "--reason", "a moment", "--until", &until, "--wait"], 0);
+    eventually("it has ended by itself", async || {
+        Some(()).filter(|()| replica.check("ana", "db.read", ORDERS).is_allowed())
+    })
+    .await;
+    // when a tenant is locked, then its own people approve nothing, and nobody asks for what is its
+    let into = ["request", "mailbox-support", "tenants/acme/mail/inbox", "--ticket", "INC-9", "--reason"];
+    let into = [&into[..], &["lena cannot see mail since noon"]].concat();
+    let (asked, _) = said(&broker, "ana", &into, 0);
+    broker.person("sam").await.approve(asked.trim()).await.unwrap();
+    said(&broker, "sam", &["lock", "tenant", "acme", "--reason", "their keys leaked"], 0);
+    let lena = broker.person("acme.lena").await;
+    refused(lena.approve(asked.trim()).await, Code::PermissionDenied, "LOCKED");
+    said(&broker, "ana", &[&into[..], &["--for", "5m"]].concat(), 3);
+    let (told, _) = said(&broker, "acme.lena", &["whoami"], 0);
+    assert!(told.contains("their keys leaked"), "{told}");
+    // when each revokes, then what it touches is over for good
+    for kind in kinds {
+        let grant = ana.granted(repair(), &ben).await.id;
+        said(&broker, "sam", &[&["lock"], &kind[..], &["--reason", "an incident", "--revoke"]].concat(), 0);
+        assert_eq!(ben.grant(&grant).await.unwrap().state(), pb::GrantState::Revoked, "{kind:?}");
+        let (listed, _) = said(&broker, "sam", &["lock", "list", "-o", "json"], 0);
+        let locks: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let lock = locks.as_array().unwrap().iter().find(|it| it.to_string().contains("an incident")).unwrap();
+        said(&broker, "sam", &["unlock", lock["id"].as_str().unwrap(), "--reason", "over"], 0);
+        assert_ne!(orders.verdict("ana", "db.read", ORDERS).await, GRANTED, "{kind:?}");
+    }
 }
