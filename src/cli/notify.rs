@@ -257,8 +257,8 @@ impl Notifier<'_, '_> {
             "grant-issued" | "grant-started" | "grant-shortened" => self.grant(about("grant:"), false).await?,
             "grant-ended" | "grant-relinquished" | "grant-revoked" => self.grant(about("grant:"), true).await?,
             "lapse-ahead" => self.of_event("lapse.ahead", event),
-            "follow-up-opened" => self.of_event("follow_up.opened", event),
-            "follow-up-overdue" => self.of_event("follow_up.overdue", event),
+            "follow-up-opened" => self.follow_up("follow_up.opened", about("elevation:"), event).await?,
+            "follow-up-overdue" => self.follow_up("follow_up.overdue", about("elevation:"), event).await?,
             _ => {}
         }
         self.kept.place = place.or(self.kept.place);
@@ -317,6 +317,20 @@ impl Notifier<'_, '_> {
             self.kept.tell(&format!("{}.decided", it.key()), it.decided(), wall_time());
         }
         Ok(())
+    }
+
+    /// What an emergency owes, to those who could do it.
+    async fn follow_up(&mut self, kind: &str, id: Option<String>, event: &Event) -> Result<(), Failure> {
+        let Some(elevation_id) = id else { return Ok(()) };
+        match self.session.client.get_elevation(GetElevationRequest { elevation_id }).await {
+            Ok(found) => {
+                let told = told::follow_up(kind, &found);
+                self.kept.tell(&format!("{kind}:{}", event.sequence), told, wall_time());
+                Ok(())
+            }
+            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A grant that was issued, or has another end, or is over.

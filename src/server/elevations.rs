@@ -238,17 +238,21 @@ fn get_response(caller: &Caller, state: &State, viewer: &Viewer, it: &Elevation,
         elevation: Some(tenant_view::elevation(state, viewer, render::elevation(state.organisation(), it, now))),
         sequence: caller.told(state.sequence()),
         context: review_context(state, viewer, it, now),
-        could_review: match audits(state, viewer, it, now) {
-            true => render::could_review(state.organisation(), it, now.latest),
-            false => Vec::new(),
-        },
+        could_review: could_review(state, viewer, it, now),
     }
 }
 
-/// Whether the viewer audits a pending elevation: who could review it is told to those who notify.
-fn audits(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> bool {
-    let pending = render::state(it, now) == pb::ElevationState::Pending;
-    pending && viewer.account().is_ok_and(|id| may_audit(state, id, &it.scope, now.latest))
+/// Who could review what waits, or could follow up what was an emergency: told to those who audit it, and so can notify.
+fn could_review(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> Vec<pb::Reviewer> {
+    let organisation = state.organisation();
+    if !viewer.account().is_ok_and(|id| may_audit(state, id, &it.scope, now.latest)) {
+        return Vec::new();
+    }
+    if render::state(it, now) == pb::ElevationState::Pending {
+        return render::could_review(organisation, it, now.latest);
+    }
+    let owed = it.open_follow_up().map(|_| render::could_follow_up(organisation, it, now.latest));
+    owed.unwrap_or_default()
 }
 
 /// The one elevation in memory that is meant, if the viewer may see it.

@@ -175,6 +175,12 @@ pub fn could_review(organisation: &Organisation, it: &impl Reviewed, at: Timesta
     reviewers(could)
 }
 
+/// Who could complete the follow-up that an emergency owes, each once.
+#[must_use]
+pub fn could_follow_up(organisation: &Organisation, it: &Elevation, at: Timestamp) -> Vec<pb::Reviewer> {
+    reviewers(it.ordinary_stages(organisation).flat_map(|stage| could_approve(organisation, it, stage, at)))
+}
+
 /// So many of them as are told.
 #[must_use]
 pub fn reviewers<'a>(could: impl IntoIterator<Item = (&'a AccountId, &'a PersonId)>) -> Vec<pb::Reviewer> {

@@ -1,13 +1,12 @@
 //! Part 2 of the guard rails over the real binary: by the command line, on every path at once, the replica's and the stream's included, over a
 //! restart, and lifted by somebody else.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use countersign::domain::time::Timestamp;
 use countersign::sdk::Replica;
 use countersign::wire::v1 as pb;
 use tonic::Code;
 
+use crate::common::certificates::now_millis;
 use crate::harness::{Broker, Start, eventually, run};
 use crate::person::{ORDERS, refused, repair};
 
@@ -176,8 +175,7 @@ async fn part_2_a_lock_of_each_kind_stops_at_once_in_the_replica_too_and_ends_wh
     }
     assert_eq!(ben.grant(&grant.id).await.unwrap().state(), pb::GrantState::Active);
     // when one has an end, then nobody lifts it and it is over
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let until = Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap() + 2_000).unwrap().to_string();
+    let until = Timestamp::from_millis(now_millis() + 2_000).unwrap().to_string();
     said(&broker, "sam", &["lock", "role", "db-engineer", "--reason", "a moment", "--until", &until, "--wait"], 0);
     eventually("it has ended by itself", async || {
         Some(()).filter(|()| replica.check("ana", "db.read", ORDERS).is_allowed())

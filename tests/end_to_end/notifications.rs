@@ -11,10 +11,12 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use countersign::wire::v1 as pb;
 use serde_json::Value;
 
-use crate::common::certificates::write_with_mode;
+use crate::common::certificates::{now_millis, write_with_mode};
 use crate::harness::{Broker, Start, countersign, eventually, run};
+use crate::life::{DAY, YEAR};
 use crate::organisation::{Files, Organisation};
 use crate::person::{ORDERS, Person, call_id, repair, seconds};
 
@@ -210,6 +212,33 @@ async fn part_5_half_of_the_time_gone_and_the_end_ahead_are_told() {
     assert_eq!(until_told(&kept, "grant.ending", 1).await["grant"], grant.id.as_str());
     let ended = until_told(&kept, "grant.ended", 1).await;
     assert_eq!((ended["grant"].as_str(), ended["state"].as_str()), (Some(grant.id.as_str()), Some("ENDED")));
+    notifier.stop();
+    each_once(&kept);
+}
+
+#[tokio::test]
+async fn part_5_a_lapse_ahead_and_what_an_emergency_owes_are_told() {
+    let broker = broker();
+    let (hook, kept) = keeping(&broker);
+    let notifier = Notifier::start(&broker, &[], &[hook.to_str().unwrap()]);
+    // when a training comes to be seven days from its lapse, then its person is told
+    let met = now_millis() - YEAR + 7 * DAY + 5_000;
+    let training = broker.person("training-feed").await;
+    training.correct("ana", "annual-training", Some((met / 1_000) * 1_000), false).await.unwrap();
+    let ahead = until_told(&kept, "lapse.ahead", 1).await;
+    assert_eq!(ahead["to"], serde_json::json!([{ "person": "ana" }]));
+    assert_eq!(
+        (ahead["facts"]["requirement"].as_str(), ahead["facts"]["days"].as_i64()),
+        (Some("annual-training"), Some(7))
+    );
+    // when an emergency was let through, then those whom it went around are told what they owe, and by when
+    let (ana, sam) = (broker.person("ana").await, broker.person("sam").await);
+    let id = ana.request(pb::RequestElevationRequest { emergency: true, ..repair() }).await.unwrap().id;
+    sam.approve(&id).await.unwrap();
+    let owed = until_told(&kept, "follow_up.opened", 1).await;
+    assert_eq!(owed["to"], serde_json::json!([{ "account": "ben", "person": "ben" }]));
+    assert_eq!((owed["elevation"].as_str(), owed["what"]["emergency"].as_bool()), (Some(id.as_str()), Some(true)));
+    assert!(owed["deadline"].is_string(), "{owed}");
     notifier.stop();
     each_once(&kept);
 }

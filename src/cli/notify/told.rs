@@ -134,6 +134,10 @@ fn bare(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_owned()
 }
 
+fn people(reviewers: &[Reviewer]) -> Vec<Value> {
+    reviewers.iter().map(|it| json!({ "account": it.account, "person": it.person })).collect()
+}
+
 impl Reviewed {
     /// The key of it.
     #[must_use]
@@ -168,8 +172,7 @@ impl Reviewed {
     fn waits(&self, event: &str) -> Value {
         let index = usize::try_from(self.review.open_stage.saturating_sub(1)).unwrap_or(usize::MAX);
         let stage = self.review.stages.get(index).cloned().unwrap_or_default();
-        let could: Vec<Value> =
-            self.could_review.iter().map(|it| json!({ "account": it.account, "person": it.person })).collect();
+        let could = people(&self.could_review);
         let missing = stage.required_count.saturating_sub(stage.approved_count);
         let more = json!({
             "to": could,
@@ -246,7 +249,16 @@ pub(super) fn is_open(it: &Grant) -> bool {
     matches!(it.state(), GrantState::Scheduled | GrantState::Active)
 }
 
-/// What an event says by itself: a lapse ahead, a follow-up.
+/// The follow-up that an emergency owes, by when, and who could complete it.
+#[must_use]
+pub(super) fn follow_up(kind: &str, found: &GetElevationResponse) -> Value {
+    let it = found.elevation.clone().unwrap_or_default();
+    let due = it.follow_up.as_ref().and_then(|follow_up| follow_up.due_time.as_ref()).and_then(instant);
+    let more = json!({ "to": people(&found.could_review), "deadline": text(due) });
+    message(kind, [elevation_fields(&it), more])
+}
+
+/// What an event says by itself: a lapse ahead.
 #[must_use]
 pub(super) fn of_event(kind: &str, event: &Event) -> Value {
     let facts: Value = serde_json::from_str(&event.facts_json).unwrap_or_default();
