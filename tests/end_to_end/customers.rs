@@ -119,6 +119,36 @@ async fn part_1_a_customers_feed_provisions_its_own_people_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn part_1_one_request_reaches_one_tenant() {
+    let broker = broker();
+    let both = pb::RequestElevationRequest {
+        request_id: call_id(),
+        entitlement: "mailbox-support".into(),
+        actions: vec!["mail.read".into()],
+        resources: vec![INBOX.into(), "tenants/globex/mail/inbox".into()],
+        justification: "neither of the two can see mail".into(),
+        ticket: "INC-9".into(),
+        ..Default::default()
+    };
+    refused(broker.person("ana").await.request(both).await, Code::FailedPrecondition, "TENANTS_MIXED");
+    let (_, why) = said(
+        &broker,
+        "ana",
+        &[
+            "request",
+            "mailbox-support",
+            "tenants/*/mail/inbox",
+            "--ticket",
+            "INC-9",
+            "--reason",
+            "neither can see mail now",
+        ],
+        2,
+    );
+    assert!(why.contains("tenant"), "{why}");
+}
+
+#[tokio::test]
 async fn part_1_a_customers_authority_speaks_for_its_trust_domain_alone() {
     let broker = broker();
     let acme = &broker.organisation.acme;

@@ -45,11 +45,22 @@ async fn part_4_an_emergency_is_asked_for_by_name_and_followed_up() {
     let digest = digest(&ben, &id).await;
     said(&broker, "ben", &["approve", &id, "--digest", &digest], 3);
     said(&broker, "ana", &["approve", &id, "--digest", &digest], 3);
+    let request = pb::WatchElevationsRequest::default();
+    let mut watched = ben.elevations().watch_elevations(request).await.unwrap().into_inner();
+    assert!(watched.message().await.unwrap().unwrap().event.is_none());
     // when security duty approves it, then the service allows her, and the grant is marked
     said(&broker, "sam", &["approve", &id, "--digest", &digest], 0);
     assert_eq!(orders.verdict("ana", "db.read", ORDERS).await.0, pb::Verdict::Allow);
     let (grants, _) = said(&broker, "ana", &["grants"], 0);
     assert!(grants.contains("active, emergency"), "{grants}");
+    // and whoever could have reviewed it by the ordinary way sees the event
+    let owed = loop {
+        let event = watched.message().await.unwrap().unwrap().event;
+        if let Some(event) = event.filter(|event| event.kind == "follow-up-opened") {
+            break event;
+        }
+    };
+    assert_eq!(owed.elevation_id, id);
     // and the follow-up waits in the inbox of those whom it went around, and in no other
     for (who, waits) in [("ben", true), ("sam", false), ("ana", false)] {
         let (inbox, _) = said(&broker, who, &["inbox"], 0);

@@ -8,6 +8,7 @@ use tonic::Code;
 
 use crate::common::certificates::now_millis;
 use crate::harness::{Broker, Start, eventually, run};
+use crate::organisation::{Files, Organisation};
 use crate::person::{ORDERS, refused, repair};
 
 /// Runs a command as somebody, and answers its standard output; its exit code must be as wanted.
@@ -203,4 +204,23 @@ async fn part_2_a_lock_of_each_kind_stops_at_once_in_the_replica_too_and_ends_wh
         said(&broker, "sam", &["unlock", lock["id"].as_str().unwrap(), "--reason", "over"], 0);
         assert_ne!(orders.verdict("ana", "db.read", ORDERS).await, GRANTED, "{kind:?}");
     }
+}
+
+#[tokio::test]
+async fn part_2_nobody_lifts_a_lock_on_himself() {
+    // given two who may lock
+    let mut files = Files::example();
+    files.policy.push_str("\n[roles.second-duty]\ncapabilities = [\"lock.manage\"]\n");
+    let ben = "roles = [\"incident-commander\"]";
+    assert!(files.directory.contains(ben));
+    files.directory = files.directory.replacen(ben, "roles = [\"incident-commander\", \"second-duty\"]", 1);
+    let broker = Broker::of(Organisation::with(&files));
+    said(&broker, "sam", &["lock", "person", "ben", "--reason", "who was that"], 0);
+    let (listed, _) = said(&broker, "ben", &["lock", "list", "-o", "json"], 0);
+    let locks: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let id = locks[0]["id"].as_str().unwrap();
+    // then the one whom it is on does not lift it, and the other does
+    let (_, no) = said(&broker, "ben", &["unlock", id, "--reason", "that was me"], 3);
+    assert!(no.contains("reason: LOCKED") && no.contains("who was that"), "{no}");
+    said(&broker, "sam", &["unlock", id, "--reason", "that was him"], 0);
 }
