@@ -22,15 +22,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::clock::ManualClock;
-use countersign::domain::answers::{AccessQuestion, access};
-use countersign::domain::command::{Command, Envelope, RequestElevation};
+use countersign::domain::decide::tick::decide_tick;
 use countersign::domain::decide::{Files, decide};
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::ids::{Digest, ElevationId};
-use countersign::domain::record::encode;
+use countersign::domain::record::command::{Command, Envelope, RequestElevation};
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::row::encode;
+use countersign::domain::rule::answers::{AccessQuestion, access};
 use countersign::domain::state::State;
-use countersign::domain::tick::decide_tick;
-use countersign::domain::time::{Now, Span, Timestamp};
+use countersign::domain::value::ids::{Digest, ElevationId};
+use countersign::domain::value::time::{Now, Span, Timestamp};
 use countersign::engine::{Engine, Replay, Settings, Store, initialise};
 use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
 
@@ -44,7 +44,7 @@ const POLICY: &str = r#"
 [roles.engineer]
 [roles.commander]
 [roles.admin]
-capabilities = ["policy.load", "directory.load", "audit.read"]
+capabilities = ["policy.propose", "directory.propose", "audit.read"]
 [entitlements.repair]
 title = "Repair a database"
 actions = ["db.read", "db.write"]
@@ -161,7 +161,7 @@ fn fill(path: &Path, events: u64) -> (Timestamp, Timestamp) {
 }
 
 fn record(state: &mut State, told: &mut Vec<Event>, events: &[Event]) {
-    events.iter().for_each(|event| countersign::domain::apply::apply(state, event));
+    events.iter().for_each(|event| countersign::domain::state::apply::apply(state, event));
     told.extend_from_slice(events);
 }
 

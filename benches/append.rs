@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use countersign::domain::ids::Digest;
+use countersign::domain::value::ids::Digest;
 use countersign::journal::{Head, Journal as _, Options, Row, SqliteJournal};
 use rusqlite::{Connection, params};
 use serde::Serialize;

@@ -24,9 +24,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use countersign::check::{AccountEntry, Caller, Change, CheckIndex, GrantEntry, Query, Verdict};
-use countersign::domain::ids::GrantId;
-use countersign::domain::scope::{Pattern, Scope};
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::GrantId;
+use countersign::domain::value::scope::{Pattern, Scope};
+use countersign::domain::value::time::Timestamp;
 use criterion::Criterion;
 use floor::{Floor, Held};
 use uuid::Uuid;

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use countersign::check::{Query, Verdict};
 use countersign::clock::{Clock as _, SystemClock};
-use countersign::domain::event::Fact;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::record::event::Fact;
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Engine, Settings, Store};
 use world::Size;
 

@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use child::Process;
 use countersign::clock::{Clock as _, SystemClock};
-use countersign::domain::time::Span;
+use countersign::domain::value::time::Span;
 use peer::Peer;
 use round::{Measured, Order};
 use world::Size;

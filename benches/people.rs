@@ -30,12 +30,12 @@ use std::time::{Duration, Instant};
 
 use countersign::check::{Query, Verdict};
 use countersign::clock::SystemClock;
-use countersign::domain::command::{Command, Envelope};
 use countersign::domain::decide::decide;
-use countersign::domain::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
-use countersign::domain::ids::PersonId;
+use countersign::domain::record::command::{Command, Envelope};
+use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
 use countersign::domain::state::State;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::PersonId;
+use countersign::domain::value::time::Timestamp;
 use countersign::engine::{Engine, Settings, Store};
 
 use world::{ENFORCER, HR, RELEASER, RESOURCE, filled, identity, name, request_id};

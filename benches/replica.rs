@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use child::Process;
 use countersign::clock::{Clock as _, SystemClock};
-use countersign::domain::time::Span;
+use countersign::domain::value::time::Span;
 use forwarder::Forwarder;
 use world::Size;
 

@@ -1,8 +1,8 @@
-//! The only reader of clocks (DESIGN 5). Everything else is told the time.
+//! The only reader of clocks (design.md 5). Everything else is told the time.
 //!
 //! Two clocks are read, always together: the wall clock, which anybody with the right may set, and the boot clock
-//! (CLOCK_BOOTTIME), which nobody can set and which counts suspend (THREATS C2: `Instant` stops there). [`Anchor`] ties
-//! one to the other; [`Timekeeper`] makes of them the [`Now`](crate::domain::time::Now) of a decision and the one number
+//! (CLOCK_BOOTTIME), which nobody can set and which counts suspend (known failure C2: `Instant` stops there). [`Anchor`] ties
+//! one to the other; [`Timekeeper`] makes of them the [`Now`](crate::domain::value::time::Now) of a decision and the one number
 //! that the check path needs.
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 
 pub use anchor::{Anchor, ClockRecord};
 pub use manual::ManualClock;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::time::{Now, SUSPECT_AFTER};
+use crate::domain::value::time::{Now, SUSPECT_AFTER};
 
 const START: i64 = 1_795_000_000_000;
 
@@ -131,7 +131,7 @@ proptest! {
     }
 }
 
-/// THREATS C1: sudo CVE-2013-1775, the clock set back to the epoch.
+/// known failure C1: sudo CVE-2013-1775, the clock set back to the epoch.
 #[test]
 fn a_clock_set_back_to_the_epoch_keeps_the_time() {
     let clock = ManualClock::new(at(0));
@@ -145,7 +145,7 @@ fn a_clock_set_back_to_the_epoch_keeps_the_time() {
     assert!(keeper.latest() >= now.latest);
 }
 
-/// THREATS C2: a grant of 60 s, a suspend of 120 s, and the first check after it, before any refresh.
+/// known failure C2: a grant of 60 s, a suspend of 120 s, and the first check after it, before any refresh.
 #[test]
 fn a_grant_ends_while_the_machine_sleeps() {
     let clock = ManualClock::new(at(0));
@@ -156,7 +156,7 @@ fn a_grant_ends_while_the_machine_sleeps() {
     assert!(end.is_over(keeper.latest()));
 }
 
-/// THREATS C4: ten years forward and back. Denied while it lasts, not for ever, and not a millisecond longer.
+/// known failure C4: ten years forward and back. Denied while it lasts, not for ever, and not a millisecond longer.
 #[test]
 fn a_leap_forward_and_back_denies_nothing_for_ever_and_lengthens_nothing() {
     let clock = ManualClock::new(at(0));
@@ -179,7 +179,7 @@ fn a_leap_forward_and_back_denies_nothing_for_ever_and_lengthens_nothing() {
     assert!(end.is_over(keeper.latest()), "not a millisecond longer");
 }
 
-/// THREATS C8: a crystal that is slow by 400 ppm is followed; the remainder below a millisecond is not lost.
+/// known failure C8: a crystal that is slow by 400 ppm is followed; the remainder below a millisecond is not lost.
 #[test]
 fn a_slow_slew_is_followed_even_when_the_anchor_moves_ten_times_a_second() {
     let clock = ManualClock::new(at(0));

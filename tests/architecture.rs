@@ -1,9 +1,11 @@
-//! The architecture of DESIGN 2 and the house rules that no lint knows, as a test; after TigerBeetle's `src/tidy.zig`.
+//! The architecture of design.md 2 and the house rules that no lint knows, as a test; after TigerBeetle's `src/tidy.zig`.
 //! The checker itself is tested with snippets: for each rule one that breaks it, and what looks alike and does not.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test may fail it")]
 
 #[path = "architecture/checker.rs"]
 mod checker;
+#[path = "architecture/citations.rs"]
+mod citations;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/snippets.rs"]

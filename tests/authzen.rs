@@ -1,5 +1,5 @@
 //! AuthZEN Authorization API 1.0 over real mTLS on a real listener: what a gateway sends, what it is answered, and all that
-//! is refused (THREATS D4, D10, D11, F10, G14; invariant 7).
+//! is refused (known failures D4, D10, D11, F10 and G14; invariant 7).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(clippy::as_conversions, clippy::arithmetic_side_effects, unreachable_pub, dead_code, reason = "tests")]
 

@@ -1,10 +1,10 @@
-//! A check allocates nothing, whatever it answers (DESIGN 9).
+//! A check allocates nothing, whatever it answers (design.md 9).
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use allocation_counter::measure;
 use countersign::check::{AccountEntry, Allowed, Change, CheckIndex, Denied, GrantEntry, Query, Verdict};
-use countersign::domain::scope::Scope;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::scope::Scope;
+use countersign::domain::value::time::Timestamp;
 use uuid::Uuid;
 
 fn at(millis: i64) -> Timestamp {

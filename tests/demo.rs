@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use countersign::clock::{Clock as _, SystemClock};
-use countersign::domain::ids::Digest;
+use countersign::domain::value::ids::Digest;
 use rustix::process::{Pid, Signal, kill_process};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_countersign");

@@ -68,8 +68,6 @@ mod life_by_hand;
 mod life_lists;
 #[path = "end_to_end/lists.rs"]
 mod lists;
-#[path = "end_to_end/loads.rs"]
-mod loads;
 #[path = "end_to_end/locks.rs"]
 mod locks;
 #[path = "end_to_end/main_thread.rs"]
@@ -82,6 +80,8 @@ mod notifications;
 mod organisation;
 #[path = "end_to_end/person.rs"]
 mod person;
+#[path = "end_to_end/proposals.rs"]
+mod proposals;
 #[path = "end_to_end/python.rs"]
 mod python;
 #[path = "end_to_end/recertification.rs"]

@@ -1,7 +1,7 @@
 //! docs/errors.md is printed from the catalogue. `UPDATE_PAGES=1 cargo test --test errors_page` writes it anew.
 use std::path::Path;
 
-use countersign::domain::refusal::catalogue_markdown;
+use countersign::domain::value::refusal::catalogue_markdown;
 
 #[test]
 fn the_page_of_errors_is_the_catalogue() {

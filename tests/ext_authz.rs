@@ -279,7 +279,7 @@ async fn a_token_is_worth_nothing_once_its_certificates_identity_is_taken_from_i
     // when her identity is another, though her grant stands
     let new = others("\"spiffe://northwind.example/person/ana.new\"");
     let proposed = broker.person("omar").await.propose_directory(&old, &new).await;
-    broker.person("vera").await.approve_load(Some(proposed)).await.unwrap();
+    broker.person("vera").await.approve_proposal(Some(proposed)).await.unwrap();
     // then who has the old certificate has nothing
     assert_eq!(ask_with().await.as_deref(), Some("TOKEN_OTHER_HOLDER"));
 }

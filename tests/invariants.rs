@@ -1,4 +1,4 @@
-//! The invariants of DESIGN 14 that the core itself can keep, each over random histories (tests/common/history.rs).
+//! The invariants of design.md 14 that the core itself can keep, each over random histories (tests/common/history.rs).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "common/history.rs"]
@@ -8,16 +8,16 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign::domain::command::Command;
-use countersign::domain::event::{Actor, Event, Fact};
-use countersign::domain::grant::Grant;
-use countersign::domain::ids::{ElevationId, GrantId, PersonId};
-use countersign::domain::lock::{LockMode, Locked};
-use countersign::domain::refusal::Reason;
-use countersign::domain::scope::Scope;
+use countersign::domain::decide::tick::next_due;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Actor, Event, Fact};
+use countersign::domain::record::grant::Grant;
+use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::state::State;
-use countersign::domain::tick::next_due;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::ids::{ElevationId, GrantId, PersonId};
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::scope::Scope;
+use countersign::domain::value::time::{Span, Timestamp};
 use history::{Past, Step, WHO, history, step};
 use proptest::prelude::*;
 use world::{KEEP, World, may_in, replay};
@@ -447,7 +447,10 @@ fn invariant_8_nothing_has_effect_before_it_is_an_event() {
         let first = usize::try_from(before.sequence()).unwrap();
         let mut again = before.clone();
         for row in &past.world.rows[first..] {
-            countersign::domain::apply::apply(&mut again, &countersign::domain::record::decode(row).unwrap().0);
+            countersign::domain::state::apply::apply(
+                &mut again,
+                &countersign::domain::record::row::decode(row).unwrap().0,
+            );
         }
         assert!(again == past.world.state);
     });
@@ -465,7 +468,10 @@ fn invariant_9_replay_is_deterministic_from_any_cut() {
             let cut = rows.len() * (looks % 7) / 7;
             let mut state = replay(&rows[..cut]);
             for row in &rows[cut..] {
-                countersign::domain::apply::apply(&mut state, &countersign::domain::record::decode(row).unwrap().0);
+                countersign::domain::state::apply::apply(
+                    &mut state,
+                    &countersign::domain::record::row::decode(row).unwrap().0,
+                );
             }
             assert!(state == whole);
         }
@@ -481,7 +487,7 @@ fn invariant_13_a_request_id_takes_effect_once_in_a_day() {
             if let (Some(mark), Actor::Caller(principal)) = (&event.request, &event.actor)
                 && let Some(earlier) = bound.insert((principal.clone(), mark.id), event.at)
             {
-                assert!(event.at.since(earlier) > countersign::domain::time::Span::DAY);
+                assert!(event.at.since(earlier) > countersign::domain::value::time::Span::DAY);
             }
         }
     });

@@ -1,6 +1,6 @@
 //! The life of an account, over random organisations and random streams of what happens in them, against a model written
-//! another way (tests/life/model.rs): invariants 1, 2, 5, 6, 9 and 13 of DESIGN 14 as far as they are about people, role
-//! conflict over persons, and one batch as its parts (THREATS B1 to B9).
+//! another way (tests/life/model.rs): invariants 1, 2, 5, 6, 9 and 13 of design.md 14 as far as they are about people, role
+//! conflict over persons, and one batch as its parts (known failure B1 to B9).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "life/batches.rs"]
@@ -21,9 +21,9 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::event::{Event, Fact};
+use countersign::domain::record::event::{Event, Fact};
 use countersign::domain::state::State;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::time::Timestamp;
 use model::days;
 use past::Past;
 use proptest::prelude::*;
@@ -82,7 +82,7 @@ fn may_use(state: &State, account: &str, role: &str, t: Timestamp) -> bool {
 fn agree(past: &Past, t: Timestamp) {
     let (state, model) = (past.state(), &past.model);
     for account in accounts(state) {
-        let usable = state.organisation().account_rests(&account.parse().unwrap(), t).is_ok();
+        let usable = state.organisation().account_validity(&account.parse().unwrap(), t).is_ok();
         assert_eq!(usable, model.is_usable(&account, t), "{account} at {t}");
         let record = state.organisation().accounts().get(account.as_str()).unwrap();
         for role in ALL_ROLES {
@@ -124,7 +124,7 @@ fn invariant_1_every_eligibility_that_is_over_is_over_without_any_tick() {
 }
 
 /// The grants that some events issued, each with its place among them.
-fn issued(events: &[Event]) -> impl Iterator<Item = (usize, &countersign::domain::grant::Grant)> {
+fn issued(events: &[Event]) -> impl Iterator<Item = (usize, &countersign::domain::record::grant::Grant)> {
     events.iter().enumerate().filter_map(|(index, event)| match &event.fact {
         Fact::GrantIssued(grant) => Some((index, &**grant)),
         _ => None,
@@ -238,7 +238,7 @@ fn invariant_6_what_takes_away_never_turns_a_deny_into_an_allow() {
                 };
                 hours_ago.is_none() || met_at(past.state()) <= met_at(before)
             }
-            Step::Again { .. } | Step::EndMembership { .. } | Step::CloseAccount { .. } | Step::Round { .. } => true,
+            Step::Again { .. } | Step::EndMembership { .. } | Step::CloseAccount { .. } | Step::Campaign { .. } => true,
             Step::Enrol { apt, .. } => !apt,
             Step::Ask { .. } | Step::Confirm { .. } => true,
             Step::Pass { .. } => false,
@@ -330,7 +330,10 @@ fn invariant_9_replay_is_deterministic_from_any_cut_and_every_fact_comes_back_fr
             let cut = rows.len() * (looks % 7) / 7;
             let mut state = replay(&rows[..cut]);
             for row in &rows[cut..] {
-                countersign::domain::apply::apply(&mut state, &countersign::domain::record::decode(row).unwrap().0);
+                countersign::domain::state::apply::apply(
+                    &mut state,
+                    &countersign::domain::record::row::decode(row).unwrap().0,
+                );
             }
             assert!(state == past.world.state);
         }
@@ -346,7 +349,7 @@ fn invariant_9_replay_is_deterministic_from_any_cut_and_every_fact_comes_back_fr
     let one = Start { kind: 3, manager: PEOPLE.len(), training: Some(1), dba: Some(1), until: None };
     let nobody = Start { kind: 0, ..one.clone() };
     let mut past = Past::new(&[vec![one], vec![nobody; PEOPLE.len() - 1]].concat());
-    past.step(&Step::Round { role: 0, days: 5 });
+    past.step(&Step::Campaign { role: 0, days: 5 });
     past.step(&Step::Confirm { whom: 0 });
     past.step(&Step::Pass { hours: 24 * 6, tick: true });
     kinds.borrow_mut().append(&mut past.kinds);
@@ -367,9 +370,9 @@ fn invariant_9_replay_is_deterministic_from_any_cut_and_every_fact_comes_back_fr
         "enrolment-approved/1",
         "enrolment-expired/1",
         "enrolment-cancelled/1",
-        "round-started/1",
+        "campaign-started/1",
         "membership-confirmed/1",
-        "round-closed/1",
+        "campaign-closed/1",
     ] {
         assert!(kinds.borrow().contains(kind), "`{kind}` happened in no history: {:?}", kinds.borrow());
     }

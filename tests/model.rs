@@ -9,8 +9,8 @@ mod model;
 #[path = "common/world.rs"]
 mod world;
 
-use countersign::domain::command::RequestElevation;
-use countersign::domain::ids::{ElevationId, GrantId};
+use countersign::domain::record::command::RequestElevation;
+use countersign::domain::value::ids::{ElevationId, GrantId};
 use history::{Past, Step, WHO, ask_of, change, history};
 use model::{Model, Moment, OFFERS, Right, Wish};
 use proptest::prelude::*;
@@ -224,8 +224,8 @@ impl Both {
         let own = account.person.clone().or_else(|| account.owner.clone())?;
         let for_whom = on_behalf_of.map(|person| person.to_string());
         let person = for_whom.clone().unwrap_or_else(|| own.clone());
-        let duration = duration.map_or(OFFERS[offer].usual, countersign::domain::time::Span::millis);
-        let start = start.map(countersign::domain::time::Timestamp::millis);
+        let duration = duration.map_or(OFFERS[offer].usual, countersign::domain::value::time::Span::millis);
+        let start = start.map(countersign::domain::value::time::Timestamp::millis);
         let window_end = start.map_or(i64::MAX, |start| start + duration);
         let wish = Wish {
             account: who.to_owned(),

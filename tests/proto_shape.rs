@@ -1,4 +1,4 @@
-//! The shape of the API, read from its descriptor set: what a request cannot say (THREATS A1), what zero means (D12), and
+//! The shape of the API, read from its descriptor set: what a request cannot say (known failure A1), what zero means (D12), and
 //! what every call of a kind has in common. Each rule is tested with a bad file too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests")]
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ fn has_itself(files: &[FileDescriptorProto], name: &str, field: &str, kind: Type
     message(files, name).is_some_and(|m| m.field.iter().any(|f| f.name() == field && f.r#type() == kind))
 }
 
-/// THREATS A1: fields by which a requester could write a decision.
+/// known failure A1: fields by which a requester could write a decision.
 fn decision_fields(files: &[FileDescriptorProto], request: &str) -> Vec<String> {
     let speaks_of_it = |field: &&FieldDescriptorProto| {
         let type_name = field.type_name().to_lowercase();
@@ -84,7 +84,7 @@ fn decision_fields(files: &[FileDescriptorProto], request: &str) -> Vec<String> 
     fields(files, request).into_iter().filter(speaks_of_it).map(|field| field.name().to_owned()).collect()
 }
 
-/// THREATS D12: enums whose zero is anything but UNSPECIFIED.
+/// known failure D12: enums whose zero is anything but UNSPECIFIED.
 fn enums_with_a_meaning_of_zero(files: &[FileDescriptorProto]) -> Vec<String> {
     let all: Vec<&EnumDescriptorProto> = files.iter().flat_map(|file| &file.enum_type).collect();
     assert!(
@@ -141,7 +141,7 @@ fn watches_without(files: &[FileDescriptorProto]) -> Vec<String> {
         .collect()
 }
 
-/// THREATS A1.
+/// known failure A1.
 #[test]
 fn a_request_has_no_field_for_a_decision() {
     let files = api();
@@ -171,7 +171,7 @@ fn what_changes_the_life_of_an_account_can_be_tried_first() {
     assert_eq!(without.map(MethodDescriptorProto::name).collect::<Vec<_>>(), [""; 0]);
 }
 
-/// THREATS A1: what a naive client or an attacker adds, under any number, does not arrive.
+/// known failure A1: what a naive client or an attacker adds, under any number, does not arrive.
 #[test]
 fn fields_that_the_request_does_not_have_are_dropped() {
     let request = v1::RequestElevationRequest { entitlement: "orders-db-repair".into(), ..Default::default() };
@@ -186,7 +186,7 @@ fn fields_that_the_request_does_not_have_are_dropped() {
     }
 }
 
-/// THREATS D12.
+/// known failure D12.
 #[test]
 fn zero_means_nothing_in_every_enum() {
     let files = api();
@@ -194,7 +194,7 @@ fn zero_means_nothing_in_every_enum() {
     assert_eq!(enums_with_a_meaning_of_zero(&files), [""; 0]);
 }
 
-/// THREATS D12: a message of all defaults allows nothing.
+/// known failure D12: a message of all defaults allows nothing.
 #[test]
 fn an_empty_answer_is_no_allow() {
     let answer = v1::CheckAccessResponse::decode(&[][..]).unwrap();
@@ -214,7 +214,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "ApplyHrEvents",
         "ApproveElevation",
         "ApproveEnrolment",
-        "ApproveLoad",
+        "ApproveProposal",
         "CloseAccount",
         "CompleteFollowUp",
         "ConfirmMembership",
@@ -223,12 +223,12 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "DeleteLock",
         "DenyElevation",
         "DenyEnrolment",
-        "DenyLoad",
+        "DenyProposal",
         "EndMembership",
         "ImportPeople",
         "IssueGrantToken",
-        "LoadDirectory",
-        "LoadPolicy",
+        "ProposeDirectory",
+        "ProposePolicy",
         "RecordAttestation",
         "ReleaseBrake",
         "RelinquishGrant",
@@ -239,7 +239,7 @@ fn what_changes_something_takes_a_request_id_and_tells_its_sequence() {
         "StartRecertification",
         "WithdrawElevation",
         "WithdrawEnrolment",
-        "WithdrawLoad",
+        "WithdrawProposal",
     ];
     assert_eq!(mutating, BTreeSet::from(expected));
     assert_eq!(mutating_without(&files), [""; 0]);
@@ -255,7 +255,7 @@ fn watches_resume_after_a_sequence() {
     assert_eq!(watches_without(&api()), [""; 0]);
 }
 
-/// DESIGN 9: no caller of a check supplies a time.
+/// design.md 9: no caller of a check supplies a time.
 #[test]
 fn a_check_takes_no_time() {
     let files = api();

@@ -1,4 +1,4 @@
-//! Each rule of separation of duties is missed when it alone is taken away (DESIGN 4): a copy of the core is built with
+//! Each rule of separation of duties is missed when it alone is taken away (design.md 4): a copy of the core is built with
 //! one rule disabled, and the tests of tests/separation.rs that bear its name must fail, and no others.
 //!
 //! The copy is a package of its own, with the core and those tests alone, from the same versions of the same crates; it
@@ -56,7 +56,7 @@ fn without_separation_rule_3_its_tests_fail() {
     removed(
         "3",
         &[Removal {
-            file: "reviewers.rs",
+            file: "rule/reviewers.rs",
             from: "if reviewed.behind().contains(reviewer) || now.contains(reviewer) {",
             to: "if reviewer.as_str().is_empty() && (reviewed.behind().contains(reviewer) || now.contains(reviewer)) {",
         }],
@@ -65,7 +65,10 @@ fn without_separation_rule_3_its_tests_fail() {
 
 #[test]
 fn without_separation_rule_4_for_approvers_its_tests_fail() {
-    removed("4", &[Removal { file: "reviewers.rs", from: "    void.collect()\n", to: "    void.take(0).collect()\n" }]);
+    removed(
+        "4",
+        &[Removal { file: "rule/reviewers.rs", from: "    void.collect()\n", to: "    void.take(0).collect()\n" }],
+    );
 }
 
 #[test]
@@ -73,9 +76,9 @@ fn without_separation_rule_4_for_the_requester_its_tests_fail() {
     removed(
         "4",
         &[Removal {
-            file: "issue.rs",
+            file: "rule/issue.rs",
             from: "(elevation.held_by(), terms, now.latest).map_err(first)?;",
-            to: "(elevation.held_by(), terms, now.latest)\n        .unwrap_or(Rest { until: Timestamp::MAX, because: EndBecause::Duration });",
+            to: "(elevation.held_by(), terms, now.latest)\n        .unwrap_or(Validity { until: Timestamp::MAX, because: EndBecause::Duration });",
         }],
     );
 }

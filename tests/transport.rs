@@ -1,4 +1,4 @@
-//! The listener, attacked: who gets in (THREATS D9, D10), what one client may take (group G), and how it ends.
+//! The listener, attacked: who gets in (known failures D9 and D10), what one client may take (group G), and how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(
     clippy::print_stdout,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use countersign::check::{AccountEntry, Change, CheckIndex, GrantEntry};
-use countersign::domain::ids::GrantId;
-use countersign::domain::scope::Scope;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::GrantId;
+use countersign::domain::value::scope::Scope;
+use countersign::domain::value::time::Timestamp;
 use countersign::wire::v1::CheckAccessRequest;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use uuid::Uuid;

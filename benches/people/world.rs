@@ -4,19 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign::clock::{Clock as _, SystemClock};
-use countersign::domain::apply::apply;
-use countersign::domain::command::{Command, Envelope, RequestElevation};
 use countersign::domain::decide::{Files, decide};
 use countersign::domain::directory::{Account, AccountKind, Person};
-use countersign::domain::elevation::Elevation;
-use countersign::domain::event::{
+use countersign::domain::record::command::{Command, Envelope, RequestElevation};
+use countersign::domain::record::elevation::Elevation;
+use countersign::domain::record::event::{
     AccountRecorded, Actor, DecisionRecorded, ElevationApproved, Event, Fact, PersonRecorded,
 };
-use countersign::domain::grant::Grant;
-use countersign::domain::ids::{ElevationId, Identity, RequestId};
-use countersign::domain::record::encode;
+use countersign::domain::record::grant::Grant;
+use countersign::domain::record::row::encode;
 use countersign::domain::state::State;
-use countersign::domain::time::{Now, Span, Timestamp};
+use countersign::domain::state::apply::apply;
+use countersign::domain::value::ids::{ElevationId, Identity, RequestId};
+use countersign::domain::value::time::{Now, Span, Timestamp};
 use countersign::engine::{Replay, Store, initialise};
 use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
 

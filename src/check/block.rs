@@ -22,8 +22,8 @@ use uuid::Uuid;
 use super::bytes::{Cursor, put_counted_u16};
 use super::compiled::{Asked, compile_actions, compile_patterns, has_action, patterns_cover};
 use super::{AccountEntry, GrantEntry};
-use crate::domain::ids::GrantId;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::GrantId;
+use crate::domain::value::time::Timestamp;
 
 const HEAD_BYTES: usize = 27;
 const GRANT_BYTES: usize = 16;

@@ -1,12 +1,12 @@
 //! Patterns and scopes, compiled to bytes that lie in the block itself: a literal prefix compared at once, then the tail.
 //!
 //! What is compared here is text that nobody has parsed. A resource is held against the domain's own rule once a
-//! query, whatever it is compared with then (THREATS D3 to D6, F1): that costs more than the comparisons.
+//! query, whatever it is compared with then (known failure D3 to D6, F1): that costs more than the comparisons.
 
 use std::collections::BTreeSet;
 
 use super::bytes::{Cursor, put_counted_u8};
-use crate::domain::scope::{Pattern, PatternSegment, Scope, TENANTS, is_resource};
+use crate::domain::value::scope::{Pattern, PatternSegment, Scope, TENANTS, is_resource};
 
 /// In the length word of a pattern: it ends in `**`.
 const SUBTREE: u16 = 1 << 15;

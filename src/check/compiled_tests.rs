@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::scope::Resource;
+use crate::domain::value::scope::Resource;
 use proptest::prelude::*;
 
 fn covers(patterns: &[u8], text: &str) -> bool {
@@ -58,7 +58,7 @@ proptest! {
         let _ = covers(&bytes, &text);
         let _ = has_action(&bytes, b"db.read");
         let _ = super::super::block::Block::read(&bytes).zip(Asked::read(text.as_bytes())).map(|(block, resource)| {
-            block.answer(b"db.read", resource, crate::domain::time::Timestamp::MIN)
+            block.answer(b"db.read", resource, crate::domain::value::time::Timestamp::MIN)
         });
     }
 }

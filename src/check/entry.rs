@@ -1,5 +1,5 @@
 //! One text for each entry of the check index, to the byte: what a feed carries, and what its set digest is taken over.
-//! Everything is behind its length, so that no two entries have one text (THREATS F2). The form is described at
+//! Everything is behind its length, so that no two entries have one text (known failure F2). The form is described at
 //! `ReplicaChange` in the API.
 
 use std::collections::BTreeSet;
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::bytes::{Cursor, put_counted_u16};
 use super::{AccountEntry, Change, GrantEntry};
-use crate::domain::ids::{Digest, GrantId};
-use crate::domain::scope::Scope;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{Digest, GrantId};
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::Timestamp;
 
 pub(super) const ACCOUNT: u8 = 1;
 pub(super) const GRANT: u8 = 2;

@@ -19,7 +19,7 @@ fn account() -> impl Strategy<Value = Change> {
         })
 }
 
-fn patterns(least: usize) -> impl Strategy<Value = BTreeSet<crate::domain::scope::Pattern>> {
+fn patterns(least: usize) -> impl Strategy<Value = BTreeSet<crate::domain::value::scope::Pattern>> {
     let text = prop::sample::select(vec!["**", "a/**", "a/b", "a-b/**", "*/b", "tenants/x/**", "a/*/c", "*"]);
     prop::collection::btree_set(text.prop_map(|text| text.parse().unwrap()), least..4)
 }

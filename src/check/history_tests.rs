@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::check::reference::Reference;
-use crate::domain::scope::Pattern;
+use crate::domain::value::scope::Pattern;
 use proptest::prelude::*;
 
 const ACCOUNTS: [&str; 4] = ["ana", "ben", "orders-api", "zoe"];
@@ -122,7 +122,7 @@ fn any_question() -> impl Strategy<Value = (String, String, String)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// The index and the plain rules give one verdict after any history; and a batch is its checks (THREATS F1, F10).
+    /// The index and the plain rules give one verdict after any history; and a batch is its checks (known failures F1 and F10).
     #[test]
     fn the_index_agrees_with_the_plain_rules(
         batches in prop::collection::vec((prop::collection::vec(any_step(), 1..6), any::<bool>()), 1..8),

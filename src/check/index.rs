@@ -2,7 +2,7 @@
 //!
 //! The table is keyed by a keyed hash of the name; the name itself is in the block, and is compared whole there before
 //! anything else is believed. The shards are reached by the map's raw interface, so that names whose hashes are equal
-//! are told apart like any others, and so that a batch can hold each shard once (THREATS G15: whoever holds several
+//! are told apart like any others, and so that a batch can hold each shard once (known failure G15: whoever holds several
 //! took them in ascending order; the writer holds one at a time; nothing is called while one is held but comparisons).
 
 use std::array;
@@ -20,8 +20,8 @@ use super::compiled::{Asked, compile_actions, compile_patterns, has_action, patt
 use super::locked::Locked;
 use super::retold::{account_digest, grant_digest};
 use super::{AccountEntry, Allowed, Caller, Change, Denied, GrantEntry, Query, SetDigest, Statistics, Verdict};
-use crate::domain::ids::{Digest, GrantId};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{Digest, GrantId};
+use crate::domain::value::time::Timestamp;
 
 /// How many queries of a batch are looked up before the first is answered: enough for their cache misses to overlap.
 const LOOKED_UP_TOGETHER: usize = 16;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::domain::ids::{AccountId, Identity};
-use crate::domain::scope::Scope;
+use crate::domain::value::ids::{AccountId, Identity};
+use crate::domain::value::scope::Scope;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
@@ -227,7 +227,7 @@ fn what_is_taken_out_leaves_nothing_behind() {
 
 #[test]
 fn a_batch_holds_each_shard_once_and_in_ascending_order() {
-    // Held twice, or in any order, shards and a waiting writer can stop each other for good (THREATS G15).
+    // Held twice, or in any order, shards and a waiting writer can stop each other for good (known failure G15).
     for shards in [vec![], vec![0], vec![63], vec![0, 1, 5, 31, 32, 62, 63], (0..64).collect()] {
         let needed = shards.iter().fold(0_u64, |needed, shard| needed | 1 << shard);
         assert_eq!(ascending(needed).collect::<Vec<_>>(), shards);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::compiled::Asked;
-use crate::domain::scope::{Pattern, PatternSegment};
+use crate::domain::value::scope::{Pattern, PatternSegment};
 
 /// Patterns, by their segments.
 #[derive(Default)]
@@ -102,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::scope::Resource;
+    use crate::domain::value::scope::Resource;
 
     fn pattern() -> impl Strategy<Value = Pattern> {
         let segment = prop::sample::select(vec!["prod", "eu", "db", "tenants", "acme", "*"]);

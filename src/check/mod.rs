@@ -1,9 +1,9 @@
-//! The check path: the index of live grants and the verdict, which the broker and its replicas share (DESIGN 9).
+//! The check path: the index of live grants and the verdict, which the broker and its replicas share (design.md 9).
 //!
 //! A check is one look-up and a few comparisons: it allocates nothing, reads no clock and waits for no writer's work.
-//! It compares ends with the `now` that it is given, so that no timer and no removal changes an answer (THREATS C9,
+//! It compares ends with the `now` that it is given, so that no timer and no removal changes an answer (known failure C9,
 //! invariant 1). Its result is a value, never a bool, and whatever is unknown, malformed or empty is no allow
-//! (invariant 7). There is one path for all who ask (THREATS F1), and a batch is that path repeated (THREATS F10).
+//! (invariant 7). There is one path for all who ask (known failure F1), and a batch is that path repeated (known failure F10).
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(
     test,
@@ -20,9 +20,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::ids::{AccountId, GrantId, Identity};
-use crate::domain::scope::{Pattern, Scope};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{AccountId, GrantId, Identity};
+use crate::domain::value::scope::{Pattern, Scope};
+use crate::domain::value::time::Timestamp;
 
 mod block;
 mod bytes;
@@ -69,7 +69,7 @@ pub enum Change {
 pub struct AccountEntry {
     /// Its id.
     pub id: AccountId,
-    /// What else names it. No identity means two accounts (THREATS D8); should one, the account applied last has it.
+    /// What else names it. No identity means two accounts (known failure D8); should one, the account applied last has it.
     pub identities: BTreeSet<Identity>,
     /// Whether it can be used. Nothing is allowed to one that cannot.
     pub active: bool,
@@ -119,7 +119,7 @@ pub enum Verdict {
     Allow {
         /// By what right.
         because: Allowed,
-        /// Before this instant alone: whoever goes on past it must ask again (THREATS C12).
+        /// Before this instant alone: whoever goes on past it must ask again (known failure C12).
         valid_until: Timestamp,
     },
     /// It may not.
@@ -199,7 +199,7 @@ impl Caller {
         block::Block::read(&self.block).is_some_and(|block| block.may_check(now))
     }
 
-    /// Whether it may ask this: about itself, by whatever name, or about what its audience covers (THREATS D11).
+    /// Whether it may ask this: about itself, by whatever name, or about what its audience covers (known failure D11).
     #[inline]
     fn may_ask(&self, subject: &[u8], resource: Option<compiled::Asked<'_>>, now: Timestamp) -> bool {
         let Some(block) = block::Block::read(&self.block) else { return false };

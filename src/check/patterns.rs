@@ -1,7 +1,7 @@
 //! Patterns outside a block: the same comparison as an audience's, without parsing and without an allocation.
 
 use super::compiled::{Asked, patterns_cover, put_pattern};
-use crate::domain::scope::Pattern;
+use crate::domain::value::scope::Pattern;
 
 /// Some patterns, compiled. None of them covers nothing.
 #[derive(Debug, Clone, Default)]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AccountEntry, Allowed, Change, Denied, GrantEntry, Query, Verdict};
-use crate::domain::ids::{AccountId, GrantId};
-use crate::domain::scope::{Action, Pattern, Resource, Scope};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{AccountId, GrantId};
+use crate::domain::value::scope::{Action, Pattern, Resource, Scope};
+use crate::domain::value::time::Timestamp;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reference {

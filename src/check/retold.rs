@@ -5,7 +5,7 @@ use super::block::Draft;
 use super::bytes::{Cursor, put_counted_u16};
 use super::compiled::pattern_texts;
 use super::entry::{ACCOUNT, GRANT, account_flags, grant_flags};
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// The digest of the account's entry, if the account is there.
 pub(super) fn account_digest(draft: &Draft<'_>) -> Option<Digest> {

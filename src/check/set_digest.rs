@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// The sum modulo 2^256 of SHA-256 of each entry of a set; of the empty set it is zero.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

@@ -5,13 +5,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::change::ChangeArguments;
 use super::failure::{Exit, Ran};
 use super::json;
-use super::load::{self, LoadArguments, Which};
 use super::membership::{membership_text, next_steps, origin_text};
+use super::proposal::{self, ProposalArguments, Which};
 use super::session::{Session, all_pages};
 use super::table::{card, rows};
 use super::text::{reason_text, when, word};
 use super::whoami::standing_lines;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     Account, AccountKind, CloseAccountRequest, EndMembershipRequest, GetAccountRequest, GetPersonRequest,
     ListAccountsRequest, Person,
@@ -30,7 +30,7 @@ pub enum AccountCommand {
     /// Close a service account, for ever
     Close(CloseArguments),
     /// Propose a file in place of the directory, once you have seen what that takes away
-    Load(LoadArguments),
+    Proposal(ProposalArguments),
 }
 
 /// `account end-membership`.
@@ -103,7 +103,7 @@ pub async fn run(session: &mut Session<'_>, command: AccountCommand) -> Ran {
         AccountCommand::Show(arguments) => show(session, arguments).await,
         AccountCommand::EndMembership(arguments) => end_membership(session, arguments).await,
         AccountCommand::Close(arguments) => close(session, arguments).await,
-        AccountCommand::Load(arguments) => load::run(session, Which::Directory, arguments).await,
+        AccountCommand::Proposal(arguments) => proposal::run(session, Which::Directory, arguments).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an approver reads: the text that the broker asks to have approved, taken apart, and SHA-256 of its bytes as this
-//! client computed it. Nothing of what is decided on comes from any other field of the answer (THREATS A6).
+//! client computed it. Nothing of what is decided on comes from any other field of the answer (known failure A6).
 
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 use crate::wire::v1::Review;
 
 /// An approval text that was read.

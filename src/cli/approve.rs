@@ -1,4 +1,4 @@
-//! `approve`: of one request, of what was shown, typed by hand or bound to a digest. There is no `--yes` (THREATS A16).
+//! `approve`: of one request, of what was shown, typed by hand or bound to a digest. There is no `--yes` (known failure A16).
 
 use clap::Args;
 
@@ -9,22 +9,22 @@ use super::enrolment_card::{self, outcome};
 use super::failure::{Exit, Failure, Ran};
 use super::found::{Found, find};
 use super::json::{self, hexadecimal};
-use super::load::rights_lines;
+use super::proposal::rights_lines;
 use super::session::Session;
 use super::table::card;
 use super::text::{ending, instant, relative, word};
 use super::values;
-use crate::domain::ids::Digest;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     ApproveElevationRequest, ApproveElevationResponse, ApproveEnrolmentRequest, ApproveEnrolmentResponse,
-    ApproveLoadRequest, EnrolmentState, Review,
+    ApproveProposalRequest, EnrolmentState, Review,
 };
 
 /// `approve`.
 #[derive(Debug, Clone, Args)]
 pub struct ApproveArguments {
-    /// The request, enrolment or load, or a unique ending of its id. One at a time
+    /// The request, enrolment or proposal, or a unique ending of its id. One at a time
     #[arg(value_name = "ID")]
     pub id: String,
     /// SHA-256 of the text that was read, as `show` prints it; without a terminal there is no other way
@@ -33,7 +33,7 @@ pub struct ApproveArguments {
     /// A word for the record
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub comment: Option<String>,
-    /// Of an enrolment or a load: change nothing; tell what approving it would bring about
+    /// Of an enrolment or a proposal: change nothing; tell what approving it would bring about
     #[arg(long)]
     pub dry_run: bool,
     /// The id of this call: the same one is the same approval
@@ -55,7 +55,7 @@ pub async fn approve(session: &mut Session<'_>, arguments: ApproveArguments) -> 
     match &found {
         Found::Elevation(_) => approve_elevation(session, found.id(), digest, arguments).await,
         Found::Enrolment(_) => approve_enrolment(session, found.id(), digest, arguments).await,
-        Found::Load(_) => approve_load(session, found.id(), digest, arguments).await,
+        Found::Proposal(_) => approve_proposal(session, found.id(), digest, arguments).await,
     }
 }
 
@@ -66,7 +66,7 @@ async fn approve_elevation(
     arguments: ApproveArguments,
 ) -> Ran {
     if arguments.dry_run {
-        let text = "only the approval of an enrolment or a load can be tried: that of a request takes nothing away";
+        let text = "only the approval of an enrolment or a proposal can be tried: that of a request takes nothing away";
         return Err(Failure::Usage(text.to_owned()));
     }
     let request = ApproveElevationRequest {
@@ -108,22 +108,28 @@ async fn approve_enrolment(
     Ok(Exit::Yes)
 }
 
-async fn approve_load(session: &mut Session<'_>, load_id: String, digest: Digest, arguments: ApproveArguments) -> Ran {
+async fn approve_proposal(
+    session: &mut Session<'_>,
+    proposal_id: String,
+    digest: Digest,
+    arguments: ApproveArguments,
+) -> Ran {
     let change = ChangeArguments { dry_run: arguments.dry_run, request_id: arguments.request_id };
-    let request = ApproveLoadRequest {
+    let request = ApproveProposalRequest {
         request_id: change.id(),
-        load_id,
+        proposal_id,
         approval_digest: digest.bytes().to_vec(),
         comment: arguments.comment.unwrap_or_default(),
         validate_only: change.dry_run,
     };
-    let answer = session.client.approve_load(request.clone()).await;
+    let answer = session.client.approve_proposal(request.clone()).await;
     let answer = change.answered(session, answer, &request.request_id)?;
-    let (load, verb) = (answer.load.clone().unwrap_or_default(), if change.dry_run { "would be" } else { "is" });
-    let file = word(load.file().as_str_name(), "LOAD_FILE_");
+    let (proposal, verb) =
+        (answer.proposal.clone().unwrap_or_default(), if change.dry_run { "would be" } else { "is" });
+    let file = word(proposal.file().as_str_name(), "PROPOSAL_FILE_");
     let mut lines = rights_lines(&answer.rights, answer.omitted_rights_count);
     lines.extend(effect_lines(&answer.effects.clone().unwrap_or_default(), session.now));
-    let digest = hexadecimal(&load.digest);
+    let digest = hexadecimal(&proposal.digest);
     let page = |width| format!("the {file} in force {verb} {digest}\n{}", card(width, &lines));
     session.output.data(page, || json::of(&answer))?;
     Ok(Exit::Yes)

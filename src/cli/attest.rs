@@ -8,7 +8,7 @@ use super::json;
 use super::session::Session;
 use super::text::{instant, relative, time_field};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{CorrectAttestationRequest, Person, RecordAttestationRequest};
 
 /// `attest …`.

@@ -12,7 +12,7 @@ use super::session::{PAGE, Session};
 use super::table::{card, rows};
 use super::text::{clock_text, instant, time_field};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::journal::{Head, Verified, verify_file};
 use crate::wire::v1::{Event, ListEventsRequest, WatchEventsRequest};
 
@@ -106,7 +106,7 @@ pub fn verify(output: &mut Output, arguments: &VerifyArguments) -> Ran {
 }
 
 fn head(text: &str) -> Result<Head, String> {
-    text.parse().map_err(|error: crate::domain::ids::InvalidId| error.to_string())
+    text.parse().map_err(|error: crate::domain::value::ids::InvalidId| error.to_string())
 }
 
 fn verified_card(width: u16, verified: &Verified) -> String {

@@ -13,8 +13,8 @@ use rcgen::{
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 
-use crate::domain::ids::Identity;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::Identity;
+use crate::domain::value::time::{Span, Timestamp};
 
 /// Where the files are.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::table::{card, rows};
 use super::text::{ending, when, word};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::sdk::CheckedAccess;
 use crate::wire::v1::{CheckAccessResponse, CheckAnswer, CheckQuery, ExplainCheckRequest, ExplainCheckResponse};
 

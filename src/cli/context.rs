@@ -1,4 +1,4 @@
-//! Which broker, and as whom: flags, then the environment, then a section of the context file (DESIGN 12).
+//! Which broker, and as whom: flags, then the environment, then a section of the context file (design.md 12).
 //!
 //! ```toml
 //! # ~/.config/countersign/contexts.toml; paths are relative to this file's folder
@@ -57,7 +57,7 @@ pub struct ConnectionArguments {
     pub dev_person: Option<String>,
     /// How long to wait for an answer: 10s
     #[arg(long, global = true, value_name = "DURATION", value_parser = super::values::span)]
-    pub timeout: Option<crate::domain::time::Span>,
+    pub timeout: Option<crate::domain::value::time::Span>,
 }
 
 /// What `dev` writes for `--as`.

@@ -2,7 +2,7 @@
 //! it. What is taken away from somebody's work comes first.
 
 use super::text::{ending, when, word};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{ChangedAccount, ChangedMembership, Effects};
 
 /// All that a change cancels, voids, cuts, suspends, disables and revokes, a line each.

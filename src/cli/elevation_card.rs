@@ -4,7 +4,7 @@ use super::approval::{ApprovalText, ELEVATION_KEYS, Unreadable};
 use super::review_card::{Standing, said};
 use super::table::card;
 use super::text::{ending, instant, quoted, relative, span, when, word};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1::{
     Elevation, ElevationState, FollowUp, Grant, GrantState, Lapse, LapseKind, Review, ReviewContext, Scope,
 };

@@ -12,7 +12,7 @@ use super::text::{ending, time_field};
 use super::values;
 use super::wait_enrolled::{Patience, until_enrolled};
 use super::whoami::obstacle_lines;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::enrolment_ask::Ask;
 use crate::wire::v1::{
     AccountAsk, ActsFor, Enrolment, EnrolmentAsk, EnrolmentRelation, EnrolmentState, KeepAsk, ListEnrolmentsRequest,

@@ -4,7 +4,7 @@ use super::approval::{ApprovalText, ENROLMENT_KEYS, Unreadable};
 use super::review_card::{Standing, said};
 use super::table::card;
 use super::text::{clock_text, ending, instant, quoted, relative, word};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::enrolment_ask::Ask;
 use crate::wire::v1::{Closing, Enrolment, EnrolmentState};
 

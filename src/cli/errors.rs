@@ -8,7 +8,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure, Ran};
 use super::output::Output;
 use super::table::{card, rows};
-use crate::domain::refusal::{CATALOGUE, Entry, catalogue_markdown};
+use crate::domain::value::refusal::{CATALOGUE, Entry, catalogue_markdown};
 
 /// `errors`.
 #[derive(Debug, Clone, Args)]

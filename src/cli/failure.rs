@@ -1,10 +1,10 @@
-//! How a command ends: an exit code that scripts can tell apart, and one form of error text (DESIGN 11, 12).
+//! How a command ends: an exit code that scripts can tell apart, and one form of error text (design.md 11, 12).
 
 use std::io;
 
 use serde_json::{Value, json};
 
-use crate::domain::refusal::Reason;
+use crate::domain::value::refusal::Reason;
 use crate::sdk::ClientError;
 
 /// What a command that did its work answers with.
@@ -155,7 +155,7 @@ pub fn read_text(path: &std::path::Path) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::refusal::Reason;
+    use crate::domain::value::refusal::Reason;
     use crate::sdk::{FieldMistake, RefusedCall};
 
     fn refused() -> Failure {

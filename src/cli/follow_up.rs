@@ -10,7 +10,7 @@ use super::json;
 use super::session::Session;
 use super::text::ending;
 use super::values;
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 use crate::wire::v1::{CompleteFollowUpRequest, FollowUpFinding};
 
 /// `follow-up`.
@@ -48,7 +48,7 @@ pub enum Finding {
 /// If it is not confirmed, or the broker refuses.
 pub async fn follow_up(session: &mut Session<'_>, arguments: FollowUpArguments) -> Ran {
     let found = find(session, &arguments.id).await?;
-    if let Found::Enrolment(_) | Found::Load(_) = found {
+    if let Found::Enrolment(_) | Found::Proposal(_) = found {
         return Err(Failure::Usage("only a request for access can be an emergency: this is none".to_owned()));
     }
     let digest = read(session, &found, arguments.digest, ("complete this follow-up", "nothing was recorded"))?;

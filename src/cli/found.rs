@@ -1,4 +1,4 @@
-//! One id space: what a person names may be a request for access, an enrolment or a load, and an ending that fits several
+//! One id space: what a person names may be a request for access, an enrolment or a proposal, and an ending that fits several
 //! names none.
 
 use serde_json::Value;
@@ -8,16 +8,16 @@ use super::elevation_card::elevation_card;
 use super::enrolment_card::enrolment_card;
 use super::failure::Failure;
 use super::json;
-use super::load_card::load_card;
+use super::proposal_card::proposal_card;
 use super::session::Session;
 use super::text::ending;
-use crate::domain::ids::{Digest, ElevationId};
-use crate::domain::refusal::Reason;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{Digest, ElevationId};
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::Timestamp;
 use crate::sdk::ClientError;
 use crate::wire::v1::{
-    GetElevationRequest, GetElevationResponse, GetEnrolmentRequest, GetEnrolmentResponse, GetLoadRequest,
-    GetLoadResponse, Review,
+    GetElevationRequest, GetElevationResponse, GetEnrolmentRequest, GetEnrolmentResponse, GetProposalRequest,
+    GetProposalResponse, Review,
 };
 
 /// What an id, or an ending of it, names.
@@ -27,8 +27,8 @@ pub enum Found {
     Elevation(Box<GetElevationResponse>),
     /// A request for a place.
     Enrolment(Box<GetEnrolmentResponse>),
-    /// A load of policy or directory.
-    Load(Box<GetLoadResponse>),
+    /// A proposal of policy or directory.
+    Proposal(Box<GetProposalResponse>),
 }
 
 /// Looks an id up, or an ending of it.
@@ -52,8 +52,8 @@ pub async fn find(session: &Session<'_>, id: &str) -> Result<Found, Failure> {
     if is_settled(&enrolment) {
         return Ok(enrolment?);
     }
-    let load = client.get_load(GetLoadRequest { load_id: id.to_owned() }).await;
-    only(id, vec![elevation, enrolment, load.map(|found| Found::Load(Box::new(found)))])
+    let proposal = client.get_proposal(GetProposalRequest { proposal_id: id.to_owned() }).await;
+    only(id, vec![elevation, enrolment, proposal.map(|found| Found::Proposal(Box::new(found)))])
 }
 
 /// The one thing that was found, if there is one.
@@ -104,7 +104,7 @@ impl Found {
         match self {
             Self::Elevation(found) => found.elevation.clone().unwrap_or_default().id,
             Self::Enrolment(found) => found.enrolment.clone().unwrap_or_default().id,
-            Self::Load(found) => found.load.clone().unwrap_or_default().id,
+            Self::Proposal(found) => found.proposal.clone().unwrap_or_default().id,
         }
     }
 
@@ -112,7 +112,7 @@ impl Found {
         match self {
             Self::Elevation(_) => "request",
             Self::Enrolment(_) => "enrolment",
-            Self::Load(_) => "load",
+            Self::Proposal(_) => "proposal",
         }
     }
 
@@ -122,7 +122,7 @@ impl Found {
         match self {
             Self::Elevation(found) => found.elevation.clone().unwrap_or_default().review,
             Self::Enrolment(found) => found.enrolment.clone().unwrap_or_default().review,
-            Self::Load(found) => found.load.clone().unwrap_or_default().review,
+            Self::Proposal(found) => found.proposal.clone().unwrap_or_default().review,
         }
         .unwrap_or_default()
     }
@@ -150,7 +150,7 @@ impl Found {
                 elevation_card(width, &found.elevation.clone().unwrap_or_default(), found.context.as_ref(), now)
             }
             Self::Enrolment(found) => enrolment_card(width, &found.enrolment.clone().unwrap_or_default(), now),
-            Self::Load(found) => load_card(width, &found.load.clone().unwrap_or_default(), now),
+            Self::Proposal(found) => proposal_card(width, &found.proposal.clone().unwrap_or_default(), now),
         }
     }
 
@@ -160,7 +160,7 @@ impl Found {
         let mut value = match self {
             Self::Elevation(found) => json::of(&**found),
             Self::Enrolment(found) => json::of(&**found),
-            Self::Load(found) => json::of(&**found),
+            Self::Proposal(found) => json::of(&**found),
         };
         let digest = Digest::of(self.review().approval_text.as_bytes()).to_string();
         if let Some(object) = value.as_object_mut() {

@@ -10,7 +10,7 @@ use super::table::{card, rows};
 use super::text::{ending, instant, quoted, relative, when, word};
 use super::values;
 use crate::clock::{Clock as _, SystemClock};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1::{
     AwaitReplicasResponse, GetGrantRequest, Grant, GrantEndBecause, GrantRelation, GrantState, ListGrantsRequest,
     RelinquishGrantRequest, RevokeGrantRequest,

@@ -1,4 +1,4 @@
-//! `hr`: what HR says happens to people, how far its feeds were heard, and what the brake holds (THREATS B4).
+//! `hr`: what HR says happens to people, how far its feeds were heard, and what the brake holds (known failure B4).
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use super::hr_file::{Change, PersonEvent};
 use super::session::Session;
 use super::values;
 use super::{hr_feed, hr_hold};
-use crate::domain::ids::Digest;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Timestamp;
 
 /// `hr …`.
 #[derive(Debug, Clone, Subcommand)]

@@ -11,11 +11,11 @@ use super::hr::{ApplyArguments, ImportArguments, PeopleFormat, PlaceArguments, R
 use super::hr_file::{LineMistake, PersonEvent, parse_events};
 use super::hr_hold::{hold_json, hold_row, whole};
 use super::json;
-use super::load::mistake_lines;
+use super::proposal::mistake_lines;
 use super::session::Session;
 use super::table::{card, rows};
 use super::text::{ending, when};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     ApplyHrEventsRequest, ApplyHrEventsResponse, FeedStream, GetFeedStatusRequest, GetFeedStatusResponse, ImportHeader,
     ImportPeopleResponse, PeopleFormat as WireFormat, RetireStreamRequest, StreamPlace,

@@ -1,11 +1,11 @@
 //! A file of HR events: one JSON object a line. Read strictly: what is misread would take somebody's place away, or give
-//! one (THREATS B4); every mistake is told with its line, and nothing is sent of a file that has one.
+//! one (known failure B4); every mistake is told with its line, and nothing is sent of a file that has one.
 
 use serde::Deserialize;
 
 use super::text::{clock_text, time_field};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{HrEvent, Joined, Left, Renamed, Roles, Stays, Transferred, hr_event};
 
 /// One event, as a line or the command line has it.

@@ -1,5 +1,5 @@
 //! `hr release` and `hr discard`: what the brake holds is shown whole, from the very bytes that the digest is over, and the
-//! person types the end of its id; without a terminal the digest is named (THREATS A16, B4).
+//! person types the end of its id; without a terminal the digest is named (known failures A16 and B4).
 
 use serde_json::{Value, json as value};
 
@@ -11,9 +11,9 @@ use super::json;
 use super::session::Session;
 use super::table::{card, rows};
 use super::text::{clock_text, ending, when};
-use crate::domain::hr::{HrChange, HrEvent};
-use crate::domain::ids::Digest;
-use crate::domain::time::Timestamp;
+use crate::domain::record::hr::{HrChange, HrEvent};
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{FeedHold, GetFeedStatusRequest, ReleaseBrakeRequest};
 
 /// Runs `hr release` and `hr discard`.
@@ -133,10 +133,10 @@ fn page(width: u16, hold: &FeedHold, held: &Held, now: Timestamp) -> String {
 }
 
 fn event_row(event: &HrEvent) -> Vec<String> {
-    let identities = |login: &std::collections::BTreeSet<crate::domain::ids::Identity>| {
+    let identities = |login: &std::collections::BTreeSet<crate::domain::value::ids::Identity>| {
         login.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
-    let manager = |manager: &Option<crate::domain::ids::PersonId>| {
+    let manager = |manager: &Option<crate::domain::value::ids::PersonId>| {
         manager.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)
     };
     let (what, detail) = match &event.change {

@@ -36,7 +36,7 @@ fn what_is_held_is_shown_whole_from_the_bytes_that_the_digest_is_over() {
     let held = Held::read(&hold).unwrap();
     assert_eq!((&held.events, held.digest), (&events, Digest::of(&hold.events_json)));
     // the digest is the one that the core computes of the same events
-    let core = crate::domain::hr::Hold {
+    let core = crate::domain::record::hr::Hold {
         id: hold.id.parse().unwrap(),
         held_at: sample::moment(),
         sender: "hr-sync".parse().unwrap(),

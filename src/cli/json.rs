@@ -9,8 +9,8 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value};
 
-use crate::domain::review::escaped;
-use crate::domain::time::Timestamp;
+use crate::domain::record::review::escaped;
+use crate::domain::value::time::Timestamp;
 use crate::wire::{DESCRIPTOR_SET, v1};
 
 /// A message that is shown as JSON.
@@ -30,15 +30,15 @@ macro_rules! named {
 }
 
 named! {
-    Access Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse ApproveLoadResponse
+    Access Account ApplyHrEventsResponse ApproveElevationResponse ApproveEnrolmentResponse ApproveProposalResponse
     CheckAccessResponse
     CloseAccountResponse ConfirmMembershipResponse CorrectAttestationResponse CreateLockResponse
-    DeleteLockResponse DenyEnrolmentResponse DenyLoadResponse Elevation ElevationEvent
+    DeleteLockResponse DenyEnrolmentResponse DenyProposalResponse Elevation ElevationEvent
     EndMembershipResponse Enrolment EntitlementOffer Event ExplainCheckResponse ExplainElevationResponse FeedHold
-    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse GetLoadResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
-    Load LoadDirectoryResponse LoadPolicyResponse Lock Person Policy Recertification RecordAttestationResponse
+    GetElevationResponse GetEnrolmentResponse GetFeedStatusResponse GetProposalResponse Grant GrantEvent ImportPeopleResponse IssueGrantTokenResponse
+    Proposal ProposeDirectoryResponse ProposePolicyResponse Lock Person Policy Recertification RecordAttestationResponse
     ReleaseBrakeResponse ReportStandingResponse RequestElevationResponse RequestEnrolmentResponse RetireStreamResponse
-    StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse WithdrawLoadResponse
+    StartRecertificationResponse WhoAmIResponse WithdrawEnrolmentResponse WithdrawProposalResponse
 }
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).ok());
@@ -202,7 +202,7 @@ mod tests {
         );
         // and the JSON, read back, is the value, though nothing in its text deceives
         let text = pretty(&value);
-        assert!(!text.chars().any(|c| c != '\n' && crate::domain::review::is_deceptive(c)));
+        assert!(!text.chars().any(|c| c != '\n' && crate::domain::record::review::is_deceptive(c)));
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 

@@ -10,7 +10,7 @@ use super::session::{Session, all_pages};
 use super::table::{card, rows};
 use super::text::{clock_text, ending, quoted, time_field, when, word};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::lock_target::Target;
 use crate::wire::v1::{
     CreateLockRequest, DeleteLockRequest, GetLockRequest, ListLocksRequest, Lock, LockMode, LockTarget,

@@ -1,7 +1,7 @@
 //! What is known of a membership, in a line, and what its holder can do about it.
 
 use super::text::{clock_text, instant, when, word};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{Account, LapseAhead, Membership};
 
 /// A membership with its end, and what is out of the ordinary about it.

@@ -1,4 +1,4 @@
-//! The command line (DESIGN 12). Data goes to stdout, all else to stderr; every end has an exit code of its own:
+//! The command line (design.md 12). Data goes to stdout, all else to stderr; every end has an exit code of its own:
 //! 0 yes, 1 failed, 2 usage, 3 denied, 4 not found, 5 conflict, 6 still waiting or expired, 7 not authenticated,
 //! 8 unreachable.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -29,8 +29,6 @@ pub mod hr_file;
 mod hr_hold;
 pub mod init;
 pub mod json;
-pub mod load;
-pub mod load_card;
 pub mod lock;
 pub mod membership;
 pub mod notify;
@@ -38,6 +36,8 @@ pub mod output;
 pub mod page;
 pub mod policy;
 pub mod policy_test;
+pub mod proposal;
+pub mod proposal_card;
 pub mod recertify;
 pub mod record;
 pub mod report;
@@ -143,7 +143,7 @@ pub enum Command {
     /// What HR says: who joins, moves and leaves
     #[command(subcommand)]
     Hr(hr::HrCommand),
-    /// Rounds in which the holders of a role are confirmed, or end
+    /// Campaigns in which the holders of a role are confirmed, or end
     #[command(subcommand)]
     Recertify(recertify::RecertifyCommand),
     /// Accounts, and the directory

@@ -1,6 +1,6 @@
 //! `notify`: a process apart, with an account of its own, that reads what happens and runs a command for each thing that
 //! somebody should know. Each is told once: what was read and what is to be told are in a file before anything is done, and
-//! what fails is tried again (THREATS A16).
+//! what fails is tried again (known failure A16).
 
 mod hook;
 mod kept;
@@ -21,14 +21,15 @@ use super::failure::{Exit, Failure, Ran};
 use super::session::{PAGE, Session, all_pages};
 use super::text::{instant, time_field, wall_time};
 use super::values;
-use crate::domain::refusal::Reason;
-use crate::domain::review::escaped;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::record::review::escaped;
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::sdk::{ClientError, Watch};
 use crate::wire::v1::{
     ElevationRelation, ElevationState, EnrolmentState, Event, GetElevationRequest, GetEnrolmentRequest,
-    GetGrantRequest, GetLoadRequest, Grant, GrantRelation, GrantState, ListElevationsRequest, ListEnrolmentsRequest,
-    ListEventsRequest, ListGrantsRequest, ListLoadsRequest, LoadState, WatchEventsRequest, WatchEventsResponse,
+    GetGrantRequest, GetProposalRequest, Grant, GrantRelation, GrantState, ListElevationsRequest,
+    ListEnrolmentsRequest, ListEventsRequest, ListGrantsRequest, ListLoadsRequest, ProposalState, WatchEventsRequest,
+    WatchEventsResponse,
 };
 
 /// How long it pauses after the broker was lost.
@@ -203,16 +204,16 @@ impl Notifier<'_, '_> {
         let states = vec![EnrolmentState::Pending.into()];
         let pending = ListEnrolmentsRequest { states, ..Default::default() };
         let enrolments = all_pages!(client, list_enrolments, pending, enrolments);
-        let pending = ListLoadsRequest { states: vec![LoadState::Pending.into()], ..Default::default() };
-        let loads = all_pages!(client, list_loads, pending, loads);
+        let pending = ListLoadsRequest { states: vec![ProposalState::Pending.into()], ..Default::default() };
+        let proposals = all_pages!(client, list_proposals, pending, proposals);
         for elevation in elevations {
             self.look("elevation", &elevation.id).await?;
         }
         for enrolment in enrolments {
             self.look("enrolment", &enrolment.id).await?;
         }
-        for load in loads {
-            self.look("load", &load.id).await?;
+        for proposal in proposals {
+            self.look("proposal", &proposal.id).await?;
         }
         for grant in grants {
             self.expect_end(&grant);
@@ -241,13 +242,14 @@ impl Notifier<'_, '_> {
             | "elevation-withdrawn"
             | "elevation-expired"
             | "elevation-cancelled" => self.decided("elevation", about("elevation:")).await?,
-            "load-proposed" => {
-                if let Some(id) = about("load:") {
-                    self.look("load", &id).await?;
+            "proposal-made" => {
+                if let Some(id) = about("proposal:") {
+                    self.look("proposal", &id).await?;
                 }
             }
-            "load-approved" | "load-denied" | "load-withdrawn" | "load-expired" | "load-cancelled" => {
-                self.decided("load", about("load:")).await?;
+            "proposal-approved" | "proposal-denied" | "proposal-withdrawn" | "proposal-expired"
+            | "proposal-cancelled" => {
+                self.decided("proposal", about("proposal:")).await?;
             }
             "enrolment-approved"
             | "enrolment-denied"
@@ -278,9 +280,9 @@ impl Notifier<'_, '_> {
                 let request = GetElevationRequest { elevation_id: id.to_owned() };
                 client.get_elevation(request).await.map(told::elevation)
             }
-            "load" => {
-                let request = GetLoadRequest { load_id: id.to_owned() };
-                client.get_load(request).await.map(told::load)
+            "proposal" => {
+                let request = GetProposalRequest { proposal_id: id.to_owned() };
+                client.get_proposal(request).await.map(told::proposal)
             }
             _ => {
                 let request = GetEnrolmentRequest { enrolment_id: id.to_owned() };

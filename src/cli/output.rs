@@ -85,7 +85,7 @@ impl Output {
         }
     }
 
-    /// Writes text to stdout, without what could deceive its reader (THREATS D2, H11).
+    /// Writes text to stdout, without what could deceive its reader (known failures D2 and H11).
     ///
     /// # Errors
     /// If stdout cannot be written.

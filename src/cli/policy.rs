@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::failure::{Exit, Failure, Ran, read_text};
 use super::json::{self, hexadecimal};
-use super::load::{self, LoadArguments, Which};
 use super::output::Output;
 use super::policy_test;
+use super::proposal::{self, ProposalArguments, Which};
 use super::session::Session;
 use super::table::card;
 use super::text::{duration_field, time_field, when};
@@ -17,7 +17,7 @@ use super::values;
 use super::whoami::{entitlement_lines, obstacle_lines};
 use crate::domain::directory_file::parse_directory;
 use crate::domain::policy::{Mistake, SourceFile, Warning, check_together, parse_policy};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1::{ExplainElevationRequest, ExplainElevationResponse, GetPolicyRequest};
 
 /// `policy …`.
@@ -30,7 +30,7 @@ pub enum PolicyCommand {
     /// How a request by an account for an entitlement would fare
     Explain(ExplainArguments),
     /// Propose a file in place of the policy, once you have seen what that takes away
-    Load(LoadArguments),
+    Proposal(ProposalArguments),
     /// The policy in force
     Show,
 }
@@ -81,7 +81,7 @@ pub async fn run(session: &mut Session<'_>, command: PolicyCommand) -> Ran {
         PolicyCommand::Check(arguments) => check(session.output, &arguments),
         PolicyCommand::Test(arguments) => policy_test::run(session.output, &arguments),
         PolicyCommand::Explain(arguments) => explain(session, arguments).await,
-        PolicyCommand::Load(arguments) => load::run(session, Which::Policy, arguments).await,
+        PolicyCommand::Proposal(arguments) => proposal::run(session, Which::Policy, arguments).await,
         PolicyCommand::Show => show(session).await,
     }
 }

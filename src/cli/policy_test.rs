@@ -13,16 +13,16 @@ use super::output::Output;
 use super::table::rows;
 use super::text::wall_time;
 use super::values;
-use crate::domain::apply::apply;
-use crate::domain::command::RequestElevation;
 use crate::domain::decide::{Files, initialise};
-use crate::domain::elevation::Elevation;
-use crate::domain::ids::{AccountId, EntitlementName, PersonId};
-use crate::domain::obstacles::think_through;
-use crate::domain::reviewers::could_approve;
-use crate::domain::scope::{Action, Pattern};
+use crate::domain::record::command::RequestElevation;
+use crate::domain::record::elevation::Elevation;
+use crate::domain::rule::obstacles::think_through;
+use crate::domain::rule::reviewers::could_approve;
 use crate::domain::state::State;
-use crate::domain::time::{Now, Span, Timestamp};
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::{AccountId, EntitlementName, PersonId};
+use crate::domain::value::scope::{Action, Pattern};
+use crate::domain::value::time::{Now, Span, Timestamp};
 
 /// `policy test`.
 #[derive(Debug, Clone, Args)]

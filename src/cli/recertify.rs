@@ -1,4 +1,4 @@
-//! `recertify`: rounds in which the manager of each holder of a role confirms the membership, or it ends.
+//! `recertify`: campaigns in which the manager of each holder of a role confirms the membership, or it ends.
 
 use clap::{Args, Subcommand};
 
@@ -11,7 +11,7 @@ use super::session::{Session, all_pages};
 use super::table::{card, rows};
 use super::text::{clock_text, ending, instant, relative, time_field, when};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     ConfirmMembershipRequest, GetRecertificationRequest, ListRecertificationsRequest, Recertification,
     RecertificationItem, RecertificationOutcome, StartRecertificationRequest,
@@ -20,16 +20,16 @@ use crate::wire::v1::{
 /// `recertify …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum RecertifyCommand {
-    /// Begin a round over everybody who holds a role
+    /// Begin a campaign over everybody who holds a role
     Start(StartArguments),
-    /// The rounds that you may see
+    /// The campaigns that you may see
     #[command(visible_alias = "ls")]
     List(ListArguments),
-    /// One round: who holds the role, since when, by whose approval
+    /// One campaign: who holds the role, since when, by whose approval
     Show(ShowArguments),
     /// Confirm that somebody needs the role still
     Confirm(ConfirmArguments),
-    /// End somebody's membership now, not at the round's date
+    /// End somebody's membership now, not at the campaign's date
     End(EndArguments),
 }
 
@@ -60,15 +60,15 @@ pub struct ListArguments {
 /// `recertify show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArguments {
-    /// The round, or a unique ending of its id
-    pub round: String,
+    /// The campaign, or a unique ending of its id
+    pub campaign: String,
 }
 
 /// `recertify confirm`.
 #[derive(Debug, Clone, Args)]
 pub struct ConfirmArguments {
-    /// The round, or a unique ending of its id
-    pub round: String,
+    /// The campaign, or a unique ending of its id
+    pub campaign: String,
     /// The account that needs the role still. One at a time
     pub account: String,
     /// How it is sent.
@@ -79,8 +79,8 @@ pub struct ConfirmArguments {
 /// `recertify end`.
 #[derive(Debug, Clone, Args)]
 pub struct EndArguments {
-    /// The round, or a unique ending of its id
-    pub round: String,
+    /// The campaign, or a unique ending of its id
+    pub campaign: String,
     /// The account that needs the role no longer
     pub account: String,
     /// Why, for the record
@@ -115,12 +115,12 @@ async fn start(session: &mut Session<'_>, arguments: StartArguments) -> Ran {
     };
     let answer = session.client.start_recertification(request.clone()).await;
     let answer = change.answered(session, answer, &request.request_id)?;
-    let round = answer.recertification.clone().unwrap_or_default();
+    let campaign = answer.recertification.clone().unwrap_or_default();
     let done = format!(
-        "round {} is open until {}: each manager confirms by `countersign recertify confirm {} ACCOUNT`, or it ends",
-        round.id,
+        "campaign {} is open until {}: each manager confirms by `countersign recertify confirm {} ACCOUNT`, or it ends",
+        campaign.id,
         clock_text(arguments.due),
-        ending(&round.id)
+        ending(&campaign.id)
     );
     change.told(session, answer.effects.as_ref(), || json::of(&answer), &done)
 }
@@ -131,32 +131,32 @@ async fn list(session: &mut Session<'_>, arguments: ListArguments) -> Ran {
         open_only: !arguments.all,
         ..Default::default()
     };
-    let rounds = all_pages!(session.client, list_recertifications, request, recertifications);
+    let campaigns = all_pages!(session.client, list_recertifications, request, recertifications);
     let now = session.now;
-    let row = |round: &Recertification| round_row(round, now);
+    let row = |campaign: &Recertification| round_row(campaign, now);
     session
         .output
-        .data(|width| rows(width, &ROUND_HEADING, rounds.iter().map(row).collect()), || json::list(&rounds))?;
-    if rounds.is_empty() && !session.output.is_json() {
-        session.output.note("no rounds that you may see");
+        .data(|width| rows(width, &CAMPAIGN_HEADING, campaigns.iter().map(row).collect()), || json::list(&campaigns))?;
+    if campaigns.is_empty() && !session.output.is_json() {
+        session.output.note("no campaigns that you may see");
     }
     Ok(Exit::Yes)
 }
 
 async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
-    let round = get(session, arguments.round).await?;
+    let campaign = get(session, arguments.campaign).await?;
     let now = session.now;
-    session.output.data(|width| round_page(width, &round, now), || json::of(&round))?;
+    session.output.data(|width| round_page(width, &campaign, now), || json::of(&campaign))?;
     Ok(Exit::Yes)
 }
 
 async fn confirm(session: &mut Session<'_>, arguments: ConfirmArguments) -> Ran {
-    let round = get(session, arguments.round).await?;
+    let campaign = get(session, arguments.campaign).await?;
     let change = arguments.change;
     let request = ConfirmMembershipRequest {
         request_id: change.id(),
         // An ending names one thing only as long as no other ends so: what changes something names it whole.
-        recertification_id: round.id,
+        recertification_id: campaign.id,
         account: arguments.account,
         validate_only: change.dry_run,
     };
@@ -167,21 +167,21 @@ async fn confirm(session: &mut Session<'_>, arguments: ConfirmArguments) -> Ran 
         session.output.note("it would be confirmed");
         return Ok(Exit::Yes);
     }
-    let round = answer.recertification.clone().unwrap_or_default();
-    let text = |_| format!("{} keeps {}; {}\n", request.account, round.role, left(&round));
+    let campaign = answer.recertification.clone().unwrap_or_default();
+    let text = |_| format!("{} keeps {}; {}\n", request.account, campaign.role, left(&campaign));
     session.output.data(text, || json::of(&answer))?;
     Ok(Exit::Yes)
 }
 
 async fn end(session: &mut Session<'_>, arguments: EndArguments) -> Ran {
-    let round = get(session, arguments.round).await?;
-    let is_listed = round.items.iter().any(|item| item.account == arguments.account);
-    // Of a round that is not listed whole the broker knows.
-    if !is_listed && round.omitted_item_count == 0 {
-        let text = format!("`{}` is not in round {} that you may see", arguments.account, ending(&round.id));
+    let campaign = get(session, arguments.campaign).await?;
+    let is_listed = campaign.items.iter().any(|item| item.account == arguments.account);
+    // Of a campaign that is not listed whole the broker knows.
+    if !is_listed && campaign.omitted_item_count == 0 {
+        let text = format!("`{}` is not in campaign {} that you may see", arguments.account, ending(&campaign.id));
         return Err(Failure::NotFound(text));
     }
-    let (account, role) = (arguments.account, round.role);
+    let (account, role) = (arguments.account, campaign.role);
     let arguments = EndMembershipArguments { account, role, reason: arguments.reason, change: arguments.change };
     account::end_membership(session, arguments).await
 }
@@ -192,39 +192,39 @@ async fn get(session: &Session<'_>, recertification_id: String) -> Result<Recert
 }
 
 /// How many holders nothing is decided about.
-fn open(round: &Recertification) -> usize {
-    round.items.iter().filter(|item| item.outcome() == RecertificationOutcome::Unspecified).count()
+fn open(campaign: &Recertification) -> usize {
+    campaign.items.iter().filter(|item| item.outcome() == RecertificationOutcome::Unspecified).count()
 }
 
-fn left(round: &Recertification) -> String {
-    match open(round) {
+fn left(campaign: &Recertification) -> String {
+    match open(campaign) {
         0 => "all of those that you may see are decided".to_owned(),
         1 => "1 is to be decided still".to_owned(),
         count => format!("{count} are to be decided still"),
     }
 }
 
-const ROUND_HEADING: [&str; 5] = ["id", "role", "begun by", "due", "to decide"];
+const CAMPAIGN_HEADING: [&str; 5] = ["id", "role", "begun by", "due", "to decide"];
 
-fn round_row(round: &Recertification, now: Timestamp) -> Vec<String> {
-    let due = if round.close_time.is_some() { "over".to_owned() } else { when(round.due_time.as_ref(), now) };
-    let more = if round.omitted_item_count == 0 { "" } else { " and more" };
-    let decided = format!("{} of {}{more}", open(round), round.items.len());
-    vec![ending(&round.id), round.role.clone(), round.starter.clone(), due, decided]
+fn round_row(campaign: &Recertification, now: Timestamp) -> Vec<String> {
+    let due = if campaign.close_time.is_some() { "over".to_owned() } else { when(campaign.due_time.as_ref(), now) };
+    let more = if campaign.omitted_item_count == 0 { "" } else { " and more" };
+    let decided = format!("{} of {}{more}", open(campaign), campaign.items.len());
+    vec![ending(&campaign.id), campaign.role.clone(), campaign.starter.clone(), due, decided]
 }
 
 const ITEM_HEADING: [&str; 6] = ["account", "person", "held", "last used", "ends by itself", "outcome"];
 
-fn round_page(width: u16, round: &Recertification, now: Timestamp) -> String {
+fn round_page(width: u16, campaign: &Recertification, now: Timestamp) -> String {
     let lines = [
-        ("role", round.role.clone()),
-        ("begun", format!("{}, by {}", when(round.create_time.as_ref(), now), round.starter)),
-        ("due", when(round.due_time.as_ref(), now)),
-        ("over", when(round.close_time.as_ref(), now)),
-        ("id", round.id.clone()),
+        ("role", campaign.role.clone()),
+        ("begun", format!("{}, by {}", when(campaign.create_time.as_ref(), now), campaign.starter)),
+        ("due", when(campaign.due_time.as_ref(), now)),
+        ("over", when(campaign.close_time.as_ref(), now)),
+        ("id", campaign.id.clone()),
     ];
-    let items = rows(width, &ITEM_HEADING, round.items.iter().map(|item| item_row(item, now)).collect());
-    let more = match round.omitted_item_count {
+    let items = rows(width, &ITEM_HEADING, campaign.items.iter().map(|item| item_row(item, now)).collect());
+    let more = match campaign.omitted_item_count {
         0 => String::new(),
         count => format!("and {count} more\n"),
     };
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use crate::cli::sample;
 
-    fn round() -> Recertification {
+    fn campaign() -> Recertification {
         let item = |account: &str| RecertificationItem {
             account: account.into(),
             person: account.into(),
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_round_tells_what_a_manager_has_to_judge() {
-        insta::assert_snapshot!(round_page(160, &round(), sample::moment()), @r#"
+        insta::assert_snapshot!(round_page(160, &campaign(), sample::moment()), @r#"
         role   db-engineer
         begun  2026-11-21 22:00:00Z (1d ago), by account:ines
         due    2026-11-23 22:00:00Z (in 1d)
@@ -306,22 +306,23 @@ mod tests {
         ben      ben     since before the broker, by the directory's file  not that is known  never           confirmed by account:omar, 1h ago
         eva      eva     since before the broker, by the directory's file  not that is known  never           ended, 1m ago
         "#);
-        let narrow = round_page(40, &round(), sample::moment());
+        let narrow = round_page(40, &campaign(), sample::moment());
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
     }
 
     #[test]
     fn a_list_of_rounds_tells_how_much_is_left() {
-        let table = |round: Recertification| rows(120, &ROUND_HEADING, vec![round_row(&round, sample::moment())]);
-        insta::assert_snapshot!(table(round()), @r#"
+        let table =
+            |campaign: Recertification| rows(120, &CAMPAIGN_HEADING, vec![round_row(&campaign, sample::moment())]);
+        insta::assert_snapshot!(table(campaign()), @r#"
         ID        ROLE         BEGUN BY      DUE                           TO DECIDE
         ee55ff66  db-engineer  account:ines  2026-11-23 22:00:00Z (in 1d)  1 of 3
         "#);
-        let over = Recertification { close_time: Some(sample::at(-60)), ..round() };
+        let over = Recertification { close_time: Some(sample::at(-60)), ..campaign() };
         insta::assert_snapshot!(table(over), @r#"
         ID        ROLE         BEGUN BY      DUE   TO DECIDE
         ee55ff66  db-engineer  account:ines  over  1 of 3
         "#);
-        assert_eq!(left(&round()), "1 is to be decided still");
+        assert_eq!(left(&campaign()), "1 is to be decided still");
     }
 }

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::session::Session;
 use super::text::time_field;
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::server::signed_note::verified;
 use crate::wire::v1::ExportTenantRecordRequest;
 

@@ -12,7 +12,7 @@ use super::session::{PAGE, Session, all_pages};
 use super::table::{card, rows};
 use super::text::{clock_text, ending, instant, quoted, time_field, word};
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     Access, AccessKind, Event, GetGrantRequest, Grant, ListAccessAsOfRequest, ListEventsRequest, ReportStandingRequest,
     ReportStandingResponse, Scope,

@@ -10,8 +10,8 @@ use super::text::{clock_text, duration_field, ending, rough, time_field};
 use super::values;
 use super::wait::{self, WaitArguments};
 use super::whoami::obstacle_lines;
-use crate::domain::scope::Pattern;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::scope::Pattern;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1::{
     GetGrantRequest, ListEntitlementsRequest, RequestElevationRequest, RequestElevationResponse, Scope,
 };

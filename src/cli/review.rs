@@ -1,4 +1,4 @@
-//! `inbox`, `show`, `deny`, `withdraw`: of requests for access, of enrolments and of loads alike.
+//! `inbox`, `show`, `deny`, `withdraw`: of requests for access, of enrolments and of proposals alike.
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -10,16 +10,16 @@ use super::enrolment_card::{self, ENROLMENT_HEADING, enrolment_row};
 use super::failure::{Exit, Failure, Ran};
 use super::found::{Found, find, is_without_account};
 use super::json;
-use super::load_card::{self, LOAD_HEADING, load_row};
+use super::proposal_card::{self, PROPOSAL_HEADING, proposal_row};
 use super::session::{Session, all_pages};
 use super::table::rows;
 use super::text::ending;
 use super::values;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
-    DenyElevationRequest, DenyEnrolmentRequest, DenyLoadRequest, Effects, Elevation, ElevationRelation, ElevationState,
-    Enrolment, EnrolmentRelation, ListElevationsRequest, ListLoadsRequest, Load, LoadRelation, LoadState,
-    WithdrawElevationRequest, WithdrawEnrolmentRequest, WithdrawLoadRequest,
+    DenyElevationRequest, DenyEnrolmentRequest, DenyProposalRequest, Effects, Elevation, ElevationRelation,
+    ElevationState, Enrolment, EnrolmentRelation, ListElevationsRequest, ListLoadsRequest, Proposal, ProposalRelation,
+    ProposalState, WithdrawElevationRequest, WithdrawEnrolmentRequest, WithdrawProposalRequest,
 };
 
 /// `inbox`.
@@ -49,10 +49,10 @@ pub enum Relation {
 /// `show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArguments {
-    /// The request, enrolment or load, or a unique ending of its id
+    /// The request, enrolment or proposal, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Of a pending load: the file that it would put in force, and nothing else
+    /// Of a pending proposal: the file that it would put in force, and nothing else
     #[arg(long)]
     pub file: bool,
 }
@@ -60,13 +60,13 @@ pub struct ShowArguments {
 /// `deny`.
 #[derive(Debug, Clone, Args)]
 pub struct DenyArguments {
-    /// The request, enrolment or load, or a unique ending of its id
+    /// The request, enrolment or proposal, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
     /// Why, for the requester to read
     #[arg(long, short, value_name = "TEXT")]
     pub reason: String,
-    /// Of an enrolment or a load: change nothing; tell what it would bring about
+    /// Of an enrolment or a proposal: change nothing; tell what it would bring about
     #[arg(long)]
     pub dry_run: bool,
     /// The id of this call: the same one is the same denial
@@ -77,10 +77,10 @@ pub struct DenyArguments {
 /// `withdraw`.
 #[derive(Debug, Clone, Args)]
 pub struct WithdrawArguments {
-    /// Your request, enrolment or load, or a unique ending of its id
+    /// Your request, enrolment or proposal, or a unique ending of its id
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Of an enrolment or a load: change nothing; tell what it would bring about
+    /// Of an enrolment or a proposal: change nothing; tell what it would bring about
     #[arg(long)]
     pub dry_run: bool,
     /// The id of this call: the same one is the same withdrawal
@@ -93,11 +93,13 @@ pub struct WithdrawArguments {
 /// # Errors
 /// If the broker cannot be asked.
 pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran {
-    let (relation, of_enrolments, of_loads) = match arguments.of {
-        Relation::Review => (ElevationRelation::CanReview, EnrolmentRelation::CanReview, LoadRelation::CanReview),
-        Relation::Mine => (ElevationRelation::Requested, EnrolmentRelation::Requested, LoadRelation::Proposed),
-        Relation::Reviewed => (ElevationRelation::Reviewed, EnrolmentRelation::Reviewed, LoadRelation::Reviewed),
-        Relation::Visible => (ElevationRelation::Visible, EnrolmentRelation::Unspecified, LoadRelation::Unspecified),
+    let (relation, of_enrolments, of_proposals) = match arguments.of {
+        Relation::Review => (ElevationRelation::CanReview, EnrolmentRelation::CanReview, ProposalRelation::CanReview),
+        Relation::Mine => (ElevationRelation::Requested, EnrolmentRelation::Requested, ProposalRelation::Proposed),
+        Relation::Reviewed => (ElevationRelation::Reviewed, EnrolmentRelation::Reviewed, ProposalRelation::Reviewed),
+        Relation::Visible => {
+            (ElevationRelation::Visible, EnrolmentRelation::Unspecified, ProposalRelation::Unspecified)
+        }
     };
     let closed_too = arguments.all || arguments.of == Relation::Reviewed;
     // Who has no account, or a disabled one, has enrolments alone.
@@ -106,12 +108,12 @@ pub async fn inbox(session: &mut Session<'_>, arguments: &InboxArguments) -> Ran
         elevations => elevations?,
     };
     let enrolments = enrol::list(session, of_enrolments, closed_too).await?;
-    let loads = match loads(session, of_loads, closed_too).await {
+    let proposals = match proposals(session, of_proposals, closed_too).await {
         Err(failure) if is_without_account(&failure) => Vec::new(),
-        loads => loads?,
+        proposals => proposals?,
     };
     let now = session.now;
-    let found = Lists { elevations, enrolments, loads };
+    let found = Lists { elevations, enrolments, proposals };
     session.output.data(|width| found.tables(width, now), || found.json())?;
     if found.is_empty() && !session.output.is_json() {
         session.output.note("nothing waits here");
@@ -134,12 +136,12 @@ pub async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
     Ok(Exit::Yes)
 }
 
-/// Exactly the file: what is written here has the digest that the load's text names.
+/// Exactly the file: what is written here has the digest that the proposal's text names.
 async fn show_file(session: &mut Session<'_>, found: &Found) -> Ran {
-    let Found::Load(_) = found else {
-        return Err(Failure::Usage("only a load brings a file".to_owned()));
+    let Found::Proposal(_) = found else {
+        return Err(Failure::Usage("only a proposal brings a file".to_owned()));
     };
-    let bytes = session.client.load_text(&found.id()).await?;
+    let bytes = session.client.proposal_text(&found.id()).await?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::Failed("the file is no text".to_owned()))?;
     session.output.data(|_| text.clone(), || text.clone().into())?;
     Ok(Exit::Yes)
@@ -171,12 +173,13 @@ pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
             let value = json::of(&answer);
             enrolment_closed(session, &change, answer.enrolment.as_ref(), answer.effects.as_ref(), value)
         }
-        Found::Load(_) => {
+        Found::Proposal(_) => {
             let validate_only = change.dry_run;
-            let request = DenyLoadRequest { request_id: request_id.clone(), load_id: id, reason, validate_only };
-            let answer = session.client.deny_load(request).await;
+            let request =
+                DenyProposalRequest { request_id: request_id.clone(), proposal_id: id, reason, validate_only };
+            let answer = session.client.deny_proposal(request).await;
             let answer = change.answered(session, answer, &request_id)?;
-            load_closed(session, &change, answer.load.as_ref(), json::of(&answer))
+            proposal_closed(session, &change, answer.proposal.as_ref(), json::of(&answer))
         }
     }
 }
@@ -209,30 +212,36 @@ pub async fn withdraw(session: &mut Session<'_>, arguments: WithdrawArguments) -
             let value = json::of(&answer);
             enrolment_closed(session, &change, answer.enrolment.as_ref(), answer.effects.as_ref(), value)
         }
-        Found::Load(_) => {
+        Found::Proposal(_) => {
             let (validate_only, reason) = (change.dry_run, String::new());
-            let request = WithdrawLoadRequest { request_id: request_id.clone(), load_id: id, reason, validate_only };
-            let answer = session.client.withdraw_load(request).await;
+            let request =
+                WithdrawProposalRequest { request_id: request_id.clone(), proposal_id: id, reason, validate_only };
+            let answer = session.client.withdraw_proposal(request).await;
             let answer = change.answered(session, answer, &request_id)?;
-            load_closed(session, &change, answer.load.as_ref(), json::of(&answer))
+            proposal_closed(session, &change, answer.proposal.as_ref(), json::of(&answer))
         }
     }
 }
 
-/// What the load is by now: after a dry run what it was, as nothing else follows from it.
-fn load_closed(session: &mut Session<'_>, change: &ChangeArguments, load: Option<&Load>, value: Value) -> Ran {
-    let (id, state) = load.map(|it| (ending(&it.id), load_card::state_word(it))).unwrap_or_default();
+/// What the proposal is by now: after a dry run what it was, as nothing else follows from it.
+fn proposal_closed(
+    session: &mut Session<'_>,
+    change: &ChangeArguments,
+    proposal: Option<&Proposal>,
+    value: Value,
+) -> Ran {
+    let (id, state) = proposal.map(|it| (ending(&it.id), proposal_card::state_word(it))).unwrap_or_default();
     let unchanged = if change.dry_run { ": this would be done, nothing was changed" } else { "" };
     session.output.data(|_| format!("{id} is {state}{unchanged}\n"), || value)?;
     Ok(Exit::Yes)
 }
 
-/// Only enrolments and loads can be tried: what ends a request for access is told by its text.
+/// Only enrolments and proposals can be tried: what ends a request for access is told by its text.
 fn not_tried(change: &ChangeArguments) -> Result<(), Failure> {
     if !change.dry_run {
         return Ok(());
     }
-    Err(Failure::Usage("only an enrolment or a load can be tried: this is a request for access".to_owned()))
+    Err(Failure::Usage("only an enrolment or a proposal can be tried: this is a request for access".to_owned()))
 }
 
 /// The same lines and the same fields whether it is tried or done.
@@ -276,29 +285,33 @@ async fn elevations(
     Ok(all_pages!(session.client, list_elevations, request, elevations))
 }
 
-async fn loads(session: &Session<'_>, relation: LoadRelation, closed_too: bool) -> Result<Vec<Load>, Failure> {
-    let states = if closed_too { Vec::new() } else { vec![LoadState::Pending.into()] };
+async fn proposals(
+    session: &Session<'_>,
+    relation: ProposalRelation,
+    closed_too: bool,
+) -> Result<Vec<Proposal>, Failure> {
+    let states = if closed_too { Vec::new() } else { vec![ProposalState::Pending.into()] };
     let request = ListLoadsRequest { relation: relation.into(), states, ..Default::default() };
-    Ok(all_pages!(session.client, list_loads, request, loads))
+    Ok(all_pages!(session.client, list_proposals, request, proposals))
 }
 
 /// Requests for access, then requests for places, then loads: each kind with what one asks of it first.
 struct Lists {
     elevations: Vec<Elevation>,
     enrolments: Vec<Enrolment>,
-    loads: Vec<Load>,
+    proposals: Vec<Proposal>,
 }
 
 impl Lists {
     fn is_empty(&self) -> bool {
-        self.elevations.is_empty() && self.enrolments.is_empty() && self.loads.is_empty()
+        self.elevations.is_empty() && self.enrolments.is_empty() && self.proposals.is_empty()
     }
 
     fn tables(&self, width: u16, now: Timestamp) -> String {
         let tables = [
             rows(width, &ELEVATION_HEADING, self.elevations.iter().map(|it| elevation_row(it, now)).collect()),
             rows(width, &ENROLMENT_HEADING, self.enrolments.iter().map(|it| enrolment_row(it, now)).collect()),
-            rows(width, &LOAD_HEADING, self.loads.iter().map(|it| load_row(it, now)).collect()),
+            rows(width, &PROPOSAL_HEADING, self.proposals.iter().map(|it| proposal_row(it, now)).collect()),
         ];
         let filled: Vec<String> = tables.into_iter().filter(|table| !table.is_empty()).collect();
         filled.join("\n")
@@ -314,7 +327,7 @@ impl Lists {
         };
         let elevations = self.elevations.iter().map(|it| typed(json::of(it), "elevation"));
         let enrolments = self.enrolments.iter().map(|it| typed(json::of(it), "enrolment"));
-        elevations.chain(enrolments).chain(self.loads.iter().map(|it| typed(json::of(it), "load"))).collect()
+        elevations.chain(enrolments).chain(self.proposals.iter().map(|it| typed(json::of(it), "proposal"))).collect()
     }
 }
 
@@ -326,7 +339,7 @@ mod tests {
     #[test]
     fn an_inbox_of_all_kinds() {
         let (elevations, enrolments) = (vec![sample::elevation()], vec![sample::enrolment()]);
-        let found = Lists { elevations, enrolments, loads: vec![sample::load()] };
+        let found = Lists { elevations, enrolments, proposals: vec![sample::proposal()] };
         insta::assert_snapshot!(found.tables(120, sample::moment()), @r#"
         ID        WHO  ENTITLEMENT       WHERE                      HOW LONG  STATE    OPEN UNTIL
         aa11bb22  ana  orders-db-repair  prod/eu/db/orders/primary  15m       pending  in 28m
@@ -339,8 +352,8 @@ mod tests {
         "#);
         let value = found.json();
         let kinds: Vec<&Value> = (0..3).map(|at| &value[at]["type"]).collect();
-        assert_eq!(kinds, ["elevation", "enrolment", "load"]);
-        let none = Lists { elevations: Vec::new(), enrolments: Vec::new(), loads: Vec::new() };
+        assert_eq!(kinds, ["elevation", "enrolment", "proposal"]);
+        let none = Lists { elevations: Vec::new(), enrolments: Vec::new(), proposals: Vec::new() };
         assert_eq!((none.tables(120, sample::moment()), none.json().to_string()), (String::new(), "[]".to_owned()));
     }
 

@@ -1,7 +1,7 @@
 //! Where a request stands in its review: the same lines for elevations and enrolments.
 
 use super::text::{instant, quoted, relative, when, word};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{Closing, Decision, DecisionKind, Review};
 
 /// A request, as far as its review goes.

@@ -1,11 +1,11 @@
 //! Messages to render in tests.
 
 use crate::cli::text::time_field;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::enrolment_ask::Ask;
 use crate::wire::v1::{
-    Elevation, ElevationState, Enrolment, EnrolmentAsk, EnrolmentState, Grant, GrantEndBecause, GrantState, Load,
-    LoadFile, LoadState, Review, ReviewStage, RoleAsk,
+    Elevation, ElevationState, Enrolment, EnrolmentAsk, EnrolmentState, Grant, GrantEndBecause, GrantState, Proposal,
+    ProposalFile, ProposalState, Review, ReviewStage, RoleAsk,
 };
 
 pub(crate) const ELEVATION_ID: &str = "019380a1-0000-7000-8000-0000aa11bb22";
@@ -52,7 +52,7 @@ pub(crate) fn elevation() -> Elevation {
     }
 }
 
-pub(crate) fn load() -> Load {
+pub(crate) fn proposal() -> Proposal {
     let approval_text = format!(
         "id: \"{LOAD_ID}\"\nwho: \"omar\"\npersons: \"omar\"\nfile: \"POLICY\"\ndigest: \"{0}\"\nbytes: \"4711\"\n\
          replaces: \"{1}\"\njustification: \"longer for night shifts\"\ngains: \"ana: wider terms of `orders-db-repair`\"\n\
@@ -61,15 +61,15 @@ pub(crate) fn load() -> Load {
         "01".repeat(32),
         "02".repeat(32)
     );
-    Load {
+    Proposal {
         id: LOAD_ID.into(),
         requester: "omar".into(),
         persons: vec!["omar".into()],
-        file: LoadFile::Policy.into(),
-        state: LoadState::Pending.into(),
+        file: ProposalFile::Policy.into(),
+        state: ProposalState::Pending.into(),
         create_time: Some(at(-120)),
         review: Some(Review {
-            stages: vec![ReviewStage { by: vec!["@policy.load".into()], required_count: 1, approved_count: 0 }],
+            stages: vec![ReviewStage { by: vec!["@policy.propose".into()], required_count: 1, approved_count: 0 }],
             deadline: Some(at(1_680)),
             open_stage: 1,
             approval_text,

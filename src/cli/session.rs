@@ -4,7 +4,7 @@ use super::context::{ConnectionArguments, connect};
 use super::failure::Failure;
 use super::output::Output;
 use super::values::new_request_id;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::sdk::{Client, ClientError};
 
 /// The longest page that the API gives.

@@ -1,8 +1,8 @@
 //! The small texts: words of people, times, ids, digests.
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::domain::review::is_deceptive;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::record::review::is_deceptive;
+use crate::domain::value::time::{Span, Timestamp};
 
 /// The digits of an id that are shown: enough to be unique among what one person sees. Ids share their beginnings.
 const ENDING_DIGITS: usize = 8;
@@ -13,7 +13,7 @@ pub fn wall_time() -> Timestamp {
     SystemClock.read().wall
 }
 
-/// Text on one line, without the characters that could deceive its reader (THREATS D2, H11).
+/// Text on one line, without the characters that could deceive its reader (known failures D2 and H11).
 #[must_use]
 pub fn clean(text: &str) -> String {
     let spaced = text.replace(['\n', '\t'], " ");

@@ -8,7 +8,7 @@ use super::json;
 use super::session::Session;
 use super::text::when;
 use super::values;
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 use crate::wire::v1::IssueGrantTokenRequest;
 use crate::wire::values::pb_duration;
 

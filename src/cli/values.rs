@@ -2,9 +2,9 @@
 
 use chrono::NaiveDate;
 
-use crate::domain::ids::{Digest, Identity, RequestId, RoleName};
-use crate::domain::scope::{Action, Pattern, Resource};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::{Digest, Identity, RequestId, RoleName};
+use crate::domain::value::scope::{Action, Pattern, Resource};
+use crate::domain::value::time::{Span, Timestamp};
 
 /// `90s`, `15m`, `4h`.
 ///
@@ -95,7 +95,7 @@ pub fn identity(text: &str) -> Result<String, String> {
 /// # Errors
 /// If the text has another form.
 pub fn digest(text: &str) -> Result<Digest, String> {
-    text.parse().map_err(|error: crate::domain::ids::InvalidId| error.to_string())
+    text.parse().map_err(|error: crate::domain::value::ids::InvalidId| error.to_string())
 }
 
 /// A caller's own id of a call.

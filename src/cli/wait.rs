@@ -11,8 +11,8 @@ use super::json;
 use super::session::Session;
 use super::text::{clock_text, ending, instant, quoted, relative, rough, wall_time, word};
 use super::values;
-use crate::domain::refusal::Reason;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1::{
     Elevation, ElevationState, GetElevationRequest, GetGrantRequest, Grant, GrantEvent, GrantState,
     WatchElevationsRequest, WatchElevationsResponse, WatchGrantsRequest,

@@ -9,8 +9,8 @@ use super::session::Session;
 use super::text::ending;
 use super::values;
 use super::wait::{patience, spinner};
-use crate::domain::refusal::Reason;
-use crate::domain::time::Span;
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::Span;
 use crate::wire::v1::{
     Enrolment, EnrolmentState, GetEnrolmentRequest, GetEnrolmentResponse, WatchEnrolmentsRequest,
     WatchEnrolmentsResponse,

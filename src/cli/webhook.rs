@@ -17,7 +17,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::failure::{Exit, Failure, Ran};
 use super::output::Output;
 use super::text::wall_time;
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// What is sent at most.
 const LONGEST_BODY_BYTES: u64 = 1024 * 1024;
@@ -38,7 +38,7 @@ pub struct WebhookArguments {
     pub authorities: Option<PathBuf>,
     /// How long it may take in all
     #[arg(long, value_parser = super::values::span, default_value = "10s", value_name = "TIME")]
-    pub within: crate::domain::time::Span,
+    pub within: crate::domain::value::time::Span,
 }
 
 /// Sends stdin.

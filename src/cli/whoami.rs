@@ -8,7 +8,7 @@ use super::membership::{ahead_text, membership_text, next_steps};
 use super::session::{Session, all_pages};
 use super::table::{card, rows};
 use super::text::{ending, reason_text, span, when, word};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     ApprovalStage, EmploymentState, Entitlement, EntitlementOffer, ListEntitlementsRequest, Obstacle, Person,
     WhoAmIRequest, WhoAmIResponse,

@@ -1,13 +1,13 @@
 //! A pair of readings that ties the boot clock to the time of day. Pure: the projection cannot be led by a step of the
-//! wall clock, only slowly, so that a leap neither ends nor lengthens anything for good (THREATS C1, C4, C8).
+//! wall clock, only slowly, so that a leap neither ends nor lengthens anything for good (known failures C1, C4 and C8).
 
 use serde::{Deserialize, Serialize};
 
 use super::{BootId, BootMillis, Reading};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 
 /// One millisecond of wall clock is followed for so many of boot clock: 500 parts in a million, the most by which the
-/// kernel slews (THREATS C8).
+/// kernel slews (known failure C8).
 const BOOT_MILLIS_PER_FOLLOWED: i64 = 2_000;
 
 /// The time of day at one reading of the boot clock.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BootId, BootMillis, Clock, Reading};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 
 /// A wall clock and a boot clock that move only when told to. Clones share the hands.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@
 //!
 //! `latest` never runs backwards, with one exception: a leap of the wall clock by more than the suspect distance is
 //! believed while it lasts, which ends things early, and forgotten when it is taken back, or one wrong second would
-//! deny everything for ever (THREATS C4).
+//! deny everything for ever (known failure C4).
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Anchor, BootMillis, Clock, ClockRecord};
-use crate::domain::time::{Now, SUSPECT_AFTER, Timestamp};
+use crate::domain::value::time::{Now, SUSPECT_AFTER, Timestamp};
 
 /// How often the offset of the check path is put right.
 pub const REFRESH_EVERY: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ impl Timekeeper {
     }
 
     /// Whether the wall clock at start was before the last event, by more than clocks may differ: then every live grant
-    /// is revoked (DESIGN 5).
+    /// is revoked (design.md 5).
     #[must_use]
     pub fn was_behind_at_start(&self) -> bool {
         self.behind_at_start

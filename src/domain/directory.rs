@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{
-    AccountId, EnrolmentId, Identity, PersonId, Principal, RequirementName, RoleName, RoundId, TenantName, TrustDomain,
+use super::value::ids::{
+    AccountId, CampaignId, EnrolmentId, Identity, PersonId, Principal, RequirementName, RoleName, TenantName,
+    TrustDomain,
 };
-use super::index::Map;
-use super::scope::Pattern;
-use super::time::{Span, Timestamp};
+use super::value::index::Map;
+use super::value::scope::Pattern;
+use super::value::time::{Span, Timestamp};
 
 /// How long after a lapse an approved enrolment restores the memberships that it suspended.
 pub const RESTORABLE: Span = Span::seconds(90 * 86_400);
@@ -44,7 +45,7 @@ pub struct Person {
     /// Transferred to a manager whom nobody knows: until HR names one, nothing can be kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits_manager: bool,
-    /// A command or HR event has changed this person: a directory file gives nothing any more (DESIGN 7).
+    /// A command or HR event has changed this person: a directory file gives nothing any more (design.md 7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touched: bool,
 }
@@ -230,12 +231,12 @@ pub struct Cut {
     pub until: Option<Timestamp>,
 }
 
-/// What a round of recertification asks of a membership.
+/// What a campaign of recertification asks of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
-    /// The round.
-    pub round: RoundId,
+    /// The campaign.
+    pub campaign: CampaignId,
     /// The first instant at which it is over, if nobody has confirmed it.
     pub by: Timestamp,
 }
@@ -258,7 +259,7 @@ impl Membership {
 pub struct Account {
     /// Of whom or what.
     pub kind: AccountKind,
-    /// Certificates that mean this account. No identity means two accounts (THREATS D8).
+    /// Certificates that mean this account. No identity means two accounts (known failure D8).
     pub identities: BTreeSet<Identity>,
     /// What it may check, as an enforcement point.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

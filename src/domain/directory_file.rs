@@ -1,19 +1,22 @@
 //! Reads a whole directory file (docs/policy.md lists every key): a [`Directory`] that is consistent in itself, or every
 //! mistake in it. What it says of roles and requirements is compared with policy by `check_together`.
 //!
-//! One identity means one account, or one person without one (THREATS D8). Dates are days in UTC and instants say their
-//! offset, because the local time zone is never read (THREATS C5).
+//! One identity means one account, or one person without one (known failure D8). Dates are days in UTC and instants say their
+//! offset, because the local time zone is never read (known failure C5).
 
 use std::collections::BTreeMap;
 
+use draft::{Draft, Holder, NamedIdentity};
+
 use super::directory::{Account, AccountKind, AccountState, ActsFor, Directory, Disabling, Membership, Person, Tenant};
-use super::ids::{AccountId, Identity, PersonId, RequirementName, RoleName, TenantName, TrustDomain, excerpt};
 use super::policy::document::read;
 use super::policy::reader::{Node, Reader, Table};
 use super::policy::{Mistake, Places, SourceFile, Warning};
-use super::scope::Pattern;
+use super::value::ids::{AccountId, Identity, PersonId, RequirementName, RoleName, TenantName, TrustDomain, excerpt};
+use super::value::scope::Pattern;
 
 mod dates;
+mod draft;
 mod relations;
 
 /// The longest directory file.
@@ -39,42 +42,6 @@ pub fn parse_directory(text: &str) -> Result<ParsedDirectory, Vec<Mistake>> {
     Ok(ParsedDirectory { directory: read.value, warnings: read.warnings, places: read.places })
 }
 
-/// What was read so far, and where what is compared with the rest stands.
-#[derive(Default)]
-struct Draft {
-    directory: Directory,
-    /// Every mention of a person, to be found among the people.
-    persons_named: Vec<(PersonId, usize, String)>,
-    managers: BTreeMap<PersonId, (usize, String)>,
-    identities: Vec<NamedIdentity>,
-    audiences: Vec<(AccountId, Pattern, usize)>,
-    tenants_named: Vec<(TenantName, usize, String)>,
-    places_of_accounts: BTreeMap<AccountId, (usize, String)>,
-}
-
-/// An identity, whose it is said to be, and where.
-struct NamedIdentity {
-    identity: Identity,
-    holder: Holder,
-    at: usize,
-    path: String,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Holder {
-    Login(PersonId),
-    Account(AccountId),
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Login(person) => write!(f, "people.{person}.login"),
-            Self::Account(account) => write!(f, "accounts.{account}.identities"),
-        }
-    }
-}
-
 fn directory(reader: &mut Reader<'_>, root: &Table<'_>) -> Directory {
     reader.only_known_keys(root, &["tenants", "people", "accounts"]);
     let mut draft = Draft::default();
@@ -98,7 +65,7 @@ fn directory(reader: &mut Reader<'_>, root: &Table<'_>) -> Directory {
 
 fn section<'d, N>(reader: &mut Reader<'_>, root: &Table<'d>, key: &str) -> Vec<(N, Node<'d>)>
 where
-    N: std::str::FromStr<Err = super::ids::InvalidId>,
+    N: std::str::FromStr<Err = super::value::ids::InvalidId>,
 {
     let table = root.key(key).and_then(|node| reader.named_tables(&node));
     table.map(|table| reader.named(&table)).unwrap_or_default()

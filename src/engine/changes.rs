@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::clock::{BootMillis, ClockRecord};
 use crate::domain::directory::{Account, AccountKind, AccountState};
-use crate::domain::event::{
+use crate::domain::record::event::{
     AccountEnded, AccountRecorded, ClockPair, Event, Fact, GrantClosed, GrantNamed, GrantRevoked, GrantShortened,
     GrantStarted, LockDeleted, LockNamed, MembershipEnded, PersonRecorded, RequirementLapsed,
 };
-use crate::domain::grant::{Grant, GrantPhase};
-use crate::domain::ids::{AccountId, GrantId, PersonId};
-use crate::domain::lock::Locked;
+use crate::domain::record::grant::{Grant, GrantPhase};
+use crate::domain::record::lock::Locked;
 use crate::domain::state::State;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::value::ids::{AccountId, GrantId, PersonId};
+use crate::domain::value::time::{Now, Timestamp};
 
 /// Everything, for an empty index.
 pub(super) fn all(state: &State, now: Now) -> Vec<Change> {
@@ -160,16 +160,16 @@ fn is_beside(fact: &Fact) -> bool {
         | Fact::EnrolmentWithdrawn(_)
         | Fact::EnrolmentExpired(_)
         | Fact::EnrolmentCancelled(_)
-        | Fact::RoundStarted(_)
+        | Fact::CampaignStarted(_)
         | Fact::MembershipConfirmed(_)
-        | Fact::RoundClosed(_)
-        | Fact::LoadProposed(_)
-        | Fact::LoadTextAdded(_)
-        | Fact::LoadApproved(_)
-        | Fact::LoadDenied(_)
-        | Fact::LoadWithdrawn(_)
-        | Fact::LoadExpired(_)
-        | Fact::LoadCancelled(_)
+        | Fact::CampaignClosed(_)
+        | Fact::ProposalMade(_)
+        | Fact::ProposalTextAdded(_)
+        | Fact::ProposalApproved(_)
+        | Fact::ProposalDenied(_)
+        | Fact::ProposalWithdrawn(_)
+        | Fact::ProposalExpired(_)
+        | Fact::ProposalCancelled(_)
         | Fact::AuthorsWait(_)
         | Fact::Pruned(_)
         | Fact::DirectoryLoaded(_)
@@ -218,7 +218,7 @@ fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
     let account = organisation.accounts().get(id)?;
     let employed = organisation.people().get(account.person()).is_some_and(|person| person.is_employed(now.latest));
     let active = account.state == AccountState::Active && !account.ends_at().is_over(now.latest) && employed;
-    let rests = organisation.account_rests(id, now.latest);
+    let rests = organisation.account_validity(id, now.latest);
     let baseline_until = match (&account.kind, rests) {
         (AccountKind::ServiceTeam { .. }, Ok(rest)) => rest.until,
         _ => Timestamp::MIN,
@@ -241,7 +241,7 @@ pub(super) fn clock_record(pair: &ClockPair) -> Option<ClockRecord> {
     Some(ClockRecord { wall: pair.wall, boot: BootMillis::new(pair.boot_millis), boot_id: Some(boot_id) })
 }
 
-/// The same the other way round.
+/// The same the other way campaign.
 pub(super) fn clock_pair(record: &ClockRecord) -> ClockPair {
     let boot_id = record.boot_id.as_ref().map(ToString::to_string).unwrap_or_default();
     ClockPair { wall: record.wall, boot_millis: record.boot.millis(), boot_id }

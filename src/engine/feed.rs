@@ -1,13 +1,13 @@
 //! The feed: the newest events, numbered as in the journal. A follower gets each one in order or is told to begin anew;
-//! none is ever skipped (THREATS F4, F5).
+//! none is ever skipped (known failures F4 and F5).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use crate::domain::event::Event;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::event::Event;
+use crate::domain::value::refusal::{Reason, Refusal};
 
 pub(super) struct Feed {
     events: RwLock<VecDeque<Arc<Event>>>,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::milestones::Milestones;
 use super::replay::Replay;
-use crate::domain::apply::apply;
-use crate::domain::event::{Event, Subject};
-use crate::domain::ids::Digest;
-use crate::domain::record::{Unreadable, decode};
+use crate::domain::record::event::{Event, Subject};
+use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::journal::index::{Filter, Index, IndexError, Listed, Page};
 use crate::journal::{JournalReader, ReadError};
 

@@ -74,9 +74,9 @@ impl Milestones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::apply::apply;
-    use crate::domain::event::{Actor, ClockPair, Event, Fact};
-    use crate::domain::time::Timestamp;
+    use crate::domain::record::event::{Actor, ClockPair, Event, Fact};
+    use crate::domain::state::apply::apply;
+    use crate::domain::value::time::Timestamp;
 
     fn at(sequence: u64) -> State {
         let pair = ClockPair { wall: Timestamp::MIN, boot_millis: 0, boot_id: String::new() };

@@ -2,7 +2,7 @@
 //!
 //! A command goes through [`Engine::execute`] into one of two bounded queues; the writer decides it on its own state,
 //! appends the batch's rows in one durable commit, publishes to the view, the check index and the feed, and only then
-//! answers (THREATS H1: nothing has effect before it is in the journal).
+//! answers (known failure H1: nothing has effect before it is in the journal).
 
 mod changes;
 mod feed;
@@ -22,14 +22,14 @@ use tokio::sync::{oneshot, watch};
 
 use crate::check::CheckIndex;
 use crate::clock::{BootId, BootMillis, Clock, Reading, Refresher, Timekeeper};
-use crate::domain::command::{Command, Envelope};
+use crate::domain::decide::tick::abandon_rows;
 use crate::domain::decide::{Files, decide, initialise as decide_initialise};
-use crate::domain::event::{Event, RowsAbandoned, Subject};
-use crate::domain::ids::{Identity, RequestId};
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::{Command, Envelope};
+use crate::domain::record::event::{Event, RowsAbandoned, Subject};
 use crate::domain::state::State;
-use crate::domain::tick::abandon_rows;
-use crate::domain::time::{Now, Span, Timestamp};
+use crate::domain::value::ids::{Identity, RequestId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Span, Timestamp};
 use crate::journal::{AppendError, Journal, MemoryJournal, MemoryStore, OpenError, Options, SqliteJournal};
 
 pub use feed::Follower;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Done;
-use crate::domain::command::Command;
-use crate::domain::ids::{Identity, RequestId};
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::Command;
 use crate::domain::state::State;
-use crate::domain::time::{Now, Span};
+use crate::domain::value::ids::{Identity, RequestId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Span};
 
 /// A command that waits, with where its answer goes.
 pub(super) struct Job {

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::milestones::Milestones;
-use crate::domain::apply::apply;
-use crate::domain::event::{Event, Fact};
-use crate::domain::record::{Unreadable, decode};
+use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
+use crate::domain::state::apply::apply;
 use crate::journal::Row;
 
 /// A state on its way back.

@@ -2,9 +2,9 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use crate::domain::apply::apply;
-use crate::domain::event::Event;
+use crate::domain::record::event::Event;
 use crate::domain::state::State;
+use crate::domain::state::apply::apply;
 
 /// From so many events on, the view is handed over whole.
 const SHARED_FROM_EVENTS: usize = 4_096;

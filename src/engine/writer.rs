@@ -15,18 +15,18 @@ use super::view::View;
 use super::{Done, Halt, Settings, changes};
 use crate::check::CheckIndex;
 use crate::clock::{BootMillis, Timekeeper};
-use crate::domain::apply::apply;
-use crate::domain::command::{Command, Envelope};
+use crate::domain::decide::refused::{counted, minute_of, refused};
+use crate::domain::decide::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
 use crate::domain::decide::{Decided, decide_all};
-use crate::domain::event::{BrokerStarted, Event, Fact, RowsAbandoned};
-use crate::domain::grant::Revocation;
-use crate::domain::ids::Principal;
-use crate::domain::record::encode;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::refused::{counted, minute_of, refused};
+use crate::domain::record::command::{Command, Envelope};
+use crate::domain::record::event::{BrokerStarted, Event, Fact, RowsAbandoned};
+use crate::domain::record::grant::Revocation;
+use crate::domain::record::row::encode;
 use crate::domain::state::State;
-use crate::domain::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
-use crate::domain::time::{Now, Span, Timestamp};
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::Principal;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Span, Timestamp};
 use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Row};
 
 /// Events of one batch, about: no command is begun past it.
@@ -330,7 +330,7 @@ impl Writer {
     }
 }
 
-/// The events, if each fits a row (THREATS F8): else the journal would refuse the whole batch, and with it what others
+/// The events, if each fits a row (known failure F8): else the journal would refuse the whole batch, and with it what others
 /// asked. A file has its own limit; what is short enough is not looked at.
 fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
     let words_bytes = match command {
@@ -346,9 +346,9 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         | Command::ApproveEnrolment { comment: words, .. }
         | Command::DenyEnrolment { reason: words, .. }
         | Command::WithdrawEnrolment { reason: words, .. }
-        | Command::ApproveLoad { comment: words, .. }
-        | Command::DenyLoad { reason: words, .. }
-        | Command::WithdrawLoad { reason: words, .. }
+        | Command::ApproveProposal { comment: words, .. }
+        | Command::DenyProposal { reason: words, .. }
+        | Command::WithdrawProposal { reason: words, .. }
         | Command::RecordAttestation { evidence: words, .. }
         | Command::CorrectAttestation { reason: words, .. }
         | Command::EndMembership { reason: words, .. }
@@ -358,17 +358,17 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         | Command::DecideHold { reason: words, .. }
         | Command::RetireStream { reason: words, .. } => words.len(),
         // Sets of names of any length: looked at whatever their words.
-        Command::RequestEnrolment(_) | Command::StartRound { .. } => WORDS_BYTES.saturating_add(1),
+        Command::RequestEnrolment(_) | Command::StartCampaign { .. } => WORDS_BYTES.saturating_add(1),
         Command::IssueGrantToken { .. }
         | Command::ApplyHrEvents { .. }
         | Command::ImportPeople { .. }
         | Command::ConfirmMembership { .. }
-        | Command::ProposeLoad { .. } => 0,
+        | Command::ProposeFile { .. } => 0,
     };
     let is_too_large = |event: &Event| encode(event, true).is_ok_and(|body| body.len() > MAX_BODY_BYTES);
     if words_bytes > WORDS_BYTES && decided.events.iter().any(is_too_large) {
         let detail = match command {
-            Command::StartRound { role, .. } => format!("`{role}` has more holders than one round takes"),
+            Command::StartCampaign { role, .. } => format!("`{role}` has more holders than one campaign takes"),
             _ => format!("{words_bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row"),
         };
         return Err(Refusal::new(Reason::InvalidMessage, detail));

@@ -1,5 +1,5 @@
-//! The hash chain and the shape of a row: what every store checks before it writes and after it reads (DESIGN 8,
-//! THREATS F8, H5, H13). Written once, so that two stores cannot differ.
+//! The hash chain and the shape of a row: what every store checks before it writes and after it reads (design.md 8,
+//! known failures F8, H5 and H13). Written once, so that two stores cannot differ.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{ABANDONED_KIND, AppendError, Fault, Head, JournalId, MAX_BODY_BYTES, OpenError, Recovered, Refused, Row};
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// The rows that this row strikes out, if it is an [`ABANDONED_KIND`].
 #[must_use]

@@ -333,7 +333,7 @@ fn invariant_10_any_edit_deletion_swap_or_insertion_is_found_and_the_row_named(p
             .find(|at| !matches!((rows.get(*at), original.get(*at)), (Some(one), Some(two)) if same(one, two)));
         match (differs, found) {
             (None, found) => prop_assert!(found.is_ok()),
-            // A cut-off end alone verifies: only a head noted earlier shows it (THREATS H6; verify_tests).
+            // A cut-off end alone verifies: only a head noted earlier shows it (known failure H6; verify_tests).
             (Some(at), Ok(found)) => prop_assert!(at == rows.len() && found.head.sequence < 11),
             (Some(at), Err(OpenError::Broken { sequence, .. })) => prop_assert_eq!(sequence, at as u64 + 1),
             (Some(_), Err(other)) => prop_assert!(false, "{}", other),

@@ -14,7 +14,7 @@ pub enum AppendError {
         reason: Refused,
     },
     /// The batch may be there or not, after a failed write, fsync or commit. Nothing that this process reads from the
-    /// file from now on proves what is on the disk (THREATS H3), so the writer stops for good.
+    /// file from now on proves what is on the disk (known failure H3), so the writer stops for good.
     #[error("the journal's state is unknown: {what}; stop the broker, look at the disk and start it again")]
     Unknown {
         /// What failed.
@@ -144,13 +144,13 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// Another broker has it (THREATS H16).
+    /// Another broker has it (known failure H16).
     #[error("another broker has the journal `{}` open: stop it first", path.display())]
     InUse {
         /// The journal.
         path: PathBuf,
     },
-    /// Others than the owner could read or write it (THREATS H15).
+    /// Others than the owner could read or write it (known failure H15).
     #[error("`{}` has mode {mode:04o}, open to others than its owner: run `chmod 600` on it", path.display())]
     LooseMode {
         /// The file.
@@ -164,7 +164,7 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// The store in this build is too old, or does not do as told (THREATS H2, H4).
+    /// The store in this build is too old, or does not do as told (known failures H2 and H4).
     #[error("this build cannot keep a journal safely: {what}; use a released build")]
     Unsafe {
         /// What is wrong.
@@ -176,7 +176,7 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
-    /// The first bad row (THREATS H5).
+    /// The first bad row (known failure H5).
     #[error(
         "row {sequence} is bad: {fault}; keep this file as evidence and restore a copy that `countersign audit verify` accepts"
     )]
@@ -186,7 +186,7 @@ pub enum OpenError {
         /// What is wrong with it.
         fault: Fault,
     },
-    /// The chain does not pass through the head that the caller knows (THREATS H6, H7).
+    /// The chain does not pass through the head that the caller knows (known failures H6 and H7).
     #[error(
         "row {} is not the one that was expected: expected {expected}, found {found}; the end was cut off or the journal rewritten, compare with a copy", expected.sequence
     )]

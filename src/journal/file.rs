@@ -1,4 +1,4 @@
-//! The journal's files: owner-only, one broker at a time (THREATS H15, H16).
+//! The journal's files: owner-only, one broker at a time (known failures H15 and H16).
 //!
 //! The journal itself is never opened here once SQLite may have it open: closing any descriptor of a file drops the
 //! POSIX locks that the same process holds on it. Modes are read by path.

@@ -1,4 +1,4 @@
-//! The side index that lists of events are read from (DESIGN 8): which rows have which actor, kind, subject and time.
+//! The side index that lists of events are read from (design.md 8): which rows have which actor, kind, subject and time.
 //! It is filled from a reader, off the writer's thread, says how far it has come, and can be thrown away at any time: a
 //! file of another journal, or a damaged one, is built again from the first row.
 //!
@@ -15,8 +15,8 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 use serde::Deserialize;
 
 use super::{JournalReader, ReadError, Row, abandoned_by, file, schema};
-use crate::domain::ids::Digest;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Timestamp;
 
 /// How many rows one step takes; lists wait for one step at most.
 const STEP_ROWS: usize = 256;
@@ -314,7 +314,7 @@ fn query(filter: &Filter, page: Page) -> (String, Vec<Value>) {
 }
 
 fn open_file(path: &Path) -> Result<Connection, IndexError> {
-    // It says who did what, so it is as private as the journal (THREATS H15).
+    // It says who did what, so it is as private as the journal (known failure H15).
     match file::create_private(path) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

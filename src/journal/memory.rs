@@ -8,7 +8,7 @@ use super::chain::{Verifier, check_batch, following, origin};
 use super::{
     AppendError, EachRow, Head, Journal, JournalId, JournalReader, OpenError, ReadError, Recovered, Refused, Row,
 };
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// How an append can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

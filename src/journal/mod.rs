@@ -1,5 +1,5 @@
-//! The append-only, hash-chained log that everything else is derived from (DESIGN 8). An appended batch is one durable
-//! commit or nothing; whoever opens a journal has its whole chain verified first (THREATS H5, H13).
+//! The append-only, hash-chained log that everything else is derived from (design.md 8). An appended batch is one durable
+//! commit or nothing; whoever opens a journal has its whole chain verified first (known failures H5 and H13).
 //!
 //! The journal knows sequences, bytes and hashes. What a body means is the caller's business, but for three fields:
 //! `seq`, `last` on a batch's last row, and the [`ABANDONED_KIND`] that strikes out rows of a torn batch.
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::domain::ids::{Digest, InvalidId};
+use crate::domain::value::ids::{Digest, InvalidId};
 
 pub use chain::abandoned_by;
 pub use error::{AppendError, Fault, OpenError, ReadError, Refused};

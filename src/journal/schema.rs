@@ -1,4 +1,4 @@
-//! The journal's tables, and the SQLite settings that its promises rest on (THREATS H2, H4).
+//! The journal's tables, and the SQLite settings that its promises rest on (known failures H2 and H4).
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -11,7 +11,7 @@ use super::{JournalId, OpenError};
 /// What a lock of somebody else's may cost the writer before it answers that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The first SQLite without the WAL-reset bug (THREATS H4).
+/// The first SQLite without the WAL-reset bug (known failure H4).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// `CSGN`, so that `file` and a wrong path are told apart from a journal.
@@ -122,7 +122,7 @@ pub(super) fn check(connection: &Connection) -> Result<JournalId, OpenError> {
     }
 }
 
-/// The settings that make a commit durable, read back rather than believed (THREATS H2).
+/// The settings that make a commit durable, read back rather than believed (known failure H2).
 pub(super) fn check_settings(connection: &Connection) -> rusqlite::Result<Result<(), OpenError>> {
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! The default journal: one SQLite file in WAL mode, every commit fsynced (DESIGN 8; THREATS H1 to H4, H15, H16).
+//! The default journal: one SQLite file in WAL mode, every commit fsynced (design.md 8; known failure H1 to H4, H15, H16).
 //!
 //! A failed commit is either known not to have happened or stops the writer for good; which of the two is decided from
 //! a short list of errors that SQLite answers before anything is written. All others count as unknown.
@@ -16,7 +16,7 @@ use super::{
     AppendError, EachRow, Fault, Head, Journal, JournalId, JournalReader, OpenError, ReadError, Recovered, Refused,
     Row, schema, verify,
 };
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// Pages of the write-ahead log after which it is copied into the file, when the writer rests. Every command waits for a
 /// copy that is under way: four times as many made the slowest ends of grants four times as late.

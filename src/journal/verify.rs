@@ -1,4 +1,4 @@
-//! Verification: at start by the writer, and offline over any copy (`audit verify FILE`). THREATS H5, H6, H13.
+//! Verification: at start by the writer, and offline over any copy (`audit verify FILE`). known failures H5, H6 and H13.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;

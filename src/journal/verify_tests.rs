@@ -1,7 +1,7 @@
 use super::super::conformance_tests::{InFile, Place as _, batch, filled};
 use super::super::{Journal as _, Options, SqliteJournal};
 use super::*;
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 /// A copy without a log, whose bytes and rows a test may change.
 fn sealed(batches: &[u64]) -> (InFile, Head) {

@@ -1,6 +1,6 @@
 //! The answer to a check, in a form that cannot be read as an allow by mistake.
 
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{CheckAccessResponse, CheckReason, Verdict};
 
 /// What a broker answered to a check. Everything that is not a plain ALLOW, an unknown value too, is a deny (invariant 7).

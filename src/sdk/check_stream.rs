@@ -1,5 +1,5 @@
 //! Many checks at once: a batch, and batches over one stream. Each answer is held against the question that it was asked
-//! for, so that none is ever taken for another's (THREATS F10).
+//! for, so that none is ever taken for another's (known failure F10).
 
 use std::collections::VecDeque;
 use std::time::Duration;

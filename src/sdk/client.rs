@@ -19,12 +19,12 @@ use crate::wire::v1::elevation_service_client::ElevationServiceClient;
 use crate::wire::v1::enrolment_service_client::EnrolmentServiceClient;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
 use crate::wire::v1::hr_service_client::HrServiceClient;
-use crate::wire::v1::load_service_client::LoadServiceClient;
 use crate::wire::v1::lock_service_client::LockServiceClient;
 use crate::wire::v1::policy_service_client::PolicyServiceClient;
+use crate::wire::v1::proposal_service_client::ProposalServiceClient;
 use crate::wire::v1::recertification_service_client::RecertificationServiceClient;
 use crate::wire::v1::token_service_client::TokenServiceClient;
-use crate::wire::v1::{import_people_request, load_directory_request, load_policy_request};
+use crate::wire::v1::{import_people_request, propose_directory_request, propose_policy_request};
 
 /// The longest piece of a file that is sent at once: the API takes less than 32 KiB.
 const PIECE_BYTES: usize = 24 * 1024;
@@ -34,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A connection to a broker. Cheap to clone; all clones share it.
 ///
 /// Every mutating message carries a `request_id`, so a call that met no answer is sent again as it is: it takes effect
-/// once (DESIGN 4, Idempotency).
+/// once (design.md 4, Idempotency).
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
@@ -144,17 +144,17 @@ calls! {
         /// Takes a pending enrolment back.
         withdraw_enrolment(WithdrawEnrolmentRequest) -> WithdrawEnrolmentResponse;
     }
-    LoadServiceClient {
-        /// One load of policy or directory.
-        get_load(GetLoadRequest) -> GetLoadResponse;
-        /// A page of loads, newest first.
-        list_loads(ListLoadsRequest) -> ListLoadsResponse;
+    ProposalServiceClient {
+        /// One proposal of policy or directory.
+        get_proposal(GetProposalRequest) -> GetProposalResponse;
+        /// A page of proposals, newest first.
+        list_proposals(ListLoadsRequest) -> ListLoadsResponse;
         /// Approves. The digest is SHA-256 over the bytes of the text that the approver was shown: compute it over those.
-        approve_load(ApproveLoadRequest) -> ApproveLoadResponse;
+        approve_proposal(ApproveProposalRequest) -> ApproveProposalResponse;
         /// Denies, which ends the review.
-        deny_load(DenyLoadRequest) -> DenyLoadResponse;
-        /// Takes a pending load back.
-        withdraw_load(WithdrawLoadRequest) -> WithdrawLoadResponse;
+        deny_proposal(DenyProposalRequest) -> DenyProposalResponse;
+        /// Takes a pending proposal back.
+        withdraw_proposal(WithdrawProposalRequest) -> WithdrawProposalResponse;
     }
     HrServiceClient {
         /// Applies what HR says happened, all of it or nothing.
@@ -219,17 +219,17 @@ impl Client {
     ///
     /// # Errors
     /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
-    pub async fn load_policy(
+    pub async fn propose_policy(
         &self,
-        header: v1::LoadHeader,
+        header: v1::ProposalHeader,
         file: &[u8],
-    ) -> Result<v1::LoadPolicyResponse, ClientError> {
-        let first = load_policy_request::Piece::Header(header);
-        let chunks = file.chunks(PIECE_BYTES).map(|chunk| load_policy_request::Piece::Chunk(chunk.to_vec()));
+    ) -> Result<v1::ProposePolicyResponse, ClientError> {
+        let first = propose_policy_request::Piece::Header(header);
+        let chunks = file.chunks(PIECE_BYTES).map(|chunk| propose_policy_request::Piece::Chunk(chunk.to_vec()));
         let pieces: Vec<_> =
-            std::iter::once(first).chain(chunks).map(|piece| v1::LoadPolicyRequest { piece: Some(piece) }).collect();
+            std::iter::once(first).chain(chunks).map(|piece| v1::ProposePolicyRequest { piece: Some(piece) }).collect();
         self.call(pieces, |channel, pieces| async move {
-            PolicyServiceClient::new(channel).load_policy(pieces.map(tokio_stream::iter)).await
+            PolicyServiceClient::new(channel).propose_policy(pieces.map(tokio_stream::iter)).await
         })
         .await
     }
@@ -250,17 +250,19 @@ impl Client {
     ///
     /// # Errors
     /// If the broker refuses, cannot be reached or does not answer in time. Mistakes in the file are no error.
-    pub async fn load_directory(
+    pub async fn propose_directory(
         &self,
-        header: v1::LoadHeader,
+        header: v1::ProposalHeader,
         file: &[u8],
-    ) -> Result<v1::LoadDirectoryResponse, ClientError> {
-        let first = load_directory_request::Piece::Header(header);
-        let chunks = file.chunks(PIECE_BYTES).map(|chunk| load_directory_request::Piece::Chunk(chunk.to_vec()));
-        let pieces: Vec<_> =
-            std::iter::once(first).chain(chunks).map(|piece| v1::LoadDirectoryRequest { piece: Some(piece) }).collect();
+    ) -> Result<v1::ProposeDirectoryResponse, ClientError> {
+        let first = propose_directory_request::Piece::Header(header);
+        let chunks = file.chunks(PIECE_BYTES).map(|chunk| propose_directory_request::Piece::Chunk(chunk.to_vec()));
+        let pieces: Vec<_> = std::iter::once(first)
+            .chain(chunks)
+            .map(|piece| v1::ProposeDirectoryRequest { piece: Some(piece) })
+            .collect();
         self.call(pieces, |channel, pieces| async move {
-            AccountServiceClient::new(channel).load_directory(pieces.map(tokio_stream::iter)).await
+            AccountServiceClient::new(channel).propose_directory(pieces.map(tokio_stream::iter)).await
         })
         .await
     }
@@ -298,15 +300,15 @@ impl Client {
         self.gather(pieces, |bytes: &mut Vec<u8>, piece| bytes.extend(piece.chunk)).await
     }
 
-    /// The file that a pending load would put in force.
+    /// The file that a pending proposal would put in force.
     ///
     /// # Errors
     /// If the broker refuses, cannot be reached or does not answer in time.
-    pub async fn load_text(&self, load_id: &str) -> Result<Vec<u8>, ClientError> {
-        let request = v1::GetLoadTextRequest { load_id: load_id.to_owned() };
-        let pieces =
-            self.call(request, |channel, request| async move {
-                LoadServiceClient::new(channel).get_load_text(request).await
+    pub async fn proposal_text(&self, proposal_id: &str) -> Result<Vec<u8>, ClientError> {
+        let request = v1::GetProposalTextRequest { proposal_id: proposal_id.to_owned() };
+        let pieces = self
+            .call(request, |channel, request| async move {
+                ProposalServiceClient::new(channel).get_proposal_text(request).await
             })
             .await?;
         self.gather(pieces, |bytes: &mut Vec<u8>, piece| bytes.extend(piece.chunk)).await

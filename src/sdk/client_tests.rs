@@ -10,7 +10,7 @@ use tonic::{Code, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::*;
-use crate::domain::refusal::Reason;
+use crate::domain::value::refusal::Reason;
 use crate::wire::v1::access_service_server::{AccessService, AccessServiceServer};
 use crate::wire::v1::grant_service_server::{GrantService, GrantServiceServer};
 use crate::wire::v1::policy_service_server::{PolicyService, PolicyServiceServer};
@@ -33,7 +33,7 @@ impl Authority {
 }
 
 /// The header, the bytes, and the longest piece.
-type Loaded = (Option<v1::LoadHeader>, Vec<u8>, usize);
+type Loaded = (Option<v1::ProposalHeader>, Vec<u8>, usize);
 
 /// Answers what it is told to, and counts.
 #[derive(Clone, Default)]
@@ -172,22 +172,22 @@ impl PolicyService for Broker {
     ) -> Result<Response<v1::ValidatePolicyResponse>, Status> {
         Err(Status::unimplemented(""))
     }
-    async fn load_policy(
+    async fn propose_policy(
         &self,
-        request: Request<Streaming<v1::LoadPolicyRequest>>,
-    ) -> Result<Response<v1::LoadPolicyResponse>, Status> {
+        request: Request<Streaming<v1::ProposePolicyRequest>>,
+    ) -> Result<Response<v1::ProposePolicyResponse>, Status> {
         let mut pieces = request.into_inner();
         while let Some(piece) = pieces.message().await? {
             let mut loaded = self.loaded.lock().unwrap();
             match piece.piece.unwrap() {
-                load_policy_request::Piece::Header(header) => loaded.0 = Some(header),
-                load_policy_request::Piece::Chunk(chunk) => {
+                propose_policy_request::Piece::Header(header) => loaded.0 = Some(header),
+                propose_policy_request::Piece::Chunk(chunk) => {
                     loaded.2 = loaded.2.max(chunk.len());
                     loaded.1.extend(chunk);
                 }
             }
         }
-        self.next(v1::LoadPolicyResponse::default())
+        self.next(v1::ProposePolicyResponse::default())
     }
 }
 
@@ -253,8 +253,8 @@ async fn a_file_is_sent_whole_after_its_header_in_small_pieces() {
     let broker = Broker::default();
     let client = connected(&broker).await;
     let file: Vec<u8> = (0..100_000_u32).map(|number| u8::try_from(number % 251).unwrap()).collect();
-    let header = v1::LoadHeader { request_id: "one".into(), ..Default::default() };
-    client.load_policy(header.clone(), &file).await.unwrap();
+    let header = v1::ProposalHeader { request_id: "one".into(), ..Default::default() };
+    client.propose_policy(header.clone(), &file).await.unwrap();
     let loaded = broker.loaded.lock().unwrap();
     assert_eq!((loaded.0.as_ref(), &loaded.1, loaded.2 < 32 * 1024), (Some(&header), &file, true));
 }

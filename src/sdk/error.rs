@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::domain::refusal::{CATALOGUE, Reason};
+use crate::domain::value::refusal::{CATALOGUE, Reason};
 
 /// The `ErrorInfo.domain` of every error of a broker.
 const ERROR_DOMAIN: &str = "countersign";

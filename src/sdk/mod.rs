@@ -1,7 +1,7 @@
 //! What a program uses to talk to a broker: a [`Client`] with typed errors, retries and resuming watches.
 //!
 //! A service that guards something asks before it acts, and takes everything but a plain ALLOW as a deny, an error too
-//! (THREATS B5, D12):
+//! (known failures B5 and D12):
 //!
 //! ```no_run
 //! # async fn guard() -> Result<(), countersign::sdk::ClientError> {

@@ -12,8 +12,8 @@ use super::client::Client;
 use super::error::ClientError;
 use super::replica::{Replica, VerifiedPeer};
 use crate::check::Query;
-use crate::domain::ids::{AccountId, GrantId};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{AccountId, GrantId};
+use crate::domain::value::time::Timestamp;
 use crate::wire::token_check::Presented;
 pub use crate::wire::token_check::{TokenDenied, TokenKeys};
 use crate::wire::v1::GetSigningKeysRequest;
@@ -65,7 +65,7 @@ impl TokenVerifier {
     /// # Errors
     /// If that is no account's id.
     pub fn new(audience: &str, keys: TokenKeys) -> Result<Self, ClientError> {
-        let audience = audience.parse().map_err(|error: crate::domain::ids::InvalidId| {
+        let audience = audience.parse().map_err(|error: crate::domain::value::ids::InvalidId| {
             ClientError::Configuration(format!("the audience of tokens: {error}"))
         })?;
         Ok(Self { audience, keys: ArcSwap::from_pointee(keys) })

@@ -6,9 +6,9 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _, SanTyp
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::ids::Digest;
-use crate::domain::time::Span;
-use crate::domain::token::TOKEN_MAX_BYTES;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Span;
+use crate::domain::value::token::TOKEN_MAX_BYTES;
 use crate::wire::grant_token::TOKEN_TYPE;
 
 const NOW: i64 = 1_795_348_800;
@@ -112,7 +112,7 @@ fn a_token_allows_what_it_says_to_whom_it_says_until_it_is_over() {
     assert_eq!(verify(b"", "db.read", RESOURCE, at(NOW)), "TOKEN_OTHER_CERTIFICATE");
 }
 
-/// THREATS E2, E3.
+/// known failures E2 and E3.
 #[test]
 fn every_claim_is_there_and_of_its_type() {
     let broker = Broker::new();
@@ -179,7 +179,7 @@ fn another_audience_issuer_or_time_is_refused() {
     assert!(TokenVerifier::new("Orders", broker.keys()).is_err());
 }
 
-/// THREATS E1: the header is believed in nothing but which of the known keys is meant.
+/// known failure E1: the header is believed in nothing but which of the known keys is meant.
 #[test]
 fn another_algorithm_type_or_key_is_refused() {
     let broker = Broker::new();
@@ -232,7 +232,7 @@ fn another_algorithm_type_or_key_is_refused() {
     }
 }
 
-/// THREATS E7.
+/// known failure E7.
 #[test]
 fn a_key_stands_for_its_own_time_alone() {
     let broker = Broker::new();
@@ -315,7 +315,7 @@ fn whoever_is_asked_too_has_the_last_word() {
     assert!(!verdict.is_allowed());
 }
 
-/// THREATS E5: no token is good at another service, with another certificate, or of another broker.
+/// known failure E5: no token is good at another service, with another certificate, or of another broker.
 #[test]
 fn a_token_is_good_nowhere_else() {
     let brokers = [Broker::new(), Broker::new()];
@@ -338,7 +338,7 @@ fn a_token_is_good_nowhere_else() {
 }
 
 proptest! {
-    /// THREATS E1: a bit anywhere, and it is none.
+    /// known failure E1: a bit anywhere, and it is none.
     #[test]
     fn a_changed_token_is_no_token(place in any::<prop::sample::Index>(), bit in 0..7_u8) {
         let broker = Broker::new();

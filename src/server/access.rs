@@ -1,5 +1,5 @@
 //! What enforcement points ask before they act, whatever protocol they speak. A check reads memory alone, awaits
-//! nothing, and an error is never an allow (THREATS D11, F6, F10; invariant 7).
+//! nothing, and an error is never an allow (known failures D11, F6 and F10; invariant 7).
 
 use prometheus_client::metrics::counter::Counter;
 use tonic::Status;
@@ -9,9 +9,9 @@ use super::check_messages::pb_answer;
 use super::explain::{self, Question};
 use crate::check::{self, CheckIndex, Denied, Query, Verdict};
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::time::Timestamp;
-use crate::domain::visibility::viewer;
+use crate::domain::rule::visibility::viewer;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Timestamp;
 use crate::server::metrics;
 use crate::wire::message::{Fields, InvalidMessage};
 use crate::wire::queries::check_query;

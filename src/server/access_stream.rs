@@ -1,6 +1,6 @@
 //! StreamCheckAccess: batch after batch over one stream, which costs a message where a call costs a stream of its own.
 //! Each batch is pulled when there is room for its answer, and answered in its place, under the rights of that moment
-//! (THREATS F10); the caller is authorized again at every beat, asked or not (THREATS G12).
+//! (known failure F10); the caller is authorized again at every beat, asked or not (known failure G12).
 
 use std::future::Future;
 use std::pin::Pin;

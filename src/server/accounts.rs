@@ -4,18 +4,18 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::{Broker, Caller};
 use super::changes::carry_out;
-use super::loads::{self, Piece};
 use super::paging::{Draft, list};
+use super::proposals::{self, Piece};
 use super::watch::{Step, Teller, Told, watch};
 use super::whoami::who;
 use crate::domain::directory::AccountKind;
-use crate::domain::event::{Event, Subject};
-use crate::domain::ids::{AccountId, PersonId};
-use crate::domain::load::LoadedFile;
-use crate::domain::refusal::Refusal;
+use crate::domain::record::event::{Event, Subject};
+use crate::domain::record::proposal::ProposedFile;
+use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see};
+use crate::domain::value::ids::{AccountId, PersonId};
+use crate::domain::value::refusal::Refusal;
+use crate::domain::value::time::Now;
 use crate::engine::{History, HistoryError};
 use crate::wire::commands::Change;
 use crate::wire::effects::{omitted_rights, rights};
@@ -95,14 +95,15 @@ impl AccountService for Accounts {
         Ok(Response::new(pb::ListPersonsResponse { persons, next_page_token, sequence }))
     }
 
-    async fn load_directory(
+    async fn propose_directory(
         &self,
-        request: Request<Streaming<pb::LoadDirectoryRequest>>,
-    ) -> Result<Response<pb::LoadDirectoryResponse>, Status> {
+        request: Request<Streaming<pb::ProposeDirectoryRequest>>,
+    ) -> Result<Response<pb::ProposeDirectoryResponse>, Status> {
         let caller = self.0.caller(&request)?;
-        let (header, file) = loads::receive(&self.0, &caller, request.into_inner(), LoadedFile::Directory).await?;
-        let loaded = loads::load(&self.0, &caller, LoadedFile::Directory, header, file).await?;
-        Ok(Response::new(pb::LoadDirectoryResponse {
+        let (header, file) =
+            proposals::receive(&self.0, &caller, request.into_inner(), ProposedFile::Directory).await?;
+        let loaded = proposals::propose(&self.0, &caller, ProposedFile::Directory, header, file).await?;
+        Ok(Response::new(pb::ProposeDirectoryResponse {
             digest: loaded.digest.bytes().to_vec(),
             sequence: caller.told(loaded.sequence),
             mistakes: loaded.mistakes,
@@ -111,7 +112,7 @@ impl AccountService for Accounts {
             omitted_rights_count: omitted_rights(&loaded.rights),
             rights: rights(&loaded.rights),
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
-            load: loaded.load,
+            proposal: loaded.proposal,
         }))
     }
 
@@ -213,11 +214,11 @@ impl Teller for Steps {
     }
 }
 
-impl From<pb::LoadDirectoryRequest> for Piece {
-    fn from(message: pb::LoadDirectoryRequest) -> Self {
+impl From<pb::ProposeDirectoryRequest> for Piece {
+    fn from(message: pb::ProposeDirectoryRequest) -> Self {
         match message.piece {
-            Some(pb::load_directory_request::Piece::Header(header)) => Self::Header(header),
-            Some(pb::load_directory_request::Piece::Chunk(chunk)) => Self::Chunk(chunk),
+            Some(pb::propose_directory_request::Piece::Header(header)) => Self::Header(header),
+            Some(pb::propose_directory_request::Piece::Chunk(chunk)) => Self::Chunk(chunk),
             None => Self::Nothing,
         }
     }

@@ -6,16 +6,16 @@ use tonic::Status;
 use super::caller::{Broker, Caller};
 use super::paging::{Draft, begin, next_token};
 use super::past;
-use crate::domain::answers::{
+use crate::domain::policy::CapabilityName;
+use crate::domain::record::grant::Grant;
+use crate::domain::rule::answers::{
     Access, access, baseline_accounts, capability_holders, faults, is_own, may_audit, open_grants,
 };
-use crate::domain::grant::Grant;
-use crate::domain::ids::{AccountId, PersonId};
-use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::rule::visibility::is_shut_out;
 use crate::domain::state::State;
-use crate::domain::time::{Now, Timestamp};
-use crate::domain::visibility::is_shut_out;
+use crate::domain::value::ids::{AccountId, PersonId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
 use crate::engine::{History, HistoryError};
 use crate::wire::answers as render;
 use crate::wire::message::InvalidMessage;

@@ -1,6 +1,6 @@
 //! From a configuration to a broker that serves: journal, engine, services, health, reflection, listener, and back again
 //! in order: streams end, calls finish, the queue empties, the journal closes. A writer that stopped for good ends the
-//! process, so that its supervisor restarts it and recovery decides what the journal holds (THREATS G7, H3).
+//! process, so that its supervisor restarts it and recovery decides what the journal holds (known failures G7 and H3).
 
 use std::future::Future;
 use std::io::IsTerminal as _;
@@ -31,9 +31,9 @@ use super::ext_authz::ExtAuthz;
 use super::ext_authz::routes::RouteMap;
 use super::grants::Grants;
 use super::hr::Hr;
-use super::load_reviews::LoadReviews;
 use super::locks::Locks;
 use super::policies::Policies;
+use super::proposal_reviews::ProposalReviews;
 use super::recertifications::Recertifications;
 use super::scim;
 use super::tokens::{SigningKeys, Tokens};
@@ -53,9 +53,9 @@ use crate::wire::v1::elevation_service_server::ElevationServiceServer;
 use crate::wire::v1::enrolment_service_server::EnrolmentServiceServer;
 use crate::wire::v1::grant_service_server::GrantServiceServer;
 use crate::wire::v1::hr_service_server::HrServiceServer;
-use crate::wire::v1::load_service_server::LoadServiceServer;
 use crate::wire::v1::lock_service_server::LockServiceServer;
 use crate::wire::v1::policy_service_server::PolicyServiceServer;
+use crate::wire::v1::proposal_service_server::ProposalServiceServer;
 use crate::wire::v1::recertification_service_server::RecertificationServiceServer;
 use crate::wire::v1::token_service_server::TokenServiceServer;
 
@@ -309,7 +309,7 @@ pub(super) fn services(
     add!(PolicyServiceServer, Policies(broker.clone()));
     add!(AuditServiceServer, Audit(broker.clone()));
     add!(EnrolmentServiceServer, Enrolments(broker.clone()));
-    add!(LoadServiceServer, LoadReviews(broker.clone()));
+    add!(ProposalServiceServer, ProposalReviews(broker.clone()));
     add!(HrServiceServer, Hr(broker.clone()));
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
     add!(LockServiceServer, Locks(broker.clone()));

@@ -1,7 +1,7 @@
 //! AuthZEN Authorization API 1.0 (OpenID, January 2026): the check as gateways ask it that speak the standard. A caller is
 //! an enforcement point with its certificate and its audience, as over gRPC, and the answer comes from the same core
-//! (THREATS F1). Nothing that a request carries besides subject, action and resource has any effect: no property, no
-//! context, no time (THREATS D10).
+//! (known failure F1). Nothing that a request carries besides subject, action and resource has any effect: no property, no
+//! context, no time (known failure D10).
 
 mod question;
 
@@ -22,8 +22,8 @@ use super::access::Access;
 use super::caller::Caller;
 use super::scim::{http_of, http_status, json as strict};
 use crate::check::{Allowed, Verdict};
-use crate::domain::refusal::Refusal;
-use crate::domain::time::Timestamp;
+use crate::domain::value::refusal::Refusal;
+use crate::domain::value::time::Timestamp;
 use crate::server::limits::REQUEST_MAX_BYTES;
 use crate::wire::queries::LARGEST_BATCH;
 
@@ -111,7 +111,7 @@ async fn evaluations(State(access): State<Access>, request: Request) -> Response
     respond(answered.await, request_id)
 }
 
-/// Whoever may ask, known before the body is read (THREATS G14).
+/// Whoever may ask, known before the body is read (known failure G14).
 fn asker(access: &Access, request: &Request) -> Result<Caller, Refusal> {
     let caller = access.broker.caller_of(request.extensions())?;
     access.begin(&caller)?;
@@ -206,7 +206,7 @@ fn malformed(text: &str) -> Value {
     json!({ "decision": false, "context": { "reason": "INVALID_MESSAGE", "error": error } })
 }
 
-/// A request's body: one JSON object, bounded before it is read (THREATS G14).
+/// A request's body: one JSON object, bounded before it is read (known failure G14).
 async fn document(request: Request) -> Result<Map<String, Value>, Undecided> {
     let headers = request.headers();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

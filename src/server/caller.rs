@@ -1,16 +1,16 @@
-//! Who calls: the verified peer of the connection and nothing else; no header is read (THREATS D10). The certificate's
-//! end is compared on every call, and again at every beat of an open stream (THREATS G12).
+//! Who calls: the verified peer of the connection and nothing else; no header is read (known failure D10). The certificate's
+//! end is compared on every call, and again at every beat of an open stream (known failure G12).
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tonic::{Extensions, Request, Status};
 
-use crate::domain::ids::{Identity, Principal};
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::rule::visibility::{Viewer, is_shut_out, viewer};
 use crate::domain::state::State;
-use crate::domain::time::{Now, Timestamp};
-use crate::domain::visibility::{Viewer, is_shut_out, viewer};
+use crate::domain::value::ids::{Identity, Principal};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
 use crate::engine::Engine;
 use crate::server::metrics::Metrics;
 use crate::server::peer::{Peer, Standing};

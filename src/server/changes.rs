@@ -5,15 +5,15 @@ use tonic::Status;
 
 use super::caller::{Broker, Caller};
 use super::past;
-use crate::domain::apply::apply;
-use crate::domain::command::Command;
 use crate::domain::decide::brings;
-use crate::domain::event::{Event, Fact, Subject};
-use crate::domain::ids::RequestId;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::rights::{RightsChange, difference};
+use crate::domain::record::command::Command;
+use crate::domain::record::event::{Event, Fact, Subject};
+use crate::domain::rule::proposal::rights::{RightsChange, difference};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::RequestId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::engine::{Done, Engine, is_of_same_command};
 use crate::wire::commands::{Change, Mutation};
 use crate::wire::effects::effects;
@@ -28,7 +28,7 @@ pub(super) struct Changed {
     pub(super) effects: pb::Effects,
     /// Its events, in order; of a dry run those that it would make.
     pub(super) events: Vec<Event>,
-    /// Of a load, who gains and loses what.
+    /// Of a proposal, who gains and loses what.
     pub(super) rights: Vec<RightsChange>,
 }
 
@@ -77,23 +77,23 @@ pub(super) async fn execute(
 
 type Told = (Vec<Event>, pb::Effects, Vec<RightsChange>);
 
-/// Of a load, who gains and loses what.
+/// Of a proposal, who gains and loses what.
 fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
-    let is_load = |event: &Event| matches!(event.fact, Fact::PolicyLoaded(_) | Fact::DirectoryLoaded(_));
-    let Some(load) = events.iter().find(|event| is_load(event)) else { return Vec::new() };
+    let is_proposal = |event: &Event| matches!(event.fact, Fact::PolicyLoaded(_) | Fact::DirectoryLoaded(_));
+    let Some(proposal) = events.iter().find(|event| is_proposal(event)) else { return Vec::new() };
     let mut after = before.clone();
     events.iter().for_each(|event| apply(&mut after, event));
-    difference(before.organisation(), after.organisation(), load.at)
+    difference(before.organisation(), after.organisation(), proposal.at)
 }
 
 fn brought(before: &State, events: &[Event]) -> Option<Vec<Event>> {
-    let Fact::LoadProposed(load) = &events.first()?.fact else { return None };
+    let Fact::ProposalMade(proposal) = &events.first()?.fact else { return None };
     let piece = |event: &Event| match &event.fact {
-        Fact::LoadTextAdded(piece) => Some(piece.text.clone()),
+        Fact::ProposalTextAdded(piece) => Some(piece.text.clone()),
         _ => None,
     };
     let text: String = events.iter().filter_map(piece).collect();
-    brings(before, load, &text, Now::exactly(load.requested_at)).ok()
+    brings(before, proposal, &text, Now::exactly(proposal.requested_at)).ok()
 }
 
 /// On a thread for long work: a whole file of people makes very many events.

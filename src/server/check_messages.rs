@@ -11,7 +11,7 @@ use prost::{DecodeError, Message};
 use uuid::Uuid;
 
 use crate::check::{Allowed, Denied, Query, Verdict};
-use crate::domain::ids::GrantId;
+use crate::domain::value::ids::GrantId;
 use crate::wire::queries::LARGEST_BATCH;
 use crate::wire::v1 as pb;
 use crate::wire::values::pb_end;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 
 /// What was read: the batch's number, and of each question subject, action and resource.
 type Seen = (u64, usize, Vec<[String; 3]>);

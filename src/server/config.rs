@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use crate::domain::ids::TrustDomain;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::TrustDomain;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::server::config_values::Values;
 pub use crate::server::config_values::{ConfigMistake, ConfigMistakes};
 use crate::server::ext_authz::routes::RouteMap;

@@ -101,7 +101,7 @@ impl Values {
             }
         };
         parse(&text).unwrap_or_else(|| {
-            let shown = crate::domain::ids::excerpt(&text);
+            let shown = crate::domain::value::ids::excerpt(&text);
             self.mistake(&given.place, format!("`{shown}` is not {wanted}"));
             default
         })

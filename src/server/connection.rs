@@ -1,5 +1,5 @@
 //! One connection, from the accepted socket to its end: handshake within its time, the protocol agreed there and no other
-//! (HTTP/2; on the second listener HTTP/1.1 too), the limits of THREATS group G, the certificate asked about at every call
+//! (HTTP/2; on the second listener HTTP/1.1 too), the limits of known failures G1 to G8, the certificate asked about at every call
 //! and at every beat, and an end by age or by drain.
 //!
 //! tonic's own server is not used for this loop: with a grace period it cuts an old connection without telling it to go

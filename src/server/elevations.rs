@@ -10,18 +10,19 @@ use super::review_context::review_context;
 use super::tenant_view;
 use super::watch::{Step, Teller, Told, resync, watch};
 use super::{explain, past};
-use crate::domain::answers::may_audit;
-use crate::domain::command::RequestElevation;
-use crate::domain::elevation::Elevation;
-use crate::domain::event::{Event, Subject};
-use crate::domain::ids::{ElevationId, EntitlementName, GrantId};
-use crate::domain::obstacles::{draft, standing_obstacles};
-use crate::domain::organisation::Obstacles;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::reviewers::{reviewer_in, reviewer_in_stages};
+use crate::domain::record::command::RequestElevation;
+use crate::domain::record::elevation::Elevation;
+use crate::domain::record::event::{Event, Subject};
+use crate::domain::rule::answers::may_audit;
+use crate::domain::rule::eligibility::Obstacles;
+use crate::domain::rule::emergency::ordinary_stages;
+use crate::domain::rule::obstacles::{draft, standing_obstacles};
+use crate::domain::rule::reviewers::{reviewer_in, reviewer_in_stages};
+use crate::domain::rule::visibility::{Thing, Viewer, as_told, may_see, viewer};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, as_told, may_see, viewer};
+use crate::domain::value::ids::{ElevationId, EntitlementName, GrantId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::engine::{Done, History, HistoryError};
 use crate::wire::commands::{Asked, Mutation};
 use crate::wire::elevations as render;
@@ -64,7 +65,7 @@ impl ElevationService for Elevations {
             Asked::Dry(asked) => return Ok(Response::new(self.validated(&caller, asked).await?)),
             Asked::ForReal(request_id, asked) => (request_id, asked),
         };
-        let command = crate::domain::command::Command::RequestElevation(asked);
+        let command = crate::domain::record::command::Command::RequestElevation(asked);
         let (done, elevation) = self.carried_out(&caller, Mutation { request_id, command }).await?;
         let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::RequestElevationResponse { elevation, sequence, obstacles: Vec::new() }))
@@ -359,7 +360,7 @@ fn relates(state: &State, viewer: &Viewer, it: &Elevation, relation: pb::Elevati
         pb::ElevationRelation::FollowUp => {
             let organisation = state.organisation();
             let may = |account| {
-                let ordinary = it.ordinary_stages(organisation);
+                let ordinary = ordinary_stages(it, organisation);
                 reviewer_in_stages(organisation, it, ordinary, account, now.latest).is_ok()
             };
             let decided = viewer.person.as_ref().is_none_or(|person| it.review.has_decided(person));

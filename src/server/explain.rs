@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 
 use super::tenant_view;
 use crate::check::{Allowed, Denied, Verdict};
-use crate::domain::elevation::Elevation;
-use crate::domain::grant::Grant;
-use crate::domain::ids::{AccountId, PersonId, Principal};
-use crate::domain::lock::Lock;
-use crate::domain::obstacles::think_through;
 use crate::domain::policy::Stage;
-use crate::domain::refusal::Refusal;
-use crate::domain::reviewers::could_approve;
-use crate::domain::scope::{Action, Resource};
+use crate::domain::record::elevation::Elevation;
+use crate::domain::record::grant::Grant;
+use crate::domain::record::lock::Lock;
+use crate::domain::rule::obstacles::think_through;
+use crate::domain::rule::reviewers::could_approve;
+use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see};
+use crate::domain::value::ids::{AccountId, PersonId, Principal};
+use crate::domain::value::refusal::Refusal;
+use crate::domain::value::scope::{Action, Resource};
+use crate::domain::value::time::Now;
 use crate::wire::queries::Explained;
 use crate::wire::{elevations, grants, v1 as pb};
 

@@ -1,4 +1,4 @@
-//! Imports: a whole file of people in pieces, bounded before it is kept (THREATS F8, G14), mistakes as data, read on a
+//! Imports: a whole file of people in pieces, bounded before it is kept (known failures F8 and G14), mistakes as data, read on a
 //! thread for long work. Whoever may not import is refused before the file is taken.
 
 use std::collections::BTreeMap;
@@ -8,12 +8,12 @@ use tonic::{Status, Streaming};
 use super::caller::{Broker, Caller};
 use super::changes::{execute, think_through};
 use super::hr::{applied, counted, held, hold_id};
-use super::loads::{File, not_text};
-use crate::domain::command::Command;
-use crate::domain::hr::ImportedPerson;
-use crate::domain::ids::PersonId;
+use super::proposals::{File, not_text};
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::Command;
+use crate::domain::record::hr::ImportedPerson;
+use crate::domain::value::ids::PersonId;
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::wire::hr::Import;
 use crate::wire::message::InvalidMessage;
 use crate::wire::organisation::mistake;

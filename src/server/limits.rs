@@ -1,4 +1,4 @@
-//! How much of the broker one client, or all together, may take (THREATS G5, G6, G14). One number for streams and calls
+//! How much of the broker one client, or all together, may take (known failures G5, G6 and G14). One number for streams and calls
 //! of a connection; caps on connections, on those half-open, and on those of one address.
 
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ impl Door {
     }
 
     /// Admits a connection. Whoever has been shaking hands longest makes room for it: an honest handshake takes
-    /// milliseconds, so that a crowd of idle connections keeps nobody out (THREATS G6).
+    /// milliseconds, so that a crowd of idle connections keeps nobody out (known failure G6).
     ///
     /// # Errors
     /// Which limit is reached, if nobody half-open can make room.

@@ -1,6 +1,6 @@
-//! One listener and one accept task, which holds all caps and hands sockets in turn to the runtimes (DESIGN 13). A busy
+//! One listener and one accept task, which holds all caps and hands sockets in turn to the runtimes (design.md 13). A busy
 //! port is an error, so there is no SO_REUSEPORT. No error of accept(2) ends the loop; if it ever ends unasked, so does
-//! the process (THREATS G7). A drain has a hard deadline.
+//! the process (known failure G7). A drain has a hard deadline.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

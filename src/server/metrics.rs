@@ -1,5 +1,5 @@
 //! What the broker counts, and the loopback-only listener that shows it: `/metrics` in the OpenMetrics text format and
-//! `/live`. It is the one thing that is open without a certificate (THREATS J5), so it says nothing of who or what.
+//! `/live`. It is the one thing that is open without a certificate (known failure J5), so it says nothing of who or what.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -10,11 +10,11 @@ use tonic::Status;
 
 use super::caller::{Broker, Caller};
 use super::sealed::Bound;
-use crate::domain::ids::Digest;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::Viewer;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::wire::queries::Paging;
 
 /// Things looked at while the view is held.

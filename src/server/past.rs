@@ -1,17 +1,17 @@
-//! What has left memory, from the journal: Get shows it under the same rights (THREATS H12). Reading the journal blocks,
+//! What has left memory, from the journal: Get shows it under the same rights (known failure H12). Reading the journal blocks,
 //! so it happens on threads for that.
 
 use tonic::Status;
 
-use crate::domain::apply::apply;
-use crate::domain::elevation::Elevation;
-use crate::domain::enrolment::Enrolment;
-use crate::domain::event::Subject;
-use crate::domain::grant::Grant;
-use crate::domain::ids::{ElevationId, EnrolmentId, GrantId, LoadId};
-use crate::domain::load::Load;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::elevation::Elevation;
+use crate::domain::record::enrolment::Enrolment;
+use crate::domain::record::event::Subject;
+use crate::domain::record::grant::Grant;
+use crate::domain::record::proposal::Proposal;
 use crate::domain::state::State;
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::{ElevationId, EnrolmentId, GrantId, ProposalId};
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::engine::{Engine, History, HistoryError};
 use crate::journal::index::{Filter, Page};
 
@@ -45,9 +45,9 @@ pub(super) async fn enrolment(engine: &Engine, id: EnrolmentId) -> Result<Option
     blocking(engine, move |history| Ok(history.only(&Subject::Enrolment(id))?.enrolments().get(&id).cloned())).await
 }
 
-/// A load as the journal tells it.
-pub(super) async fn load(engine: &Engine, id: LoadId) -> Result<Option<Load>, Status> {
-    blocking(engine, move |history| Ok(history.only(&Subject::Load(id))?.loads().get(&id).cloned())).await
+/// A proposal as the journal tells it.
+pub(super) async fn proposal(engine: &Engine, id: ProposalId) -> Result<Option<Proposal>, Status> {
+    blocking(engine, move |history| Ok(history.only(&Subject::Proposal(id))?.proposals().get(&id).cloned())).await
 }
 
 /// A grant as the journal tells it, with the elevation that it came from.

@@ -1,5 +1,5 @@
 //! Who is at the other end of a connection: read once from the verified certificate, never from a header, a common name
-//! or a DNS name (THREATS D9, D10), and asked again on every call (THREATS G12).
+//! or a DNS name (known failures D9 and D10), and asked again on every call (known failure G12).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::domain::ids::{Digest, Identity, TrustDomain};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{Digest, Identity, TrustDomain};
+use crate::domain::value::time::Timestamp;
 use crate::server::tls::TlsStore;
 
 /// The verified other end of a connection. A request carries it as an extension: [`Peer::of`].
@@ -90,11 +90,11 @@ impl Leaf {
         };
         let identity: Identity = uri
             .parse()
-            .map_err(|error: crate::domain::ids::InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
+            .map_err(|error: crate::domain::value::ids::InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
         let trust_domain = identity
             .trust_domain()
             .parse()
-            .map_err(|error: crate::domain::ids::InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
+            .map_err(|error: crate::domain::value::ids::InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
         let seconds = certificate.validity().not_after.timestamp();
         let not_after = seconds
             .checked_mul(1_000)

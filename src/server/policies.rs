@@ -3,11 +3,11 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Broker;
-use super::loads::{self, Examined, File, Piece};
 use super::past;
-use crate::domain::load::LoadedFile;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::visibility::{Thing, may_see};
+use super::proposals::{self, Examined, File, Piece};
+use crate::domain::record::proposal::ProposedFile;
+use crate::domain::rule::visibility::{Thing, may_see};
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::journal::index::{Filter, Page};
 use crate::wire::effects::{omitted_rights, rights};
 use crate::wire::events::actor;
@@ -28,8 +28,8 @@ impl PolicyService for Policies {
         let caller = self.0.caller(&request)?;
         let (mut policy, sequence) = self.0.read(&caller, |state, viewer, now| {
             if !may_see(state, viewer, Thing::PolicyText, now) {
-                let detail = "`policy.load` or `audit.read`";
-                return Err(Refusal::new(Reason::CapabilityMissing, detail).with("capability", "policy.load"));
+                let detail = "`policy.propose` or `audit.read`";
+                return Err(Refusal::new(Reason::CapabilityMissing, detail).with("capability", "policy.propose"));
             }
             let organisation = state.organisation();
             let policy = pb::Policy {
@@ -55,27 +55,27 @@ impl PolicyService for Policies {
     ) -> Result<Response<pb::ValidatePolicyResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let sequence = self.0.read(&caller, |state, viewer, _| viewer.account().map(|_| state.sequence()))?;
-        let mut file = File::new(LoadedFile::Policy);
+        let mut file = File::new(ProposedFile::Policy);
         let mut pieces = request.into_inner();
         while let Some(piece) = pieces.message().await? {
             file.add(&piece.chunk)?;
         }
         let digest = file.digest().bytes().to_vec();
-        let (mistakes, warnings) = match loads::examined_alone(file).await? {
+        let (mistakes, warnings) = match proposals::examined_alone(file).await? {
             Examined::Wrong(mistakes) => (mistakes, Vec::new()),
             Examined::Right(_, warnings) => (Vec::new(), warnings),
         };
         Ok(Response::new(pb::ValidatePolicyResponse { digest, sequence: caller.told(sequence), mistakes, warnings }))
     }
 
-    async fn load_policy(
+    async fn propose_policy(
         &self,
-        request: Request<Streaming<pb::LoadPolicyRequest>>,
-    ) -> Result<Response<pb::LoadPolicyResponse>, Status> {
+        request: Request<Streaming<pb::ProposePolicyRequest>>,
+    ) -> Result<Response<pb::ProposePolicyResponse>, Status> {
         let caller = self.0.caller(&request)?;
-        let (header, file) = loads::receive(&self.0, &caller, request.into_inner(), LoadedFile::Policy).await?;
-        let loaded = loads::load(&self.0, &caller, LoadedFile::Policy, header, file).await?;
-        Ok(Response::new(pb::LoadPolicyResponse {
+        let (header, file) = proposals::receive(&self.0, &caller, request.into_inner(), ProposedFile::Policy).await?;
+        let loaded = proposals::propose(&self.0, &caller, ProposedFile::Policy, header, file).await?;
+        Ok(Response::new(pb::ProposePolicyResponse {
             digest: loaded.digest.bytes().to_vec(),
             sequence: caller.told(loaded.sequence),
             mistakes: loaded.mistakes,
@@ -84,16 +84,16 @@ impl PolicyService for Policies {
             omitted_rights_count: omitted_rights(&loaded.rights),
             rights: rights(&loaded.rights),
             replaced_digest: loaded.replaced.map(|digest| digest.bytes().to_vec()).unwrap_or_default(),
-            load: loaded.load,
+            proposal: loaded.proposal,
         }))
     }
 }
 
-impl From<pb::LoadPolicyRequest> for Piece {
-    fn from(message: pb::LoadPolicyRequest) -> Self {
+impl From<pb::ProposePolicyRequest> for Piece {
+    fn from(message: pb::ProposePolicyRequest) -> Self {
         match message.piece {
-            Some(pb::load_policy_request::Piece::Header(header)) => Self::Header(header),
-            Some(pb::load_policy_request::Piece::Chunk(chunk)) => Self::Chunk(chunk),
+            Some(pb::propose_policy_request::Piece::Header(header)) => Self::Header(header),
+            Some(pb::propose_policy_request::Piece::Chunk(chunk)) => Self::Chunk(chunk),
             None => Self::Nothing,
         }
     }

@@ -1,5 +1,5 @@
-//! RecertificationService: rounds in which a role's holders are confirmed or end. Of a round everybody sees the items that
-//! are theirs to judge, and no round of which they see none.
+//! RecertificationService: campaigns in which a role's holders are confirmed or end. Of a campaign everybody sees the items that
+//! are theirs to judge, and no campaign of which they see none.
 
 use tonic::{Request, Response, Status};
 
@@ -7,13 +7,13 @@ use super::caller::{Broker, Caller};
 use super::changes::{Changed, carry_out};
 use super::elevations::ambiguous;
 use super::paging::{Draft, list};
-use crate::domain::event::Subject;
-use crate::domain::ids::RoundId;
-use crate::domain::recertification::Round;
-use crate::domain::refusal::Refusal;
+use crate::domain::record::campaign::Campaign;
+use crate::domain::record::event::Subject;
+use crate::domain::rule::visibility::{Thing, Viewer, may_see, visible_items};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see, visible_items};
+use crate::domain::value::ids::CampaignId;
+use crate::domain::value::refusal::Refusal;
+use crate::domain::value::time::Now;
 use crate::wire::commands::Change;
 use crate::wire::message::InvalidMessage;
 use crate::wire::recertification::{Recertifications as Query, recertification};
@@ -61,7 +61,7 @@ impl RecertificationService for Recertifications {
         let filter = format!("{:?}", (&query.role, query.open_only));
         let listed =
             list(&self.0, &caller, ("recertifications", filter), &query.paging, |state, viewer, now, after, page| {
-                rounds(state, viewer, now, &query, after, page);
+                campaigns(state, viewer, now, &query, after, page);
             });
         let listed = listed.await?;
         let (recertifications, next_page_token, sequence) = (listed.items, listed.next_page_token, listed.sequence);
@@ -81,7 +81,7 @@ impl RecertificationService for Recertifications {
 }
 
 impl Recertifications {
-    /// Executes, and renders the round under the caller's present rights. A dry run has made none.
+    /// Executes, and renders the campaign under the caller's present rights. A dry run has made none.
     async fn carried_out(
         &self,
         caller: &Caller,
@@ -89,29 +89,29 @@ impl Recertifications {
     ) -> Result<(Changed, Option<pb::Recertification>), Status> {
         let is_dry = matches!(change, Change::Dry(_));
         let done = carry_out(&self.0, caller, change).await?;
-        let Some(Subject::Round(id)) = done.about.clone().filter(|_| !is_dry) else { return Ok((done, None)) };
+        let Some(Subject::Campaign(id)) = done.about.clone().filter(|_| !is_dry) else { return Ok((done, None)) };
         let told = self.0.read(caller, |state, viewer, now| {
-            Ok(state.rounds().get(&id).map(|round| rendered(state, viewer, round, now)))
+            Ok(state.campaigns().get(&id).map(|campaign| rendered(state, viewer, campaign, now)))
         });
         Ok((done, told?))
     }
 }
 
-fn rendered(state: &State, viewer: &Viewer, it: &Round, now: Now) -> pb::Recertification {
+fn rendered(state: &State, viewer: &Viewer, it: &Campaign, now: Now) -> pb::Recertification {
     recertification(it, visible_items(state, viewer, it, now))
 }
 
-/// The one round that is meant, if the viewer may see it.
-fn find<'a>(state: &'a State, viewer: &Viewer, id: &Named<RoundId>, now: Now) -> Result<&'a Round, Refusal> {
-    let sees = |it: &&Round| may_see(state, viewer, Thing::Round(it), now);
+/// The one campaign that is meant, if the viewer may see it.
+fn find<'a>(state: &'a State, viewer: &Viewer, id: &Named<CampaignId>, now: Now) -> Result<&'a Campaign, Refusal> {
+    let sees = |it: &&Campaign| may_see(state, viewer, Thing::Campaign(it), now);
     match id {
         Named::Whole(id) => {
-            let round = state.rounds().get(id).filter(sees);
-            round.ok_or_else(|| Refusal::not_found("recertification", id))
+            let campaign = state.campaigns().get(id).filter(sees);
+            campaign.ok_or_else(|| Refusal::not_found("recertification", id))
         }
         Named::Ending(ending) => {
-            let ends = |it: &&Round| it.id.to_string().ends_with(ending);
-            let mut found = state.rounds().values().filter(ends).filter(sees);
+            let ends = |it: &&Campaign| it.id.to_string().ends_with(ending);
+            let mut found = state.campaigns().values().filter(ends).filter(sees);
             match (found.next(), found.next()) {
                 (_, Some(_)) => Err(ambiguous("recertifications", ending)),
                 (one, None) => one.ok_or_else(|| Refusal::not_found("recertification", ending)),
@@ -120,19 +120,19 @@ fn find<'a>(state: &'a State, viewer: &Viewer, id: &Named<RoundId>, now: Now) ->
     }
 }
 
-fn rounds(
+fn campaigns(
     state: &State,
     viewer: &Viewer,
     now: Now,
     query: &Query,
-    after: Option<&RoundId>,
-    page: &mut Draft<RoundId, pb::Recertification>,
+    after: Option<&CampaignId>,
+    page: &mut Draft<CampaignId, pb::Recertification>,
 ) {
-    for (id, it) in state.rounds().before(after).rev() {
+    for (id, it) in state.campaigns().before(after).rev() {
         let wanted = || {
             query.role.as_ref().is_none_or(|role| *role == it.role)
                 && (!query.open_only || it.is_open(now.latest))
-                && may_see(state, viewer, Thing::Round(it), now)
+                && may_see(state, viewer, Thing::Campaign(it), now)
         };
         if !page.offer(id, || wanted().then(|| rendered(state, viewer, it, now))) {
             return;

@@ -1,6 +1,6 @@
 //! ReplicateGrants: an enforcement point's feed over one stream in each direction. Room first, then the next message, so
 //! that what waits for a slow reader waits in the ring that all share; at each beat the caller is authorized again
-//! (DESIGN 13, THREATS G12).
+//! (design.md 13, known failure G12).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::caller::{Broker, Caller, is_usable};
 use super::metrics::Outcome;
 use super::watch::Told;
 use crate::check::SetDigest;
-use crate::domain::ids::AccountId;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::value::ids::AccountId;
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::engine::replication::{Place, Replica, Sent, Subscription};
 use crate::wire::message::InvalidMessage;
 use crate::wire::replication::{Hello, NONCE_BYTES, Said, Stood};

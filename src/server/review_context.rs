@@ -1,16 +1,16 @@
-//! What a reviewer of the own organisation should weigh besides the request itself (DESIGN 4, "who sees what").
+//! What a reviewer of the own organisation should weigh besides the request itself (design.md 4, "who sees what").
 
 use std::collections::BTreeSet;
 
 use crate::domain::directory::AccountKind;
-use crate::domain::elevation::Elevation;
-use crate::domain::grant::Grant;
-use crate::domain::ids::RequirementName;
-use crate::domain::review::Verdict;
-use crate::domain::reviewers::reviewer_in_any;
+use crate::domain::record::elevation::Elevation;
+use crate::domain::record::grant::Grant;
+use crate::domain::record::review::Verdict;
+use crate::domain::rule::reviewers::reviewer_in_any;
+use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
-use crate::domain::time::{Now, Span, Timestamp};
-use crate::domain::visibility::Viewer;
+use crate::domain::value::ids::RequirementName;
+use crate::domain::value::time::{Now, Span, Timestamp};
 use crate::wire::values::pb_timestamp;
 use crate::wire::{elevations, grants, v1 as pb};
 

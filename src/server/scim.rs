@@ -1,10 +1,10 @@
 //! SCIM 2.0 Users (RFC 7643, RFC 7644): a second door for what HR and identity systems say, to the same commands as the
 //! HR feed. Nothing is decided here: what a request asserts is compared with the record, what differs becomes HR events
-//! without a place in a stream, and the core takes or refuses them under the caller's own certificate (THREATS D10).
+//! without a place in a stream, and the core takes or refuses them under the caller's own certificate (known failure D10).
 //!
 //! What is kept of a user is what rights rest on: the immutable person id (`externalId`; without one `userName`), whether
 //! the person works here (`active`), the manager, and the identities (`logins` of an extension of our own). A label such
-//! as `userName`, `displayName` or `emails` is taken and not kept (THREATS B5, D2). Who leaves stays on record as not
+//! as `userName`, `displayName` or `emails` is taken and not kept (known failures B5 and D2). Who leaves stays on record as not
 //! active, also after DELETE. What the brake holds is answered with 409.
 
 mod answer;
@@ -25,11 +25,11 @@ use serde_json::{Map, Value};
 use self::answer::{Answer, ScimError};
 use self::changes::Standing;
 use super::caller::{Broker, Caller};
-use crate::domain::command::Command;
-use crate::domain::hr::HrEvent;
-use crate::domain::ids::{PersonId, RequestId, TenantName};
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::Command;
+use crate::domain::record::hr::HrEvent;
+use crate::domain::value::ids::{PersonId, RequestId, TenantName};
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::limits::REQUEST_MAX_BYTES;
 
 pub(super) use self::answer::{code_of, http_of, http_status, refusal};
@@ -122,7 +122,7 @@ async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
 }
 
 /// Has a person on record be as is wished. Who leaves while a joining waits behind the brake leaves as well: it must not
-/// be let through later (THREATS B4).
+/// be let through later (known failure B4).
 async fn change(
     broker: &Broker,
     feeder: &Feeder,
@@ -187,7 +187,7 @@ impl Feeder {
     }
 }
 
-/// Who calls, if it may speak for HR at all; asked before a body is read (THREATS G14).
+/// Who calls, if it may speak for HR at all; asked before a body is read (known failure G14).
 fn feeder(broker: &Broker, request: &Request) -> Result<Feeder, ScimError> {
     let name = CapabilityName::HrFeed.as_str();
     let missing = || Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name);
@@ -211,7 +211,7 @@ fn refused(broker: &Broker, refusal: Refusal) -> ScimError {
 /// The person of the path. An id has no letter that a path would have to escape.
 fn person(request: &Request) -> Result<PersonId, ScimError> {
     let id = request.uri().path().rsplit('/').next().unwrap_or_default();
-    id.parse().map_err(|_| ScimError::from(&Refusal::not_found("user", crate::domain::ids::excerpt(id))))
+    id.parse().map_err(|_| ScimError::from(&Refusal::not_found("user", crate::domain::value::ids::excerpt(id))))
 }
 
 fn unknown(person: &PersonId) -> ScimError {
@@ -231,7 +231,7 @@ fn request_id(headers: &HeaderMap) -> Result<RequestId, ScimError> {
     }
 }
 
-/// A request's body: an object of the schema that is wanted, bounded before it is read (THREATS G14).
+/// A request's body: an object of the schema that is wanted, bounded before it is read (known failure G14).
 async fn document(request: Request, schema: &str) -> Result<Map<String, Value>, ScimError> {
     let headers = request.headers();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Texts that only the broker reads, and only for whom it wrote them: page tokens, and to customers the sequences, because
-//! a count of events, or that two of them are the same, would tell of others (DESIGN 10). None carries a right.
+//! a count of events, or that two of them are the same, would tell of others (design.md 10). None carries a right.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::signed_note::NoteKey;
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 use crate::journal::file;
 
 /// Plain texts are filled up to a multiple of this, so that their length tells nothing.
@@ -52,7 +52,7 @@ impl Seal {
     }
 }
 
-/// Lengths stand before the parts, so that no two lists of parts read the same (THREATS F2).
+/// Lengths stand before the parts, so that no two lists of parts read the same (known failure F2).
 fn mark(bound: &[&[u8]]) -> [u8; 32] {
     let mut message = Vec::new();
     for part in bound {
@@ -105,7 +105,7 @@ fn secret_beside(journal: &Path) -> Result<[u8; 32], String> {
 }
 
 /// What a page token is bound to: the last key of a page, sealed to the caller, the list and its filter. A made-up or
-/// borrowed token opens nothing. It carries no right either: rights are checked on every page (THREATS F9).
+/// borrowed token opens nothing. It carries no right either: rights are checked on every page (known failure F9).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound<'a> {
     /// Who lists.

@@ -1,5 +1,5 @@
 //! From a refusal, or a malformed message, to a gRPC status: one `ErrorInfo` each, with the reason of the catalogue
-//! (DESIGN 11). What goes into trailers is bounded, because clients take header lists of 8 KiB and more but not much more.
+//! (design.md 11). What goes into trailers is bounded, because clients take header lists of 8 KiB and more but not much more.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::{Code as GrpcCode, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::domain::refusal::{Code, Reason, Refusal};
+use crate::domain::value::refusal::{Code, Reason, Refusal};
 use crate::wire::message::InvalidMessage;
 
 /// The domain of every `ErrorInfo`.

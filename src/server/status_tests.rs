@@ -1,6 +1,6 @@
 use super::*;
-use crate::domain::refusal::CATALOGUE;
-use crate::domain::time::Span;
+use crate::domain::value::refusal::CATALOGUE;
+use crate::domain::value::time::Span;
 
 #[test]
 fn every_reason_becomes_a_status_with_its_code_and_one_error_info() {

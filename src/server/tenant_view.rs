@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::domain::event::{Event, Fact};
-use crate::domain::ids::{AccountId, EntitlementName, TenantName};
-use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Entitlement, Terms};
+use crate::domain::record::event::{Event, Fact};
+use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
-use crate::domain::visibility::Viewer;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, EntitlementName, TenantName};
 use crate::wire::{organisation, v1 as pb};
 
 /// The tenant of a viewer who is a customer.

@@ -1,6 +1,6 @@
-//! TLS 1.3 with client certificates, always (DESIGN 13). Each authority is verified against its own roots alone, and may
-//! speak only for the trust domains that it is listed with; the certificate's single URI is the identity (THREATS D9).
-//! Sizes and depth are bounded before any path is built (THREATS G11). Nothing is resumed: each connection proves
+//! TLS 1.3 with client certificates, always (design.md 13). Each authority is verified against its own roots alone, and may
+//! speak only for the trust domains that it is listed with; the certificate's single URI is the identity (known failure D9).
+//! Sizes and depth are bounded before any path is built (known failure G11). Nothing is resumed: each connection proves
 //! itself anew. Files are read again without a restart; a broken new file leaves the old configuration in force.
 
 use std::collections::BTreeSet;
@@ -18,8 +18,8 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme};
 
-use crate::domain::ids::{Digest, TrustDomain};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{Digest, TrustDomain};
+use crate::domain::value::time::Timestamp;
 use crate::server::peer::{IdentityMistake, Leaf};
 use crate::server::tls_files;
 pub use crate::server::tls_files::TlsMistake;
@@ -198,7 +198,7 @@ pub(crate) struct Authority {
     pub(crate) verifier: Arc<dyn ClientCertVerifier>,
 }
 
-/// Lets in exactly the clients of DESIGN 13.
+/// Lets in exactly the clients of design.md 13.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
     pub(crate) authorities: Vec<Authority>,

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 use crate::server::tls::{Authority, BrokerTime, Loaded, NowSource, PeerVerifier, TlsSettings, harden, provider};
 
 /// A file of the TLS configuration that cannot be used.

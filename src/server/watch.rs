@@ -1,6 +1,6 @@
 //! Watches: the events after a sequence, in order, each told under the rights of the moment in which it is told. At each
-//! beat the caller is authorized again (DESIGN 13). A reader that is too slow is told to resync; nothing is left out for
-//! it (THREATS F4, F5).
+//! beat the caller is authorized again (design.md 13). A reader that is too slow is told to resync; nothing is left out for
+//! it (known failures F4 and F5).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use tonic::Status;
 
 use super::caller::{Broker, Caller, is_usable};
 use super::past;
-use crate::domain::event::Event;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::event::Event;
+use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::Viewer;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::engine::{Follower, History, HistoryError};
 
 /// How often an open stream is authorized again.

@@ -1,14 +1,14 @@
 //! Who the caller is to the broker, what keeps them from asking, and what of it lapses soon.
 
 use super::caller::Caller;
-use crate::domain::ids::{AccountId, PersonId, Principal};
-use crate::domain::life::{Lapsing, lapses_ahead};
-use crate::domain::lock::Lock;
-use crate::domain::organisation::Organisation;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::effect::life::{Lapsing, lapses_ahead};
+use crate::domain::record::lock::Lock;
+use crate::domain::rule::visibility::{Viewer, viewer};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Viewer, viewer};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, PersonId, Principal};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::wire::elevations::obstacles;
 use crate::wire::life::lapse_ahead;
 use crate::wire::organisation as render;
@@ -36,14 +36,14 @@ pub(super) fn who(state: &State, caller: &Caller, now: Now) -> pb::WhoAmIRespons
         Principal::Account(id) => {
             told.account = organisation.accounts().get(id).map(|it| render::account(id, it, now));
             told.capabilities = capabilities(organisation, id, now);
-            let mut found = organisation.account_rests(id, now.latest).err().unwrap_or_default();
+            let mut found = organisation.account_validity(id, now.latest).err().unwrap_or_default();
             found.extend(organisation.lock_on_account(id).map(Lock::refusal));
             told.obstacles = obstacles(found);
             organisation.accounts().get(id).map(|account| account.person().clone())
         }
         Principal::Person(id) => {
             let requires = &organisation.policy().baseline.requires;
-            let mut missing = organisation.person_rests(id, requires, now.latest).err().unwrap_or_default();
+            let mut missing = organisation.person_validity(id, requires, now.latest).err().unwrap_or_default();
             missing.extend(organisation.lock_on_person(id).map(Lock::refusal));
             missing.push(Refusal::new(Reason::NoAccount, format!("`{id}` has no account yet")));
             told.obstacles = obstacles(missing);

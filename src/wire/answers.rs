@@ -5,9 +5,9 @@ use super::message::{Fields, InvalidMessage};
 use super::queries::Paging;
 use super::v1 as pb;
 use super::values::{optional, pb_end, pb_timestamp, timestamp};
-use crate::domain::answers::{Access, AccessQuestion, CapabilityHolder};
-use crate::domain::scope::{Pattern, Scope};
-use crate::domain::time::Timestamp;
+use crate::domain::rule::answers::{Access, AccessQuestion, CapabilityHolder};
+use crate::domain::value::scope::{Pattern, Scope};
+use crate::domain::value::time::Timestamp;
 
 /// `ListAccessAsOf`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! From messages to commands. A message becomes a command whole, or every field that is wrong is told at once; nothing
-//! of a review can be said in a request (THREATS A1, A5, A6).
+//! of a review can be said in a request (known failures A1, A5 and A6).
 
 use std::collections::BTreeSet;
 
 use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, LONGEST_TICKET_BYTES, digest, duration, optional, parsed, text, timestamp};
-use crate::domain::command::{Command, RequestElevation};
-use crate::domain::follow_up::Finding;
-use crate::domain::ids::{Digest, RequestId};
-use crate::domain::scope::{Action, Pattern};
+use crate::domain::record::command::{Command, RequestElevation};
+use crate::domain::record::emergency::Finding;
+use crate::domain::value::ids::{Digest, RequestId};
+use crate::domain::value::scope::{Action, Pattern};
 
 /// A command under the caller's own id of the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub enum Asked {
     Dry(RequestElevation),
 }
 
-/// The header of a load.
+/// The header of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Load {
+pub enum Proposal {
     /// To propose, in place of this file, and why.
     ForReal(RequestId, Digest, String),
     /// `validate_only`; none: in place of whatever is in force.
@@ -182,10 +182,10 @@ impl TryFrom<pb::RevokeGrantRequest> for Mutation {
     }
 }
 
-impl TryFrom<pb::LoadHeader> for Load {
+impl TryFrom<pb::ProposalHeader> for Proposal {
     type Error = InvalidMessage;
 
-    fn try_from(message: pb::LoadHeader) -> Result<Self, InvalidMessage> {
+    fn try_from(message: pb::ProposalHeader) -> Result<Self, InvalidMessage> {
         let mut fields = Fields::default();
         let request_id = request_id(&mut fields, &message.request_id, message.validate_only);
         let replaces = if message.validate_only && message.replaces_digest.is_empty() {
@@ -195,12 +195,12 @@ impl TryFrom<pb::LoadHeader> for Load {
         };
         let justification =
             fields.take("header.justification", text(message.justification, 0, LONGEST_TEXT_BYTES)).unwrap_or_default();
-        let load = replaces.and_then(|replaces| match (message.validate_only, request_id, replaces) {
+        let proposal = replaces.and_then(|replaces| match (message.validate_only, request_id, replaces) {
             (true, _, replaces) => Some(Self::Dry(replaces)),
             (false, Some(id), Some(replaces)) => Some(Self::ForReal(id, replaces, justification)),
             _ => None,
         });
-        fields.finish(load)
+        fields.finish(proposal)
     }
 }
 

@@ -121,21 +121,21 @@ fn messages_left_at_their_defaults_are_refused() {
     assert!(Mutation::try_from(pb::WithdrawElevationRequest::default()).is_err());
     assert!(Mutation::try_from(pb::RelinquishGrantRequest::default()).is_err());
     assert!(Mutation::try_from(pb::RevokeGrantRequest::default()).is_err());
-    assert!(Load::try_from(pb::LoadHeader::default()).is_err());
+    assert!(Proposal::try_from(pb::ProposalHeader::default()).is_err());
 }
 
 #[test]
-fn a_load_names_what_it_replaces_unless_it_is_dry() {
+fn a_proposal_names_what_it_replaces_unless_it_is_dry() {
     let header = |replaces: Vec<u8>, validate_only| {
-        Load::try_from(pb::LoadHeader {
+        Proposal::try_from(pb::ProposalHeader {
             request_id: ID.to_owned(),
             replaces_digest: replaces,
             validate_only,
             ..Default::default()
         })
     };
-    assert!(matches!(header(vec![1; 32], false), Ok(Load::ForReal(..))));
+    assert!(matches!(header(vec![1; 32], false), Ok(Proposal::ForReal(..))));
     assert!(header(Vec::new(), false).is_err());
-    assert_eq!(header(Vec::new(), true), Ok(Load::Dry(None)));
+    assert_eq!(header(Vec::new(), true), Ok(Proposal::Dry(None)));
     assert!(header(vec![1; 5], true).is_err());
 }

@@ -9,12 +9,12 @@ use super::elevations::cancellation;
 use super::grants::{end_word, revocation};
 use super::v1 as pb;
 use super::values::{pb_end, pb_timestamp};
-use crate::domain::apply::apply;
 use crate::domain::directory::{Account, AccountState, Membership};
-use crate::domain::event::{Event, Fact};
-use crate::domain::ids::{AccountId, RoleName};
-use crate::domain::rights::{Right, RightsChange};
+use crate::domain::record::event::{Event, Fact};
+use crate::domain::rule::proposal::rights::{Right, RightsChange};
 use crate::domain::state::State;
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::{AccountId, RoleName};
 
 /// Entries of one list; what goes beyond is counted.
 pub const LONGEST_LIST: usize = 1_000;
@@ -170,7 +170,7 @@ fn membership_changes(old: Option<&Membership>, new: Option<&Membership>) -> Vec
     if old.confirm.is_none() && new.confirm.is_some() {
         changes.push("TO_CONFIRM");
     }
-    let end = |membership: &Membership| membership.until.unwrap_or(crate::domain::time::Timestamp::MAX);
+    let end = |membership: &Membership| membership.until.unwrap_or(crate::domain::value::time::Timestamp::MAX);
     match end(new).cmp(&end(old)) {
         std::cmp::Ordering::Less => changes.push("CUT"),
         std::cmp::Ordering::Greater => changes.push("EXTENDED"),

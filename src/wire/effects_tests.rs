@@ -3,12 +3,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::directory::{AccountKind, Cut, Disabling};
-use crate::domain::elevation::Cancellation;
-use crate::domain::event::{AccountRecorded, Actor, ElevationCancelled, GrantRevoked};
-use crate::domain::grant::Revocation;
-use crate::domain::hr::{Hold, HrChange, HrEvent};
-use crate::domain::refusal::Reason;
-use crate::domain::time::Timestamp;
+use crate::domain::record::elevation::Cancellation;
+use crate::domain::record::event::{AccountRecorded, Actor, ElevationCancelled, GrantRevoked};
+use crate::domain::record::grant::Revocation;
+use crate::domain::record::hr::{Hold, HrChange, HrEvent};
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::Timestamp;
 
 /// The largest answer that is sent (`server::limits`): the effects leave room in it for the thing itself.
 const RESPONSE_MAX_BYTES: usize = 1024 * 1024;
@@ -72,7 +72,7 @@ fn what_goes_beyond_a_thousand_of_one_list_is_counted_and_the_lowest_ids_are_tol
     // and what is told is the same: a list is cut after it is put in order
     assert_eq!((&more.revoked_grants, &more.cancelled_elevations), (&told.revoked_grants, &told.cancelled_elevations));
     let ids: Vec<&String> = told.revoked_grants.iter().map(|it| &it.grant_id).collect();
-    assert!(ids.is_sorted() && ids[999] == &id::<crate::domain::ids::GrantId>(999).to_string());
+    assert!(ids.is_sorted() && ids[999] == &id::<crate::domain::value::ids::GrantId>(999).to_string());
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn each_list_is_cut_by_itself_and_accounts_and_memberships_as_well() {
 fn the_most_that_is_told_fits_into_an_answer() {
     let name = || "n".repeat(64);
     let (uuid, at) = (|| Uuid::max().to_string(), || Some(pb_timestamp(Timestamp::MAX)));
-    let longest = crate::domain::refusal::CATALOGUE.iter().map(|entry| entry.name.len()).max().unwrap();
+    let longest = crate::domain::value::refusal::CATALOGUE.iter().map(|entry| entry.name.len()).max().unwrap();
     let cause = || "C".repeat(longest);
     let many = LONGEST_LIST;
     let told = pb::Effects {

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 
 use super::v1 as pb;
 use super::values::{pb_duration, pb_timestamp};
-use crate::domain::elevation::Cancellation;
-use crate::domain::elevation::{Elevation, Phase};
-use crate::domain::follow_up::{Emergency, Finding};
-use crate::domain::ids::{AccountId, PersonId};
-use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Approver, Stage};
-use crate::domain::refusal::Refusal;
-use crate::domain::review::{Decision, Review, Verdict, can_be_filled};
-use crate::domain::reviewers::{Reviewed, candidates, could_approve};
-use crate::domain::scope::Scope;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::record::elevation::Cancellation;
+use crate::domain::record::elevation::Elevation;
+use crate::domain::record::emergency::{Emergency, Finding};
+use crate::domain::record::review::Phase;
+use crate::domain::record::review::{Decision, Review, Verdict, can_be_filled};
+use crate::domain::rule::emergency::ordinary_stages;
+use crate::domain::rule::reviewers::{Reviewed, candidates, could_approve};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, PersonId};
+use crate::domain::value::refusal::Refusal;
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::{Now, Timestamp};
 
 /// An elevation with its review.
 #[must_use]
@@ -178,7 +180,7 @@ pub fn could_review(organisation: &Organisation, it: &impl Reviewed, at: Timesta
 /// Who could complete the follow-up that an emergency owes, each once.
 #[must_use]
 pub fn could_follow_up(organisation: &Organisation, it: &Elevation, at: Timestamp) -> Vec<pb::Reviewer> {
-    reviewers(it.ordinary_stages(organisation).flat_map(|stage| could_approve(organisation, it, stage, at)))
+    reviewers(ordinary_stages(it, organisation).flat_map(|stage| could_approve(organisation, it, stage, at)))
 }
 
 /// So many of them as are told.

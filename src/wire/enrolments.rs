@@ -1,5 +1,5 @@
 //! Enrolments, both ways: what is asked and decided as commands, and what stands as messages. Nothing of a review can be
-//! said in a request (THREATS A1); what is over is told as over by comparison with the time.
+//! said in a request (known failure A1); what is over is told as over by comparison with the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use super::v1 as pb;
 use super::values::{
     LONGEST_TEXT_BYTES, SaidSequence, digest, optional, parsed, pb_timestamp, sequence, text, timestamp,
 };
-use crate::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use crate::domain::directory::ActsFor;
-use crate::domain::elevation::Phase;
-use crate::domain::enrolment::{Ask, Enrolment, EnrolmentCancellation, MachineAsk};
-use crate::domain::event::{Event, Fact};
-use crate::domain::ids::{EnrolmentId, Identity, RoleName};
-use crate::domain::organisation::Organisation;
-use crate::domain::scope::Pattern;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use crate::domain::record::enrolment::{Ask, Enrolment, EnrolmentCancellation, MachineAsk};
+use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::review::Phase;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{EnrolmentId, Identity, RoleName};
+use crate::domain::value::scope::Pattern;
+use crate::domain::value::time::{Now, Timestamp};
 
 impl TryFrom<pb::RequestEnrolmentRequest> for Change {
     type Error = InvalidMessage;

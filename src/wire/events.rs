@@ -3,9 +3,9 @@
 use super::grants::{end_word, revocation};
 use super::v1 as pb;
 use super::values::pb_timestamp;
-use crate::domain::event::{Actor, Event, Fact};
-use crate::domain::grant::{Grant, GrantPhase};
-use crate::domain::ids::{Digest, ElevationId, GrantId};
+use crate::domain::record::event::{Actor, Event, Fact};
+use crate::domain::record::grant::{Grant, GrantPhase};
+use crate::domain::value::ids::{Digest, ElevationId, GrantId};
 
 /// A row of the journal. `body` is the row as stored. How its sequence is told depends on to whom.
 #[must_use]

@@ -1,4 +1,4 @@
-//! The grant token: a JWT (RFC 7519) whose every claim is there and of its exact type, or it is none (THREATS E2, E3). Both
+//! The grant token: a JWT (RFC 7519) whose every claim is there and of its exact type, or it is none (known failures E2 and E3). Both
 //! who signs and who verifies know it by this one form.
 
 use std::collections::BTreeSet;
@@ -9,10 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::event::{Event, GrantTokenIssued};
-use crate::domain::ids::{AccountId, Digest, GrantId, TokenId};
-use crate::domain::scope::{Action, Pattern, Scope};
-use crate::domain::time::Timestamp;
+use crate::domain::record::event::{Event, GrantTokenIssued};
+use crate::domain::value::ids::{AccountId, Digest, GrantId, TokenId};
+use crate::domain::value::scope::{Action, Pattern, Scope};
+use crate::domain::value::time::Timestamp;
 
 /// `typ` of the header: no other kind of JWT is taken for a token (RFC 8725 3.11).
 pub const TOKEN_TYPE: &str = "countersign-grant+jwt";
@@ -154,7 +154,7 @@ pub struct KeySet {
     pub keys: Vec<PublicKey>,
 }
 
-/// An Ed25519 key (RFC 8037), and for tokens of which time it stands (THREATS E7).
+/// An Ed25519 key (RFC 8037), and for tokens of which time it stands (known failure E7).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKey {
     /// `OKP`.

@@ -3,8 +3,8 @@
 use super::elevations::scope_texts;
 use super::v1 as pb;
 use super::values::pb_timestamp;
-use crate::domain::grant::{EndBecause, Grant, GrantPhase, Revocation};
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::record::grant::{EndBecause, Grant, GrantPhase, Revocation};
+use crate::domain::value::time::{Now, Timestamp};
 
 /// A grant.
 #[must_use]

@@ -7,10 +7,11 @@ use super::message::{Fields, InvalidMessage};
 use super::people_file::PeopleFormat;
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, digest, optional, parsed, pb_timestamp, text, timestamp};
-use crate::domain::command::Command;
-use crate::domain::hr::{FeedStatus, Hold, HrChange, HrEvent, StreamPlace, StreamStatus};
-use crate::domain::ids::{Identity, RequestId};
-use crate::domain::time::Timestamp;
+use crate::domain::record::command::Command;
+use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
+use crate::domain::rule::feed::{FeedStatus, StreamStatus};
+use crate::domain::value::ids::{Identity, RequestId};
+use crate::domain::value::time::Timestamp;
 
 /// Holds that are told, oldest first: who sends event by event beyond the brake makes as many holds, and an answer that
 /// could not be sent would let nobody decide.
@@ -219,8 +220,9 @@ fn hold(it: &Hold, room: &mut usize) -> pb::FeedHold {
 #[must_use]
 pub fn hr_event(it: &HrEvent) -> pb::HrEvent {
     use pb::hr_event::Change as Said;
-    let named =
-        |manager: &Option<crate::domain::ids::PersonId>| manager.as_ref().map(ToString::to_string).unwrap_or_default();
+    let named = |manager: &Option<crate::domain::value::ids::PersonId>| {
+        manager.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
     let logins = |login: &BTreeSet<Identity>| login.iter().map(ToString::to_string).collect();
     let change = match &it.change {
         HrChange::Joined { login, manager } => {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::ids::Digest;
+use crate::domain::value::ids::Digest;
 
 const ID: &str = "0197c9a2-7f3b-4cc1-8000-0123456789ab";
 

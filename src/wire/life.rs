@@ -6,11 +6,11 @@ use super::events::{actor, kind_name};
 use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, parsed, pb_timestamp, text, timestamp};
-use crate::domain::command::Command;
-use crate::domain::event::{Event, Fact};
-use crate::domain::ids::PersonId;
-use crate::domain::life::{Coming, Lapsing};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::effect::life::{Coming, Lapsing};
+use crate::domain::record::command::Command;
+use crate::domain::record::event::{Event, Fact};
+use crate::domain::value::ids::PersonId;
+use crate::domain::value::time::{Span, Timestamp};
 
 /// What shows an attestation: a reference, no document.
 pub const LONGEST_EVIDENCE_BYTES: usize = 512;

@@ -5,8 +5,8 @@ use super::message::{Fields, InvalidMessage};
 use super::queries::{Paging, known};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, parsed, pb_timestamp, text, timestamp};
-use crate::domain::command::Command;
-use crate::domain::lock::{Lock, LockMode, Locked};
+use crate::domain::record::command::Command;
+use crate::domain::record::lock::{Lock, LockMode, Locked};
 use pb::lock_target::Target;
 
 impl TryFrom<pb::CreateLockRequest> for Change {

@@ -1,7 +1,7 @@
 //! The API as generated from `proto/`: messages, clients and, with the feature `server`, the services' traits.
 //!
 //! A message is what somebody sent, nothing more: it becomes a value of the domain by parsing, which refuses what is
-//! UNSPECIFIED, unknown or empty (THREATS A1, D12).
+//! UNSPECIFIED, unknown or empty (known failures A1 and D12).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 #[cfg(feature = "server")]
@@ -16,12 +16,12 @@ pub mod grants;
 #[cfg(feature = "server")]
 pub mod hr;
 pub mod life;
-pub mod loads;
 pub mod locks;
 pub mod message;
 pub mod organisation;
 #[cfg(feature = "server")]
 pub mod people_file;
+pub mod proposals;
 pub mod queries;
 pub mod recertification;
 pub mod replication;

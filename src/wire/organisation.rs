@@ -4,10 +4,10 @@ use super::elevations::{scope_texts, stages};
 use super::v1 as pb;
 use super::values::{pb_duration, pb_end, pb_timestamp};
 use crate::domain::directory::{Account, AccountKind, AccountState, ActsFor, Disabling, Employment, Person};
-use crate::domain::ids::{AccountId, EntitlementName, PersonId};
-use crate::domain::organisation::Organisation;
 use crate::domain::policy::{Entitlement, Mistake, Warning};
-use crate::domain::time::Now;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, EntitlementName, PersonId};
+use crate::domain::value::time::Now;
 
 /// An account. One at its own end is told as disabled, whatever the timer has recorded.
 #[must_use]

@@ -1,5 +1,5 @@
 //! Everybody whom HR knows, in one file: JSON Lines or CSV. Strict, because an import is diffed against the directory and
-//! what it misreads it would take away or give (THREATS B4, B8): unknown and repeated keys, persons and logins are
+//! what it misreads it would take away or give (known failures B4 and B8): unknown and repeated keys, persons and logins are
 //! mistakes, nothing is trimmed or folded, and every mistake is told with its line.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,10 +7,10 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 
-use crate::domain::hr::ImportedPerson;
-use crate::domain::ids::{Identity, InvalidId, PersonId, excerpt};
 use crate::domain::policy::{Mistake, SourceFile};
-use crate::domain::time::Timestamp;
+use crate::domain::record::hr::ImportedPerson;
+use crate::domain::value::ids::{Identity, InvalidId, PersonId, excerpt};
+use crate::domain::value::time::Timestamp;
 
 mod csv;
 mod json_lines;

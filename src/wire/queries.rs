@@ -1,18 +1,18 @@
 //! From messages to questions: lists with their filters, watches, checks. An unknown or UNSPECIFIED value of an enum is
-//! refused, so that a filter never means more than it says (THREATS D12).
+//! refused, so that a filter never means more than it says (known failure D12).
 
 use super::commands::{actions, resources};
 use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{SaidSequence, duration, optional, parsed, sequence, timestamp};
-use crate::domain::command::RequestElevation;
-use crate::domain::event::Fact;
-use crate::domain::ids::{
-    AccountId, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId, Principal,
-    RoleName, RoundId, StreamName, excerpt,
+use crate::domain::record::command::RequestElevation;
+use crate::domain::record::event::Fact;
+use crate::domain::value::ids::{
+    AccountId, CampaignId, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId,
+    Principal, RoleName, StreamName, excerpt,
 };
-use crate::domain::scope::{Action, Resource};
-use crate::domain::time::Timestamp;
+use crate::domain::value::scope::{Action, Resource};
+use crate::domain::value::time::Timestamp;
 
 /// Things on a page where the request says none, and the most it may say.
 pub const PAGE_SIZE: (usize, usize) = (50, 500);
@@ -215,7 +215,7 @@ impl EventFilter {
             fields.take("actor", said(actor, is_actor, "`account:<id>`, `person:<id>`, `broker` or `operator`"));
         let kind =
             fields.take("kind", said(kind, is_kind, "a kind without its version, such as `elevation-requested`"));
-        let wanted = "`elevation:<id>`, `grant:<id>`, `enrolment:<id>`, `round:<id>`, `stream:<name>`, `hold:<id>`, \
+        let wanted = "`elevation:<id>`, `grant:<id>`, `enrolment:<id>`, `campaign:<id>`, `stream:<name>`, `hold:<id>`, \
                       `lock:<id>`, `account:<id>`, `person:<id>`, `policy`, `directory` or `broker`";
         let about = fields.take("about", said(about, is_about, wanted));
         let (actor, kind, about) = (actor.flatten(), kind.flatten(), about.flatten());
@@ -380,7 +380,7 @@ fn is_about(text: &str) -> bool {
         || id("elevation").is_some_and(|id| id.parse::<ElevationId>().is_ok())
         || id("grant").is_some_and(|id| id.parse::<GrantId>().is_ok())
         || id("enrolment").is_some_and(|id| id.parse::<EnrolmentId>().is_ok())
-        || id("round").is_some_and(|id| id.parse::<RoundId>().is_ok())
+        || id("campaign").is_some_and(|id| id.parse::<CampaignId>().is_ok())
         || id("hold").is_some_and(|id| id.parse::<HoldId>().is_ok())
         || id("lock").is_some_and(|id| id.parse::<LockId>().is_ok())
         || id("stream").is_some_and(|id| id.parse::<StreamName>().is_ok())

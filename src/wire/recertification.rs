@@ -1,4 +1,4 @@
-//! Rounds of recertification, both ways.
+//! Campaigns of recertification, both ways.
 
 use prost::Message;
 
@@ -7,11 +7,11 @@ use super::message::{Fields, InvalidMessage};
 use super::queries::Paging;
 use super::v1 as pb;
 use super::values::{optional, parsed, pb_timestamp, timestamp};
-use crate::domain::command::Command;
-use crate::domain::ids::{AccountId, RoleName};
-use crate::domain::recertification::{Round, RoundItem, RoundOutcome};
+use crate::domain::record::campaign::{Campaign, CampaignItem, CampaignOutcome};
+use crate::domain::record::command::Command;
+use crate::domain::value::ids::{AccountId, RoleName};
 
-/// All items of a round that are told together; well under the largest answer.
+/// All items of a campaign that are told together; well under the largest answer.
 const MOST_ITEM_BYTES: usize = 640 * 1024;
 /// What stands before an item: its tag and its length.
 const ITEM_FRAME_BYTES: usize = 4;
@@ -26,7 +26,7 @@ impl TryFrom<pb::StartRecertificationRequest> for Change {
             Some(due) => fields.take("due_time", timestamp(due)),
             None => fields.take("due_time", Err("missing; the instant by which to confirm is wanted".to_owned())),
         };
-        let command = role.zip(due).map(|(role, due)| Command::StartRound { role, due });
+        let command = role.zip(due).map(|(role, due)| Command::StartCampaign { role, due });
         change(fields, (&message.request_id, message.validate_only), command)
     }
 }
@@ -36,9 +36,9 @@ impl TryFrom<pb::ConfirmMembershipRequest> for Change {
 
     fn try_from(message: pb::ConfirmMembershipRequest) -> Result<Self, InvalidMessage> {
         let mut fields = Fields::default();
-        let round = fields.take("recertification_id", parsed(&message.recertification_id));
+        let campaign = fields.take("recertification_id", parsed(&message.recertification_id));
         let account = fields.take("account", parsed(&message.account));
-        let command = round.zip(account).map(|(round, account)| Command::ConfirmMembership { round, account });
+        let command = campaign.zip(account).map(|(campaign, account)| Command::ConfirmMembership { campaign, account });
         change(fields, (&message.request_id, message.validate_only), command)
     }
 }
@@ -66,11 +66,11 @@ impl TryFrom<&pb::ListRecertificationsRequest> for Recertifications {
     }
 }
 
-/// A round with those of its items that the caller may see, as far as an answer holds them: a role may be everybody's.
+/// A campaign with those of its items that the caller may see, as far as an answer holds them: a role may be everybody's.
 #[must_use]
 pub fn recertification<'a>(
-    it: &Round,
-    items: impl IntoIterator<Item = (&'a AccountId, &'a RoundItem)>,
+    it: &Campaign,
+    items: impl IntoIterator<Item = (&'a AccountId, &'a CampaignItem)>,
 ) -> pb::Recertification {
     let (mut shown, mut bytes, mut omitted) = (Vec::new(), 0_usize, 0_u32);
     for item in items.into_iter().map(|(account, item)| self::item(account, item)) {
@@ -93,12 +93,12 @@ pub fn recertification<'a>(
     }
 }
 
-fn item(account: &AccountId, it: &RoundItem) -> pb::RecertificationItem {
+fn item(account: &AccountId, it: &CampaignItem) -> pb::RecertificationItem {
     use pb::RecertificationOutcome as Outcome;
     let (outcome, at, confirmer) = match &it.outcome {
         None => (Outcome::Unspecified, None, String::new()),
-        Some(RoundOutcome::Confirmed { at, by }) => (Outcome::Confirmed, Some(*at), by.to_string()),
-        Some(RoundOutcome::Ended { at }) => (Outcome::Ended, Some(*at), String::new()),
+        Some(CampaignOutcome::Confirmed { at, by }) => (Outcome::Confirmed, Some(*at), by.to_string()),
+        Some(CampaignOutcome::Ended { at }) => (Outcome::Ended, Some(*at), String::new()),
     };
     pb::RecertificationItem {
         account: account.to_string(),
@@ -118,23 +118,23 @@ fn item(account: &AccountId, it: &RoundItem) -> pb::RecertificationItem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::Principal;
-    use crate::domain::time::Timestamp;
+    use crate::domain::value::ids::Principal;
+    use crate::domain::value::time::Timestamp;
 
     #[test]
-    fn a_round_over_everybody_fits_into_an_answer_and_what_does_not_is_counted() {
+    fn a_campaign_over_everybody_fits_into_an_answer_and_what_does_not_is_counted() {
         // given a role that ten thousand hold, each of whom was confirmed
         let by = Principal::Account("m".repeat(64).parse().unwrap());
-        let item = |number: usize| RoundItem {
+        let item = |number: usize| CampaignItem {
             person: format!("person-of-the-north-{number:05}").parse().unwrap(),
             since: Some(Timestamp::MAX),
             approved: None,
             last_grant: None,
             ends_at: Some(Timestamp::MAX),
-            outcome: Some(RoundOutcome::Confirmed { at: Timestamp::MAX, by: by.clone() }),
+            outcome: Some(CampaignOutcome::Confirmed { at: Timestamp::MAX, by: by.clone() }),
         };
         let items = |count: usize| (0..count).map(|number| (format!("a{number:05}").parse().unwrap(), item(number)));
-        let round = |count: usize| Round {
+        let campaign = |count: usize| Campaign {
             id: uuid::Uuid::nil().into(),
             role: "everybody".parse().unwrap(),
             started_by: by.clone(),
@@ -144,13 +144,13 @@ mod tests {
             closed_at: None,
         };
         // when it is told whole, then as much as fits
-        let many = round(10_000);
+        let many = campaign(10_000);
         let told = recertification(&many, &many.items);
         assert!(told.encoded_len() < 700 * 1024, "{} bytes", told.encoded_len());
         assert!(told.items.len() > 3_000);
         assert_eq!(told.items.len() + usize::try_from(told.omitted_item_count).unwrap(), 10_000);
         // and of fewer all
-        let few = round(500);
+        let few = campaign(500);
         let told = recertification(&few, &few.items);
         assert_eq!((told.items.len(), told.omitted_item_count), (500, 0));
     }

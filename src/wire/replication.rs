@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
 use crate::wire::values::duration;

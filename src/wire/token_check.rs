@@ -1,7 +1,7 @@
 //! Verifying a grant token, for whoever is handed one: the library, and the broker when Envoy passes one on.
 //!
 //! The library checks signature, algorithm and type; every claim is there and of its exact type or the token is none
-//! (THREATS E1 to E3); times go through the one comparison that all ends go through, without leeway. No bad token is an
+//! (known failure E1 to E3); times go through the one comparison that all ends go through, without leeway. No bad token is an
 //! error to handle: each is a deny with its reason.
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 
 use super::grant_token::{Claims, ISSUER, KeySet, PublicKey, TOKEN_TYPE};
-use crate::domain::ids::{AccountId, Digest};
-use crate::domain::scope::{Action, Resource};
-use crate::domain::time::{Span, Timestamp};
-use crate::domain::token::{LONGEST_LIFETIME, TOKEN_MAX_BYTES};
+use crate::domain::value::ids::{AccountId, Digest};
+use crate::domain::value::scope::{Action, Resource};
+use crate::domain::value::time::{Span, Timestamp};
+use crate::domain::value::token::{LONGEST_LIFETIME, TOKEN_MAX_BYTES};
 
 /// A set of keys is no larger.
 const KEYS_MAX_BYTES: usize = 256 * 1024;

@@ -4,9 +4,9 @@ use super::commands::request_id;
 use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{duration, parsed};
-use crate::domain::ids::{AccountId, GrantId, RequestId};
-use crate::domain::time::Span;
-use crate::domain::token::LONGEST_LIFETIME;
+use crate::domain::value::ids::{AccountId, GrantId, RequestId};
+use crate::domain::value::time::Span;
+use crate::domain::value::token::LONGEST_LIFETIME;
 
 /// `IssueGrantToken`, but for the certificate, which no message carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

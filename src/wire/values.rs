@@ -1,13 +1,13 @@
 //! The small values that messages are made of, parsed strictly and rendered: names, times, lengths of time, digests,
-//! sequences, endings of ids. What is empty, huge, negative or finer than a millisecond is said to be so (THREATS C6).
+//! sequences, endings of ids. What is empty, huge, negative or finer than a millisecond is said to be so (known failure C6).
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use prost_types::{Duration, Timestamp as PbTimestamp};
 
-use crate::domain::ids::{Digest, excerpt};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::{Digest, excerpt};
+use crate::domain::value::time::{Span, Timestamp};
 
 /// Free text of a request: a justification, a comment, a reason.
 pub const LONGEST_TEXT_BYTES: usize = 2_048;

@@ -51,7 +51,7 @@ fn sequences_come_back_as_they_were_given() {
 
 #[test]
 fn an_ending_has_four_digits_at_least_and_one_spelling() {
-    use crate::domain::ids::GrantId;
+    use crate::domain::value::ids::GrantId;
     let whole = "0197c9a2-7f3b-7cc1-8000-0123456789ab";
     assert_eq!(named::<GrantId>(whole), Ok(Named::Whole(whole.parse().unwrap())));
     assert_eq!(named::<GrantId>("89ab"), Ok(Named::Ending("89ab".to_owned())));

@@ -58,7 +58,7 @@ fn fault(path: &str, line: usize, rule: &'static str, detail: String) -> Fault {
     Fault { path: path.to_owned(), line, rule, detail }
 }
 
-/// `src/domain/scope.rs` is `domain::scope`; `x_tests.rs` is the module `tests` within `x`.
+/// `src/domain/value/scope.rs` is `domain::scope`; `x_tests.rs` is the module `tests` within `x`.
 fn module_of(path: &str) -> Vec<String> {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
     let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();

@@ -1,10 +1,10 @@
-//! The rules as tables: what DESIGN 2 draws, written so that a test can read it.
+//! The rules as tables: what design.md 2 draws, written so that a test can read it.
 
 /// A part of `src/` and what it may name.
 pub(crate) struct Layer {
     /// The module under the crate's root.
     pub(crate) name: &'static str,
-    /// The other layers that it may name. The arrows of DESIGN 2, followed to their ends.
+    /// The other layers that it may name. The arrows of design.md 2, followed to their ends.
     pub(crate) may_use: &'static [&'static str],
     /// The external crates that it may name.
     pub(crate) crates: Crates,

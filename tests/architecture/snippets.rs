@@ -78,14 +78,14 @@ fn a_layer_is_not_left_by_naming_the_root() {
     caught("src/domain/decide.rs", "layer", "use crate::{self as all};");
     caught("src/domain/decide.rs", "layer", "use crate::*;");
     caught("src/domain/mod.rs", "layer", "use super::*;");
-    innocent("src/domain/scope_tests.rs", "use super::*;");
-    innocent("src/domain/scope.rs", "#[cfg(test)] mod tests { use super::*; }");
+    innocent("src/domain/value/scope_tests.rs", "use super::*;");
+    innocent("src/domain/value/scope.rs", "#[cfg(test)] mod tests { use super::*; }");
 }
 
 #[test]
 fn a_test_may_not_leave_its_layer_either() {
-    caught("src/domain/scope_tests.rs", "layer", "use crate::engine::Engine;");
-    caught("src/domain/scope.rs", "layer", "#[cfg(test)] mod tests { use crate::engine::Engine; }");
+    caught("src/domain/value/scope_tests.rs", "layer", "use crate::engine::Engine;");
+    caught("src/domain/value/scope.rs", "layer", "#[cfg(test)] mod tests { use crate::engine::Engine; }");
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::ActsFor;
-use countersign::domain::enrolment::{Enrolment, MachineAsk};
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::ids::{Digest, EnrolmentId};
-use countersign::domain::refusal::Refusal;
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::enrolment::{Enrolment, MachineAsk};
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::value::ids::{Digest, EnrolmentId};
+use countersign::domain::value::refusal::Refusal;
+use countersign::domain::value::time::Timestamp;
 
 use super::{World, identity};
 

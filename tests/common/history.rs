@@ -1,12 +1,12 @@
 //! Random histories: valid and invalid commands by everybody, changes of people and policy, clocks that leap, restarts.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
 
-use countersign::domain::command::{Command, Envelope};
-use countersign::domain::follow_up::Finding;
-use countersign::domain::ids::{ElevationId, GrantId};
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::reviewers::{candidates, reviewer_in};
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::record::command::{Command, Envelope};
+use countersign::domain::record::emergency::Finding;
+use countersign::domain::rule::reviewers::{candidates, reviewer_in};
+use countersign::domain::value::ids::{ElevationId, GrantId};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::time::{Span, Timestamp};
 use proptest::prelude::*;
 
 use crate::world::{Ask, Organisation, POLICY, World, span};
@@ -164,7 +164,7 @@ impl Past {
     pub fn step(&mut self, step: &Step) -> Option<Result<(), Refusal>> {
         let digest = |past: &Self, id| {
             let elevation = past.world.state.elevations().get(&id);
-            elevation.map_or(countersign::domain::ids::Digest::of(b""), |it| it.review.digest())
+            elevation.map_or(countersign::domain::value::ids::Digest::of(b""), |it| it.review.digest())
         };
         let text = String::new;
         Some(match *step {
@@ -213,7 +213,7 @@ impl Past {
             Step::Policy(which) => {
                 let (one, other) = POLICY_CHANGES[which];
                 let (from, to) = if self.world.policy.contains(one) { (one, other) } else { (other, one) };
-                self.world.load_policy(from, to).map(|_| ())
+                self.world.propose_policy(from, to).map(|_| ())
             }
             Step::Pass { millis, tick } => {
                 self.world.at = self.world.at.plus(Span::from_millis(millis).unwrap());
@@ -228,7 +228,7 @@ impl Past {
                 return None;
             }
             Step::Restart(revoke) => {
-                self.world.restart(revoke.then_some(&countersign::domain::grant::Revocation::Restart));
+                self.world.restart(revoke.then_some(&countersign::domain::record::grant::Revocation::Restart));
                 return None;
             }
         })

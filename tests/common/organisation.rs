@@ -223,7 +223,7 @@ owner = "ines"
 [roles.security]
 requires = ["training"]
 [roles.admin]
-capabilities = ["policy.load", "directory.load"]
+capabilities = ["policy.propose", "directory.propose"]
 [roles.auditor]
 capabilities = ["audit.read"]
 [roles.revoker]

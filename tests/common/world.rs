@@ -4,21 +4,21 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::apply::apply;
-use countersign::domain::command::{Command, Envelope, RequestElevation};
+use countersign::domain::decide::refused::refused;
+use countersign::domain::decide::tick::{decide_start, decide_tick};
 use countersign::domain::decide::{Files, decide_all, initialise};
-use countersign::domain::elevation::Elevation;
-use countersign::domain::event::{BrokerStarted, ClockPair, Event, Fact};
-use countersign::domain::grant::{Grant, Revocation};
-use countersign::domain::ids::{Digest, ElevationId, GrantId, LoadId, RequestId};
-use countersign::domain::load::LoadedFile;
-use countersign::domain::record::{decode, encode};
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::refused::refused;
-use countersign::domain::scope::Pattern;
+use countersign::domain::record::command::{Command, Envelope, RequestElevation};
+use countersign::domain::record::elevation::Elevation;
+use countersign::domain::record::event::{BrokerStarted, ClockPair, Event, Fact};
+use countersign::domain::record::grant::{Grant, Revocation};
+use countersign::domain::record::proposal::ProposedFile;
+use countersign::domain::record::row::{decode, encode};
 use countersign::domain::state::State;
-use countersign::domain::tick::{decide_start, decide_tick};
-use countersign::domain::time::{Now, Span, Timestamp};
+use countersign::domain::state::apply::apply;
+use countersign::domain::value::ids::{Digest, ElevationId, GrantId, ProposalId, RequestId};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::scope::Pattern;
+use countersign::domain::value::time::{Now, Span, Timestamp};
 
 pub mod enrolments;
 pub mod organisation;
@@ -151,44 +151,50 @@ impl World {
         self.send(who, Command::RevokeGrant { grant, reason: "enough".into() })
     }
 
-    /// Loads the directory as changed.
+    /// Proposals the directory as changed.
     pub fn load(&mut self, change: impl FnOnce(&mut Organisation)) -> Result<Vec<Event>, Refusal> {
         let mut changed = self.organisation.clone();
         change(&mut changed);
         let replaces = self.state.organisation().directory_digest().unwrap();
-        let loaded = self.load_file(LoadedFile::Directory, replaces, changed.to_toml())?;
+        let loaded = self.proposal_file(ProposedFile::Directory, replaces, changed.to_toml())?;
         self.organisation = changed;
         Ok(loaded)
     }
 
     /// Proposed by `lea`, approved by `lou`, to whom no test gives anything. What the new file brings.
-    fn load_file(&mut self, file: LoadedFile, replaces: Digest, text: String) -> Result<Vec<Event>, Refusal> {
+    fn proposal_file(&mut self, file: ProposedFile, replaces: Digest, text: String) -> Result<Vec<Event>, Refusal> {
         let proposed = self.propose("lea", file, replaces, text)?;
-        let mut events = self.approve_load("lou", proposed)?;
-        events.retain(|event| !matches!(event.fact, Fact::LoadApproved(_) | Fact::AuthorsWait(_)));
+        let mut events = self.approve_proposal("lou", proposed)?;
+        events.retain(|event| !matches!(event.fact, Fact::ProposalApproved(_) | Fact::AuthorsWait(_)));
         Ok(events)
     }
 
-    pub fn propose(&mut self, who: &str, file: LoadedFile, replaces: Digest, text: String) -> Result<LoadId, Refusal> {
+    pub fn propose(
+        &mut self,
+        who: &str,
+        file: ProposedFile,
+        replaces: Digest,
+        text: String,
+    ) -> Result<ProposalId, Refusal> {
         let justification = "as agreed".to_owned();
-        let events = self.send(who, Command::ProposeLoad { file, replaces, text, justification })?;
+        let events = self.send(who, Command::ProposeFile { file, replaces, text, justification })?;
         match &events[0].fact {
-            Fact::LoadProposed(load) => Ok(load.id),
+            Fact::ProposalMade(proposal) => Ok(proposal.id),
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn approve_load(&mut self, who: &str, load: LoadId) -> Result<Vec<Event>, Refusal> {
-        let digest = self.state.loads().get(&load).map_or(Digest::of(b""), |it| it.review.digest());
-        self.send(who, Command::ApproveLoad { load, digest, comment: String::new() })
+    pub fn approve_proposal(&mut self, who: &str, proposal: ProposalId) -> Result<Vec<Event>, Refusal> {
+        let digest = self.state.proposals().get(&proposal).map_or(Digest::of(b""), |it| it.review.digest());
+        self.send(who, Command::ApproveProposal { proposal, digest, comment: String::new() })
     }
 
-    /// Loads the policy with one part of its text replaced.
-    pub fn load_policy(&mut self, from: &str, to: &str) -> Result<Vec<Event>, Refusal> {
+    /// Proposals the policy with one part of its text replaced.
+    pub fn propose_policy(&mut self, from: &str, to: &str) -> Result<Vec<Event>, Refusal> {
         assert!(self.policy.contains(from), "the policy has no `{from}`");
         let text = self.policy.replace(from, to);
         let replaces = Digest::of(self.policy.as_bytes());
-        let loaded = self.load_file(LoadedFile::Policy, replaces, text.clone())?;
+        let loaded = self.proposal_file(ProposedFile::Policy, replaces, text.clone())?;
         self.policy = text;
         Ok(loaded)
     }

@@ -1,5 +1,5 @@
 //! The journal, read: by auditors over the API, by everybody about themselves, and by any SQLite reader while the broker
-//! writes (THREATS H9).
+//! writes (known failure H9).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Fields that are empty, oversized, out of range or made up: refused at the door, each named, with what would be right,
-//! and nothing recorded (THREATS A1, C6, D3, D5, D12).
+//! and nothing recorded (known failures A1, C6, D3, D5 and D12).
 
 use countersign::wire::v1 as pb;
 use prost_types::Duration;

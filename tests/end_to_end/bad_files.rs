@@ -1,5 +1,5 @@
 //! Files, ports and journals that are not right: each is an error at once that says what to do, and nothing is changed
-//! (THREATS H5, H15, H16).
+//! (known failures H5, H15 and H16).
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Cascades and dry runs: what a command would cancel, void, cut and revoke is told before, and is exactly what then happens
-//! in the same batch (THREATS B1, B3, H1).
+//! in the same batch (known failures B1, B3 and H1).
 
 use countersign::wire::v1 as pb;
 

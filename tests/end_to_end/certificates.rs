@@ -1,5 +1,5 @@
 //! Who gets in, and as whom: certificates that the broker refuses at the door, each counted as what it is, and people
-//! whom it lets in and does not know (THREATS D9, D10, J5).
+//! whom it lets in and does not know (known failures D9, D10 and J5).
 
 use std::net::SocketAddr;
 

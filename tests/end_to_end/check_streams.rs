@@ -1,5 +1,5 @@
 //! StreamCheckAccess over the real binary: the same answers as one by one, in order, each bound to its question; cut off
-//! with the right to ask (THREATS F1, F10, G12).
+//! with the right to ask (known failures F1, F10 and G12).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Dry runs on the command line: for every command that can cancel, void, cut, suspend, disable or revoke, the lines that
-//! `--dry-run` prints are those that the command prints when it is run (THREATS B1, B2, B3, H1).
+//! `--dry-run` prints are those that the command prints when it is run (known failures B1, B2, B3 and H1).
 
 use sha2::{Digest, Sha256};
 

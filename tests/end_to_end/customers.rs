@@ -41,7 +41,7 @@ fn asked(broker: &Broker) -> String {
 
 async fn digest(person: &Person, id: &str) -> String {
     let review = person.elevation(id).await.unwrap().review.unwrap();
-    countersign::domain::ids::Digest::of(review.approval_text.as_bytes()).to_string()
+    countersign::domain::value::ids::Digest::of(review.approval_text.as_bytes()).to_string()
 }
 
 /// Asked, and let through by the own organisation and by acme; the grant.

@@ -1,4 +1,4 @@
-//! A full disk refuses commands and loses nothing; what was granted goes on to its end (THREATS H3, H8, H10).
+//! A full disk refuses commands and loses nothing; what was granted goes on to its end (known failures H3, H8 and H10).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use countersign::clock::ManualClock;
-use countersign::domain::command::{Command, RequestElevation};
 use countersign::domain::decide::Files;
-use countersign::domain::event::Subject;
-use countersign::domain::ids::ElevationId;
+use countersign::domain::record::command::{Command, RequestElevation};
+use countersign::domain::record::event::Subject;
 use countersign::domain::state::State;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::ids::ElevationId;
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Done, Engine, Settings, Store, initialise};
 
 use crate::organisation::{Organisation, identity};

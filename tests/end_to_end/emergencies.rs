@@ -24,7 +24,7 @@ fn asked(broker: &Broker, resource: &str) -> String {
 
 async fn digest(person: &Person, id: &str) -> String {
     let review = person.elevation(id).await.unwrap().review.unwrap();
-    countersign::domain::ids::Digest::of(review.approval_text.as_bytes()).to_string()
+    countersign::domain::value::ids::Digest::of(review.approval_text.as_bytes()).to_string()
 }
 
 #[tokio::test]

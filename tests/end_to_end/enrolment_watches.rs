@@ -1,5 +1,5 @@
 //! Watches of enrolments: open to whoever may ask for one, so to a person without an account and to a disabled account
-//! too, who are told of their own and of nothing else; every other watch ends with the account (THREATS B1, B7, A14).
+//! too, who are told of their own and of nothing else; every other watch ends with the account (known failures B1, B7 and A14).
 
 use std::time::Duration;
 

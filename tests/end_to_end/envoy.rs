@@ -1,5 +1,5 @@
 //! The sample configuration in a real Envoy, with the real binary on one side and a backend on the other: who gets
-//! through, what the backend is told, and that no way of writing a path is another path (THREATS D3, D4, D10, F6, F11, F12).
+//! through, what the backend is told, and that no way of writing a path is another path (known failures D3, D4, D10, F6, F11 and F12).
 
 use countersign::wire::v1 as pb;
 use pb::token_service_client::TokenServiceClient;

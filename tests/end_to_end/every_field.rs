@@ -1,5 +1,5 @@
 //! Every field of every request of the API, as the proto lists them, spoiled by itself: refused at the door with its name.
-//! A method or a field that is added is asked here without anybody thinking of it (THREATS A1, C6, D3, D12, F8).
+//! A method or a field that is added is asked here without anybody thinking of it (known failures A1, C6, D3, D12 and F8).
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ const FREE: [(&str, &str); 11] = [
     ("ReplicaPing", "sequence"),
     ("ReplicaApplied", "number"),
     ("ImportPeopleRequest", "chunk"),
-    ("LoadDirectoryRequest", "chunk"),
-    ("LoadPolicyRequest", "chunk"),
+    ("ProposeDirectoryRequest", "chunk"),
+    ("ProposePolicyRequest", "chunk"),
     ("ValidatePolicyRequest", "chunk"),
 ];
 

@@ -1,5 +1,5 @@
 //! Getting a role: a separate enrolment, with the role's own requirements, no two roles that must not meet in one person,
-//! the manager's and the owner's approval, and an end (THREATS A3, A12).
+//! the manager's and the owner's approval, and an end (known failures A3 and A12).
 
 use countersign::wire::v1 as pb;
 

@@ -1,5 +1,5 @@
 //! Getting an account: who has none by default asks for one, once the baseline is proved; the manager of record approves,
-//! and what comes of it reads and cannot be raised (THREATS A1, A2, A4, B6).
+//! and what comes of it reads and cannot be raised (known failures A1, A2, A4 and B6).
 
 use countersign::wire::v1 as pb;
 use tonic::{Code, Status};
@@ -92,7 +92,7 @@ type Called = (&'static str, Option<Status>);
 /// What changes something, or would.
 async fn changes_by(pia: &Person) -> Vec<Called> {
     let id = call_id;
-    let file = |_: ()| tokio_stream::iter(Vec::<pb::LoadDirectoryRequest>::new());
+    let file = |_: ()| tokio_stream::iter(Vec::<pb::ProposeDirectoryRequest>::new());
     let header = pb::ImportHeader {
         request_id: id(),
         place: crate::life::place("people", 1),
@@ -124,10 +124,10 @@ async fn changes_by(pia: &Person) -> Vec<Called> {
         ("CorrectAttestation", pia.correct("pia", "screening", None, true).await.err()),
         ("EndMembership", pia.accounts().end_membership(end).await.err()),
         ("CloseAccount", pia.accounts().close_account(close).await.err()),
-        ("LoadDirectory", pia.accounts().load_directory(file(())).await.err()),
+        ("ProposeDirectory", pia.accounts().propose_directory(file(())).await.err()),
         ("ApplyHrEvents", pia.tell(vec![joined("friend", "ines")]).await.err()),
         ("ImportPeople", pia.hr().import_people(tokio_stream::iter([piece])).await.err()),
-        ("StartRecertification", pia.rounds().start_recertification(round).await.err()),
+        ("StartRecertification", pia.campaigns().start_recertification(round).await.err()),
     ]
 }
 
@@ -157,7 +157,7 @@ async fn a_person_without_an_account_sees_and_does_nothing_but_ask_for_one() {
             ["NO_ACCOUNT", "CAPABILITY_MISSING", "NOT_FOUND", "INVALID_MESSAGE"].contains(&why.as_str()),
             "{call}: {status:?}"
         );
-        assert!(why != "INVALID_MESSAGE" || call == "LoadDirectory", "{call}: {status:?}");
+        assert!(why != "INVALID_MESSAGE" || call == "ProposeDirectory", "{call}: {status:?}");
     }
     // and lists are empty, but for herself
     let offers = pia.elevations().list_entitlements(pb::ListEntitlementsRequest::default()).await;

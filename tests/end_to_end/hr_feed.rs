@@ -1,5 +1,5 @@
 //! The HR feed: numbered events and whole files. Nothing old, repeated, cut off or wrong enables anyone or disables
-//! everyone: the brake holds it until a person lets it through; a silent feed stops new grants (THREATS B4, B8).
+//! everyone: the brake holds it until a person lets it through; a silent feed stops new grants (known failures B4 and B8).
 
 use countersign::wire::v1 as pb;
 use pb::import_people_request::Piece;

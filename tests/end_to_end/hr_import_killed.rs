@@ -1,5 +1,5 @@
 //! `kill -9` in the middle of a large import: afterwards all of it is there, or nothing, and sending it again finishes it
-//! (THREATS B8; invariants 8 and 13).
+//! (known failure B8; invariants 8 and 13).
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! A feed of HR that says nothing for `hr_silence`: nobody knows who still works here, so nothing new is granted, and what
-//! is live runs on (THREATS B4).
+//! is live runs on (known failure B4).
 
 use std::sync::Arc;
 
-use countersign::domain::command::Command;
-use countersign::domain::hr::StreamPlace;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::hr::StreamPlace;
 use countersign::wire::v1 as pb;
 
 use crate::common::certificates::now_millis;

@@ -1,5 +1,5 @@
 //! Files of people on the command line, as spreadsheets, scripts and broken transfers leave them: read exactly, or refused
-//! with the line, and nothing applied (THREATS B4, B8, F8).
+//! with the line, and nothing applied (known failures B4, B8 and F8).
 
 use countersign::wire::v1 as pb;
 

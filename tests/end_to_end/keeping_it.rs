@@ -1,5 +1,5 @@
 //! Keeping it: what lapses disables by itself, warnings come ahead, memberships wait unusable, and a renewed attestation
-//! with an approved enrolment brings them back (THREATS B3, C9).
+//! with an approved enrolment brings them back (known failures B3 and C9).
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The life of an account as those do it who take part in it: HR, the training system, managers, and whom it is about.
 
-use countersign::domain::refusal::CATALOGUE;
+use countersign::domain::value::refusal::CATALOGUE;
 use countersign::server::status::grpc_code;
 use countersign::wire::v1 as pb;
 use pb::enrolment_ask::Ask;
@@ -29,7 +29,7 @@ impl Person {
     pub fn hr(&self) -> HrServiceClient<Channel> {
         HrServiceClient::new(self.channel.clone())
     }
-    pub fn rounds(&self) -> RecertificationServiceClient<Channel> {
+    pub fn campaigns(&self) -> RecertificationServiceClient<Channel> {
         RecertificationServiceClient::new(self.channel.clone())
     }
 

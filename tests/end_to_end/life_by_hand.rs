@@ -1,5 +1,5 @@
 //! The life of an account on the command line, against the real broker: each command once, each change tried with
-//! `--dry-run` first, which tells exactly what then happens (DESIGN 3, 12).
+//! `--dry-run` first, which tells exactly what then happens (design.md 3, 12).
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! Lists of people, accounts, enrolments and rounds: page by page, each once, and to each what is theirs to see, on every page
-//! anew (THREATS A14, F9).
+//! anew (known failures A14 and F9).
 
 use std::collections::BTreeSet;
 
@@ -107,13 +107,13 @@ async fn rounds_page_by_page_to_whom_they_concern() {
             due_time: at_millis(now_millis() + 9 * DAY),
             validate_only: false,
         };
-        let round = omar.rounds().start_recertification(request).await.unwrap().into_inner().recertification;
+        let round = omar.campaigns().start_recertification(request).await.unwrap().into_inner().recertification;
         begun.push(round.unwrap().id);
     }
     let (mut read, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = pb::ListRecertificationsRequest { page_size: 1, page_token, ..Default::default() };
-        let page = omar.rounds().list_recertifications(request).await.unwrap().into_inner();
+        let page = omar.campaigns().list_recertifications(request).await.unwrap().into_inner();
         read.extend(page.recertifications.into_iter().map(|it| it.id));
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -123,6 +123,6 @@ async fn rounds_page_by_page_to_whom_they_concern() {
     assert_eq!(read.iter().collect::<BTreeSet<_>>(), begun.iter().collect::<BTreeSet<_>>());
     assert_eq!(read.len(), 3);
     // ben manages nobody, and sees none
-    let none = ben.rounds().list_recertifications(pb::ListRecertificationsRequest::default()).await.unwrap();
+    let none = ben.campaigns().list_recertifications(pb::ListRecertificationsRequest::default()).await.unwrap();
     assert_eq!(none.into_inner().recertifications, []);
 }

@@ -1,4 +1,4 @@
-//! Lists while things come and go: what stays is neither repeated nor skipped (THREATS F9); sequences to read by.
+//! Lists while things come and go: what stays is neither repeated nor skipped (known failure F9); sequences to read by.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Part 2 of the guard rails over the real binary: by the command line, on every path at once, the replica's and the stream's included, over a
 //! restart, and lifted by somebody else.
 
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::time::Timestamp;
 use countersign::sdk::Replica;
 use countersign::wire::v1 as pb;
 use tonic::Code;

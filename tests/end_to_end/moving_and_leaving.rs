@@ -1,5 +1,5 @@
 //! Moving and leaving: a transfer cuts, the new manager alone can keep; the last day ends everything, urgently at once; who
-//! comes back starts with nothing, and an address means nobody for ever (THREATS B1, B2, B3, B5).
+//! comes back starts with nothing, and an address means nobody for ever (known failures B1, B2, B3 and B5).
 
 use countersign::wire::v1 as pb;
 

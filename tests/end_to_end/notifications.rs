@@ -103,18 +103,21 @@ fn each_once(kept: &Path) {
 }
 
 #[tokio::test]
-async fn part_5_a_load_that_waits_is_told_to_whoever_could_approve_it() {
+async fn part_5_a_proposal_that_waits_is_told_to_whoever_could_approve_it() {
     let broker = broker();
     let (hook, kept) = keeping(&broker);
     let _notifier = Notifier::start(&broker, &[], &[hook.to_str().unwrap()]);
     // when a load is proposed, and approved by another
     let directory = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
     let load = broker.person("omar").await.propose_directory(&directory, &format!("{directory}# again\n")).await;
-    let opened = until_told(&kept, "load.opened", 1).await;
-    assert_eq!((opened["load"].as_str(), opened["what"]["file"].as_str()), (Some(load.id.as_str()), Some("DIRECTORY")));
+    let opened = until_told(&kept, "proposal.opened", 1).await;
+    assert_eq!(
+        (opened["proposal"].as_str(), opened["what"]["file"].as_str()),
+        (Some(load.id.as_str()), Some("DIRECTORY"))
+    );
     assert_eq!(opened["to"], serde_json::json!([{ "account": "vera", "person": "vera" }]));
-    broker.person("vera").await.approve_load(Some(load)).await.unwrap();
-    let decided = until_told(&kept, "load.decided", 1).await;
+    broker.person("vera").await.approve_proposal(Some(load)).await.unwrap();
+    let decided = until_told(&kept, "proposal.decided", 1).await;
     assert_eq!((decided["outcome"].as_str(), decided["to"][0]["account"].as_str()), (Some("APPROVED"), Some("omar")));
 }
 

@@ -6,8 +6,8 @@ use pb::account_service_client::AccountServiceClient;
 use pb::audit_service_client::AuditServiceClient;
 use pb::elevation_service_client::ElevationServiceClient;
 use pb::grant_service_client::GrantServiceClient;
-use pb::load_service_client::LoadServiceClient;
 use pb::policy_service_client::PolicyServiceClient;
+use pb::proposal_service_client::ProposalServiceClient;
 use sha2::{Digest, Sha256};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -67,28 +67,36 @@ impl Person {
     pub fn accounts(&self) -> AccountServiceClient<Channel> {
         AccountServiceClient::new(self.channel.clone())
     }
-    pub fn loads(&self) -> LoadServiceClient<Channel> {
-        LoadServiceClient::new(self.channel.clone())
+    pub fn proposals(&self) -> ProposalServiceClient<Channel> {
+        ProposalServiceClient::new(self.channel.clone())
     }
     /// Proposes a directory in place of another.
-    pub async fn propose_directory(&self, replaces: &str, text: &str) -> pb::Load {
-        use pb::load_directory_request::Piece;
+    pub async fn propose_directory(&self, replaces: &str, text: &str) -> pb::Proposal {
+        use pb::propose_directory_request::Piece;
         let replaces_digest = Sha256::digest(replaces.as_bytes()).to_vec();
-        let header = pb::LoadHeader { request_id: call_id(), replaces_digest, ..Default::default() };
+        let header = pb::ProposalHeader { request_id: call_id(), replaces_digest, ..Default::default() };
         let chunks = text.as_bytes().chunks(20_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
         let pieces = [Piece::Header(header)].into_iter().chain(chunks);
-        let messages: Vec<_> = pieces.map(|piece| pb::LoadDirectoryRequest { piece: Some(piece) }).collect();
-        let proposed = self.accounts().load_directory(tokio_stream::iter(messages)).await.unwrap();
-        proposed.into_inner().load.expect("a load")
+        let messages: Vec<_> = pieces.map(|piece| pb::ProposeDirectoryRequest { piece: Some(piece) }).collect();
+        let proposed = self.accounts().propose_directory(tokio_stream::iter(messages)).await.unwrap();
+        proposed.into_inner().proposal.expect("a proposal")
     }
-    /// Approves a load by the text of it that this one reads.
-    pub async fn approve_load(&self, load: Option<pb::Load>) -> Result<pb::ApproveLoadResponse, Status> {
-        let load_id = load.expect("a load").id;
-        let seen = self.loads().get_load(pb::GetLoadRequest { load_id: load_id.clone() }).await?.into_inner();
-        let text = seen.load.unwrap().review.unwrap().approval_text;
+    /// Approves a proposal by the text of it that this one reads.
+    pub async fn approve_proposal(
+        &self,
+        proposal: Option<pb::Proposal>,
+    ) -> Result<pb::ApproveProposalResponse, Status> {
+        let proposal_id = proposal.expect("a proposal").id;
+        let seen = self
+            .proposals()
+            .get_proposal(pb::GetProposalRequest { proposal_id: proposal_id.clone() })
+            .await?
+            .into_inner();
+        let text = seen.proposal.unwrap().review.unwrap().approval_text;
         let approval_digest = Sha256::digest(text.as_bytes()).to_vec();
-        let request = pb::ApproveLoadRequest { request_id: call_id(), load_id, approval_digest, ..Default::default() };
-        Ok(self.loads().approve_load(request).await?.into_inner())
+        let request =
+            pb::ApproveProposalRequest { request_id: call_id(), proposal_id, approval_digest, ..Default::default() };
+        Ok(self.proposals().approve_proposal(request).await?.into_inner())
     }
     pub fn policy(&self) -> PolicyServiceClient<Channel> {
         PolicyServiceClient::new(self.channel.clone())

@@ -1,9 +1,9 @@
-//! Recertification: the manager of each holder of a role confirms, or the membership ends (THREATS B7).
+//! Recertification: the manager of each holder of a role confirms, or the membership ends (known failure B7).
 
 use std::sync::Arc;
 
-use countersign::domain::command::Command;
-use countersign::domain::event::Subject;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Subject;
 use countersign::wire::v1 as pb;
 use tonic::Status;
 
@@ -22,22 +22,22 @@ async fn start(
 ) -> Result<pb::StartRecertificationResponse, Status> {
     let (role, due_time) = (role.to_owned(), at_millis(due));
     let request = pb::StartRecertificationRequest { request_id: call_id(), role, due_time, validate_only };
-    Ok(person.rounds().start_recertification(request).await?.into_inner())
+    Ok(person.campaigns().start_recertification(request).await?.into_inner())
 }
 
-async fn confirm(person: &Person, round: &str, account: &str) -> Result<pb::ConfirmMembershipResponse, Status> {
+async fn confirm(person: &Person, campaign: &str, account: &str) -> Result<pb::ConfirmMembershipResponse, Status> {
     let request = pb::ConfirmMembershipRequest {
         request_id: call_id(),
-        recertification_id: round.to_owned(),
+        recertification_id: campaign.to_owned(),
         account: account.to_owned(),
         validate_only: false,
     };
-    Ok(person.rounds().confirm_membership(request).await?.into_inner())
+    Ok(person.campaigns().confirm_membership(request).await?.into_inner())
 }
 
-async fn round(person: &Person, id: &str) -> Result<pb::Recertification, Status> {
+async fn campaign(person: &Person, id: &str) -> Result<pb::Recertification, Status> {
     let request = pb::GetRecertificationRequest { recertification_id: id.to_owned() };
-    Ok(person.rounds().get_recertification(request).await?.into_inner().recertification.unwrap())
+    Ok(person.campaigns().get_recertification(request).await?.into_inner().recertification.unwrap())
 }
 
 async fn end(person: &Person, account: &str, role: &str) -> Result<pb::EndMembershipResponse, Status> {
@@ -59,7 +59,7 @@ async fn each_holder_is_confirmed_by_the_manager_or_ends() {
     let (ines, ana) = (broker.person("ines").await, broker.person("ana").await);
     let grant = dev.granted(repair(), &ben).await;
     let due = (now_millis() / 1_000) * 1_000 + 30 * DAY;
-    // when somebody who does not answer for the role begins a round, or one that is too short, then it is refused
+    // when somebody who does not answer for the role begins a campaign, or one that is too short, then it is refused
     let status = start(&ana, "db-engineer", due, false).await.unwrap_err();
     assert!(["NOT_OWNER", "NOT_FOUND"].contains(&crate::person::reason(&status).as_str()), "{status:?}");
     refused(start(&ines, "db-engineer", now_millis() + 60_000, false).await, "DUE_NOT_ALLOWED");
@@ -80,12 +80,12 @@ async fn each_holder_is_confirmed_by_the_manager_or_ends() {
     // and the membership ends by comparison unless it is confirmed
     let account = dev.account().await;
     assert_eq!(millis(membership(&account, "db-engineer").end_time.as_ref()), due);
-    // and ben sees the items that are his to judge, while dev sees no round
-    let seen = round(&ben, &begun.id).await.unwrap();
+    // and ben sees the items that are his to judge, while dev sees no campaign
+    let seen = campaign(&ben, &begun.id).await.unwrap();
     assert_eq!(seen.items.iter().map(|item| item.account.as_str()).collect::<Vec<_>>(), ["dev"]);
-    refused(round(&dev, &begun.id).await, "NOT_FOUND");
+    refused(campaign(&dev, &begun.id).await, "NOT_FOUND");
     let request = pb::ListRecertificationsRequest { open_only: true, ..Default::default() };
-    let listed = ben.rounds().list_recertifications(request).await.unwrap().into_inner().recertifications;
+    let listed = ben.campaigns().list_recertifications(request).await.unwrap().into_inner().recertifications;
     assert_eq!(listed.iter().map(|it| &it.id).collect::<Vec<_>>(), [&begun.id]);
     // when ben confirms, then it ends when it would have
     refused(confirm(&ana, &begun.id, "dev").await, "NOT_FOUND");
@@ -95,13 +95,13 @@ async fn each_holder_is_confirmed_by_the_manager_or_ends() {
     let account = dev.account().await;
     let held = membership(&account, "db-engineer");
     assert!(held.confirm_by_time.is_none() && millis(held.end_time.as_ref()) > due);
-    // when ines ends another one, then the round says so, and its holder asks for nothing any more
+    // when ines ends another one, then the campaign says so, and its holder asks for nothing any more
     let effects = end(&ines, "ana", "db-engineer").await.unwrap().effects.unwrap();
     assert_eq!(
         (effects.changed_memberships[0].account.as_str(), effects.changed_memberships[0].change.as_str()),
         ("ana", "ENDED")
     );
-    let seen = round(&ines, &begun.id).await.unwrap();
+    let seen = campaign(&ines, &begun.id).await.unwrap();
     let item = seen.items.iter().find(|item| item.account == "ana").unwrap();
     assert_eq!(item.outcome(), pb::RecertificationOutcome::Ended);
     refused(ana.request(repair()).await, "NOT_IN_ROLE");
@@ -126,14 +126,14 @@ async fn nobody_confirms_for_himself_and_nobody_ends_what_is_no_business_of_his(
 
 #[tokio::test]
 async fn what_is_not_confirmed_by_the_date_ends_by_itself_in_the_middle_of_a_grant() {
-    // given a round that began an hour ago and is due in a moment; ines confirmed one holder, and not another
+    // given a campaign that began an hour ago and is due in a moment; ines confirmed one holder, and not another
     let organisation = Arc::new(Organisation::new());
     let due = (now_millis() / 1_000) * 1_000 + 15_000;
     let earlier = Earlier::begun(&organisation, due - 3_600_000);
     let role = "db-engineer".parse().unwrap();
-    let begun = earlier.run("ines", Command::StartRound { role, due: instant(due) }).await;
-    let Some(Subject::Round(id)) = begun.about else { panic!("about {:?}", begun.about) };
-    let confirmed = Command::ConfirmMembership { round: id, account: "eng01".parse().unwrap() };
+    let begun = earlier.run("ines", Command::StartCampaign { role, due: instant(due) }).await;
+    let Some(Subject::Campaign(id)) = begun.about else { panic!("about {:?}", begun.about) };
+    let confirmed = Command::ConfirmMembership { campaign: id, account: "eng01".parse().unwrap() };
     earlier.run("ines", confirmed).await;
     // and both got a grant of an hour, half an hour ago
     earlier.pass_to(due - 1_800_000);
@@ -157,8 +157,8 @@ async fn what_is_not_confirmed_by_the_date_ends_by_itself_in_the_middle_of_a_gra
     assert_eq!(orders.verdict("eng01", "db.read", ORDERS).await, ALLOWED);
     refused(second.request(repair()).await, "NOT_IN_ROLE");
     let ines = broker.person("ines").await;
-    let closed = eventually("the round is closed", async || {
-        Some(round(&ines, &id.to_string()).await.unwrap()).filter(|round| round.close_time.is_some())
+    let closed = eventually("the campaign is closed", async || {
+        Some(campaign(&ines, &id.to_string()).await.unwrap()).filter(|campaign| campaign.close_time.is_some())
     })
     .await;
     let outcome = |account: &str| closed.items.iter().find(|item| item.account == account).unwrap().outcome();
@@ -168,6 +168,6 @@ async fn what_is_not_confirmed_by_the_date_ends_by_itself_in_the_middle_of_a_gra
     assert!(membership(&first.account().await, "db-engineer").confirm_by_time.is_none());
     assert_eq!(millis(first.grant(&kept).await.unwrap().end_time.as_ref()), due + 1_800_000);
     // and it cannot be confirmed any more
-    refused(confirm(&ines, &id.to_string(), "eng02").await, "ROUND_OVER");
+    refused(confirm(&ines, &id.to_string(), "eng02").await, "CAMPAIGN_OVER");
     assert_eq!(broker.verify().code, Some(0));
 }

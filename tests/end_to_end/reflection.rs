@@ -1,5 +1,5 @@
 //! A client that knows nothing of this API: it lists the services by reflection, reads their descriptors, builds a
-//! message from them and calls; and health, both for whoever has a certificate (THREATS J5).
+//! message from them and calls; and health, both for whoever has a certificate (known failure J5).
 
 use countersign::wire::v1 as pb;
 use prost_reflect::prost::Message as _;
@@ -23,7 +23,7 @@ const SERVICES: [&str; 11] = [
     "countersign.v1.ElevationService",
     "countersign.v1.EnrolmentService",
     "countersign.v1.GrantService",
-    "countersign.v1.LoadService",
+    "countersign.v1.ProposalService",
     "countersign.v1.LockService",
     "countersign.v1.HrService",
     "countersign.v1.PolicyService",

@@ -1,5 +1,5 @@
 //! The feed of replicas from outside, by the generated client alone: what is said in which order, who is refused, what
-//! ends it, and how `revoke --wait` tells that it has arrived (THREATS F4, F9, G12).
+//! ends it, and how `revoke --wait` tells that it has arrived (known failures F4, F9 and G12).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,7 +192,7 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     let proposed = run(&mut broker.command("omar", &words));
     assert_eq!(proposed.code, Some(0), "{}{}", proposed.stdout, proposed.stderr);
     let proposed: serde_json::Value = serde_json::from_str(&proposed.stdout).unwrap();
-    let id = proposed["load"]["id"].as_str().unwrap();
+    let id = proposed["proposal"]["id"].as_str().unwrap();
     // which another reads, and approves
     let shown = run(&mut broker.command("vera", &["-o", "json", "show", id]));
     let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();

@@ -1,5 +1,5 @@
 //! A broker that is killed, or asked to stop: what was acknowledged is there again, with its grants, requests and
-//! answers (invariants 8 and 13, THREATS H1, H8, B8).
+//! answers (invariants 8 and 13, known failures H1, H8 and B8).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

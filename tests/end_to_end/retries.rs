@@ -1,4 +1,4 @@
-//! The same call again, the same call at once, the same id for something else (invariant 13, THREATS A6, A7).
+//! The same call again, the same call at once, the same id for something else (invariant 13, known failures A6 and A7).
 
 use countersign::wire::v1 as pb;
 use sha2::{Digest, Sha256};

@@ -1,5 +1,5 @@
 //! Service accounts: asked for by an owner who is a person, with the bare minimum; taken over by an approved enrolment, or
-//! closed with the owner's leaving; neither old nor new owner approves what it asks (THREATS A3, B9).
+//! closed with the owner's leaving; neither old nor new owner approves what it asks (known failures A3 and B9).
 
 use countersign::wire::v1 as pb;
 use pb::enrolment_ask::Ask;

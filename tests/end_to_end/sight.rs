@@ -1,5 +1,5 @@
 //! What one may not see is not there: the same answer for what exists and for what somebody made up, by whole id, by an
-//! id's ending, and by every command (THREATS A14).
+//! id's ending, and by every command (known failure A14).
 
 use countersign::wire::v1 as pb;
 use tonic::{Code, Status};

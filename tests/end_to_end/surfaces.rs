@@ -1,5 +1,5 @@
 //! The same attempts over gRPC, by the client library and on the command line: the same reason each time, because one
-//! function decides (THREATS A2, F1).
+//! function decides (known failures A2 and F1).
 
 use countersign::sdk::{Client, ClientError};
 use countersign::wire::v1 as pb;

@@ -1,7 +1,7 @@
 //! Grant tokens over the real binary: asked for by the holder, verified without the broker, bound to one certificate and one
-//! service, cut off by the grant's end (THREATS E3 to E7, E10).
+//! service, cut off by the grant's end (known failure E3 to E7, E10).
 
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::sdk::{Client, TokenVerifier};
 use countersign::wire::v1 as pb;
 use pb::token_service_client::TokenServiceClient;

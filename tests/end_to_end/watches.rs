@@ -1,11 +1,11 @@
-//! Watches whose connection breaks after each event: what was read, joined, is what the journal says (THREATS F4, F5).
+//! Watches whose connection breaks after each event: what was read, joined, is what the journal says (known failures F4 and F5).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign::domain::event::{Actor, ClockPair, Event, Fact};
-use countersign::domain::record;
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::event::{Actor, ClockPair, Event, Fact};
+use countersign::domain::record::row;
+use countersign::domain::value::time::Timestamp;
 use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
 use countersign::wire::v1 as pb;
 use tonic::Code;
@@ -182,7 +182,7 @@ fn lengthen(journal: &mut SqliteJournal, count: u64) {
             .map(|sequence| {
                 let fact = Fact::ClockRead(ClockPair { wall, boot_millis: 1, boot_id: String::new() });
                 let event = Event { sequence, at: wall, actor: Actor::Broker, request: None, fact };
-                Row { sequence, body: record::encode(&event, sequence == first + 1_999).unwrap() }
+                Row { sequence, body: row::encode(&event, sequence == first + 1_999).unwrap() }
             })
             .collect();
         journal.append(journal.head(), &rows).unwrap();

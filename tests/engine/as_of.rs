@@ -1,10 +1,10 @@
 //! States of the past: what was is what comes back, whenever it is asked for, whatever happened since.
 
-use countersign::domain::answers::{Access, AccessQuestion, access, fault_of, faults};
-use countersign::domain::command::Command;
-use countersign::domain::lock::{LockMode, Locked};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::lock::{LockMode, Locked};
+use countersign::domain::rule::answers::{Access, AccessQuestion, access, fault_of, faults};
 use countersign::domain::state::State;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Replay, Settings};
 use countersign::journal::JournalReader as _;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use countersign::clock::{BootId, BootMillis, Clock, ManualClock, Reading};
-use countersign::domain::command::Command;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
+use countersign::domain::value::refusal::Reason;
 use countersign::engine::{Engine, Settings};
 
 use super::common::*;
@@ -173,7 +173,7 @@ async fn the_writer_sleeps_when_nothing_is_due() {
     broker.clock.advance(minutes(16));
     until("it is recorded", || engine.read(|state| state.grants().values().all(|grant| !grant.is_open()))).await;
     looks("what closed waits to be forgotten").await;
-    broker.clock.advance(countersign::domain::time::Span::DAY.plus(minutes(5)));
+    broker.clock.advance(countersign::domain::value::time::Span::DAY.plus(minutes(5)));
     until("it is forgotten", || engine.read(|state| state.grants().is_empty())).await;
     looks("all is forgotten").await;
     // a start that is due by the wall clock and not yet by the projection, for nearly two seconds
@@ -183,6 +183,6 @@ async fn the_writer_sleeps_when_nothing_is_due() {
     let done = run(&engine, "ana", Command::RequestElevation(later)).await.unwrap();
     run(&engine, "ben", approval(&engine, elevation_of(&done).unwrap())).await.unwrap();
     broker.clock.step_wall(1_900);
-    broker.clock.advance(countersign::domain::time::Span::seconds(59));
+    broker.clock.advance(countersign::domain::value::time::Span::seconds(59));
     looks("a start is in doubt").await;
 }

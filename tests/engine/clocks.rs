@@ -1,12 +1,12 @@
-//! The clocks of DESIGN 5 through a running engine and its restarts (THREATS C1, C2, C4, C9).
+//! The clocks of design.md 5 through a running engine and its restarts (known failures C1, C2, C4 and C9).
 
 use std::sync::Arc;
 
-use countersign::domain::command::Command;
-use countersign::domain::event::Fact;
-use countersign::domain::grant::{GrantPhase, Revocation};
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Span;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Span;
 use countersign::engine::{Engine, Settings};
 
 use super::common::*;
@@ -52,7 +52,7 @@ async fn a_clock_set_back_lengthens_nothing() {
     let broker = Broker::new();
     broker.grant("ana", "ben").await;
     broker.clock.advance(minutes(10));
-    broker.clock.set_wall(countersign::domain::time::Timestamp::MIN);
+    broker.clock.set_wall(countersign::domain::value::time::Timestamp::MIN);
     assert!(is_granted(broker.check("ana")));
     broker.clock.advance(minutes(5));
     // then it ends when its time is over all the same

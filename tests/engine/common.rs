@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use countersign::check::{Allowed, Denied, Query, Verdict};
 use countersign::clock::{Clock, ManualClock};
-use countersign::domain::command::{Command, RequestElevation};
 use countersign::domain::decide::Files;
-use countersign::domain::event::{Event, Subject};
-use countersign::domain::ids::{Digest, ElevationId, GrantId, Identity, RequestId};
-use countersign::domain::load::LoadedFile;
-use countersign::domain::refusal::{Reason, Refusal};
+use countersign::domain::record::command::{Command, RequestElevation};
+use countersign::domain::record::event::{Event, Subject};
+use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::state::State;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::ids::{Digest, ElevationId, GrantId, Identity, RequestId};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Done, Engine, Halt, Replay, Settings, Store, initialise};
 use countersign::journal::{JournalReader, MemoryStore};
 
@@ -136,12 +136,12 @@ impl Broker {
     /// Proposed by `omar`: the approval that it waits for.
     pub(crate) async fn propose_directory(&self, text: String) -> Result<Command, Refusal> {
         let replaces = self.engine.read(|state| state.organisation().directory_digest()).unwrap();
-        let file = LoadedFile::Directory;
-        let proposal = Command::ProposeLoad { file, replaces, text, justification: String::new() };
+        let file = ProposedFile::Directory;
+        let proposal = Command::ProposeFile { file, replaces, text, justification: String::new() };
         let done = self.run("omar", proposal).await?;
-        let Some(Subject::Load(load)) = done.about else { panic!("{done:?}") };
-        let digest = self.engine.read(|state| state.loads().get(&load).unwrap().review.digest());
-        Ok(Command::ApproveLoad { load, digest, comment: String::new() })
+        let Some(Subject::Proposal(proposal)) = done.about else { panic!("{done:?}") };
+        let digest = self.engine.read(|state| state.proposals().get(&proposal).unwrap().review.digest());
+        Ok(Command::ApproveProposal { proposal, digest, comment: String::new() })
     }
 
     pub(crate) async fn request(&self, who: &str) -> ElevationId {
@@ -269,7 +269,7 @@ pub(crate) fn reason<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Reason {
 /// Kinds of the events after a sequence, from the journal.
 pub(crate) fn kinds(reader: &dyn JournalReader, after: u64) -> Vec<&'static str> {
     let rows = reader.read_after(after, usize::MAX).unwrap();
-    rows.iter().map(|row| countersign::domain::record::decode(&row.body).unwrap().0.fact.kind()).collect()
+    rows.iter().map(|row| countersign::domain::record::row::decode(&row.body).unwrap().0.fact.kind()).collect()
 }
 
 /// Holds the writer between two batches until told to go on: what is sent meanwhile waits in the queues.

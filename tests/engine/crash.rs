@@ -1,5 +1,5 @@
 //! kill -9, for real: a child process hammers a SQLite journal and says what was acknowledged; the parent kills it at
-//! random moments (THREATS H1, H2; invariants 3, 8, 9, 13).
+//! random moments (known failures H1 and H2; invariants 3, 8, 9, 13).
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,11 +8,11 @@ use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 
 use countersign::clock::SystemClock;
-use countersign::domain::command::Command;
 use countersign::domain::decide::Files;
-use countersign::domain::ids::RequestId;
-use countersign::domain::record::decode;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::row::decode;
 use countersign::domain::state::State;
+use countersign::domain::value::ids::RequestId;
 use countersign::engine::{Engine, Settings, Store, initialise};
 use countersign::journal::{JournalReader, MemoryStore, Options, Row, SqliteJournal, verify_file};
 
@@ -120,7 +120,7 @@ impl JournalReader for Rows {
     fn head(&self) -> Result<countersign::journal::Head, countersign::journal::ReadError> {
         MemoryStore::new().head()
     }
-    fn hash(&self, _: u64) -> Result<Option<countersign::domain::ids::Digest>, countersign::journal::ReadError> {
+    fn hash(&self, _: u64) -> Result<Option<countersign::domain::value::ids::Digest>, countersign::journal::ReadError> {
         Ok(None)
     }
     fn read_after(&self, after: u64, _: usize) -> Result<Vec<Row>, countersign::journal::ReadError> {

@@ -1,9 +1,9 @@
-//! Invariant 8: what was acknowledged is in the journal, and nothing has effect before it is (THREATS H1, H3, H10).
+//! Invariant 8: what was acknowledged is in the journal, and nothing has effect before it is (known failures H1, H3 and H10).
 
-use countersign::domain::command::Command;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
 use countersign::domain::state::State;
-use countersign::domain::time::Span;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Span;
 use countersign::engine::{Halt, Settings, Store, initialise};
 use countersign::journal::memory::StoreFault;
 use countersign::journal::{JournalReader as _, MemoryStore};

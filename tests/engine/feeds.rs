@@ -1,10 +1,10 @@
-//! The feed: each event once, in order, or RESYNC; never a gap (THREATS F4, F5).
+//! The feed: each event once, in order, or RESYNC; never a gap (known failures F4 and F5).
 
 use std::sync::Arc;
 
-use countersign::domain::event::Event;
-use countersign::domain::record::decode;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::event::Event;
+use countersign::domain::record::row::decode;
+use countersign::domain::value::refusal::Reason;
 use countersign::engine::{Engine, Settings};
 use countersign::journal::JournalReader as _;
 use countersign::journal::memory::StoreFault;

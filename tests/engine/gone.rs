@@ -1,19 +1,19 @@
 //! Invariant 5 where services ask: after a termination is applied, the engine's own check index allows nothing to that
-//! person, by no name, as nobody's machine and by no approval of theirs that had led to no started grant (THREATS B1, B5).
+//! person, by no name, as nobody's machine and by no approval of theirs that had led to no started grant (known failures B1 and B5).
 //! Random histories, against a record of who was here when that knows nothing of states and cascades; with the timer on and
 //! off, through restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::check::{Allowed, Query, Verdict};
-use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::ActsFor;
-use countersign::domain::enrolment::MachineAsk;
-use countersign::domain::event::Subject;
-use countersign::domain::grant::GrantPhase;
-use countersign::domain::hr::{HrChange, HrEvent};
-use countersign::domain::ids::{GrantId, PersonId};
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::enrolment::MachineAsk;
+use countersign::domain::record::event::Subject;
+use countersign::domain::record::grant::GrantPhase;
+use countersign::domain::record::hr::{HrChange, HrEvent};
+use countersign::domain::value::ids::{GrantId, PersonId};
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Settings, Store, initialise};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -214,7 +214,7 @@ impl Run {
         caller: &str,
         behind: &'static str,
         approver: &'static str,
-        request: countersign::domain::command::RequestElevation,
+        request: countersign::domain::record::command::RequestElevation,
     ) {
         let start = request.start.unwrap_or(Timestamp::MIN);
         let Ok(done) = self.broker().run(caller, Command::RequestElevation(request)).await else { return };

@@ -1,9 +1,9 @@
-//! What is read from the journal: lists, what left memory, refusals (THREATS H9, H12).
+//! What is read from the journal: lists, what left memory, refusals (known failures H9 and H12).
 
-use countersign::domain::command::Command;
-use countersign::domain::event::{Fact, Subject};
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Fact, Subject};
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Done, Settings};
 use countersign::journal::index::{Filter, Page};
 

@@ -1,14 +1,14 @@
-//! Random histories: the check index answers as a naive search of the state would (invariant 1 and DESIGN 9), the view is
+//! Random histories: the check index answers as a naive search of the state would (invariant 1 and design.md 9), the view is
 //! the journal replayed (invariants 8, 9), and a restart anywhere changes neither.
 
 use countersign::check::{Allowed, Denied, Query, Verdict};
-use countersign::domain::command::Command;
 use countersign::domain::directory::AccountState;
-use countersign::domain::grant::GrantPhase;
-use countersign::domain::ids::AccountId;
-use countersign::domain::scope::{Action, Resource};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::grant::GrantPhase;
 use countersign::domain::state::State;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::ids::AccountId;
+use countersign::domain::value::scope::{Action, Resource};
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::Settings;
 use countersign::journal::memory::StoreFault;
 use proptest::prelude::*;
@@ -47,7 +47,7 @@ pub(crate) enum Step {
         which: usize,
     },
     /// The directory without e0's role, with ana disabled, with another day, or as it was.
-    Load {
+    Proposal {
         variant: usize,
     },
     Wait {
@@ -73,7 +73,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (0..8_usize).prop_map(|which| Step::Withdraw { which }),
         1 => (0..8_usize).prop_map(|which| Step::Relinquish { which }),
         2 => (0..6_usize, 0..8_usize).prop_map(|(who, which)| Step::Revoke { who, which }),
-        1 => (0..4_usize).prop_map(|variant| Step::Load { variant }),
+        1 => (0..4_usize).prop_map(|variant| Step::Proposal { variant }),
         4 => (1_u32..2_000).prop_map(|seconds| Step::Wait { seconds }),
         1 => (-4_000_i64..4_000).prop_map(|seconds| Step::Leap { seconds }),
         1 => Just(Step::Fault),
@@ -138,7 +138,7 @@ pub(crate) async fn take(mut broker: Broker, step: &Step) -> Broker {
                 let _ = broker.run(PEOPLE[*who], revocation(grant)).await;
             }
         }
-        Step::Load { variant } => {
+        Step::Proposal { variant } => {
             let text = variant_of_directory(*variant);
             let _ = broker.load_directory(text).await;
         }
@@ -173,7 +173,7 @@ async fn start_until_it_does(broker: Broker) -> Broker {
     panic!("it does not start any more: {:?}", next.map(|_| ()));
 }
 
-/// What DESIGN 9 says, by looking at everything.
+/// What design.md 9 says, by looking at everything.
 fn naive(state: &State, subject: &AccountId, action: &str, resource: &str, now: Timestamp) -> Verdict {
     let (action, resource): (Action, Resource) = (action.parse().unwrap(), resource.parse().unwrap());
     let account = state.organisation().accounts().get(subject).unwrap();

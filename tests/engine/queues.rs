@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::Command;
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Span;
+use countersign::domain::record::command::Command;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Span;
 use countersign::engine::Settings;
 
 use super::common::*;
@@ -81,7 +81,7 @@ async fn each_queue_is_bounded_by_itself() {
     request(&broker.engine, "e4", RESOURCE).await.unwrap();
 }
 
-/// THREATS A6: one approver counts once, however often the call arrives at the same time.
+/// known failure A6: one approver counts once, however often the call arrives at the same time.
 #[tokio::test]
 async fn of_64_identical_approvals_at_once_one_counts() {
     for broker in [Broker::new(), Broker::sqlite(Settings::default(), 0)] {
@@ -113,7 +113,7 @@ async fn of_64_identical_approvals_at_once_one_counts() {
     }
 }
 
-/// THREATS A7, invariant 3: many approvers at once, one grant.
+/// known failure A7, invariant 3: many approvers at once, one grant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_approvers_at_once_one_grant_comes() {
     let broker = Broker::with(Settings::default(), 32);

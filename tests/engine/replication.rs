@@ -1,15 +1,15 @@
 //! The feeds of replicas: at a sequence a copy equals the broker's state restricted to its audience, through any history,
-//! fault and restart (invariant 12, THREATS F4, F5); and what a feed never tells.
+//! fault and restart (invariant 12, known failures F4 and F5); and what a feed never tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::check::{AccountEntry, Change, CheckIndex, GrantEntry, Query, SetDigest, read_changes};
-use countersign::domain::grant::GrantPhase;
-use countersign::domain::ids::{AccountId, GrantId};
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::scope::{Pattern, Scope};
+use countersign::domain::record::grant::GrantPhase;
 use countersign::domain::state::State;
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::ids::{AccountId, GrantId};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::scope::{Pattern, Scope};
+use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::replication::{Place, Reached, Replica, Sent, Standing, Subscription};
 use countersign::engine::{Engine, Settings};
 use proptest::prelude::*;

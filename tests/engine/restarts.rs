@@ -1,12 +1,12 @@
 //! Invariant 9: the state after a restart is the state before, bit for bit, whatever was going on.
 
-use countersign::domain::apply::apply;
-use countersign::domain::command::Command;
-use countersign::domain::event::Fact;
-use countersign::domain::grant::{GrantPhase, Revocation};
-use countersign::domain::record::decode;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::record::row::decode;
 use countersign::domain::state::State;
+use countersign::domain::state::apply::apply;
+use countersign::domain::value::refusal::Reason;
 use countersign::engine::{Engine, Halt, Settings, Store};
 use countersign::journal::JournalReader as _;
 
@@ -135,7 +135,7 @@ async fn many_restarts_change_nothing_but_their_own_events() {
     assert_eq!(starts.count(), 6);
 }
 
-/// THREATS H16, and H14: two replays of one journal are the same.
+/// known failure H16, and H14: two replays of one journal are the same.
 #[tokio::test]
 async fn a_second_engine_on_one_journal_does_not_start() {
     for broker in [Broker::new(), Broker::sqlite(Settings::default(), 0)] {

@@ -1,7 +1,7 @@
 //! The thread: ask, be refused one's own approval, be approved, be allowed, run out of time.
 
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Span;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Span;
 use countersign::engine::Settings;
 
 use super::common::*;
@@ -75,7 +75,7 @@ async fn a_pending_elevation_is_over_at_its_deadline_without_a_timer() {
 #[tokio::test]
 async fn a_scheduled_grant_starts_by_the_timer_alone() {
     use countersign::check::{Denied, Verdict};
-    use countersign::domain::command::Command;
+    use countersign::domain::record::command::Command;
     for timer in [true, false] {
         // given a grant that starts in an hour
         let broker = Broker::with(Settings { timer, ..Settings::default() }, 0);
@@ -116,7 +116,7 @@ async fn ends_are_recorded_by_the_timer_without_anybody_asking() {
 async fn a_question_and_a_preview_change_nothing() {
     let broker = Broker::new();
     let before = broker.state();
-    let command = countersign::domain::command::Command::RequestElevation(asking(RESOURCE));
+    let command = countersign::domain::record::command::Command::RequestElevation(asking(RESOURCE));
     let events = broker.engine.preview(&identity("ana"), command.clone()).await.unwrap();
     assert_eq!(events[0].fact.kind(), "elevation-requested/1");
     assert_eq!(reason(broker.engine.preview(&identity("ben"), command).await), Reason::NotInRole);

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::Employment;
-use countersign::domain::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
-use countersign::domain::ids::{Identity, PersonId};
-use countersign::domain::refusal::Refusal;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
 use countersign::domain::state::State;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::{Identity, PersonId};
+use countersign::domain::value::refusal::Refusal;
+use countersign::domain::value::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::past::{Past, event};
@@ -29,7 +29,7 @@ fn assert_same_but_feeds(one: &State, other: &State) {
     assert!(one.elevations() == other.elevations(), "elevations");
     assert!(one.grants() == other.grants(), "grants: {:?}\n{:?}", one.grants(), other.grants());
     assert!(one.enrolments() == other.enrolments(), "enrolments");
-    assert!(one.rounds() == other.rounds() && one.holds() == other.holds(), "rounds, holds");
+    assert!(one.campaigns() == other.campaigns() && one.holds() == other.holds(), "rounds, holds");
 }
 
 #[track_caller]
@@ -55,7 +55,7 @@ fn assert_same_but_causes(one: &State, other: &State) {
         grants.chain(elevations).chain(enrolments).collect::<Vec<_>>()
     };
     assert_eq!(phases(one), phases(other));
-    assert!(one.rounds() == other.rounds() && one.holds() == other.holds(), "rounds, holds");
+    assert!(one.campaigns() == other.campaigns() && one.holds() == other.holds(), "rounds, holds");
 }
 
 fn apply(world: &mut World, place: Option<StreamPlace>, events: Vec<HrEvent>) -> Result<(), Refusal> {
@@ -281,7 +281,7 @@ fn the_brake_holds_what_would_enable_or_disable_many_and_a_single_urgent_leaving
             }
         }
         // and no more than two people were given something, and no more than two lost something, but for those
-        assert!(past.world.at.since(noon) < countersign::domain::time::Span::DAY);
+        assert!(past.world.at.since(noon) < countersign::domain::value::time::Span::DAY);
         let after = past.state().organisation();
         let came = after.people().iter().filter(|(id, person)| {
             let known = before.people().get(*id);

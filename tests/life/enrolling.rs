@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::{AccountState, ActsFor, Disabling, Membership};
-use countersign::domain::enrolment::{Ask as Asked, MachineAsk};
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::ids::{AccountId, EnrolmentId};
 use countersign::domain::policy::Approver;
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::enrolment::{Ask as Asked, MachineAsk};
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::value::ids::{AccountId, EnrolmentId};
+use countersign::domain::value::time::Timestamp;
 
 use crate::model::{BASELINE, What, days, longest, requires};
 use crate::past::{DECIDERS, Past, account_named};

@@ -1,18 +1,18 @@
-//! Whoever left: nothing is allowed, on any path (invariant 5, THREATS B1).
+//! Whoever left: nothing is allowed, on any path (invariant 5, known failure B1).
 #![allow(unreachable_pub, reason = "modules of one test crate")]
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::decide::decide;
 use countersign::domain::directory::Employment;
-use countersign::domain::grant::GrantPhase;
-use countersign::domain::hr::{HrChange, HrEvent};
-use countersign::domain::ids::{AccountId, Digest, Identity, PersonId, Principal};
-use countersign::domain::load::LoadedFile;
 use countersign::domain::policy::CapabilityName;
+use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::grant::GrantPhase;
+use countersign::domain::record::hr::{HrChange, HrEvent};
+use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::state::State;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::{AccountId, Digest, Identity, PersonId, Principal};
+use countersign::domain::value::time::Timestamp;
 
 use crate::model::days;
 use crate::past::Past;
@@ -35,7 +35,7 @@ fn no_function_gives_anything(past: &Past, id: &PersonId) {
     let organisation = past.state().organisation();
     for t in [0, 1, 30, 400].map(|ahead| past.now().plus(days(ahead))) {
         for (account, record) in organisation.accounts_of(id) {
-            assert!(organisation.account_rests(account, t).is_err(), "{account} at {t}: {record:?}");
+            assert!(organisation.account_validity(account, t).is_err(), "{account} at {t}: {record:?}");
             for role in organisation.policy().roles.keys() {
                 assert!(organisation.eligible_in(account, role, t).is_err(), "{account} in {role} at {t}");
             }
@@ -43,11 +43,11 @@ fn no_function_gives_anything(past: &Past, id: &PersonId) {
                 assert!(organisation.capability(account, capability, t).is_none(), "{account} {capability:?}");
             }
             for entitlement in organisation.policy().entitlements.values() {
-                let rests = organisation.requester_rests(account, None, &entitlement.terms, t);
+                let rests = organisation.requester_validity(account, None, &entitlement.terms, t);
                 assert!(rests.is_err(), "{account} at {t}");
             }
         }
-        assert!(organisation.person_rests(id, [], t).is_err());
+        assert!(organisation.person_validity(id, [], t).is_err());
         for other in organisation.people().keys() {
             assert_ne!(organisation.manager_of(other, t), Some(id), "who left manages {other} at {t}");
         }
@@ -142,7 +142,7 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
         all.push(Command::DenyEnrolment { enrolment: *enrolment, reason: text() });
         all.push(Command::WithdrawEnrolment { enrolment: *enrolment, reason: text() });
     }
-    let role: countersign::domain::ids::RoleName = "engineer".parse().unwrap();
+    let role: countersign::domain::value::ids::RoleName = "engineer".parse().unwrap();
     let asks = [
         EnrolmentAsk::Account { account: None },
         EnrolmentAsk::Role { account: None, role: role.clone(), until: None },
@@ -164,18 +164,18 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
     for account in account.into_iter().chain(state.organisation().accounts().keys().next()) {
         all.push(Command::EndMembership { account: account.clone(), role: role.clone(), reason: text() });
         all.push(Command::CloseAccount { account: account.clone(), reason: text() });
-        for round in state.rounds().keys() {
-            all.push(Command::ConfirmMembership { round: *round, account: account.clone() });
+        for campaign in state.campaigns().keys() {
+            all.push(Command::ConfirmMembership { campaign: *campaign, account: account.clone() });
         }
     }
-    all.push(Command::StartRound { role, due: past.now().plus(days(7)) });
-    let replaces = countersign::domain::ids::Digest::of(past.world.policy.as_bytes());
-    all.push(proposed(LoadedFile::Policy, replaces, past.world.policy.clone()));
+    all.push(Command::StartCampaign { role, due: past.now().plus(days(7)) });
+    let replaces = countersign::domain::value::ids::Digest::of(past.world.policy.as_bytes());
+    all.push(proposed(ProposedFile::Policy, replaces, past.world.policy.clone()));
     let replaces = state.organisation().directory_digest().unwrap();
-    all.push(proposed(LoadedFile::Directory, replaces, past.world.organisation.to_toml()));
+    all.push(proposed(ProposedFile::Directory, replaces, past.world.organisation.to_toml()));
     all
 }
 
-fn proposed(file: LoadedFile, replaces: Digest, text: String) -> Command {
-    Command::ProposeLoad { file, replaces, text, justification: String::new() }
+fn proposed(file: ProposedFile, replaces: Digest, text: String) -> Command {
+    Command::ProposeFile { file, replaces, text, justification: String::new() }
 }

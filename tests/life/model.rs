@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign::domain::time::{Span, Timestamp};
+use countersign::domain::value::time::{Span, Timestamp};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

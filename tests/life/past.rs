@@ -4,16 +4,16 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::AccountState;
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::hr::{HrChange, HrEvent, StreamPlace};
-use countersign::domain::ids::{PersonId, RoundId};
 use countersign::domain::policy::Approver;
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::reviewers::candidates;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
+use countersign::domain::rule::reviewers::candidates;
 use countersign::domain::state::State;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::{CampaignId, PersonId};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::time::Timestamp;
 
 use crate::model::{Model, What};
 use crate::random::{
@@ -116,7 +116,7 @@ impl Past {
                     self.learn(What::Closed { account: account.into() });
                 }
             }
-            Step::Round { role, days: count } => self.round(ROLES[*role], *count),
+            Step::Campaign { role, days: count } => self.campaign(ROLES[*role], *count),
             Step::Confirm { whom } => self.confirm(PEOPLE[*whom]),
             Step::Pass { hours: count, tick } => {
                 self.world.at = hours(self.world.at, *count);
@@ -242,33 +242,33 @@ impl Past {
             let person = event.person.as_str();
             let known = model.is_employed(person, t);
             let taken = |login: &BTreeSet<_>| {
-                login.iter().any(|identity: &countersign::domain::ids::Identity| {
+                login.iter().any(|identity: &countersign::domain::value::ids::Identity| {
                     let holder = model.person_named(identity.as_ref(), t);
                     holder.is_some_and(|holder| holder != person && model.is_employed(&holder, t))
                 })
             };
-            let texts = |login: &BTreeSet<countersign::domain::ids::Identity>| {
+            let texts = |login: &BTreeSet<countersign::domain::value::ids::Identity>| {
                 login.iter().map(ToString::to_string).collect::<BTreeSet<_>>()
             };
             let circle = |manager: &PersonId| model.may_close_a_circle(person, manager.as_str(), t);
             let name = |manager: &Option<PersonId>| manager.as_ref().map(ToString::to_string);
-            let (fits, round, what) = match &event.change {
+            let (fits, campaign, what) = match &event.change {
                 HrChange::Joined { login, manager } => {
                     let manages = manager.as_ref().is_none_or(|it| model.is_employed(it.as_str(), t));
-                    let round = manager.as_ref().is_some_and(circle);
+                    let campaign = manager.as_ref().is_some_and(circle);
                     let what = What::Hired { person: person.into(), manager: name(manager), login: texts(login) };
-                    (!known && manages && !taken(login), round, Some(what))
+                    (!known && manages && !taken(login), campaign, Some(what))
                 }
                 HrChange::Renamed { login } => {
                     let what = What::Named { person: person.into(), login: texts(login) };
                     (known && !taken(login), false, Some(what))
                 }
                 HrChange::Transferred { manager, at } => {
-                    let round = manager.as_ref().is_some_and(circle);
+                    let campaign = manager.as_ref().is_some_and(circle);
                     let itself = manager.as_ref().is_some_and(|it| it.as_str() == person);
                     let what = What::Moving { person: person.into(), manager: name(manager), at: *at };
                     let moves = !model.is_no_move(person, name(manager).as_deref(), *at, t);
-                    (known && !itself, round, moves.then_some(what))
+                    (known && !itself, campaign, moves.then_some(what))
                 }
                 HrChange::Left { at, urgent, .. } => {
                     let from = if *urgent { t } else { *at };
@@ -281,7 +281,7 @@ impl Past {
             if !fits {
                 return (Must::Refuse, model);
             }
-            if round {
+            if campaign {
                 must = Must::TakeOrCircle;
             }
             if let Some(what) = what {
@@ -364,21 +364,21 @@ impl Past {
         }
     }
 
-    fn round(&mut self, role: &str, count: i64) {
+    fn campaign(&mut self, role: &str, count: i64) {
         let due = hours(self.world.at, count * 24);
-        let Ok(events) = self.send("omar", Command::StartRound { role: role.parse().unwrap(), due }) else { return };
-        let Fact::RoundStarted(round) = &events[0].fact else { panic!("a round began with {:?}", events[0]) };
-        let accounts = round.items.keys().map(ToString::to_string).collect();
+        let Ok(events) = self.send("omar", Command::StartCampaign { role: role.parse().unwrap(), due }) else { return };
+        let Fact::CampaignStarted(campaign) = &events[0].fact else { panic!("a campaign began with {:?}", events[0]) };
+        let accounts = campaign.items.keys().map(ToString::to_string).collect();
         self.learn(What::Questioned { role: role.into(), due, accounts });
     }
 
     fn confirm(&mut self, whom: &str) {
         let (account, t) = (account_named(self.state(), whom), self.now());
-        let open: Vec<(RoundId, String)> =
-            self.state().rounds().values().map(|round| (round.id, round.role.to_string())).collect();
+        let open: Vec<(CampaignId, String)> =
+            self.state().campaigns().values().map(|campaign| (campaign.id, campaign.role.to_string())).collect();
         let by = self.model.manager(whom, t).unwrap_or_else(|| whom.to_owned());
-        for (round, role) in open {
-            let command = Command::ConfirmMembership { round, account: account.parse().unwrap() };
+        for (campaign, role) in open {
+            let command = Command::ConfirmMembership { campaign, account: account.parse().unwrap() };
             if self.send(&self.caller(&by), command).is_ok() {
                 assert_ne!(by, whom, "nobody confirms for himself");
                 self.learn(What::Confirmed { account: account.clone(), role });

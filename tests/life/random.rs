@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::world::{NOON, Organisation, at, identity};
@@ -48,7 +48,7 @@ hr_brake = {brake}
         ("commander", "longest_membership = \"180d\"\nowner = \"hal\""),
         ("robot", "for = \"machines\""),
         ("people-office", ""),
-        ("admin", "capabilities = [\"policy.load\", \"directory.load\", \"feed.release\"]"),
+        ("admin", "capabilities = [\"policy.propose\", \"directory.propose\", \"feed.release\"]"),
         ("hr", "for = \"machines\"\ncapabilities = [\"hr.feed\"]"),
         ("trainer", "for = \"machines\"\ncapabilities = [\"attestation.record\"]"),
     ] {
@@ -226,7 +226,7 @@ pub enum Step {
     CloseAccount {
         machine: usize,
     },
-    Round {
+    Campaign {
         role: usize,
         days: i64,
     },
@@ -287,7 +287,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, who)| Step::ApproveEnrolment { which, who }),
         1 => (who(), 0..PEOPLE.len() + 2).prop_map(|(whom, by)| Step::EndMembership { whom, by }),
         1 => (0..2_usize).prop_map(|machine| Step::CloseAccount { machine }),
-        2 => (0..2_usize, 1_i64..60).prop_map(|(role, days)| Step::Round { role, days }),
+        2 => (0..2_usize, 1_i64..60).prop_map(|(role, days)| Step::Campaign { role, days }),
         3 => who().prop_map(|whom| Step::Confirm { whom }),
         8 => (pass, prop::bool::weighted(0.6)).prop_map(|(hours, tick)| Step::Pass { hours, tick }),
     ]

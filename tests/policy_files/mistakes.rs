@@ -136,10 +136,10 @@ fn each_mistake_of_the_rest_of_a_policy_says_what_would_be_right() {
         "roles.x = { for = \"robots\" }",
         "roles.x = { requires = [\"screening\"] }",
         "roles.x = { capabilities = [\"audit.reed\"] }",
-        "roles.x = { capabilities = [{ name = \"policy.load\", resources = [\"prod/**\"] }] }",
+        "roles.x = { capabilities = [{ name = \"policy.propose\", resources = [\"prod/**\"] }] }",
         "roles.x = { capabilities = [{ name = \"access.check\", resources = [] }] }",
         "roles.x = { capabilities = [\"audit.read\", \"audit.read\"] }",
-        "roles.x = { for = \"customers\", capabilities = [\"policy.load\"] }",
+        "roles.x = { for = \"customers\", capabilities = [\"policy.propose\"] }",
         "requirements.screening = {}",
         "requirements.screening = { valid_for = \"always\" }",
         "limits = { pending_per_person = 0 }",
@@ -162,15 +162,15 @@ fn each_mistake_of_the_rest_of_a_policy_says_what_would_be_right() {
     roles.x = { requires = ["screening"] }
         line 1: `roles.x.requires`: found `screening`, which is no requirement; wanted a requirement that is defined in `[requirements.…]`
     roles.x = { capabilities = ["audit.reed"] }
-        line 1: `roles.x.capabilities[0]`: found `audit.reed`, which is no capability; wanted perhaps `audit.read`: one of `access.check`, `attestation.record`, `audit.read`, `directory.load`, `feed.release`, `grant.revoke`, `hr.feed`, `lock.manage`, `policy.load`
-    roles.x = { capabilities = [{ name = "policy.load", resources = ["prod/**"] }] }
+        line 1: `roles.x.capabilities[0]`: found `audit.reed`, which is no capability; wanted perhaps `audit.read`: one of `access.check`, `attestation.record`, `audit.read`, `directory.propose`, `feed.release`, `grant.revoke`, `hr.feed`, `lock.manage`, `policy.propose`
+    roles.x = { capabilities = [{ name = "policy.propose", resources = ["prod/**"] }] }
         line 1: `roles.x.capabilities[0].resources`: found `resources`; wanted no such key here: it narrows `access.check`, `audit.read`, `grant.revoke` and `lock.manage` alone
     roles.x = { capabilities = [{ name = "access.check", resources = [] }] }
         line 1: `roles.x.capabilities[0].resources`: found an empty list; wanted a list of at least one resource pattern
     roles.x = { capabilities = ["audit.read", "audit.read"] }
         line 1: `roles.x.capabilities[1]`: found `audit.read` a second time; wanted each capability once, with all that it is narrowed to
-    roles.x = { for = "customers", capabilities = ["policy.load"] }
-        line 1: `roles.x.capabilities[0]`: found `policy.load` in a role for customers; wanted `access.check` or `hr.feed`, which reach the own tenant: customers have no power over the broker
+    roles.x = { for = "customers", capabilities = ["policy.propose"] }
+        line 1: `roles.x.capabilities[0]`: found `policy.propose` in a role for customers; wanted `access.check` or `hr.feed`, which reach the own tenant: customers have no power over the broker
     requirements.screening = {}
         line 1: `requirements.screening.valid_for`: found nothing; wanted how long an attestation of it holds: `"730d"`, or `"never"` if it never lapses
     requirements.screening = { valid_for = "always" }

@@ -1,4 +1,4 @@
-//! Feeds that are wrong (THREATS F4, I11): each is denied from the moment it is seen, all of it, also what may run on, and
+//! Feeds that are wrong (known failures F4 and I11): each is denied from the moment it is seen, all of it, also what may run on, and
 //! the replica finds back by itself.
 
 use std::time::Duration;

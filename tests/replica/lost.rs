@@ -1,4 +1,4 @@
-//! Feeds that are lost, not wrong (THREATS F3, F6): what is known grows old, is denied when it is too old, and is gone on
+//! Feeds that are lost, not wrong (known failures F3 and F6): what is known grows old, is denied when it is too old, and is gone on
 //! with when the broker is back.
 
 use std::time::Duration;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use countersign::check::{AccountEntry, Change, GrantEntry, SetDigest};
-use countersign::domain::scope::Scope;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::scope::Scope;
+use countersign::domain::value::time::Timestamp;
 use countersign::sdk::{Replica, ReplicaBuilder};
 use countersign::wire::v1;
 use countersign::wire::v1::access_service_server::{AccessService, AccessServiceServer};

@@ -1,9 +1,9 @@
 //! Two gates before asking, and everything else that a request is refused for.
 
-use countersign::domain::command::RequestElevation;
-use countersign::domain::obstacles::draft;
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Span;
+use countersign::domain::record::command::RequestElevation;
+use countersign::domain::rule::obstacles::draft;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Span;
 
 use crate::world::{Ask, NOON, World, assert_refused, at, span};
 
@@ -113,7 +113,7 @@ fn out_of_scope_for_actions_and_resources_that_are_not_offered() {
 
 #[test]
 fn out_of_scope_for_a_wildcard_even_one_that_policy_itself_has() {
-    // no message parses into this; the core does not rely on it (THREATS D5)
+    // no message parses into this; the core does not rely on it (known failure D5)
     refused(Ask::repair().on(&["prod/*/db/orders/**"]), Reason::OutOfScope);
     refused(Ask::repair().on(&["prod/*/db/orders/1"]), Reason::OutOfScope);
 }

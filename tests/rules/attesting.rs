@@ -1,9 +1,9 @@
-//! Attestations: recorded and corrected by capability, and what follows in the same batch (issue 3, part 3; THREATS B3).
+//! Attestations: recorded and corrected by capability, and what follows in the same batch (issue 3, part 3; known failure B3).
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::{AccountState, Disabling};
-use countersign::domain::event::Fact;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Fact;
+use countersign::domain::value::refusal::Reason;
 
 use crate::living::{account, attest, attest_now, correct, granted_for, membership, noon, person, world};
 use crate::world::{Ask, World, assert_refused, kinds, span};
@@ -12,7 +12,7 @@ use crate::world::{Ask, World, assert_refused, kinds, span};
 fn with_rex() -> World {
     let mut world = world();
     world
-        .load_policy(
+        .propose_policy(
             "[roles.revoker]\ncapabilities = [\"grant.revoke\"]",
             "[roles.revoker]\ncapabilities = [\"grant.revoke\", \"attestation.record\"]",
         )

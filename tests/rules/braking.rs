@@ -1,10 +1,11 @@
-//! The brake: over one command and over any 24 hours what would enable or disable many waits for a person (THREATS B4).
+//! The brake: over one command and over any 24 hours what would enable or disable many waits for a person (known failure B4).
 
-use countersign::domain::command::Command;
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::hr::{HrChange, HrEvent, ImportedPerson, Part, feed_status, touched_lately};
-use countersign::domain::ids::Digest;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, Part};
+use countersign::domain::rule::feed::{feed_status, touched_lately};
+use countersign::domain::value::ids::Digest;
+use countersign::domain::value::refusal::Reason;
 
 use crate::hr::{
     add, applied, decide, employed, file, held, hold, id, import, joined, left, login, manager, renamed, send, staff,
@@ -73,7 +74,7 @@ fn it_counts_persons_and_not_events() {
 fn the_share_of_all_people_counts_where_it_is_less_and_one_always_may() {
     // given 2 % of the people: less than one
     let mut world = world(50);
-    world.load_policy("percent = 100", "percent = 2").unwrap();
+    world.propose_policy("percent = 100", "percent = 2").unwrap();
     let status = feed_status(&world.state, world.now());
     assert_eq!((status.brake_limit, status.enabling_left), (1, 1));
     // when one joins, and another

@@ -1,15 +1,15 @@
 //! What follows from a change, in the same batch as the change.
 
-use countersign::domain::elevation::Cancellation;
-use countersign::domain::event::Fact;
-use countersign::domain::grant::{EndBecause, GrantPhase, Revocation};
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::elevation::Cancellation;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::grant::{EndBecause, GrantPhase, Revocation};
+use countersign::domain::value::refusal::Reason;
 
 use crate::world::{Ask, NOON, World, assert_refused, at, kinds, span};
 
 const DB: &str = "prod/eu/db/orders/1";
 
-fn because(world: &World, id: countersign::domain::ids::ElevationId) -> Revocation {
+fn because(world: &World, id: countersign::domain::value::ids::ElevationId) -> Revocation {
     match &world.grant_of(id).unwrap().phase {
         GrantPhase::Revoked { because, .. } => because.clone(),
         other => panic!("not revoked but {}", other.name()),
@@ -83,7 +83,7 @@ fn a_grant_does_not_pass_to_whoever_gets_the_account() {
     let mut world = World::new();
     let (live, _) = world.granted();
     let pending = Ask::maintenance().by("ana", &mut world).unwrap();
-    // when she leaves and the account is given to another engineer (THREATS B5)
+    // when she leaves and the account is given to another engineer (known failure B5)
     world
         .load(|all| {
             all.remove_person("ana");
@@ -99,7 +99,7 @@ fn a_grant_does_not_pass_to_whoever_gets_the_account() {
 }
 
 #[test]
-fn an_end_that_a_load_brings_forward_shortens_the_grant_in_the_same_batch() {
+fn an_end_that_a_proposal_brings_forward_shortens_the_grant_in_the_same_batch() {
     let ten_past = "2026-11-22T12:10:00Z";
     let mut world = World::new();
     let (live, grant) = world.granted();
@@ -139,7 +139,7 @@ fn a_validity_that_policy_shortens_ends_what_rests_on_it() {
     let mut world = World::new();
     world.pass("2h");
     let (live, _) = world.granted();
-    let loaded = world.load_policy("valid_for = \"180d\"", "valid_for = \"8m\"").unwrap();
+    let loaded = world.propose_policy("valid_for = \"180d\"", "valid_for = \"8m\"").unwrap();
     assert!(kinds(&loaded).contains(&"grant-revoked"));
     assert_eq!(because(&world, live), Revocation::NotEligible { reason: Reason::RequirementLapsed });
 }
@@ -197,7 +197,7 @@ fn changed_terms_cancel_what_is_pending_and_revoke_what_has_not_started() {
     world.approve("ben", scheduled).unwrap();
     let pending = Ask::maintenance().by("ana", &mut world).unwrap();
     let other = Ask::repair().by("ana", &mut world).unwrap();
-    world.load_policy("max_duration = \"2h\"", "max_duration = \"3h\"").unwrap();
+    world.propose_policy("max_duration = \"2h\"", "max_duration = \"3h\"").unwrap();
     assert_eq!(because(&world, scheduled), Revocation::TermsChanged);
     assert_eq!((world.phase(pending), world.phase(other)), ("CANCELLED", "PENDING"));
 }
@@ -206,7 +206,7 @@ fn changed_terms_cancel_what_is_pending_and_revoke_what_has_not_started() {
 fn title_and_description_are_no_terms() {
     let mut world = World::new();
     let pending = Ask::repair().by("ana", &mut world).unwrap();
-    world.load_policy("Repair the orders database", "Mend the orders database").unwrap();
+    world.propose_policy("Repair the orders database", "Mend the orders database").unwrap();
     assert_eq!(world.phase(pending), "PENDING");
     world.approve("ben", pending).unwrap();
 }
@@ -216,22 +216,22 @@ fn a_started_grant_outlives_changed_terms_that_still_cover_it_and_no_others() {
     let mut world = World::new();
     let (live, _) = world.granted();
     // still covered: longer, other approvers
-    world.load_policy("max_duration = \"1h\"\nmax_continuous", "max_duration = \"30m\"\nmax_continuous").unwrap();
+    world.propose_policy("max_duration = \"1h\"\nmax_continuous", "max_duration = \"30m\"\nmax_continuous").unwrap();
     assert_eq!(world.grant_phase(live), "ACTIVE");
     assert!(world.may("ana", "db.read", DB));
     // no longer: its resources
-    world.load_policy("prod/*/db/orders/**", "prod/us/db/orders/**").unwrap();
+    world.propose_policy("prod/*/db/orders/**", "prod/us/db/orders/**").unwrap();
     assert_eq!(because(&world, live), Revocation::TermsChanged);
     // no longer: an action
     let mut world = World::new();
     let (live, _) = world.granted();
-    world.load_policy("actions = [\"db.read\", \"db.write\"]", "actions = [\"db.read\"]").unwrap();
+    world.propose_policy("actions = [\"db.read\", \"db.write\"]", "actions = [\"db.read\"]").unwrap();
     assert_eq!(because(&world, live), Revocation::TermsChanged);
     // no longer: the holder's role
     let mut world = World::new();
     let (live, _) = world.granted();
     world
-        .load_policy(
+        .propose_policy(
             "requestable_by = [\"engineer\"]\ndefault_duration",
             "requestable_by = [\"auditor\"]\ndefault_duration",
         )

@@ -1,12 +1,13 @@
 //! Customers (issue of guard rails, part 1): they decide about their own data, see and touch their own tenant alone, and
 //! provision their own people and nobody else.
 
-use countersign::domain::command::Command;
-use countersign::domain::event::Event;
-use countersign::domain::hr::{HrChange, HrEvent, StreamPlace, feed_status_for, silent_feed};
-use countersign::domain::ids::ElevationId;
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::visibility::{Thing, may_see, sees_entitlement, viewer};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Event;
+use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
+use countersign::domain::rule::feed::{feed_status_for, silent_feed};
+use countersign::domain::rule::visibility::{Thing, may_see, sees_entitlement, viewer};
+use countersign::domain::value::ids::ElevationId;
+use countersign::domain::value::refusal::{Reason, Refusal};
 
 use crate::world::organisation::CUSTOMERS;
 use crate::world::{Ask, Organisation, POLICY, World, assert_refused, identity, kinds};
@@ -46,7 +47,7 @@ fn roles(names: &[&str]) -> HrChange {
 }
 
 fn left() -> HrChange {
-    HrChange::Left { at: countersign::domain::time::Timestamp::MIN, urgent: true, also_approved: false }
+    HrChange::Left { at: countersign::domain::value::time::Timestamp::MIN, urgent: true, also_approved: false }
 }
 
 #[test]
@@ -222,7 +223,7 @@ fn one_person_of_a_tenant_does_not_ask_and_approve() {
     assert_refused(loaded, Reason::RoleConflict);
     // or by a policy in which the role that `@tenant` means may ask
     let asks = "requestable_by = [\"engineer\", \"mail-user\", \"mail-approver\"]";
-    let policy = world.load_policy("requestable_by = [\"engineer\", \"mail-user\"]", asks);
+    let policy = world.propose_policy("requestable_by = [\"engineer\", \"mail-user\"]", asks);
     let refusal = assert_refused(policy, Reason::PolicyInvalid);
     assert!(refusal.facts.values().any(|text| text.contains("`mail-approver`, which may also ask")), "{refusal:?}");
 }
@@ -249,31 +250,31 @@ fn the_silence_of_a_tenants_feed_stops_what_touches_that_tenant_alone() {
 #[test]
 fn a_tenants_people_are_none_of_the_brakes() {
     let mut world = world();
-    let before = countersign::domain::hr::feed_status(&world.state, world.now());
+    let before = countersign::domain::rule::feed::feed_status(&world.state, world.now());
     for number in 0..60 {
         let person = format!("acme.new{number}");
         feed(&mut world, "acme.feed", &person, joined(&format!("spiffe://acme.example/new{number}"))).unwrap();
     }
-    let after = countersign::domain::hr::feed_status(&world.state, world.now());
+    let after = countersign::domain::rule::feed::feed_status(&world.state, world.now());
     assert_eq!((before.brake_limit, before.enabling_left), (after.brake_limit, after.enabling_left));
 }
 
 #[test]
 fn a_customers_enrolments_come_from_its_own_feed() {
     let mut world = world();
-    let ask = countersign::domain::command::EnrolmentAsk::Role {
+    let ask = countersign::domain::record::command::EnrolmentAsk::Role {
         account: None,
         role: "mail-approver".parse().unwrap(),
         until: None,
     };
     let request = |ask| {
         let justification = "mine, please".into();
-        Command::RequestEnrolment(countersign::domain::command::RequestEnrolment { ask, justification })
+        Command::RequestEnrolment(countersign::domain::record::command::RequestEnrolment { ask, justification })
     };
     assert_refused(world.send("acme.moe", request(ask)), Reason::TenantProvisions);
     // and whatever it names, it finds nothing out
     for account in ["bot", "nobody", "zeta.feed"] {
-        let ask = countersign::domain::command::EnrolmentAsk::TakeOver { account: account.parse().unwrap() };
+        let ask = countersign::domain::record::command::EnrolmentAsk::TakeOver { account: account.parse().unwrap() };
         assert_refused(world.send("acme.moe", request(ask)), Reason::TenantProvisions);
     }
 }
@@ -294,10 +295,10 @@ fn a_customer_sees_what_its_own_roles_may_ask_or_approve_in_its_own_space() {
 fn a_locked_tenant_asks_and_approves_nothing() {
     let mut world = world();
     let manage = "capabilities = [\"grant.revoke\", \"lock.manage\"]";
-    world.load_policy("capabilities = [\"grant.revoke\"]", manage).unwrap();
+    world.propose_policy("capabilities = [\"grant.revoke\"]", manage).unwrap();
     let id = before_acme(&mut world);
-    let on = countersign::domain::lock::Locked::Tenant("acme".parse().unwrap());
-    let mode = countersign::domain::lock::LockMode::Suspend;
+    let on = countersign::domain::record::lock::Locked::Tenant("acme".parse().unwrap());
+    let mode = countersign::domain::record::lock::LockMode::Suspend;
     let lock = Command::CreateLock { on, mode, reason: "a breach of zeta's".into(), until: None };
     world.send("rex", lock).unwrap();
     assert_refused(world.approve("acme.lena", id), Reason::Locked);
@@ -305,7 +306,7 @@ fn a_locked_tenant_asks_and_approves_nothing() {
     // of a lock on somebody else a customer learns that there is one, and no more
     let other = Ask::mailbox("zeta").by("ana", &mut world).unwrap();
     world.approve("sam", other).unwrap();
-    let on = countersign::domain::lock::Locked::Person("ana".parse().unwrap());
+    let on = countersign::domain::record::lock::Locked::Person("ana".parse().unwrap());
     world.send("rex", Command::CreateLock { on, mode, reason: "about acme".into(), until: None }).unwrap();
     let refusal = assert_refused(world.approve("zeta.lena", other), Reason::Locked);
     assert!(refusal.detail.is_empty() && refusal.facts.is_empty(), "{refusal:?}");
@@ -318,7 +319,7 @@ fn who_audits_without_more_reads_nothing_in_tenants() {
     let (own, _) = world.granted();
     assert!(!sees(&world, "aud", id) && sees(&world, "aud", own));
     let all = "capabilities = [{ name = \"audit.read\", resources = [\"**\", \"tenants/**\"] }]";
-    world.load_policy("capabilities = [\"audit.read\"]", all).unwrap();
+    world.propose_policy("capabilities = [\"audit.read\"]", all).unwrap();
     assert!(sees(&world, "aud", id) && sees(&world, "aud", own));
 }
 

@@ -1,12 +1,12 @@
 //! Customers apart from each other and from the own organisation (issue of guard rails, part 1): what somebody holds at one
-//! is nothing to another, no load undoes what a tenant's feed made, and nobody answers for another side's people.
+//! is nothing to another, no proposal undoes what a tenant's feed made, and nobody answers for another side's people.
 
-use countersign::domain::command::Command;
 use countersign::domain::directory_file::parse_directory;
-use countersign::domain::hr::{HrChange, HrEvent, StreamPlace};
-use countersign::domain::load::LoadedFile;
 use countersign::domain::policy::Mistake;
-use countersign::domain::refusal::{Reason, Refusal};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
+use countersign::domain::record::proposal::ProposedFile;
+use countersign::domain::value::refusal::{Reason, Refusal};
 
 use crate::world::organisation::CUSTOMERS;
 use crate::world::{Ask, Organisation, POLICY, World, assert_refused};
@@ -31,7 +31,7 @@ fn joined(login: &str) -> HrChange {
 }
 
 /// A mailbox of a tenant's, as far as that tenant's approval; then with it.
-fn mailbox(world: &mut World, tenant: &str) -> Result<countersign::domain::ids::GrantId, Refusal> {
+fn mailbox(world: &mut World, tenant: &str) -> Result<countersign::domain::value::ids::GrantId, Refusal> {
     let id = Ask::mailbox(tenant).lasting("30m").by("ana", world)?;
     world.approve("sam", id)?;
     world.approve(&format!("{tenant}.lena"), id)?;
@@ -39,7 +39,7 @@ fn mailbox(world: &mut World, tenant: &str) -> Result<countersign::domain::ids::
 }
 
 #[test]
-fn a_load_leaves_alone_what_a_tenants_feed_made() {
+fn a_proposal_leaves_alone_what_a_tenants_feed_made() {
     // given an account that the tenant's own feed made, in a role
     let mut world = world();
     feed(&mut world, "acme.feed", "acme.nils", joined("spiffe://acme.example/acme.nils")).unwrap();
@@ -114,7 +114,7 @@ fn nobody_manages_people_of_another_side() {
 #[test]
 fn a_role_is_answered_for_by_somebody_of_the_own_organisation() {
     let mut world = world();
-    let owned = world.load_policy("[roles.commander]\nowner = \"ines\"", "[roles.commander]\nowner = \"acme.lena\"");
+    let owned = world.propose_policy("[roles.commander]\nowner = \"ines\"", "[roles.commander]\nowner = \"acme.lena\"");
     let refusal = assert_refused(owned, Reason::PolicyInvalid);
     assert!(refusal.facts.values().any(|it| it.contains("who is a customer's")), "{refusal:?}");
 }
@@ -130,8 +130,8 @@ fn a_trust_domain_on_record_is_that_tenants_alone_whatever_a_file_leaves_out() {
     assert!(!directory.contains("zeta"), "{directory}");
     let mut load = |more: &str| {
         let replaces = world.state.organisation().directory_digest().unwrap();
-        let id = world.propose("lea", LoadedFile::Directory, replaces, format!("{directory}{more}"))?;
-        world.approve_load("lou", id)
+        let id = world.propose("lea", ProposedFile::Directory, replaces, format!("{directory}{more}"))?;
+        world.approve_proposal("lou", id)
     };
     // when it gives the domain to another, or to an account of the own organisation
     let other = "[tenants.other]\ntrust_domain = \"zeta.example\"\n";

@@ -1,13 +1,13 @@
 //! Emergency access (issue of guard rails, part 4): asked for by name, another way of approval, a follow-up by those whom
 //! it went around, and nothing more of it while one is overdue.
 
-use countersign::domain::command::Command;
-use countersign::domain::event::Event;
-use countersign::domain::follow_up::Finding;
-use countersign::domain::ids::{Digest, ElevationId};
 use countersign::domain::policy::parse_policy;
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::visibility::{Thing, may_see, viewer};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::emergency::Finding;
+use countersign::domain::record::event::Event;
+use countersign::domain::rule::visibility::{Thing, may_see, viewer};
+use countersign::domain::value::ids::{Digest, ElevationId};
+use countersign::domain::value::refusal::{Reason, Refusal};
 
 use crate::world::{Ask, Organisation, POLICY, World, assert_refused, identity, kinds, span};
 
@@ -61,7 +61,7 @@ fn an_emergency_is_approved_by_its_own_approvers_for_its_own_shorter_time() {
     // and what is asked for without a duration is no longer than the way allows
     let mut world = self::world();
     let short = WAY.replace("20m", "5m");
-    world.load_policy(WAY, &short).unwrap();
+    world.propose_policy(WAY, &short).unwrap();
     let id = granted(&mut world);
     assert_eq!(world.grant_of(id).unwrap().end, world.at.plus(span("5m")));
 }
@@ -112,7 +112,7 @@ fn all_four_rules_of_separation_hold_in_an_emergency() {
     // rule 4: an approver who lost the role does not count when the grant is issued
     let two = WAY.replace("count = 1", "count = 2");
     world.withdraw("ana", id).unwrap();
-    world.load_policy(WAY, &two).unwrap();
+    world.propose_policy(WAY, &two).unwrap();
     let id = emergency().by("ana", &mut world).unwrap();
     world.approve("sam", id).unwrap();
     world.load(|organisation| organisation.leave("sam", "security")).unwrap();
@@ -193,7 +193,7 @@ fn while_a_follow_up_is_overdue_nobody_behind_it_gets_further_emergency_access()
     assert!(refusal.to_string().contains(&first.to_string()), "{refusal}");
     let (state, pending) = (&world.state, world.elevation(waits).clone());
     assert_eq!(pending.phase.name(), "PENDING");
-    let issued = countersign::domain::issue::issue(state, &pending, uuid::Uuid::nil().into(), world.now());
+    let issued = countersign::domain::rule::issue::issue(state, &pending, uuid::Uuid::nil().into(), world.now());
     assert_refused(issued, Reason::FollowUpOverdue);
     // and the ordinary way is open, and so is the emergency way of others
     Ask::repair().on(&["prod/eu/db/orders/3"]).by("ana", &mut world).unwrap();
@@ -246,12 +246,12 @@ fn what_is_owed_is_kept_until_it_is_done_and_forgotten_then() {
 }
 
 #[test]
-fn a_load_that_takes_the_ordinary_role_away_leaves_somebody_to_follow_up() {
+fn a_proposal_that_takes_the_ordinary_role_away_leaves_somebody_to_follow_up() {
     // given an emergency, and a policy by which others approve in the ordinary way
     let mut world = world();
     let id = granted(&mut world);
     world
-        .load_policy("approval = [{ by = [\"commander\"], count = 1 }]\n", "approval = [{ by = [\"revoker\"] }]\n")
+        .propose_policy("approval = [{ by = [\"commander\"], count = 1 }]\n", "approval = [{ by = [\"revoker\"] }]\n")
         .unwrap();
     // then those of then and those of now may complete it
     assert!(sees(&world, "rex", id) && sees(&world, "ben", id));

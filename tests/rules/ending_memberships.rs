@@ -1,9 +1,9 @@
 //! Ending memberships and closing machines: by whom, what follows in the same batch, and what stays shut.
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::AccountState;
-use countersign::domain::event::Event;
-use countersign::domain::refusal::{Reason, Refusal};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Event;
+use countersign::domain::value::refusal::{Reason, Refusal};
 
 use crate::world::{Ask, POLICY, World, assert_refused, identity, kinds};
 
@@ -21,7 +21,7 @@ fn close(world: &mut World, who: &str, account: &str) -> Result<Vec<Event>, Refu
 }
 
 #[test]
-fn a_membership_is_ended_by_its_holder_the_manager_the_role_s_owner_or_directory_load() {
+fn a_membership_is_ended_by_its_holder_the_manager_the_role_s_owner_or_directory_propose() {
     for (who, account, role) in [
         ("ana", "ana", "engineer"),
         // from another account of the same person

@@ -1,15 +1,15 @@
 //! Getting an account: by whoever is known and has none, with the baseline met, by approval of an authorized manager, and
-//! never of oneself (THREATS B6). What it gives is baseline, and no more.
+//! never of oneself (known failure B6). What it gives is baseline, and no more.
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::{EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::{AccountKind, AccountState, Person};
-use countersign::domain::enrolling::draft_enrolment;
-use countersign::domain::enrolment::Ask as Asked;
-use countersign::domain::ids::{EnrolmentId, Principal};
-use countersign::domain::refusal::Reason;
-use countersign::domain::visibility::{Thing, may_see, viewer};
+use countersign::domain::record::command::{EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::enrolment::Ask as Asked;
+use countersign::domain::rule::enrolling::draft_enrolment;
+use countersign::domain::rule::visibility::{Thing, may_see, viewer};
+use countersign::domain::value::ids::{EnrolmentId, Principal};
+use countersign::domain::value::refusal::Reason;
 
 use crate::recording::{account, person, touch};
 use crate::world::enrolments::{a_machine, a_role, an_account, restore, the_account};
@@ -168,7 +168,7 @@ fn one_person_has_one_account_by_enrolment() {
 }
 
 #[test]
-fn an_account_that_a_load_took_everything_from_is_not_in_the_way_and_keeps_its_id() {
+fn an_account_that_a_proposal_took_everything_from_is_not_in_the_way_and_keeps_its_id() {
     let mut world = world();
     world
         .load(|all| {

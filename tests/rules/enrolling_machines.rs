@@ -1,12 +1,12 @@
-//! Service accounts: made by an owner's enrolment, several a service, and taken over by another owner's (THREATS B9).
+//! Service accounts: made by an owner's enrolment, several a service, and taken over by another owner's (known failure B9).
 //! Neither owner decides about what the machine asks.
 
-use countersign::domain::command::EnrolmentAsk;
 use countersign::domain::directory::{AccountKind, AccountState, ActsFor};
-use countersign::domain::elevation::Phase;
-use countersign::domain::enrolment::EnrolmentCancellation;
 use countersign::domain::policy::Approver;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::EnrolmentAsk;
+use countersign::domain::record::enrolment::EnrolmentCancellation;
+use countersign::domain::record::review::Phase;
+use countersign::domain::value::refusal::Reason;
 
 use crate::enrolling::{changed_world, world};
 use crate::recording::{account, change_account, membership, person, touch};
@@ -41,7 +41,7 @@ fn a_machine_is_made_by_its_owner_with_the_managers_and_the_role_owners_approval
 fn a_machine_with_the_roles_of_several_owners_needs_each_of_them() {
     let mut world = world();
     world
-        .load_policy("[roles.sensor]\nfor = \"machines\"", "[roles.sensor]\nfor = \"machines\"\nowner = \"omar\"")
+        .propose_policy("[roles.sensor]\nfor = \"machines\"", "[roles.sensor]\nfor = \"machines\"\nowner = \"omar\"")
         .unwrap();
     let id = world.enrol("ana", a_machine("probe", &["pump", "sensor"])).unwrap();
     for who in ["ines", "olga"] {

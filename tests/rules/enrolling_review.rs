@@ -1,12 +1,12 @@
 //! Deciding on enrolments: the same review as of elevations. What becomes of one while it waits: its manager, its terms and
 //! all that it rests on are compared again after every change and at every approval.
 
-use countersign::domain::command::Command;
-use countersign::domain::elevation::Phase;
-use countersign::domain::enrolment::EnrolmentCancellation;
-use countersign::domain::event::Fact;
-use countersign::domain::ids::{Digest, EnrolmentId};
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::enrolment::EnrolmentCancellation;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::review::Phase;
+use countersign::domain::value::ids::{Digest, EnrolmentId};
+use countersign::domain::value::refusal::Reason;
 
 use crate::enrolling::{changed_world, sees, world};
 use crate::recording::{account, person, touch};
@@ -157,7 +157,7 @@ fn another_manager_cancels_it_and_the_new_one_is_asked_anew() {
 fn a_manager_who_leaves_cancels_it_although_a_stand_in_could_decide() {
     let mut world = world();
     let id = world.enrol("pia", an_account()).unwrap();
-    // then her place is not taken within one review: it began with her (THREATS B6)
+    // then her place is not taken within one review: it began with her (known failure B6)
     touch(&mut world, "ines", |ines| ines.employed_until = Some(at("2026-11-22T13:00:00Z")));
     world.pass("1h");
     assert_refused(world.approve_enrolment("sam", id), Reason::NotPending);
@@ -217,15 +217,15 @@ fn other_terms_cancel_it() {
     let account = world.enrol("pia", an_account()).unwrap();
     let role = world.enrol("ana", a_role("keeper")).unwrap();
     let untouched = world.enrol("ben", a_role("reader")).unwrap();
-    world.load_policy("longest_membership = \"90d\"", "longest_membership = \"80d\"").unwrap();
+    world.propose_policy("longest_membership = \"90d\"", "longest_membership = \"80d\"").unwrap();
     assert_eq!(cancelled(&world, role), EnrolmentCancellation::TermsChanged);
     assert_eq!((world.enrolment_phase(account), world.enrolment_phase(untouched)), ("PENDING", "PENDING"));
     // another owner of the role decides about another request
     let role = world.enrol("ana", a_role("writer")).unwrap();
-    world.load_policy("owner = \"odo\"", "owner = \"olga\"").unwrap();
+    world.propose_policy("owner = \"odo\"", "owner = \"olga\"").unwrap();
     assert_eq!(cancelled(&world, role), EnrolmentCancellation::TermsChanged);
     // what an account needs is asked of all
-    world.load_policy("requires = [\"screening\", \"training\"]", "requires = [\"screening\"]").unwrap();
+    world.propose_policy("requires = [\"screening\", \"training\"]", "requires = [\"screening\"]").unwrap();
     assert_eq!(cancelled(&world, account), EnrolmentCancellation::TermsChanged);
 }
 

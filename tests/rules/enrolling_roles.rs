@@ -2,10 +2,10 @@
 //! approval and its owner's, an end that the role allows.
 
 use countersign::domain::directory::{Cut, Move};
-use countersign::domain::elevation::Phase;
-use countersign::domain::enrolment::EnrolmentCancellation;
 use countersign::domain::policy::Approver;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::enrolment::EnrolmentCancellation;
+use countersign::domain::record::review::Phase;
+use countersign::domain::value::refusal::Reason;
 
 use crate::enrolling::{changed_world, world};
 use crate::recording::{account, membership, touch};

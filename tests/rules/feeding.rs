@@ -1,15 +1,16 @@
-//! The HR feed: numbered events, replays, gaps, silence, and who may send what (DESIGN 4 and 7, THREATS B4).
+//! The HR feed: numbered events, replays, gaps, silence, and who may send what (design.md 4 and 7, known failure B4).
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::Command;
-use countersign::domain::elevation::Cancellation;
-use countersign::domain::event::Fact;
-use countersign::domain::grant::{GrantPhase, Revocation};
-use countersign::domain::hr::{HrChange, HrEvent, feed_status, feed_status_for};
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Timestamp;
-use countersign::domain::visibility::viewer;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::elevation::Cancellation;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::record::hr::{HrChange, HrEvent};
+use countersign::domain::rule::feed::{feed_status, feed_status_for};
+use countersign::domain::rule::visibility::viewer;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Timestamp;
 
 use crate::hr::{
     applied, employed, id, joined, left, login, manager, place, renamed, send, tell, transferred, urgent, world,

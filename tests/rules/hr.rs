@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::AccountState;
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::hr::{Hold, HrChange, HrEvent, ImportedPerson, StreamPlace};
-use countersign::domain::ids::{Identity, PersonId};
-use countersign::domain::refusal::Refusal;
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::hr::{Hold, HrChange, HrEvent, ImportedPerson, StreamPlace};
+use countersign::domain::value::ids::{Identity, PersonId};
+use countersign::domain::value::refusal::Refusal;
+use countersign::domain::value::time::Timestamp;
 
 use crate::recording::person;
 use crate::world::organisation::Account;

@@ -1,13 +1,13 @@
-//! A whole file from HR is compared with the directory, and what differs happens in one batch, or nothing does (THREATS B4,
+//! A whole file from HR is compared with the directory, and what differs happens in one batch, or nothing does (known failure B4,
 //! B5, B8).
 
 use std::collections::BTreeSet;
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::AccountState;
-use countersign::domain::event::Fact;
-use countersign::domain::hr::ImportedPerson;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::hr::ImportedPerson;
+use countersign::domain::value::refusal::Reason;
 
 use crate::hr::{
     add, applied, decide, employed, file, held, hold, id, import, login, manager, place, send, tell, urgent, world,
@@ -15,7 +15,7 @@ use crate::hr::{
 use crate::recording::{account, person};
 use crate::world::{World, assert_refused, identity, kinds, span};
 
-fn mistakes(refusal: &countersign::domain::refusal::Refusal) -> Vec<&str> {
+fn mistakes(refusal: &countersign::domain::value::refusal::Refusal) -> Vec<&str> {
     refusal.facts.iter().filter(|(key, _)| key.starts_with("mistake.")).map(|(_, text)| text.as_str()).collect()
 }
 

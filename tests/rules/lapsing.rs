@@ -1,11 +1,11 @@
-//! Keeping an account and a role: lapses, warnings, restoring, attestations (issue 3, part 3; THREATS B3).
+//! Keeping an account and a role: lapses, warnings, restoring, attestations (issue 3, part 3; known failure B3).
 
+use countersign::domain::decide::tick::next_due;
 use countersign::domain::directory::{AccountState, Disabling};
-use countersign::domain::event::Fact;
-use countersign::domain::grant::EndBecause;
-use countersign::domain::life::{Lapsing, lapses_ahead};
-use countersign::domain::refusal::Reason;
-use countersign::domain::tick::next_due;
+use countersign::domain::effect::life::{Lapsing, lapses_ahead};
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::grant::EndBecause;
+use countersign::domain::value::refusal::Reason;
 
 use crate::living::{
     account, attest, attest_now, correct, granted_for, hr, leaves, membership, moves, noon, person, world,
@@ -186,11 +186,11 @@ fn a_policy_that_shortens_a_validity_disables_by_itself_whom_it_makes_lapse() {
     let mut world = world();
     correct(&mut world, "trainer", ("ana", "training"), Some(noon().minus(span("300d")))).unwrap();
     // when it is valid for 100 days only
-    world.load_policy("valid_for = \"365d\"", "valid_for = \"100d\"").unwrap();
+    world.propose_policy("valid_for = \"365d\"", "valid_for = \"100d\"").unwrap();
     assert!(Ask::repair().by("ana", &mut world).is_err(), "by comparison at once");
     let told = world.tick();
     // then the broker records it without anybody's call, once
-    let lapsed = |event: &&countersign::domain::event::Event| matches!(&event.fact, Fact::RequirementLapsed(it) if it.person.as_str() == "ana");
+    let lapsed = |event: &&countersign::domain::record::event::Event| matches!(&event.fact, Fact::RequirementLapsed(it) if it.person.as_str() == "ana");
     assert_eq!(told.iter().filter(lapsed).count(), 1);
     assert!(matches!(account(&world, "ana").state, AccountState::Disabled { because: Disabling::Lapse, .. }));
     assert_eq!(account(&world, "dan").state, AccountState::Active);
@@ -204,7 +204,7 @@ fn a_policy_that_shortens_a_validity_disables_by_itself_whom_it_makes_lapse() {
 fn a_lapse_is_recorded_once_however_often_the_person_is_looked_at() {
     // given ana, with a membership that ended before her training lapsed
     let mut world = world();
-    let short = countersign::domain::command::EnrolmentAsk::Role {
+    let short = countersign::domain::record::command::EnrolmentAsk::Role {
         account: None,
         role: "reader".parse().unwrap(),
         until: Some(noon().plus(span("1d"))),

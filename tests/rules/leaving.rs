@@ -1,11 +1,11 @@
-//! Leaving, coming back, and what a name or an address does not carry over (issue 3, part 4; THREATS B1, B5).
+//! Leaving, coming back, and what a name or an address does not carry over (issue 3, part 4; known failures B1 and B5).
 
-use countersign::domain::command::{Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::directory::{AccountState, ActsFor, Disabling, Employment};
-use countersign::domain::enrolment::MachineAsk;
-use countersign::domain::grant::{GrantPhase, Revocation};
-use countersign::domain::hr::HrChange;
-use countersign::domain::refusal::Reason;
+use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::enrolment::MachineAsk;
+use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::record::hr::HrChange;
+use countersign::domain::value::refusal::Reason;
 
 use crate::living::{
     account, attest_now, event, granted_for, hr, joins, leaves, leaves_at_once, moves, noon, person, world,
@@ -120,7 +120,7 @@ fn who_comes_back_starts_with_nothing() {
     // nor is ines anybody's manager any more but of those whom HR gives her
     assert_eq!(person(&world, "ben").manager, None);
     // with everything proved anew she gets a new account under a new id
-    world.load_policy("requires = [\"screening\", \"training\"]", "requires = [\"training\"]").unwrap();
+    world.propose_policy("requires = [\"screening\", \"training\"]", "requires = [\"training\"]").unwrap();
     attest_now(&mut world, "trainer", ("ana", "training")).unwrap();
     attest_now(&mut world, "trainer", ("ines", "training")).unwrap();
     let id = world.enrol("ines", an_account()).unwrap();
@@ -131,7 +131,7 @@ fn who_comes_back_starts_with_nothing() {
     assert!(account(&world, "ana-2").roles.is_empty());
 }
 
-fn moves_to(_world: &mut World, person: &str) -> countersign::domain::hr::HrEvent {
+fn moves_to(_world: &mut World, person: &str) -> countersign::domain::record::hr::HrEvent {
     crate::living::moves(person, Some("omar"), noon())
 }
 
@@ -256,7 +256,7 @@ fn the_last_day_ends_to_the_millisecond_on_every_path_with_no_timer_running() {
     world.approve("cleo", of_machine).unwrap();
     let end = noon().plus(span("10m"));
     hr(&mut world, vec![leaves("ana", end), leaves("ben", end)]).unwrap();
-    world.at = end.minus(countersign::domain::time::Span::from_millis(1).unwrap());
+    world.at = end.minus(countersign::domain::value::time::Span::from_millis(1).unwrap());
     assert!(Ask::repair().by("ana", &mut world).is_ok());
     assert!(world.may("pipe", "deploy.run", "prod/eu/apps/orders"));
     // when the time comes, and nothing records it
@@ -321,7 +321,7 @@ fn a_call_of_the_former_life_is_not_the_answer_to_one_of_the_new() {
     hr(&mut world, vec![joins("ana", Some("ines"))]).unwrap();
     // when she sends it again
     let now = world.now();
-    let again = countersign::domain::command::Envelope { now, ..envelope };
+    let again = countersign::domain::record::command::Envelope { now, ..envelope };
     // then it is judged by what she is now
     assert_refused(world.execute(&again), Reason::NoAccount);
 }
@@ -336,7 +336,7 @@ fn nor_is_one_of_somebody_without_an_account() {
     hr(&mut world, vec![leaves_at_once("pia")]).unwrap();
     hr(&mut world, vec![joins("pia", Some("ines"))]).unwrap();
     // when she sends it again, then it is judged by what she has proved since, which is nothing
-    let again = |world: &World| countersign::domain::command::Envelope { now: world.now(), ..envelope.clone() };
+    let again = |world: &World| countersign::domain::record::command::Envelope { now: world.now(), ..envelope.clone() };
     let sent = again(&world);
     assert_refused(world.execute(&sent), Reason::NotEligible);
     // and once that is something, it is a request of its own

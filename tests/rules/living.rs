@@ -1,11 +1,11 @@
 //! The organisation in which accounts come and go, and the calls that its tests make.
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::{Account, Membership, Person};
-use countersign::domain::event::Event;
-use countersign::domain::hr::{HrChange, HrEvent};
-use countersign::domain::refusal::Refusal;
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Event;
+use countersign::domain::record::hr::{HrChange, HrEvent};
+use countersign::domain::value::refusal::Refusal;
+use countersign::domain::value::time::Timestamp;
 
 use crate::world::{Ask, NOON, Organisation, POLICY, World, at, identity};
 
@@ -122,7 +122,7 @@ pub(crate) fn hr(world: &mut World, events: Vec<HrEvent>) -> Result<Vec<Event>, 
 }
 
 /// A grant of ana's for so long, approved by ben.
-pub(crate) fn granted_for(world: &mut World, lasting: &str) -> countersign::domain::ids::ElevationId {
+pub(crate) fn granted_for(world: &mut World, lasting: &str) -> countersign::domain::value::ids::ElevationId {
     let id = Ask::repair().lasting(lasting).by("ana", world).unwrap();
     world.approve("ben", id).unwrap();
     id

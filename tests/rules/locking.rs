@@ -1,11 +1,11 @@
-//! Locks: what they stop, what goes on under them, who makes and who lifts them (DESIGN 4).
+//! Locks: what they stop, what goes on under them, who makes and who lifts them (design.md 4).
 
-use countersign::domain::command::Command;
-use countersign::domain::event::Event;
-use countersign::domain::ids::LockId;
-use countersign::domain::lock::{LockMode, Locked};
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::Event;
+use countersign::domain::record::lock::{LockMode, Locked};
+use countersign::domain::value::ids::LockId;
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::time::Timestamp;
 
 use crate::world::{Ask, Organisation, POLICY, World, assert_refused, at, kinds};
 
@@ -197,7 +197,7 @@ fn a_lock_on_everything_stops_all_but_taking_away_and_its_lifting() {
     for who in ["ana", "omar", "dan"] {
         assert_refused(Ask::repair().by(who, &mut world), Reason::Locked);
     }
-    let load = world.load_policy("pending_per_person = 3", "pending_per_person = 2");
+    let load = world.propose_policy("pending_per_person = 3", "pending_per_person = 2");
     assert_refused(load, Reason::Locked);
     world.revoke("ben", grant).unwrap();
     // only who may lock lifts

@@ -1,10 +1,10 @@
-//! Ways around the rules of the life of an account that a reader might try (THREATS A3, B1, B2, B4, B5): each is shut.
+//! Ways around the rules of the life of an account that a reader might try (known failures A3, B1, B2, B4 and B5): each is shut.
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::grant::{GrantPhase, Revocation};
-use countersign::domain::hr::HrChange;
-use countersign::domain::refusal::Reason;
-use countersign::domain::visibility::{Thing, may_see, viewer};
+use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::record::hr::HrChange;
+use countersign::domain::rule::visibility::{Thing, may_see, viewer};
+use countersign::domain::value::refusal::Reason;
 
 use crate::hr::{decide, hold};
 use crate::living::{
@@ -15,8 +15,8 @@ use crate::recording::{change_account, touch};
 use crate::world::enrolments::{a_role, keep, restore, take_over};
 use crate::world::{Ask, World, assert_refused, identity, kinds, span};
 
-fn suspect_leaves(person: &str) -> countersign::domain::hr::HrEvent {
-    let at = countersign::domain::time::Timestamp::MAX;
+fn suspect_leaves(person: &str) -> countersign::domain::record::hr::HrEvent {
+    let at = countersign::domain::value::time::Timestamp::MAX;
     event(person, HrChange::Left { at, urgent: true, also_approved: true })
 }
 
@@ -66,7 +66,7 @@ fn a_policy_that_lets_requirements_last_longer_restores_nothing_with_no_timer_ru
     let mut world = World::of(&policy(), all).unwrap();
     world.pass("2d");
     assert_refused(Ask::repair().by("ana", &mut world), Reason::RequirementLapsed);
-    let events = world.load_policy("valid_for = \"180d\"", "valid_for = \"400d\"").unwrap();
+    let events = world.propose_policy("valid_for = \"180d\"", "valid_for = \"400d\"").unwrap();
     assert_eq!(kinds(&events), ["policy-loaded", "account-recorded"]);
     assert!(membership(&world, "ana", "engineer").suspended.is_some());
     assert_refused(Ask::repair().by("ana", &mut world), Reason::NotEligible);
@@ -275,7 +275,7 @@ fn a_pending_request_for_a_role_is_no_way_around_a_restoration() {
 
 #[test]
 fn the_first_and_the_last_instant_there_are_move_no_end() {
-    use countersign::domain::time::Timestamp;
+    use countersign::domain::value::time::Timestamp;
     let mut world = world();
     let whole = membership(&world, "ana", "engineer").until;
     hr(&mut world, vec![moves("ana", Some("odo"), Timestamp::MAX), leaves("ana", Timestamp::MAX)]).unwrap();

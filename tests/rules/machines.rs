@@ -1,7 +1,7 @@
 //! Machines that ask, for themselves or for people. Who may not approve is in tests/separation.rs.
 
-use countersign::domain::ids::PersonId;
-use countersign::domain::refusal::Reason;
+use countersign::domain::value::ids::PersonId;
+use countersign::domain::value::refusal::Reason;
 
 use crate::world::{Ask, World, assert_refused, names};
 

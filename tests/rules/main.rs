@@ -1,4 +1,4 @@
-//! The rules and refusals of the core (DESIGN 3 to 6), each with a test: given, when, then. The four rules of separation
+//! The rules and refusals of the core (design.md 3 to 6), each with a test: given, when, then. The four rules of separation
 //! of duties are in tests/separation.rs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -24,13 +24,13 @@ mod importing;
 mod lapsing;
 mod leaving;
 mod living;
-mod loading;
-mod loads_by_two;
 mod locking;
 mod loopholes;
 mod machines;
 mod moving;
 mod own_standing;
+mod proposals_by_two;
+mod proposing;
 mod recertifying;
 mod recording;
 mod repeating;

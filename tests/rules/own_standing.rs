@@ -1,20 +1,20 @@
-//! Nobody changes the rules for himself, by whatever way a file has (DESIGN 7; THREATS J2).
+//! Nobody changes the rules for himself, by whatever way a file has (design.md 7; known failure J2).
 
-use countersign::domain::ids::{Digest, LoadId};
-use countersign::domain::load::LoadedFile;
-use countersign::domain::refusal::{Reason, Refusal};
+use countersign::domain::record::proposal::ProposedFile;
+use countersign::domain::value::ids::{Digest, ProposalId};
+use countersign::domain::value::refusal::{Reason, Refusal};
 
-use crate::loads_by_two::{propose, propose_directory};
+use crate::proposals_by_two::{propose, propose_directory};
 use crate::world::{Organisation, POLICY, World, assert_refused};
 
 /// Several changes of the policy at once.
-fn propose_all(world: &mut World, who: &str, changes: &[(&str, &str)]) -> Result<LoadId, Refusal> {
+fn propose_all(world: &mut World, who: &str, changes: &[(&str, &str)]) -> Result<ProposalId, Refusal> {
     let text = changes.iter().fold(world.policy.clone(), |text, (from, to)| {
         assert!(text.contains(from), "{from}");
         text.replacen(from, to, 1)
     });
     let replaces = Digest::of(world.policy.as_bytes());
-    world.propose(who, LoadedFile::Policy, replaces, text)
+    world.propose(who, ProposedFile::Policy, replaces, text)
 }
 
 #[track_caller]
@@ -79,8 +79,8 @@ fn own_standing_a_certificate_that_means_somebody_else() {
         let refusal = assert_refused(propose_directory(&mut world, "omar", moves), Reason::OwnStanding);
         gives(&refusal, "omar", &format!("what is `ana`'s, by `{identity}`"));
         // then another may do it; nor does he approve it
-        let load = propose_directory(&mut world, "olga", moves).unwrap();
-        assert_refused(world.approve_load("omar", load), Reason::OwnStanding);
+        let proposal = propose_directory(&mut world, "olga", moves).unwrap();
+        assert_refused(world.approve_proposal("omar", proposal), Reason::OwnStanding);
     }
 }
 
@@ -118,11 +118,14 @@ fn own_standing_a_requirement_that_would_lapse_while_the_author_waits() {
         ("valid_for = \"365d\"", "valid_for = \"730d\""),
     ] {
         assert_refused(propose(&mut world, "omar", change), Reason::OwnStanding);
-        let load = propose(&mut world, "olga", change).unwrap();
-        assert_refused(world.approve_load("omar", load), Reason::OwnStanding);
-        world.clone().approve_load("lou", load).unwrap();
+        let proposal = propose(&mut world, "olga", change).unwrap();
+        assert_refused(world.approve_proposal("omar", proposal), Reason::OwnStanding);
+        world.clone().approve_proposal("lou", proposal).unwrap();
         world
-            .send("olga", countersign::domain::command::Command::WithdrawLoad { load, reason: String::new() })
+            .send(
+                "olga",
+                countersign::domain::record::command::Command::WithdrawProposal { proposal, reason: String::new() },
+            )
             .unwrap();
     }
 }

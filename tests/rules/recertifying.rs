@@ -1,14 +1,14 @@
-//! Rounds of recertification (issue 3, part 8): who holds a role is shown to the manager, confirmed, or over at the date.
+//! Campaigns of recertification (issue 3, part 8): who holds a role is shown to the manager, confirmed, or over at the date.
 
-use countersign::domain::command::Command;
 use countersign::domain::directory::Membership;
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::grant::EndBecause;
-use countersign::domain::ids::{AccountId, RoundId};
-use countersign::domain::recertification::{Round, RoundOutcome};
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::time::Timestamp;
-use countersign::domain::visibility::{Thing, may_see, viewer, visible_items};
+use countersign::domain::record::campaign::{Campaign, CampaignOutcome};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::grant::EndBecause;
+use countersign::domain::rule::visibility::{Thing, may_see, viewer, visible_items};
+use countersign::domain::value::ids::{AccountId, CampaignId};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::time::Timestamp;
 
 use crate::world::{Ask, NOON, Organisation, POLICY, World, assert_refused, at, identity, kinds, names, span};
 
@@ -18,36 +18,36 @@ fn days(count: u32) -> Timestamp {
     at(NOON).plus(span(&format!("{count}d")))
 }
 
-fn begin(world: &mut World, who: &str, role: &str, due: Timestamp) -> Result<RoundId, Refusal> {
-    let events = world.send(who, Command::StartRound { role: role.parse().unwrap(), due })?;
+fn begin(world: &mut World, who: &str, role: &str, due: Timestamp) -> Result<CampaignId, Refusal> {
+    let events = world.send(who, Command::StartCampaign { role: role.parse().unwrap(), due })?;
     match &events[0].fact {
-        Fact::RoundStarted(round) => Ok(round.id),
-        other => panic!("a round began with {other:?}"),
+        Fact::CampaignStarted(campaign) => Ok(campaign.id),
+        other => panic!("a campaign began with {other:?}"),
     }
 }
 
-fn confirm(world: &mut World, who: &str, round: RoundId, account: &str) -> Result<Vec<Event>, Refusal> {
-    world.send(who, Command::ConfirmMembership { round, account: account.parse().unwrap() })
+fn confirm(world: &mut World, who: &str, campaign: CampaignId, account: &str) -> Result<Vec<Event>, Refusal> {
+    world.send(who, Command::ConfirmMembership { campaign, account: account.parse().unwrap() })
 }
 
 fn held<'a>(world: &'a World, account: &str, role: &str) -> Option<&'a Membership> {
     world.state.organisation().accounts().get(account).unwrap().roles.get(role)
 }
 
-fn outcome<'a>(world: &'a World, round: RoundId, account: &str) -> Option<&'a RoundOutcome> {
-    world.state.rounds().get(&round).unwrap().items[account].outcome.as_ref()
+fn outcome<'a>(world: &'a World, campaign: CampaignId, account: &str) -> Option<&'a CampaignOutcome> {
+    world.state.campaigns().get(&campaign).unwrap().items[account].outcome.as_ref()
 }
 
-/// What somebody sees of a round.
-fn sees(world: &World, who: &str, round: &Round) -> std::collections::BTreeSet<String> {
+/// What somebody sees of a campaign.
+fn sees(world: &World, who: &str, campaign: &Campaign) -> std::collections::BTreeSet<String> {
     let viewer = viewer(world.state.organisation(), &identity(who).parse().unwrap()).unwrap();
-    let items = names(visible_items(&world.state, &viewer, round, world.now()).map(|(id, _)| id.as_str()));
-    assert_eq!(may_see(&world.state, &viewer, Thing::Round(round), world.now()), !items.is_empty());
+    let items = names(visible_items(&world.state, &viewer, campaign, world.now()).map(|(id, _)| id.as_str()));
+    assert_eq!(may_see(&world.state, &viewer, Thing::Campaign(campaign), world.now()), !items.is_empty());
     items
 }
 
 #[test]
-fn a_round_shows_who_holds_the_role_since_when_by_whose_approval_the_last_grant_and_when_it_lapses() {
+fn a_campaign_shows_who_holds_the_role_since_when_by_whose_approval_the_last_grant_and_when_it_lapses() {
     // given ana, who holds her role from the first file and had a grant through it, and dan, who got it a day later
     let mut world = World::new();
     world.load(|all| all.leave("dan", "engineer")).unwrap();
@@ -59,21 +59,21 @@ fn a_round_shows_who_holds_the_role_since_when_by_whose_approval_the_last_grant_
         })
         .unwrap();
     world.pass("1h");
-    // when a round begins
+    // when a campaign begins
     let id = begin(&mut world, "omar", "engineer", days(30)).unwrap();
-    let round = world.state.rounds().get(&id).unwrap();
-    assert_eq!((round.started_at, round.due), (world.at, days(30)));
-    assert_eq!(names(round.items.keys().map(AccountId::as_str)), names(["ana", "dan"]));
+    let campaign = world.state.campaigns().get(&id).unwrap();
+    assert_eq!((campaign.started_at, campaign.due), (world.at, days(30)));
+    assert_eq!(names(campaign.items.keys().map(AccountId::as_str)), names(["ana", "dan"]));
     // then each item says it all
-    let ana = &round.items["ana"];
+    let ana = &campaign.items["ana"];
     assert_eq!((ana.person.as_str(), ana.since, &ana.approved), ("ana", None, &None));
     let last = ana.last_grant.unwrap();
     assert_eq!((last.grant, last.at), (grant, at(NOON)));
     assert_eq!(ana.ends_at, Some(days(180)), "`dba` lapses after 180 days");
-    let dan = &round.items["dan"];
+    let dan = &campaign.items["dan"];
     assert_eq!((dan.since, dan.last_grant), (Some(days(1)), None));
     assert_eq!(dan.ends_at, Some(at("2026-12-01T00:00:00Z")));
-    assert!(round.items.values().all(|item| item.outcome.is_none()));
+    assert!(campaign.items.values().all(|item| item.outcome.is_none()));
 }
 
 #[test]
@@ -85,21 +85,21 @@ fn the_manager_confirms_and_what_is_not_confirmed_by_the_date_ends() {
     assert_eq!(kinds(&events), ["membership-confirmed", "account-recorded"]);
     assert_eq!(held(&world, "ana", "engineer").unwrap().ends_at(), Timestamp::MAX);
     assert!(
-        matches!(outcome(&world, id, "ana"), Some(RoundOutcome::Confirmed { by, .. }) if by.to_string().contains("ines"))
+        matches!(outcome(&world, id, "ana"), Some(CampaignOutcome::Confirmed { by, .. }) if by.to_string().contains("ines"))
     );
     // when the date passes
     let events = world.pass_and_tick("7d");
     // then who was confirmed goes on, and who was not is out
-    assert!(kinds(&events).contains(&"round-closed"));
+    assert!(kinds(&events).contains(&"campaign-closed"));
     assert_eq!(kinds(&events).iter().filter(|kind| **kind == "membership-ended").count(), 1);
     assert!(held(&world, "ana", "engineer").is_some() && held(&world, "dan", "engineer").is_none());
-    assert_eq!(outcome(&world, id, "dan"), Some(&RoundOutcome::Ended { at: days(7) }));
-    assert_eq!(world.state.rounds().get(&id).unwrap().closed_at, Some(days(7)));
+    assert_eq!(outcome(&world, id, "dan"), Some(&CampaignOutcome::Ended { at: days(7) }));
+    assert_eq!(world.state.campaigns().get(&id).unwrap().closed_at, Some(days(7)));
     assert!(Ask::repair().by("ana", &mut world).is_ok());
     assert_refused(Ask::repair().by("dan", &mut world), Reason::NotInRole);
-    // and the round leaves memory in the end
+    // and the campaign leaves memory in the end
     world.pass_and_tick("25h");
-    assert!(world.state.rounds().is_empty());
+    assert!(world.state.campaigns().is_empty());
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_grant_through_the_membership_is_cut_to_the_date_and_a_confirmation_does_not
 }
 
 #[test]
-fn a_round_is_begun_by_the_role_s_owner_or_by_directory_load_and_by_nobody_else() {
+fn a_campaign_is_begun_by_the_role_s_owner_or_by_directory_propose_and_by_nobody_else() {
     let mut world = World::new();
     for who in ["ana", "ines", "sam", "aud", "bot"] {
         let refusal = begin(&mut world, who, "engineer", days(7)).unwrap_err();
@@ -163,13 +163,13 @@ fn due_not_allowed_in_the_past_too_soon_or_too_late() {
         let refusal = assert_refused(begin(&mut world, "omar", "engineer", due), Reason::DueNotAllowed);
         assert_eq!(refusal.facts["latest"], days(181).to_string());
     }
-    assert!(world.state.rounds().is_empty() && held(&world, "ana", "engineer").unwrap().confirm.is_none());
+    assert!(world.state.campaigns().is_empty() && held(&world, "ana", "engineer").unwrap().confirm.is_none());
     begin(&mut world, "omar", "engineer", days(1).plus(span("1h"))).unwrap();
     begin(&mut world, "omar", "commander", days(181)).unwrap();
 }
 
 #[test]
-fn round_empty_if_nobody_holds_the_role() {
+fn campaign_empty_if_nobody_holds_the_role() {
     let mut world = World::new();
     world
         .load(|all| {
@@ -179,22 +179,25 @@ fn round_empty_if_nobody_holds_the_role() {
         .unwrap();
     // a membership that is over by comparison is none
     world.pass("1h");
-    assert_refused(begin(&mut world, "omar", "engineer", days(7)), Reason::RoundEmpty);
+    assert_refused(begin(&mut world, "omar", "engineer", days(7)), Reason::CampaignEmpty);
 }
 
 #[test]
-fn already_there_while_another_round_over_the_role_is_open() {
+fn already_there_while_another_campaign_over_the_role_is_open() {
     let mut world = World::new();
     let first = begin(&mut world, "omar", "engineer", days(7)).unwrap();
     let refusal = assert_refused(begin(&mut world, "olga", "engineer", days(9)), Reason::AlreadyThere);
-    assert_eq!(refusal.facts["round"], first.to_string());
+    assert_eq!(refusal.facts["campaign"], first.to_string());
     assert!(begin(&mut world, "omar", "commander", days(9)).is_ok(), "one over another role is another");
     // once its date has passed the next can begin, though no timer has run: it closes the first
     confirm(&mut world, "ines", first, "ana").unwrap();
     world.pass("7d");
     let second = begin(&mut world, "omar", "engineer", days(14)).unwrap();
-    assert_eq!(names(world.state.rounds().get(&second).unwrap().items.keys().map(AccountId::as_str)), names(["ana"]));
-    assert_eq!(world.state.rounds().get(&first).unwrap().closed_at, Some(days(7)));
+    assert_eq!(
+        names(world.state.campaigns().get(&second).unwrap().items.keys().map(AccountId::as_str)),
+        names(["ana"])
+    );
+    assert_eq!(world.state.campaigns().get(&first).unwrap().closed_at, Some(days(7)));
     assert!(held(&world, "dan", "engineer").is_none());
     assert_eq!(held(&world, "ana", "engineer").unwrap().ends_at(), days(14));
 }
@@ -208,7 +211,7 @@ fn nobody_confirms_for_himself_or_for_his_machine() {
     assert_refused(confirm(&mut world, "ines", id, "ines"), Reason::SelfApproval);
     confirm(&mut world, "omar", id, "ines").unwrap();
     let refusal = assert_refused(confirm(&mut world, "ben", id, "ben"), Reason::NotFound);
-    assert_eq!(refusal.true_reason, Some(Reason::SelfApproval), "he does not even see the round");
+    assert_eq!(refusal.true_reason, Some(Reason::SelfApproval), "he does not even see the campaign");
     // a machine's owner is behind the machine; the owner's manager confirms
     let robots = begin(&mut world, "omar", "robot", days(7)).unwrap();
     assert_eq!(
@@ -217,7 +220,7 @@ fn nobody_confirms_for_himself_or_for_his_machine() {
     );
     assert_refused(confirm(&mut world, "bot", robots, "bot"), Reason::NotFound);
     confirm(&mut world, "omar", robots, "bot").unwrap();
-    // and whose it was when the round began confirms no more than whose it is
+    // and whose it was when the campaign began confirms no more than whose it is
     world
         .load(|all| {
             all.people.get_mut("ana").unwrap().manager = Some("odo".into());
@@ -238,7 +241,7 @@ fn not_owner_for_whoever_is_not_the_manager_of_record_by_then() {
     for who in ["ben", "dan", "sam", "bot"] {
         assert_refused(confirm(&mut world, who, id, "ana"), Reason::NotFound);
     }
-    // the manager by then, not the one when the round began
+    // the manager by then, not the one when the campaign began
     world.load(|all| all.people.get_mut("ana").unwrap().manager = Some("omar".into())).unwrap();
     assert_eq!(
         assert_refused(confirm(&mut world, "ines", id, "ana"), Reason::NotFound).true_reason,
@@ -273,23 +276,23 @@ fn without_a_manager_only_whom_policy_names_confirms() {
 }
 
 #[test]
-fn round_over_after_its_date_and_for_what_is_decided() {
+fn campaign_over_after_its_date_and_for_what_is_decided() {
     let mut world = World::new();
     let id = begin(&mut world, "omar", "engineer", days(7)).unwrap();
     confirm(&mut world, "ines", id, "ana").unwrap();
-    assert_refused(confirm(&mut world, "ines", id, "ana"), Reason::RoundOver);
+    assert_refused(confirm(&mut world, "ines", id, "ana"), Reason::CampaignOver);
     assert_refused(confirm(&mut world, "ines", id, "ben"), Reason::NotFound);
     // no timer has run, and the date is over all the same
     world.pass("7d");
-    assert_refused(confirm(&mut world, "ines", id, "dan"), Reason::RoundOver);
+    assert_refused(confirm(&mut world, "ines", id, "dan"), Reason::CampaignOver);
     world.tick();
-    assert_refused(confirm(&mut world, "ines", id, "dan"), Reason::RoundOver);
-    let nothing = RoundId::from(uuid::Uuid::from_u128(7));
+    assert_refused(confirm(&mut world, "ines", id, "dan"), Reason::CampaignOver);
+    let nothing = CampaignId::from(uuid::Uuid::from_u128(7));
     assert_refused(confirm(&mut world, "ines", nothing, "dan"), Reason::NotFound);
 }
 
 #[test]
-fn the_manager_ends_a_membership_in_the_middle_of_a_round() {
+fn the_manager_ends_a_membership_in_the_middle_of_a_campaign() {
     let mut world = World::new();
     let id = begin(&mut world, "omar", "engineer", days(7)).unwrap();
     let (elevation, _) = world.granted();
@@ -300,15 +303,15 @@ fn the_manager_ends_a_membership_in_the_middle_of_a_round() {
     };
     world.send("ines", end).unwrap();
     assert_eq!(world.grant_phase(elevation), "REVOKED");
-    assert_eq!(outcome(&world, id, "ana"), Some(&RoundOutcome::Ended { at: at(NOON) }));
-    assert_refused(confirm(&mut world, "ines", id, "ana"), Reason::RoundOver);
+    assert_eq!(outcome(&world, id, "ana"), Some(&CampaignOutcome::Ended { at: at(NOON) }));
+    assert_refused(confirm(&mut world, "ines", id, "ana"), Reason::CampaignOver);
 }
 
 #[test]
 fn a_reload_of_the_file_does_not_give_back_what_nobody_confirmed() {
     let mut world = World::new();
     begin(&mut world, "omar", "engineer", days(7)).unwrap();
-    // while the round is open the file changes nothing of it
+    // while the campaign is open the file changes nothing of it
     world.load(|_| ()).unwrap();
     assert_eq!(held(&world, "dan", "engineer").unwrap().ends_at(), days(7));
     world.pass("7d");
@@ -321,7 +324,7 @@ fn a_reload_of_the_file_does_not_give_back_what_nobody_confirmed() {
 }
 
 #[test]
-fn a_round_is_seen_by_the_role_s_owner_audit_directory_load_and_by_managers_their_own_items() {
+fn a_campaign_is_seen_by_the_role_s_owner_audit_directory_propose_and_by_managers_their_own_items() {
     let mut world = World::of(&POLICY.replace("[roles.engineer]\n", "[roles.engineer]\nowner = \"sam\"\n"), {
         let mut all = crate::world::Organisation::example();
         all.people.get_mut("dan").unwrap().manager = Some("odo".into());
@@ -329,13 +332,13 @@ fn a_round_is_seen_by_the_role_s_owner_audit_directory_load_and_by_managers_thei
     })
     .unwrap();
     let id = begin(&mut world, "sam", "engineer", days(7)).unwrap();
-    let round = world.state.rounds().get(&id).unwrap().clone();
+    let campaign = world.state.campaigns().get(&id).unwrap().clone();
     for who in ["sam", "omar", "olga", "aud"] {
-        assert_eq!(sees(&world, who, &round), names(["ana", "dan"]), "{who}");
+        assert_eq!(sees(&world, who, &campaign), names(["ana", "dan"]), "{who}");
     }
-    assert_eq!(sees(&world, "ines", &round), names(["ana"]));
-    assert_eq!(sees(&world, "odo", &round), names(["dan"]));
+    assert_eq!(sees(&world, "ines", &campaign), names(["ana"]));
+    assert_eq!(sees(&world, "odo", &campaign), names(["dan"]));
     for who in ["ana", "dan", "ben", "bot", "pia"] {
-        assert!(sees(&world, who, &round).is_empty(), "{who}");
+        assert!(sees(&world, who, &campaign).is_empty(), "{who}");
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
-use countersign::domain::elevation::Phase;
-use countersign::domain::enrolment::{Ask, Enrolment};
-use countersign::domain::event::{AccountRecorded, Actor, EnrolmentNamed, Event, Fact, HrEventApplied, PersonRecorded};
-use countersign::domain::hr::{HrChange, HrEvent};
-use countersign::domain::ids::{AccountId, Digest, EnrolmentId, PersonId, Principal};
-use countersign::domain::review::Review;
+use countersign::domain::record::enrolment::{Ask, Enrolment};
+use countersign::domain::record::event::{
+    AccountRecorded, Actor, EnrolmentNamed, Event, Fact, HrEventApplied, PersonRecorded,
+};
+use countersign::domain::record::hr::{HrChange, HrEvent};
+use countersign::domain::record::review::Phase;
+use countersign::domain::record::review::Review;
+use countersign::domain::value::ids::{AccountId, Digest, EnrolmentId, PersonId, Principal};
 
 use crate::world::{World, identity, span};
 

@@ -1,10 +1,10 @@
 //! A request_id takes effect once (invariant 13); refusals are journaled, up to a cap.
 
-use countersign::domain::command::Command;
-use countersign::domain::event::{Fact, Subject};
-use countersign::domain::ids::Principal;
-use countersign::domain::refusal::Reason;
-use countersign::domain::refused::{TOLD_PER_MINUTE, counted, minute_of};
+use countersign::domain::decide::refused::{TOLD_PER_MINUTE, counted, minute_of};
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Fact, Subject};
+use countersign::domain::value::ids::Principal;
+use countersign::domain::value::refusal::Reason;
 
 use crate::world::{Ask, World, assert_refused, identity};
 

@@ -2,8 +2,8 @@
 //! 90 days, and by neither alone.
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Timestamp;
 
 use crate::enrolling::{changed_world, sees, world};
 use crate::recording::{account, membership, touch};

@@ -1,9 +1,9 @@
 //! Stages, persons, denials, withdrawals: one review.
 
-use countersign::domain::command::Command;
-use countersign::domain::ids::Digest;
-use countersign::domain::refusal::Reason;
-use countersign::domain::reviewers::can_be_completed;
+use countersign::domain::record::command::Command;
+use countersign::domain::rule::reviewers::can_be_completed;
+use countersign::domain::value::ids::Digest;
+use countersign::domain::value::refusal::Reason;
 
 use crate::world::{Ask, World, assert_refused, kinds};
 
@@ -92,7 +92,7 @@ fn already_reviewed_a_person_counts_once_over_all_accounts() {
 #[test]
 fn an_approver_who_lapsed_sees_the_request_and_is_told_what_lapsed() {
     let mut world = World::new();
-    let policy = world.load_policy("[roles.commander]", "[roles.commander]\nrequires = [\"training\"]").unwrap();
+    let policy = world.propose_policy("[roles.commander]", "[roles.commander]\nrequires = [\"training\"]").unwrap();
     assert_eq!(kinds(&policy), ["policy-loaded"]);
     world
         .load(|all| {
@@ -110,7 +110,7 @@ fn digest_mismatch_for_another_text_than_the_one_on_record() {
     let mut world = World::new();
     let id = Ask::repair().by("ana", &mut world).unwrap();
     let text = world.elevation(id).review.text.clone();
-    // any byte of the text matters (THREATS A9)
+    // any byte of the text matters (known failure A9)
     for place in (0..text.len()).step_by(7) {
         let mut bytes = text.clone().into_bytes();
         bytes[place] ^= 1;
@@ -118,7 +118,7 @@ fn digest_mismatch_for_another_text_than_the_one_on_record() {
         assert_refused(world.send("ben", approval), Reason::DigestMismatch);
     }
     assert_eq!(world.elevation(id).review.decisions.len(), 0);
-    // an approval for one request does nothing for another (THREATS A13)
+    // an approval for one request does nothing for another (known failure A13)
     let other = Ask::maintenance().by("ana", &mut world).unwrap();
     let digest = world.elevation(id).review.digest();
     let approval = Command::ApproveElevation { elevation: other, digest, comment: String::new() };
@@ -160,7 +160,7 @@ fn withdrawn_by_whoever_is_behind_it_and_nobody_else() {
 
 #[test]
 fn not_pending_whatever_was_decided_before() {
-    // given an elevation in each of its final states (THREATS A8)
+    // given an elevation in each of its final states (known failure A8)
     let mut world = World::new();
     let mut ask = |name: &str| Ask::repair().on(&[&format!("prod/eu/db/orders/{name}")]).by("ana", &mut world).unwrap();
     let (approved, denied, withdrawn) = (ask("1"), ask("2"), ask("3"));
@@ -205,7 +205,7 @@ fn a_manager_approves_unless_the_manager_may_ask_for_the_same() {
     let mut world = World::new();
     let id = Ask::managed().by("ana", &mut world).unwrap();
     world.approve("ines", id).unwrap();
-    // given a manager who is an engineer as well: a peer (THREATS A4)
+    // given a manager who is an engineer as well: a peer (known failure A4)
     world.load(|all| all.join("ines", "engineer")).unwrap();
     assert_refused(Ask::managed().by("dan", &mut world), Reason::NoApprover);
 }
@@ -236,7 +236,7 @@ fn an_approval_does_not_pass_to_whoever_gets_the_account() {
     let mut world = World::new();
     let id = Ask::critical().by("ana", &mut world).unwrap();
     world.approve("ben", id).unwrap();
-    // when ben leaves and another commander is given the account (THREATS B5)
+    // when ben leaves and another commander is given the account (known failure B5)
     world
         .load(|all| {
             all.remove_person("ben");

@@ -1,6 +1,6 @@
 //! What a load gives and takes, by accounts: "who gains what, who loses what" (issue of guard rails, part 3).
 
-use countersign::domain::rights::difference;
+use countersign::domain::rule::proposal::rights::difference;
 
 use crate::world::{Organisation, POLICY, World};
 

@@ -1,9 +1,9 @@
 //! Starts that were asked for: windows, intentions, late approvals.
 
-use countersign::domain::grant::{EndBecause, GrantPhase, Revocation};
-use countersign::domain::ids::ElevationId;
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::grant::{EndBecause, GrantPhase, Revocation};
+use countersign::domain::value::ids::ElevationId;
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Timestamp;
 
 use crate::world::{Ask, NOON, World, assert_refused, at, kinds, span};
 
@@ -129,7 +129,7 @@ fn continuity_is_counted_again_at_the_start() {
     // given an entitlement with starts and a longest time of four hours, held from noon to two
     let mut world = World::new();
     world
-        .load_policy(
+        .propose_policy(
             "start_within = \"7d\"\napproval = [{ by = [\"commander\"]",
             "start_within = \"7d\"\nmax_continuous = \"3h\"\napproval = [{ by = [\"commander\"]",
         )

@@ -1,8 +1,8 @@
-//! Who sees what: the rows of DESIGN 4's table that are built.
+//! Who sees what: the rows of design.md 4's table that are built.
 
-use countersign::domain::event::{Event, Fact};
-use countersign::domain::ids::ElevationId;
-use countersign::domain::visibility::{Thing, may_see, viewer};
+use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::rule::visibility::{Thing, may_see, viewer};
+use countersign::domain::value::ids::ElevationId;
 
 use crate::world::{Ask, World, identity};
 
@@ -67,7 +67,7 @@ fn accounts_and_persons_are_for_themselves_manager_role_owner_and_audit() {
 }
 
 #[test]
-fn the_policy_text_is_for_those_who_load_it_and_audit() {
+fn the_policy_text_is_for_those_who_propose_it_and_audit() {
     assert_eq!(those_who_see(&World::new(), Thing::PolicyText), ["aud", "lea", "lou", "olga", "omar"]);
 }
 

@@ -1,9 +1,9 @@
 //! Doubtful clocks, restarts, no timer at all.
 
-use countersign::domain::event::Fact;
-use countersign::domain::grant::{GrantPhase, Revocation};
-use countersign::domain::refusal::Reason;
-use countersign::domain::tick::next_due;
+use countersign::domain::decide::tick::next_due;
+use countersign::domain::record::event::Fact;
+use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::value::refusal::Reason;
 
 use crate::world::{Ask, KEEP, NOON, World, assert_refused, at, span};
 
@@ -20,7 +20,7 @@ fn while_the_clock_is_suspect_nothing_gives_access_and_what_takes_it_goes_on() {
         assert_refused(Ask::maintenance().by("dan", &mut world), Reason::ClockSuspect);
         assert_refused(world.approve("ben", withdrawn), Reason::ClockSuspect);
         assert_refused(world.load(|_| ()), Reason::ClockSuspect);
-        assert_refused(world.load_policy("Planned work", "Planned"), Reason::ClockSuspect);
+        assert_refused(world.propose_policy("Planned work", "Planned"), Reason::ClockSuspect);
     }
     world.withdraw("ana", withdrawn).unwrap();
     world.deny("ben", denied).unwrap();
@@ -34,7 +34,7 @@ fn while_the_clock_is_suspect_nothing_gives_access_and_what_takes_it_goes_on() {
 fn a_leap_of_the_wall_clock_ends_nothing_on_record_and_allows_nothing_more() {
     let mut world = World::new();
     let (id, _) = world.granted();
-    // given a leap of ten years: nothing is recorded, although meanwhile everything counts as over (THREATS C4)
+    // given a leap of ten years: nothing is recorded, although meanwhile everything counts as over (known failure C4)
     world.wall_off_by = 315_360_000_000;
     assert!(world.tick().is_empty());
     assert!(!world.may("ana", "db.read", DB));
@@ -124,7 +124,7 @@ fn a_tick_before_anything_is_due_finds_nothing() {
     for _ in 0..20 {
         let due = next_due(&world.state, KEEP).unwrap();
         if due > world.at {
-            world.at = countersign::domain::time::Timestamp::from_millis(due.millis() - 1).unwrap();
+            world.at = countersign::domain::value::time::Timestamp::from_millis(due.millis() - 1).unwrap();
             assert!(world.tick().is_empty(), "nothing before {due}");
         }
         world.at = due.max(world.at);

@@ -1,10 +1,10 @@
-//! Grant tokens: who may have one signed, of what, for whom, and how long it is good (THREATS E3, E4, invariant 11).
+//! Grant tokens: who may have one signed, of what, for whom, and how long it is good (known failures E3 and E4, invariant 11).
 
-use countersign::domain::command::Command;
-use countersign::domain::event::{Event, Fact, GrantTokenIssued};
-use countersign::domain::ids::{Digest, GrantId};
-use countersign::domain::refusal::Reason;
-use countersign::domain::time::Span;
+use countersign::domain::record::command::Command;
+use countersign::domain::record::event::{Event, Fact, GrantTokenIssued};
+use countersign::domain::value::ids::{Digest, GrantId};
+use countersign::domain::value::refusal::Reason;
+use countersign::domain::value::time::Span;
 
 use crate::world::organisation::Account;
 use crate::world::{Ask, NOON, Organisation, POLICY, World, assert_refused, at, identity, span};
@@ -148,5 +148,5 @@ fn a_lifetime_is_a_second_to_a_minute_and_a_suspect_clock_signs_nothing() {
         *certificate = Digest::of(b"another leaf");
     }
     assert_refused(world.execute(&other), Reason::RequestIdReused);
-    assert_eq!(Span::seconds(60), countersign::domain::token::LONGEST_LIFETIME);
+    assert_eq!(Span::seconds(60), countersign::domain::value::token::LONGEST_LIFETIME);
 }

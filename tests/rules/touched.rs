@@ -1,4 +1,4 @@
-//! What a directory file means once commands and HR events have changed people (DESIGN 7, last paragraph): it gives a
+//! What a directory file means once commands and HR events have changed people (design.md 7, last paragraph): it gives a
 //! touched person nothing, still takes away, and leaves alone what it never knew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign::domain::directory::{
     AccountKind, AccountState, ActsFor, ApprovedBy, Confirm, Cut, Disabling, Employment, Membership, Move, Person,
 };
-use countersign::domain::enrolment::Ask as Asked;
-use countersign::domain::ids::{EnrolmentId, Principal, RoundId};
-use countersign::domain::load::LoadedFile;
-use countersign::domain::refusal::{Reason, Refusal};
-use countersign::domain::time::Timestamp;
+use countersign::domain::record::enrolment::Ask as Asked;
+use countersign::domain::record::proposal::ProposedFile;
+use countersign::domain::value::ids::{CampaignId, EnrolmentId, Principal};
+use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::domain::value::time::Timestamp;
 
 use crate::recording::{
     account, approved, change_account, enrolled, joined, membership, person, record, service_team, touch,
@@ -58,11 +58,11 @@ fn a_touched_person_gets_no_role_attestation_identity_account_or_other_manager_f
     change_account(&mut world, "ana", |it| {
         it.roles.get_mut("engineer").unwrap().until = Some(at("2026-11-22T12:30:00Z"));
     });
-    let load = world.load(|all| {
+    let proposal = world.load(|all| {
         all.accounts.get_mut("ana").unwrap().roles.insert("engineer".into(), Some(later.into()));
         all.join("ana-lab", "engineer");
     });
-    let refusal = assert_refused(load, Reason::PersonTouched);
+    let refusal = assert_refused(proposal, Reason::PersonTouched);
     assert!(refusal.facts["given.0001"].contains("up to 2026-11-22T13:00:00.000Z") && refusal.facts.len() == 4);
     assert!(refusal.detail.ends_with("and 1 more"), "{refusal}");
     // who is not touched gets all of it
@@ -247,7 +247,7 @@ fn a_file_that_names_who_left_by_hr_is_refused_and_one_that_does_not_changes_not
 }
 
 #[test]
-fn an_owner_of_a_role_who_left_by_hr_holds_up_no_load() {
+fn an_owner_of_a_role_who_left_by_hr_holds_up_no_proposal() {
     let mut world = World::new();
     for report in ["ana", "dan", "ben", "cleo", "pia"] {
         touch(&mut world, report, |it| it.manager = Some("omar".parse().unwrap()));
@@ -295,10 +295,10 @@ fn role_conflict_counts_what_enrolments_gave_and_not_what_is_over() {
     let roles = [("engineer".to_owned(), over), ("commander".to_owned(), Membership::default())];
     enrolled(&mut world, "zed", service_team("zed"), roles.into());
     assert_refused(world.load(|_| ()), Reason::RoleConflict);
-    assert_refused(world.load_policy("Planned work", "Planned"), Reason::RoleConflict);
+    assert_refused(world.propose_policy("Planned work", "Planned"), Reason::RoleConflict);
     world.pass("1h");
     world.load(|_| ()).unwrap();
-    world.load_policy("Planned work", "Planned").unwrap();
+    world.propose_policy("Planned work", "Planned").unwrap();
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn manager_cycle_of_the_file_together_with_hr() {
 #[test]
 fn what_the_broker_keeps_for_itself_stays_with_whom_nobody_touched_too() {
     let mut world = World::new();
-    let confirm = Confirm { round: RoundId::from(uuid::Uuid::from_u128(1)), by: at(NOON).plus(span("7d")) };
+    let confirm = Confirm { campaign: CampaignId::from(uuid::Uuid::from_u128(1)), by: at(NOON).plus(span("7d")) };
     change_account(&mut world, "ana", |it| {
         let engineer = it.roles.get_mut("engineer").unwrap();
         engineer.confirm = Some(confirm);
@@ -347,7 +347,7 @@ fn what_the_broker_keeps_for_itself_stays_with_whom_nobody_touched_too() {
     });
     world.load(|_| ()).unwrap();
     assert!(matches!(account(&world, "ben").state, AccountState::Disabled { because: Disabling::Lapse, .. }));
-    // whoever is new holds it since the load, and another person's account begins anew
+    // whoever is new holds it since the proposal, and another person's account begins anew
     world.pass("1h");
     world
         .load(|all| {
@@ -361,7 +361,7 @@ fn what_the_broker_keeps_for_itself_stays_with_whom_nobody_touched_too() {
 }
 
 #[test]
-fn own_standing_no_load_widens_what_its_author_may_do() {
+fn own_standing_no_proposal_widens_what_its_author_may_do() {
     let mut world = World::new();
     let changes: [fn(&mut crate::world::Organisation); 5] = [
         |all| all.join("omar", "auditor"),
@@ -378,8 +378,8 @@ fn own_standing_no_load_widens_what_its_author_may_do() {
         let mut organisation = world.organisation.clone();
         change(&mut organisation);
         let replaces = world.state.organisation().directory_digest().unwrap();
-        let load = world.propose("omar", LoadedFile::Directory, replaces, organisation.to_toml());
-        let refusal = assert_refused(load, Reason::OwnStanding);
+        let proposal = world.propose("omar", ProposedFile::Directory, replaces, organisation.to_toml());
+        let refusal = assert_refused(proposal, Reason::OwnStanding);
         assert_eq!(refusal.facts["person"], "omar");
     }
     // somebody else may give it, and one may take from oneself
@@ -387,18 +387,18 @@ fn own_standing_no_load_widens_what_its_author_may_do() {
     organisation.join("omar", "auditor");
     let replaces = world.state.organisation().directory_digest().unwrap();
     let text = organisation.to_toml();
-    let load = world.propose("olga", LoadedFile::Directory, replaces, text);
-    assert_refused(world.approve_load("omar", load.clone().unwrap()), Reason::OwnStanding);
+    let proposal = world.propose("olga", ProposedFile::Directory, replaces, text);
+    assert_refused(world.approve_proposal("omar", proposal.clone().unwrap()), Reason::OwnStanding);
     // whom it concerns neither proposes nor approves it: a third who may does
-    world.approve_load("lou", load.unwrap()).unwrap();
+    world.approve_proposal("lou", proposal.unwrap()).unwrap();
     world.organisation = organisation;
     world.load(|all| all.leave("omar", "auditor")).unwrap();
 }
 
 #[test]
-fn a_policy_load_changes_no_end_that_was_given() {
+fn a_policy_proposal_changes_no_end_that_was_given() {
     let mut world = World::new();
-    world.load_policy("[roles.engineer]\n", "[roles.engineer]\nlongest_membership = \"30d\"\n").unwrap();
+    world.propose_policy("[roles.engineer]\n", "[roles.engineer]\nlongest_membership = \"30d\"\n").unwrap();
     assert_eq!(membership(&world, "ana", "engineer").until, None, "a policy load records no memberships");
     let end = at(NOON).plus(span("20d"));
     touch(&mut world, "ana", |_| ());
@@ -406,8 +406,8 @@ fn a_policy_load_changes_no_end_that_was_given() {
         it.roles.get_mut("engineer").unwrap().until = Some(end);
     });
     let before = world.state.organisation().accounts().clone();
-    world.load_policy("\"30d\"", "\"1d\"").unwrap();
-    world.load_policy("[baseline]\n", "[baseline]\ntransfer_grace = \"1h\"\n").unwrap();
+    world.propose_policy("\"30d\"", "\"1d\"").unwrap();
+    world.propose_policy("[baseline]\n", "[baseline]\ntransfer_grace = \"1h\"\n").unwrap();
     assert!(*world.state.organisation().accounts() == before);
     // nor is an end that was given a mistake in a file that repeats or leaves it out
     world.load(|_| ()).unwrap();

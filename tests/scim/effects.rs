@@ -101,8 +101,9 @@ async fn who_leaves_while_a_joining_waits_does_not_come_later() {
         files.policy.replace("hr_brake = { people = 50, percent = 20 }", "hr_brake = { people = 1, percent = 100 }");
     let broker = Broker::with(&Files { policy, directory: files.directory });
     let waiting = |person: &str| {
-        let waits =
-            |hold: &countersign::domain::hr::Hold| hold.events.iter().any(|event| event.person.as_str() == person);
+        let waits = |hold: &countersign::domain::record::hr::Hold| {
+            hold.events.iter().any(|event| event.person.as_str() == person)
+        };
         broker.running().engine().read(|state| state.holds().values().any(waits))
     };
     let create = async |person: &str| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use countersign::clock::SystemClock;
 use countersign::domain::decide::Files as JournalFiles;
-use countersign::domain::event::Fact;
+use countersign::domain::record::event::Fact;
 use countersign::engine::{self, Store};
 use countersign::journal::index::{Filter, Page};
 use countersign::server::assembly::{Running, start};

@@ -1,5 +1,5 @@
 //! What Entra ID and Okta really send, word for word but for the names: their order of calls, their cases, truth as text,
-//! paths with filters, values without a path, labels of every kind (THREATS B5, D4).
+//! paths with filters, values without a path, labels of every kind (known failures B5 and D4).
 
 use serde_json::{Value, json};
 use tonic::codegen::http::Method;

@@ -38,7 +38,7 @@ async fn only_who_speaks_for_hr_reads_and_writes() {
     for name in ["pia", "mallory"] {
         broker.call(name, Method::GET, USERS, None).await.is_error(403, None, "NO_ACCOUNT: ");
     }
-    // and a header names nobody (THREATS D10)
+    // and a header names nobody (known failure D10)
     let mut spoofed = request(Method::GET, USERS, None);
     for name in ["x-forwarded-client-cert", "authorization", "x-remote-user"] {
         let value = "URI=spiffe://northwind.example/service/hr-sync";

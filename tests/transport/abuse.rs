@@ -20,7 +20,7 @@ fn code(payload: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(payload[at..at + 4].try_into().unwrap())
 }
 
-/// THREATS G5.
+/// known failure G5.
 #[tokio::test]
 async fn streams_beyond_64_of_one_connection_are_refused() {
     let broker = Broker::start();
@@ -71,7 +71,7 @@ async fn until_goaway(broker: &Broker, attack: impl Fn(u32) -> Vec<u8> + Send + 
     (said, resets)
 }
 
-/// THREATS G1 (CVE-2023-44487).
+/// known failure G1 (CVE-2023-44487).
 #[tokio::test]
 async fn rapid_resets_end_the_connection() {
     let broker = Broker::start();
@@ -82,7 +82,7 @@ async fn rapid_resets_end_the_connection() {
     broker.connect(&broker.ana()).await.unwrap();
 }
 
-/// THREATS G2 (CVE-2025-8671): errors that make the broker reset streams itself, here windows that overflow.
+/// known failure G2 (CVE-2025-8671): errors that make the broker reset streams itself, here windows that overflow.
 #[tokio::test]
 async fn streams_that_the_broker_must_reset_end_the_connection() {
     let broker = Broker::start();
@@ -94,7 +94,7 @@ async fn streams_that_the_broker_must_reset_end_the_connection() {
     broker.connect(&broker.ana()).await.unwrap();
 }
 
-/// THREATS G3: a list of headers without an end.
+/// known failure G3: a list of headers without an end.
 #[tokio::test]
 async fn continuations_without_end_end_the_connection() {
     let broker = Broker::start();
@@ -120,7 +120,7 @@ async fn continuations_without_end_end_the_connection() {
     broker.connect(&broker.ana()).await.unwrap();
 }
 
-/// THREATS G4 (RUSTSEC-2026-0258).
+/// known failure G4 (RUSTSEC-2026-0258).
 #[tokio::test]
 async fn empty_frames_without_end_end_the_connection() {
     let broker = Broker::start();
@@ -134,7 +134,7 @@ async fn empty_frames_without_end_end_the_connection() {
     broker.connect(&broker.ana()).await.unwrap();
 }
 
-/// THREATS G9 (RUSTSEC-2020-0002): groups within groups to the end of what a message may hold, and one message beyond it.
+/// known failure G9 (RUSTSEC-2020-0002): groups within groups to the end of what a message may hold, and one message beyond it.
 #[tokio::test]
 async fn nesting_without_end_and_a_message_over_64_kib_are_refused() {
     let broker = Broker::start();
@@ -153,7 +153,7 @@ async fn nesting_without_end_and_a_message_over_64_kib_are_refused() {
     broker.connect(&broker.ana()).await.unwrap();
 }
 
-/// THREATS G10.
+/// known failure G10.
 #[tokio::test]
 async fn headers_over_8_kib_or_over_32_are_refused_and_the_connection_lives_on() {
     let broker = Broker::start();
@@ -176,7 +176,7 @@ async fn headers_over_8_kib_or_over_32_are_refused_and_the_connection_lives_on()
     assert_eq!(broker.handshakes("accepted"), 1);
 }
 
-/// THREATS G8.
+/// known failure G8.
 #[tokio::test]
 async fn compressed_requests_are_unimplemented() {
     let broker = Broker::start();
@@ -192,7 +192,7 @@ async fn compressed_requests_are_unimplemented() {
     assert_eq!(refused.code(), Code::Unimplemented);
 }
 
-/// THREATS G6: more idle connections than may be half-open, and a client still gets in.
+/// known failure G6: more idle connections than may be half-open, and a client still gets in.
 #[tokio::test]
 async fn a_crowd_that_never_shakes_hands_keeps_nobody_out() {
     let broker = Broker::start_with(|settings| {
@@ -209,7 +209,7 @@ async fn a_crowd_that_never_shakes_hands_keeps_nobody_out() {
     eventually("eviction", || broker.handshakes("evicted") >= 80).await;
 }
 
-/// THREATS G6.
+/// known failure G6.
 #[tokio::test]
 async fn a_handshake_that_takes_too_long_is_cut() {
     let broker = Broker::start_with(|settings| settings.limits.handshake_timeout = Duration::from_millis(100));
@@ -275,7 +275,7 @@ async fn a_client_that_does_not_offer_h2_is_refused() {
     }
 }
 
-/// THREATS G14, G16: calls of one connection that take too long give their place back.
+/// known failures G14 and G16: calls of one connection that take too long give their place back.
 #[tokio::test]
 async fn a_call_that_takes_too_long_ends_and_a_stream_that_began_lives_on() {
     let broker = Broker::start_with(|settings| settings.limits.call_timeout = Duration::from_millis(100));
@@ -289,7 +289,7 @@ async fn a_call_that_takes_too_long_ends_and_a_stream_that_began_lives_on() {
     assert!(more.is_err(), "the stream goes on: {more:?}");
 }
 
-/// THREATS J5, F13: made-up paths are unimplemented, and make no labels.
+/// known failures J5 and F13: made-up paths are unimplemented, and make no labels.
 #[tokio::test]
 async fn made_up_methods_are_unimplemented_and_counted_as_one() {
     let broker = Broker::start();

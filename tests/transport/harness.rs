@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::time::Timestamp;
 use countersign::server::limits::Limits;
 use countersign::server::listener::{ListenerSettings, Listening, Speaks, listen};
 use countersign::server::metrics::{Metrics, Outcome, Reason};

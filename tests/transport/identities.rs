@@ -123,7 +123,7 @@ fn tls_files_that_cannot_be_used_are_all_named_with_what_to_do() {
     certificates::write(folder.path(), "broker.pem", &broker.chain_pem);
     certificates::write_with_mode(folder.path(), "broker.key", &broker.key_pem, 0o640);
     let load = || {
-        let now = std::sync::Arc::new(|| countersign::domain::time::Timestamp::MIN);
+        let now = std::sync::Arc::new(|| countersign::domain::value::time::Timestamp::MIN);
         let mistakes = TlsStore::load(tls_settings(folder.path()), now).unwrap_err();
         mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };

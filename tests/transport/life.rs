@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::time::Timestamp;
 use countersign::server::limits::Limits;
 use countersign::server::listener::{ListenError, ListenerSettings, Speaks, listen};
 use countersign::server::metrics::{self, Metrics, MetricsError, Outcome};
@@ -41,7 +41,7 @@ fn a_busy_port_is_an_error_that_names_it() {
     assert!(error.to_string().contains(&broker.address.to_string()) && error.to_string().contains("in use"));
 }
 
-/// THREATS G7: a thread that ends unasked is an error of `wait`, on which the process ends.
+/// known failure G7: a thread that ends unasked is an error of `wait`, on which the process ends.
 #[tokio::test]
 async fn a_thread_that_ends_unasked_is_told() {
     let broker = Broker::start();
@@ -56,7 +56,7 @@ async fn a_thread_that_ends_unasked_is_told() {
     assert!(matches!(&error, ListenError::Stopped(name) if name.contains("serve")), "{error:?}");
 }
 
-/// THREATS G12.
+/// known failure G12.
 #[tokio::test]
 async fn a_certificate_that_ends_ends_its_connection_at_the_next_call() {
     let broker = Broker::start();
@@ -70,7 +70,7 @@ async fn a_certificate_that_ends_ends_its_connection_at_the_next_call() {
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("CERTIFICATE_EXPIRED", "countersign"));
 }
 
-/// THREATS G12: a stream makes no next call.
+/// known failure G12: a stream makes no next call.
 #[tokio::test]
 async fn a_certificate_that_ends_ends_its_open_streams() {
     let broker = Broker::start_with(|settings| settings.limits.certificate_beat = Duration::from_millis(50));
@@ -170,7 +170,7 @@ async fn a_client_that_answers_no_ping_is_cut() {
     eventually("its place is given back", || broker.metrics.connections_open.get() == 0).await;
 }
 
-/// THREATS G7: the process runs out of descriptors, and recovers. In a process of its own, whose limit is low.
+/// known failure G7: the process runs out of descriptors, and recovers. In a process of its own, whose limit is low.
 #[test]
 fn running_out_of_descriptors_ends_nothing() {
     const CHILD: &str = "COUNTERSIGN_TEST_OUT_OF_DESCRIPTORS";

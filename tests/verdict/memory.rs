@@ -1,14 +1,14 @@
 //! The paths in one process: the broker's index, its batches, and a replica's index that is fed the canonical entries which
 //! the audience may see. Random histories, random questions at random times: one verdict, one reason, one grant, one end
-//! (invariant 11, THREATS F1, F10).
+//! (invariant 11, known failures F1 and F10).
 
 use std::collections::BTreeSet;
 
 use countersign::check::{
     AccountEntry, Allowed, Change, CheckIndex, GrantEntry, Query, SetDigest, Verdict, read_changes,
 };
-use countersign::domain::scope::{Pattern, Scope};
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::scope::{Pattern, Scope};
+use countersign::domain::value::time::Timestamp;
 use countersign::wire::queries::check_query;
 use uuid::Uuid;
 
@@ -61,7 +61,7 @@ fn grant_entry(grant: &Grant) -> GrantEntry {
     }
 }
 
-/// What a feed makes of a change for the checker (DESIGN 9): of others no audience, of their grants what overlaps.
+/// What a feed makes of a change for the checker (design.md 9): of others no audience, of their grants what overlaps.
 fn as_the_checker_sees(change: &Change, audience: &BTreeSet<Pattern>) -> Change {
     let checker = ACCOUNTS[CHECKER];
     match change {

@@ -1,9 +1,9 @@
 //! The rules once more, over plain lists and texts, by nobody's code but this: what every path is compared with. Times are
-//! plain numbers; a resource is matched segment by segment as DESIGN 6 says it.
+//! plain numbers; a resource is matched segment by segment as design.md 6 says it.
 
 use std::cmp::Reverse;
 
-use countersign::domain::ids::GrantId;
+use countersign::domain::value::ids::GrantId;
 use uuid::Uuid;
 
 pub const PATTERNS: [&str; 14] = [

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use countersign::check::{Query, Verdict};
-use countersign::domain::ids::GrantId;
-use countersign::domain::time::Timestamp;
+use countersign::domain::value::ids::GrantId;
+use countersign::domain::value::time::Timestamp;
 use countersign::engine::Engine;
 use countersign::sdk::replica::CheckedBatch;
 use countersign::sdk::{CheckStream, CheckedAccess, Client, Replica};

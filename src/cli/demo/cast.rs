@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use super::narrator::Answer;
 use crate::cli::dev::broker::LocalBroker;
-use crate::domain::ids::Digest;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::sdk::{Checked, Client, ClientError, Replica};
 use crate::wire::v1;
 
@@ -53,9 +53,9 @@ impl Cast {
     }
 
     /// A directory in place of the text that it was made from: proposed by `omar`, approved by `vera`.
-    pub(super) async fn load_directory(&self, replaces: &str, text: &str) -> Called<v1::ApproveLoadResponse> {
-        let proposed = self.omar.propose_directory(replaces, text).await?.load.unwrap_or_default();
-        self.vera.approve_load(&proposed).await
+    pub(super) async fn propose_directory(&self, replaces: &str, text: &str) -> Called<v1::ApproveProposalResponse> {
+        let proposed = self.omar.propose_directory(replaces, text).await?.proposal.unwrap_or_default();
+        self.vera.approve_proposal(&proposed).await
     }
 
     /// Those whose roles the first chapter is about.
@@ -167,26 +167,26 @@ impl Actor {
     }
 
     /// Proposes a policy in place of the text that it was made from.
-    pub(super) async fn propose_policy(&self, replaces: &str, text: &str) -> Called<v1::LoadPolicyResponse> {
-        self.client.load_policy(header(replaces), text.as_bytes()).await
+    pub(super) async fn propose_policy(&self, replaces: &str, text: &str) -> Called<v1::ProposePolicyResponse> {
+        self.client.propose_policy(header(replaces), text.as_bytes()).await
     }
 
     /// Proposes a directory in place of the text that it was made from.
-    pub(super) async fn propose_directory(&self, replaces: &str, text: &str) -> Called<v1::LoadDirectoryResponse> {
-        self.client.load_directory(header(replaces), text.as_bytes()).await
+    pub(super) async fn propose_directory(&self, replaces: &str, text: &str) -> Called<v1::ProposeDirectoryResponse> {
+        self.client.propose_directory(header(replaces), text.as_bytes()).await
     }
 
-    /// Approves a load by its text as this one reads it.
-    pub(super) async fn approve_load(&self, load: &v1::Load) -> Called<v1::ApproveLoadResponse> {
-        let seen = self.client.get_load(v1::GetLoadRequest { load_id: load.id.clone() }).await?;
-        let review = seen.load.and_then(|load| load.review).unwrap_or_default();
-        let request = v1::ApproveLoadRequest {
+    /// Approves a proposal by its text as this one reads it.
+    pub(super) async fn approve_proposal(&self, proposal: &v1::Proposal) -> Called<v1::ApproveProposalResponse> {
+        let seen = self.client.get_proposal(v1::GetProposalRequest { proposal_id: proposal.id.clone() }).await?;
+        let review = seen.proposal.and_then(|proposal| proposal.review).unwrap_or_default();
+        let request = v1::ApproveProposalRequest {
             request_id: request_id(),
-            load_id: load.id.clone(),
+            proposal_id: proposal.id.clone(),
             approval_digest: Digest::of(review.approval_text.as_bytes()).bytes().to_vec(),
             ..Default::default()
         };
-        self.client.approve_load(request).await
+        self.client.approve_proposal(request).await
     }
 }
 
@@ -248,9 +248,9 @@ pub(super) fn ending(id: &str) -> &str {
     id.get(id.len().saturating_sub(6)..).unwrap_or(id)
 }
 
-fn header(replaces: &str) -> v1::LoadHeader {
+fn header(replaces: &str) -> v1::ProposalHeader {
     let replaces_digest = Digest::of(replaces.as_bytes()).bytes().to_vec();
-    v1::LoadHeader { request_id: request_id(), replaces_digest, validate_only: false, justification: String::new() }
+    v1::ProposalHeader { request_id: request_id(), replaces_digest, validate_only: false, justification: String::new() }
 }
 
 pub(super) fn request_id() -> String {

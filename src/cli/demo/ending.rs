@@ -12,7 +12,7 @@ use super::cast::{Cast, Wish, state, verdict};
 use super::narrator::{Answer, Narrator, seconds};
 use super::story::{Held, REPAIR_QUESTION, approval, asks_about, held, text_of};
 use crate::clock::{BootMillis, Clock as _, SystemClock};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 use crate::journal::{OpenError, verify_file};
 use crate::sdk::Cut;
 

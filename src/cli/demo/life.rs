@@ -7,7 +7,7 @@ use super::cast::{Actor, Cast, Wish, ending, state, verdict};
 use super::narrator::{Answer, Narrator, seconds};
 use super::people::{account_state, disabled, effects, enrolment_state, imported, met, on_record};
 use super::story::{approval, asks_about, text_of};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1;
 use crate::wire::v1::enrolment_ask::Ask;
 use crate::wire::v1::hr_event::Change;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::clock::{Clock, Reading, SystemClock};
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
 
 /// How wide the part before an answer is.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::cast::{Actor, Called, request_id};
 use super::narrator::Answer;
-use crate::domain::ids::Digest;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::enrolment_ask::Ask;
 use crate::wire::v1::hr_event::Change;

@@ -5,10 +5,10 @@ use anyhow::{Context, Result};
 use super::Texts;
 use super::cast::{Cast, Wish, ending, request_id, state, verdict};
 use super::narrator::{Answer, Narrator};
-use super::separation::{load_state, replaced};
+use super::separation::{proposal_state, replaced};
 use super::story::{approval, asks_about, held, text_of};
-use crate::domain::ids::Digest;
-use crate::domain::time::Span;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::Span;
 use crate::wire::v1;
 use crate::wire::v1::lock_target::Target;
 
@@ -35,7 +35,7 @@ const MAIL_ASKED: &str = "mail-api: may ana mail.read tenants/acme/mail/inbox?";
 
 const POLICY_CHANGE: Wish = Wish {
     entitlement: "policy-change",
-    actions: &["countersign.policy.load"],
+    actions: &["countersign.policy.propose"],
     resource: "countersign/broker",
     duration: Span::seconds(600),
     justification: "longer repairs, as agreed on Monday",
@@ -162,12 +162,12 @@ pub(super) async fn a_change_of_policy(narrator: &mut Narrator<'_>, cast: &Cast,
     let proposed = cast.omar.propose_policy(&texts.policy, &longer).await;
     let answer = Answer::of(&proposed, |it| Answer::new("PENDING", format!("{} accounts gain", it.rights.len())));
     narrator.answer("omar: propose the policy", &answer, "PENDING")?;
-    let load = proposed?.load.context("there is no load")?;
+    let load = proposed?.proposal.context("there is no load")?;
     for (actor, line, expected) in [
         (&cast.omar, "omar: approve his own proposal", "SELF_APPROVAL"),
         (&cast.vera, "vera: approve it, by the digest of what she read", "APPROVED"),
     ] {
-        narrator.answer(line, &Answer::of(&actor.approve_load(&load).await, load_state), expected)?;
+        narrator.answer(line, &Answer::of(&actor.approve_proposal(&load).await, proposal_state), expected)?;
     }
     Ok(())
 }

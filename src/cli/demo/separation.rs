@@ -7,7 +7,7 @@ use super::Texts;
 use super::cast::{Called, Cast, Wish, state};
 use super::narrator::{Answer, Narrator};
 use super::story::{approval, text_of};
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 use crate::wire::v1;
 
 const PAYMENTS: Wish = Wish {
@@ -54,10 +54,10 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
 
     let bens = "roles = [\"incident-commander\"]";
     let without_ben = replaced(&texts.directory, bens, "roles = []")?;
-    let loaded = cast.load_directory(&texts.directory, &without_ben).await;
+    let loaded = cast.propose_directory(&texts.directory, &without_ben).await;
     narrator.answer(
         "omar proposes a directory in which ben has lost that role, vera approves",
-        &Answer::of(&loaded, load_state),
+        &Answer::of(&loaded, proposal_state),
         "APPROVED",
     )?;
 
@@ -69,10 +69,10 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
     narrator.answer("sam: show it: the open stage, and ben's approval", &answer, "stage 1, NOT_AN_APPROVER")?;
     let withdrawn = cast.ana.withdraw(&asked.id).await;
     narrator.answer("ana: withdraw it", &Answer::of(&withdrawn, state), "WITHDRAWN")?;
-    let loaded = cast.load_directory(&without_ben, &texts.directory).await;
+    let loaded = cast.propose_directory(&without_ben, &texts.directory).await;
     narrator.answer(
         "omar proposes the directory as it was, vera approves",
-        &Answer::of(&loaded, load_state),
+        &Answer::of(&loaded, proposal_state),
         "APPROVED",
     )
 }
@@ -85,9 +85,10 @@ fn reopened(elevation: &v1::Elevation) -> Answer {
     Answer::new(format!("stage {}, {reason}", review.open_stage), "")
 }
 
-/// Where a load stands once it was approved: `APPROVED`.
-pub(super) fn load_state(answer: &v1::ApproveLoadResponse) -> Answer {
-    let state = answer.load.as_ref().map(|load| load.state().as_str_name().trim_start_matches("LOAD_STATE_"));
+/// Where a proposal stands once it was approved: `APPROVED`.
+pub(super) fn proposal_state(answer: &v1::ApproveProposalResponse) -> Answer {
+    let state =
+        answer.proposal.as_ref().map(|proposal| proposal.state().as_str_name().trim_start_matches("PROPOSAL_STATE_"));
     Answer::new(state.unwrap_or("nothing"), "")
 }
 
@@ -100,11 +101,11 @@ fn outcome(mistakes: &Called<Vec<v1::Mistake>>) -> Answer {
     })
 }
 
-/// Shows the first mistake, which must be the expected one: a load can be refused for the wrong reason, too.
+/// Shows the first mistake, which must be the expected one: a proposal can be refused for the wrong reason, too.
 fn because(narrator: &mut Narrator<'_>, mistakes: &Called<Vec<v1::Mistake>>, expected: &str) -> Result<()> {
     let first = mistakes.as_ref().ok().and_then(|mistakes| mistakes.first()).context("no mistake came back")?;
     narrator.note(&format!("line {}: {}", first.line, first.text))?;
-    ensure!(first.text.contains(expected), "the load was refused because of {}, and not of {expected}", first.text);
+    ensure!(first.text.contains(expected), "the proposal was refused because of {}, and not of {expected}", first.text);
     Ok(())
 }
 

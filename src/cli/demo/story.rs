@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 
 use super::cast::{Cast, Wish, ending, state, timestamp, verdict};
 use super::narrator::{Answer, Narrator, seconds};
-use crate::domain::ids::Digest;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1;
 
 /// What ana asks for: four seconds, so that the story sees them end.

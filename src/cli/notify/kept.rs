@@ -11,8 +11,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::ids::Digest;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::{Span, Timestamp};
 
 /// Pauses between attempts double, up to this.
 const LONGEST_PAUSE: Span = Span::seconds(5 * 60);

@@ -1,19 +1,19 @@
 //! What a notification says: who, what, by when, who could review, what became of it. No address that decides anything:
-//! who approves reads what he signs, and signs it with his own certificate (DESIGN 12; THREATS A13, A16).
+//! who approves reads what he signs, and signs it with his own certificate (design.md 12; known failures A13 and A16).
 
 use serde_json::{Map, Value, json};
 
 use crate::cli::text::instant;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 use crate::wire::v1::{
     Closing, Elevation, ElevationState, EnrolmentState, Event, GetElevationResponse, GetEnrolmentResponse,
-    GetLoadResponse, Grant, GrantState, LoadState, Review, Reviewer,
+    GetProposalResponse, Grant, GrantState, ProposalState, Review, Reviewer,
 };
 
-/// Something under review, as far as notifications go: an elevation, an enrolment or a load.
+/// Something under review, as far as notifications go: an elevation, an enrolment or a proposal.
 #[derive(Debug, Clone)]
 pub(super) struct Reviewed {
-    /// `elevation`, `enrolment` or `load`.
+    /// `elevation`, `enrolment` or `proposal`.
     pub(super) kind: &'static str,
     /// Its id.
     pub(super) id: String,
@@ -99,22 +99,22 @@ pub(super) fn enrolment(response: GetEnrolmentResponse) -> Option<Reviewed> {
     })
 }
 
-/// A load of policy or directory, as it is now.
+/// A proposal of policy or directory, as it is now.
 #[must_use]
-pub(super) fn load(response: GetLoadResponse) -> Option<Reviewed> {
-    let it = response.load?;
+pub(super) fn proposal(response: GetProposalResponse) -> Option<Reviewed> {
+    let it = response.proposal?;
     let asker = json!({ "account": it.requester, "person": it.persons.first() });
     let what = json!({
-        "load": it.id,
+        "proposal": it.id,
         "who": asker,
-        "what": { "file": bare(it.file().as_str_name(), "LOAD_FILE_"), "digest": crate::cli::json::hexadecimal(&it.digest) },
+        "what": { "file": bare(it.file().as_str_name(), "PROPOSAL_FILE_"), "digest": crate::cli::json::hexadecimal(&it.digest) },
         "why": it.justification,
     });
     Some(Reviewed {
-        kind: "load",
+        kind: "proposal",
         id: it.id.clone(),
-        pending: it.state() == LoadState::Pending,
-        state: bare(it.state().as_str_name(), "LOAD_STATE_"),
+        pending: it.state() == ProposalState::Pending,
+        state: bare(it.state().as_str_name(), "PROPOSAL_STATE_"),
         asked: it.create_time.as_ref().and_then(instant),
         what: object(what),
         could_review: response.could_review,

@@ -3,21 +3,21 @@
 
 use std::collections::BTreeSet;
 
-use super::{Caller, principal};
-use crate::domain::cascade::Touched;
+use super::caller::{Caller, principal};
 use crate::domain::directory::{Account, AccountState};
-use crate::domain::event::{AccountClosed, AccountRecorded, Actor, Fact, MembershipRevoked};
-use crate::domain::ids::{AccountId, PersonId, RoleName};
-use crate::domain::life;
-use crate::domain::overlay::Overlay;
+use crate::domain::effect::cascade::Touched;
+use crate::domain::effect::life;
+use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::event::{AccountClosed, AccountRecorded, Actor, Fact, MembershipRevoked};
+use crate::domain::rule::visibility::{Thing, answers_for_role, may_see};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, answers_for_role, may_see};
+use crate::domain::value::ids::{AccountId, RoleName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 
 /// Ends a membership: its holder, the manager of its person, the owner of its role, or the owner of the machine; or a
-/// holder of `directory.load`. What it carried goes in the same batch, and no directory file gives it back.
+/// holder of `directory.propose`. What it carried goes in the same batch, and no directory file gives it back.
 pub(super) fn end_membership(
     state: &State,
     caller: &Caller<'_>,
@@ -48,12 +48,12 @@ pub(super) fn end_membership(
         }),
         Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }),
     ]);
-    touch(&mut overlay, &person);
+    life::touch(&mut overlay, &person);
     overlay.cascade(&Touched::Persons(BTreeSet::from([person])));
     Ok(overlay.into_facts())
 }
 
-/// Closes a service account for ever: its owner, the owner's manager, or a holder of `directory.load`.
+/// Closes a service account for ever: its owner, the owner's manager, or a holder of `directory.propose`.
 pub(super) fn close(
     state: &State,
     caller: &Caller<'_>,
@@ -84,15 +84,7 @@ pub(super) fn close(
     Ok(overlay.into_facts())
 }
 
-/// From now on no directory file gives the person anything.
-pub(super) fn touch(overlay: &mut Overlay, id: &PersonId) {
-    let person = overlay.state().organisation().people().get(id).filter(|person| !person.touched).cloned();
-    if let Some(person) = person {
-        life::put_person(overlay, id, person);
-    }
-}
-
-/// The account, if the caller may know of it (THREATS A14, H9).
+/// The account, if the caller may know of it (known failures A14 and H9).
 fn seen<'a>(state: &'a State, caller: &Caller<'_>, id: &AccountId, now: Now) -> Result<&'a Account, Refusal> {
     let Some(account) = state.organisation.accounts().get(id) else {
         return Err(Refusal::not_found("account", id));
@@ -102,7 +94,7 @@ fn seen<'a>(state: &'a State, caller: &Caller<'_>, id: &AccountId, now: Now) -> 
 }
 
 /// Whether the caller answers for all of an account: the owner of a machine, the manager of record of its person, or a
-/// holder of `directory.load`. As things are by now, whatever the timer has recorded.
+/// holder of `directory.propose`. As things are by now, whatever the timer has recorded.
 fn answers_for(state: &State, caller: &Caller<'_>, account: &Account, now: Now) -> bool {
     let organisation = &state.organisation;
     let person = caller.viewer.person.as_ref();
@@ -110,5 +102,5 @@ fn answers_for(state: &State, caller: &Caller<'_>, account: &Account, now: Now) 
     let owns = works_here && account.is_machine() && person == Some(account.person());
     let manager = organisation.manager_of(account.person(), now.latest);
     let manages = manager.is_some() && manager == person;
-    owns || manages || organisation.capability(caller.account, CapabilityName::DirectoryLoad, now.latest).is_some()
+    owns || manages || organisation.capability(caller.account, CapabilityName::DirectoryPropose, now.latest).is_some()
 }

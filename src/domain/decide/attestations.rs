@@ -1,16 +1,16 @@
 //! Attestations: recorded and corrected by capability, each source for its own requirements, none in the future, and none
 //! for oneself.
 
-use super::{Caller, principal};
+use super::caller::{Caller, principal};
 use crate::domain::directory::{Account, Person};
-use crate::domain::event::{Actor, AttestationCorrected, AttestationRecorded, Fact};
-use crate::domain::ids::{PersonId, RequirementName};
-use crate::domain::life;
-use crate::domain::overlay::Overlay;
+use crate::domain::effect::life;
+use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::event::{Actor, AttestationCorrected, AttestationRecorded, Fact};
 use crate::domain::state::State;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::value::ids::{PersonId, RequirementName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
 
 /// Records that a person met a requirement, later than what is on record.
 pub(super) fn record(
@@ -100,7 +100,7 @@ fn put(
         life::lapse(overlay, id, requirement);
     } else {
         // An earlier date moves ends forward.
-        overlay.cascade(&crate::domain::cascade::Touched::Persons([id.clone()].into()));
+        overlay.cascade(&crate::domain::effect::cascade::Touched::Persons([id.clone()].into()));
     }
 }
 

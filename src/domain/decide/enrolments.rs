@@ -2,24 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use super::caller::{Caller, make_id, principal};
 use super::reviews::{self, approval, denial};
-use super::{Caller, make_id, principal};
-use crate::domain::cascade::{Touched, void_enrolment};
-use crate::domain::command::{Envelope, RequestEnrolment};
 use crate::domain::directory::{Account, AccountState, Disabling};
-use crate::domain::elevation::Phase;
-use crate::domain::enrolling::{draft_enrolment, given, standing_in_the_way};
-use crate::domain::enrolment::Enrolment;
-use crate::domain::event::{
+use crate::domain::effect::cascade::{Touched, void_enrolment};
+use crate::domain::effect::life;
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::record::command::{Envelope, RequestEnrolment};
+use crate::domain::record::enrolment::Enrolment;
+use crate::domain::record::event::{
     Actor, EnrolmentApprovalStruck, EnrolmentDecision, EnrolmentNamed, EnrolmentWithdrawn, Fact,
 };
-use crate::domain::ids::{Digest, EnrolmentId, PersonId, Principal};
-use crate::domain::life;
-use crate::domain::overlay::Overlay;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::review::Phase;
+use crate::domain::rule::enrolling::{draft_enrolment, given, standing_in_the_way};
+use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
-use crate::domain::time::Now;
-use crate::domain::visibility::{Thing, Viewer, may_see};
+use crate::domain::value::ids::{Digest, EnrolmentId, PersonId, Principal};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 
 /// Asks for a place: open to a person without an account, and to an account that a lapse disabled. A request is refused with
 /// the first of all that stands in its way.
@@ -152,7 +152,7 @@ fn may_ask(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
     if account.is_some_and(|it| lapsed(it) && !it.ends_at().is_over(now.latest)) {
         return Ok(());
     }
-    super::usable_account(state, viewer, now).map(|_| ())
+    super::caller::usable_account(state, viewer, now).map(|_| ())
 }
 
 /// Whatever is due by now for those behind an enrolment has come about, though no timer has run.
@@ -163,7 +163,7 @@ fn settled(state: &State, viewer: &Viewer, behind: &BTreeSet<PersonId>, now: Now
 }
 
 /// The enrolment, if the viewer may see it and it is still pending: by comparison with its deadline.
-/// `if_hidden` is what the journal has of a caller who may not see it (THREATS A14, H9).
+/// `if_hidden` is what the journal has of a caller who may not see it (known failures A14 and H9).
 fn pending<'a>(
     state: &'a State,
     viewer: &Viewer,

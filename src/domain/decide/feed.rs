@@ -1,4 +1,4 @@
-//! The HR feed: numbered events, whole files, the brake, and who lets it go (THREATS B4, B8).
+//! The HR feed: numbered events, whole files, the brake, and who lets it go (known failures B4 and B8).
 //!
 //! Everything is decided on one overlay and is one batch: all of it, or none. What the brake catches goes into a hold
 //! until a person with `feed.release` decides; the rest goes on.
@@ -7,31 +7,26 @@ mod brake;
 mod diff;
 mod file;
 mod fits;
+mod happening;
 mod hold;
 mod place;
 mod tenant;
 
 use std::collections::BTreeMap;
 
-use super::{Caller, make_id, needs, principal};
-use crate::domain::command::Envelope;
-use crate::domain::event::{Actor, Fact, HrEventApplied, HrFeedHeard, HrImported};
-use crate::domain::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
-use crate::domain::ids::{HoldId, PersonId, TenantName};
-use crate::domain::life;
-use crate::domain::overlay::Overlay;
+use happening::{Sent, applied, author, happen, not_own, said_now};
+
+use super::caller::{Caller, make_id, needs, principal};
+use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::Envelope;
+use crate::domain::record::event::{Actor, Fact, HrFeedHeard, HrImported};
+use crate::domain::record::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
 use crate::domain::state::State;
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{HoldId, PersonId};
+use crate::domain::value::refusal::{Reason, Refusal};
 
 pub(super) use hold::{decide_hold, retire};
-
-/// An event on its way, with its place.
-struct Sent {
-    place: Option<StreamPlace>,
-    event: HrEvent,
-}
 
 /// What HR says happened, in order. What a stream repeats changes nothing, and what would make its author answer for others
 /// waits for somebody else.
@@ -126,64 +121,12 @@ fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New) -> Result
     Ok(())
 }
 
-/// An event without an instant of its own, which is written as the earliest there is, is of now.
-fn said_now(event: &HrEvent, envelope: &Envelope) -> HrEvent {
-    let mut event = event.clone();
-    match &mut event.change {
-        HrChange::Transferred { at, .. } | HrChange::Left { at, .. } if *at == Timestamp::MIN => {
-            *at = envelope.now.stamp;
-        }
-        _ => {}
-    }
-    event
-}
-
 /// A tenant's people are its own feed's to tell of, and customers' roles as well.
 fn of_own_organisation(state: &State, event: &HrEvent) -> Result<(), Refusal> {
     let of_tenant = state.organisation.tenant_of(&event.person).is_some();
     if of_tenant || matches!(event.change, HrChange::Roles { .. }) {
         let detail = format!("`{}`: of tenants' people and their roles their own feeds tell", event.person);
         return Err(Refusal::new(Reason::OutsideTenant, detail).with("person", &event.person));
-    }
-    Ok(())
-}
-
-/// One event, and all that follows; of a tenant's feed, within the tenant.
-fn happen(
-    overlay: &mut Overlay,
-    tenant: Option<&TenantName>,
-    place: Option<&StreamPlace>,
-    released: bool,
-    event: &HrEvent,
-) -> Result<(), Refusal> {
-    let person = &event.person;
-    overlay.record([applied(place, released, event)]);
-    life::settle(overlay, person);
-    match &event.change {
-        HrChange::Joined { login, manager } => life::join(overlay, tenant, person, login, manager.as_ref()),
-        HrChange::Renamed { login } => life::rename(overlay, person, login),
-        HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
-        HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
-        HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),
-        HrChange::Stays => life::stay(overlay, person),
-        // Given by a tenant's feed alone, which decides on it itself.
-        HrChange::Roles { .. } => Ok(()),
-    }
-}
-
-fn applied(place: Option<&StreamPlace>, released: bool, event: &HrEvent) -> Fact {
-    Fact::HrEventApplied(HrEventApplied { place: place.cloned(), released, event: event.clone() })
-}
-
-/// The person who answers for what the caller sends: its own, or the machine's owner.
-fn author(state: &State, caller: &Caller<'_>) -> Option<PersonId> {
-    state.organisation.accounts.get(caller.account).map(|account| account.person().clone())
-}
-
-/// Nobody widens what he himself may do (DESIGN 7); that he leaves he may say.
-fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
-    if author == Some(&event.person) && !event.change.is_leaving() {
-        return Err(Refusal::new(Reason::OwnStanding, format!("`{}`", event.person)).with("person", &event.person));
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
 //! Ending grants before their time.
 
-use super::super::event::{Fact, GrantClosed, GrantRevoked};
-use super::super::grant::{Grant, Revocation};
-use super::super::ids::GrantId;
 use super::super::policy::CapabilityName;
-use super::super::refusal::{Reason, Refusal};
-use super::super::reviewers::{reviewer_in_any, reviewer_in_stages};
 use super::super::state::State;
-use super::super::time::Now;
-use super::super::visibility::{Thing, may_see};
-use super::{Caller, principal};
+use super::caller::{Caller, principal};
+use crate::domain::record::event::{Fact, GrantClosed, GrantRevoked};
+use crate::domain::record::grant::{Grant, Revocation};
+use crate::domain::rule::emergency::ordinary_stages;
+use crate::domain::rule::reviewers::{reviewer_in_any, reviewer_in_stages};
+use crate::domain::rule::visibility::{Thing, may_see};
+use crate::domain::value::ids::GrantId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 
 /// The holder gives a grant up: the account itself, or a person behind it.
 pub(super) fn relinquish(
@@ -51,7 +52,7 @@ fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bo
         grant.scope.tenant().is_some_and(|tenant| organisation.approves_for_tenant(caller.account, tenant, now.latest));
     let by_review = elevation.is_some_and(|elevation| {
         let approved = caller.viewer.person.as_ref().is_some_and(|person| elevation.review.has_decided(person));
-        let ordinary = elevation.ordinary_stages(organisation);
+        let ordinary = ordinary_stages(elevation, organisation);
         approved
             || reviewer_in_any(organisation, elevation, caller.account, now.latest).is_ok()
             || reviewer_in_stages(organisation, elevation, ordinary, caller.account, now.latest).is_ok()
@@ -74,7 +75,7 @@ fn is_behind(caller: &Caller<'_>, grant: &Grant) -> bool {
     grant.holder == *caller.account || caller.viewer.person.as_ref().is_some_and(|person| grant.behind.contains(person))
 }
 
-/// `if_hidden` is what the journal has of a caller who may not see it (THREATS A14, H9).
+/// `if_hidden` is what the journal has of a caller who may not see it (known failures A14 and H9).
 pub(super) fn open<'a>(
     state: &'a State,
     caller: &Caller<'_>,

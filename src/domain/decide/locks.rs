@@ -1,18 +1,18 @@
 //! Locking and lifting. To lock takes access away and goes first; to lift gives it back, and nobody lifts a lock on himself.
 
-use super::super::cascade::locked;
-use super::super::command::Envelope;
 use super::super::directory::Account;
-use super::super::event::{Fact, LockDeleted};
-use super::super::ids::LockId;
-use super::super::lock::{Lock, LockMode, Locked};
-use super::super::organisation::Organisation;
 use super::super::policy::{Capability, CapabilityName};
-use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
-use super::super::time::{Now, Timestamp};
-use super::super::visibility::{Thing, Viewer, may_see};
-use super::{Caller, make_id, principal};
+use super::caller::{Caller, make_id, principal};
+use crate::domain::effect::cascade::locked;
+use crate::domain::record::command::Envelope;
+use crate::domain::record::event::{Fact, LockDeleted};
+use crate::domain::record::lock::{Lock, LockMode, Locked};
+use crate::domain::rule::visibility::{Thing, Viewer, may_see};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::LockId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
 
 /// Somebody with the capability stops something at once.
 pub(super) fn create(
@@ -85,9 +85,9 @@ pub(super) fn delete(
 pub(super) fn free(
     organisation: &Organisation,
     viewer: &Viewer,
-    command: &super::super::command::Command,
+    command: &crate::domain::record::command::Command,
 ) -> Result<(), Refusal> {
-    use super::super::command::Command;
+    use crate::domain::record::command::Command;
     let locks_or_lifts = matches!(command, Command::CreateLock { .. } | Command::DeleteLock { .. });
     if organisation.locks().all().is_empty() || (command.takes_away() && !locks_or_lifts) {
         return Ok(());

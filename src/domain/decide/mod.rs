@@ -2,31 +2,34 @@
 
 mod accounts;
 mod attestations;
+mod caller;
+mod campaigns;
 mod enrolments;
 mod feed;
 mod grants;
-mod loads;
 mod locks;
-mod recertification;
+mod numbering;
+mod proposals;
+pub mod refused;
 mod requests;
 mod reviews;
+pub mod tick;
 mod tokens;
 
-use super::apply::{apply, bind};
-use super::command::{Command, Envelope};
-use super::directory::AccountState;
-use super::event::{Actor, Event, Fact, RequestMark};
-use super::hr::HrEvent;
-use super::ids::{AccountId, Principal};
-use super::overlay::Overlay;
-use super::policy::CapabilityName;
-use super::refusal::{Reason, Refusal};
-use super::state::State;
-use super::time::{Now, Timestamp};
-use super::visibility::{Viewer, as_told, viewer};
+use caller::{Caller, usable_account};
+use numbering::events;
 
-pub use loads::{Files, brings, could_approve as could_approve_load, initialise};
-pub(super) use recertification::close_round;
+use super::effect::overlay::Overlay;
+use super::record::command::{Command, Envelope};
+use super::record::event::{Actor, Event, Fact, RequestMark};
+use super::record::hr::HrEvent;
+use super::rule::visibility::{Viewer, as_told, viewer};
+use super::state::State;
+use super::state::apply::{apply, bind};
+use super::value::ids::Principal;
+use super::value::refusal::{Reason, Refusal};
+
+pub use proposals::{Files, brings, could_approve as could_approve_proposal, initialise};
 
 /// What a command leads to.
 #[derive(Debug, Clone)]
@@ -169,81 +172,19 @@ fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result
         }
         Command::CloseAccount { account, reason } => accounts::close(state, caller, account, reason, now),
         Command::RetireStream { stream, reason } => feed::retire(state, caller, stream, reason, now),
-        Command::StartRound { role, due } => recertification::start(state, caller, role, *due, envelope),
-        Command::ConfirmMembership { round, account } => recertification::confirm(state, caller, *round, account, now),
+        Command::StartCampaign { role, due } => campaigns::start(state, caller, role, *due, envelope),
+        Command::ConfirmMembership { campaign, account } => campaigns::confirm(state, caller, *campaign, account, now),
         Command::CreateLock { on, mode, reason, until } => {
             locks::create(state, caller, (on, *mode), (reason, *until), envelope)
         }
         Command::DeleteLock { lock, reason } => locks::delete(state, caller, *lock, reason, now),
-        Command::ProposeLoad { file, replaces, text, justification } => {
-            loads::propose(state, caller, (*file, *replaces), (text, justification), envelope)
+        Command::ProposeFile { file, replaces, text, justification } => {
+            proposals::propose(state, caller, (*file, *replaces), (text, justification), envelope)
         }
-        Command::ApproveLoad { load, digest, comment } => {
-            loads::approve(state, caller, *load, (*digest, comment), envelope)
+        Command::ApproveProposal { proposal, digest, comment } => {
+            proposals::approve(state, caller, *proposal, (*digest, comment), envelope)
         }
-        Command::DenyLoad { load, reason } => loads::deny(state, caller, *load, reason, now),
-        Command::WithdrawLoad { load, reason } => loads::withdraw(state, caller, *load, reason, now),
+        Command::DenyProposal { proposal, reason } => proposals::deny(state, caller, *proposal, reason, now),
+        Command::WithdrawProposal { proposal, reason } => proposals::withdraw(state, caller, *proposal, reason, now),
     }
-}
-
-/// Who calls, once that is known.
-struct Caller<'a> {
-    viewer: &'a Viewer,
-    account: &'a AccountId,
-}
-
-/// Numbers and stamps facts as the next events of a state.
-pub(super) fn events(
-    state: &State,
-    at: Timestamp,
-    actor: &Actor,
-    mut mark: Option<RequestMark>,
-    facts: Vec<Fact>,
-) -> Vec<Event> {
-    let numbered = (state.sequence.saturating_add(1)..).zip(facts);
-    numbered.map(|(sequence, fact)| Event { sequence, at, actor: actor.clone(), request: mark.take(), fact }).collect()
-}
-
-/// The caller's account, if it can be used at all. What it lacks beyond that is for each command to judge: what takes
-/// access away is never held up by what is missing.
-fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<&'a AccountId, Refusal> {
-    let id = viewer.account()?;
-    let Some(account) = state.organisation.accounts.get(id) else {
-        return Err(Refusal::new(Reason::NoAccount, format!("`{id}`")));
-    };
-    let disabled = |why: String| Err(Refusal::new(Reason::AccountDisabled, why).with("account", id));
-    match &account.state {
-        AccountState::Active if account.ends_at().is_over(now.latest) => {
-            disabled(format!("`{id}` ended at {}", account.ends_at()))
-        }
-        AccountState::Active => Ok(id),
-        AccountState::Disabled { reason, .. } => disabled(format!("`{id}` is disabled: {reason}")),
-        AccountState::Closed => disabled(format!("`{id}` is closed")),
-    }
-}
-
-/// The ids that a command makes: UUIDv7 of the stamp, with the envelope's entropy. The last of the 16 bytes of entropy
-/// keeps several ids of one command apart.
-fn make_id(envelope: &Envelope, which: u8) -> uuid::Uuid {
-    let [a, b, c, d, e, f, g, h, i, ..] = envelope.nonce;
-    let random = [a, b, c, d, e, f, g, h, i, which];
-    let millis = u64::try_from(envelope.now.stamp.millis()).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
-}
-
-/// Whether the caller holds a capability, however narrowed.
-///
-/// # Errors
-/// `CAPABILITY_MISSING`.
-fn needs(state: &State, caller: &Caller<'_>, capability: CapabilityName, now: Now) -> Result<(), Refusal> {
-    if state.organisation.capability(caller.account, capability, now.latest).is_some() {
-        return Ok(());
-    }
-    let name = capability.as_str();
-    Err(Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name))
-}
-
-/// The caller as events name it.
-fn principal(caller: &Caller<'_>) -> Principal {
-    caller.viewer.principal.clone()
 }

@@ -1,11 +1,11 @@
 //! Asking.
 
-use super::super::command::{Envelope, RequestElevation};
-use super::super::event::Fact;
-use super::super::obstacles::draft;
-use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
-use super::{Caller, make_id};
+use super::caller::{Caller, make_id};
+use crate::domain::record::command::{Envelope, RequestElevation};
+use crate::domain::record::event::Fact;
+use crate::domain::rule::obstacles::draft;
+use crate::domain::value::refusal::{Reason, Refusal};
 
 /// A request is refused with the first of all that stands in its way.
 pub(super) fn request(

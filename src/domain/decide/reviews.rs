@@ -1,24 +1,26 @@
 //! Deciding on what was asked: approve, deny, withdraw.
 
-use super::super::cascade::struck_out;
-use super::super::command::Envelope;
-use super::super::elevation::{Elevation, Phase};
-use super::super::event::{
+use super::super::state::State;
+use super::caller::{Caller, make_id, principal};
+use crate::domain::effect::cascade::struck_out;
+use crate::domain::record::command::Envelope;
+use crate::domain::record::elevation::Elevation;
+use crate::domain::record::emergency::{Completion, Finding};
+use crate::domain::record::event::{
     ApprovalStruck, DecisionRecorded, ElevationApproved, ElevationClosed, Fact, FollowUpCompleted, FollowUpOpened,
 };
-use super::super::follow_up::{Completion, Finding};
-use super::super::ids::{Digest, ElevationId, PersonId};
-use super::super::issue::issue;
-use super::super::organisation::Organisation;
-use super::super::refusal::{Reason, Refusal};
-use super::super::review::{Decision, StruckOut, Verdict};
-use super::super::reviewers::{
+use crate::domain::record::review::Phase;
+use crate::domain::record::review::{Decision, StruckOut, Verdict};
+use crate::domain::rule::emergency::ordinary_stages;
+use crate::domain::rule::issue::issue;
+use crate::domain::rule::reviewers::{
     Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, reviewer_in_stages, separation_rule_3,
 };
-use super::super::state::State;
-use super::super::time::{Now, Timestamp};
-use super::super::visibility::{Thing, may_see};
-use super::{Caller, make_id, principal};
+use crate::domain::rule::visibility::{Thing, may_see};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{Digest, ElevationId, PersonId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
 
 /// An approval of exactly this text. The last one that is needed issues the grant, in the same batch.
 pub(super) fn approve(
@@ -95,7 +97,7 @@ pub(super) fn approval(
     Ok((struck, decision))
 }
 
-/// What was read is what is on record (THREATS A9).
+/// What was read is what is on record (known failure A9).
 fn same_text(reviewed: &impl Reviewed, digest: Digest) -> Result<(), Refusal> {
     if reviewed.review().digest() == digest {
         return Ok(());
@@ -195,7 +197,7 @@ pub(super) fn complete_follow_up(
     let through = reviewer_in_stages(
         organisation,
         elevation,
-        elevation.ordinary_stages(organisation),
+        ordinary_stages(elevation, organisation),
         caller.account,
         now.latest,
     )?;
@@ -228,7 +230,7 @@ pub(super) fn withdraw(
     })])
 }
 
-/// The elevation, if the caller may see it. `if_hidden` is what the journal has of a caller who may not (THREATS A14, H9).
+/// The elevation, if the caller may see it. `if_hidden` is what the journal has of a caller who may not (known failures A14 and H9).
 fn visible<'a>(
     state: &'a State,
     caller: &Caller<'_>,

@@ -1,15 +1,16 @@
 //! Grant tokens: what one may say is decided here; the shell only signs it. A token never says more than the broker would
 //! have answered at that moment, to that enforcement point, of that grant (invariant 11).
 
-use super::super::command::Envelope;
-use super::super::event::{Fact, GrantTokenIssued};
-use super::super::ids::{AccountId, Digest, GrantId};
-use super::super::refusal::{Reason, Refusal};
-use super::super::scope::Scope;
 use super::super::state::State;
-use super::super::time::{Span, Timestamp};
-use super::super::token::{LONGEST_LIFETIME, SCOPE_MAX_BYTES};
-use super::{Caller, grants, make_id};
+use super::caller::{Caller, make_id};
+use super::grants;
+use crate::domain::record::command::Envelope;
+use crate::domain::record::event::{Fact, GrantTokenIssued};
+use crate::domain::value::ids::{AccountId, Digest, GrantId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::{Span, Timestamp};
+use crate::domain::value::token::{LONGEST_LIFETIME, SCOPE_MAX_BYTES};
 
 /// Tokens of one grant in a minute: each is a row of the journal, and nobody approves it.
 const MOST_A_MINUTE: u32 = 60;

@@ -1,10 +1,10 @@
-//! Dates as TOML writes them. A day is a day in UTC; an instant says its offset (THREATS C5).
+//! Dates as TOML writes them. A day is a day in UTC; an instant says its offset (known failure C5).
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use toml::value::{Datetime, Offset};
 
 use crate::domain::policy::reader::{Node, Reader};
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 
 /// What a mere date means. People of HR say "until the 31st" and mean the whole day.
 #[derive(Clone, Copy)]

@@ -1,12 +1,12 @@
 //! What must hold between the parts of a directory: everybody named exists, managers lead somewhere, no identity means
-//! two (THREATS D8), and a tenant's trust domain is that tenant's alone.
+//! two (known failure D8), and a tenant's trust domain is that tenant's alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Draft, Holder};
+use super::draft::{Draft, Holder};
 use crate::domain::directory::{AccountKind, Directory};
-use crate::domain::ids::{Identity, PersonId, TenantName};
 use crate::domain::policy::reader::{Reader, Table};
+use crate::domain::value::ids::{Identity, PersonId, TenantName};
 
 pub(super) fn check(reader: &mut Reader<'_>, root: &Table<'_>, draft: &mut Draft) {
     persons_exist(reader, draft);
@@ -134,7 +134,7 @@ fn identities(reader: &mut Reader<'_>, draft: &mut Draft) {
     }
 }
 
-fn is_account_of(directory: &Directory, account: &crate::domain::ids::AccountId, person: &PersonId) -> bool {
+fn is_account_of(directory: &Directory, account: &crate::domain::value::ids::AccountId, person: &PersonId) -> bool {
     directory.accounts.get(account).is_some_and(|account| !account.is_machine() && account.person() == person)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A mistake of TOML must not hide the others: what cannot be read is blanked, line by line, and the rest is read. What
 //! a blanked line might have said is then not reported as missing. Size and depth are bounded first, because the text
-//! may come from the network (THREATS G, resource exhaustion).
+//! may come from the network (known failure G16, resource exhaustion).
 
 use std::ops::Range;
 

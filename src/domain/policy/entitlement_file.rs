@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ACTION_PREFIX;
 use super::reader::{Node, Reader, Table};
 use super::separation::separation_rule_1;
 use super::stage_file::{Names, ReviewOf, Stages};
 use super::{CapabilityName, Emergency, Entitlement, MemberKind, Terms, TicketPattern};
-use crate::domain::capability::ACTION_PREFIX;
-use crate::domain::ids::RoleName;
-use crate::domain::scope::{Action, Pattern, Scope};
-use crate::domain::time::Span;
+use crate::domain::value::ids::RoleName;
+use crate::domain::value::scope::{Action, Pattern, Scope};
+use crate::domain::value::time::Span;
 
 const KEYS: [&str; 15] = [
     "title",
@@ -169,7 +169,8 @@ fn ticket(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<TicketPattern> {
         Ok(pattern) if pattern.matches("") => "it matches the empty text".to_owned(),
         Ok(_) => return pattern.ok(),
     };
-    let found = format!("`{}` ({})", crate::domain::ids::excerpt(text), crate::domain::ids::excerpt(&fault));
+    let found =
+        format!("`{}` ({})", crate::domain::value::ids::excerpt(text), crate::domain::value::ids::excerpt(&fault));
     reader.mistake(node.at, &node.path, found, wanted);
     None
 }
@@ -230,7 +231,7 @@ fn tenant_approval(
         if !none {
             let found = node
                 .as_text()
-                .map_or(node.kind().to_owned(), |text| format!("`{}`", crate::domain::ids::excerpt(text)));
+                .map_or(node.kind().to_owned(), |text| format!("`{}`", crate::domain::value::ids::excerpt(text)));
             reader.mistake(node.at, &node.path, found, "`\"none\"`, or a stage with `@tenant` and no such key");
         }
         none

@@ -9,9 +9,9 @@ use super::reader::{Node, Reader, Table};
 use super::role_file::{may_approve_for_tenant, member_kind, role};
 use super::stage_file::{Names, ReviewOf};
 use super::{Baseline, Limits, MemberKind, Policy, Requirement};
-use crate::domain::ids::{Digest, EntitlementName, RequirementName, RoleName};
-use crate::domain::scope::Scope;
-use crate::domain::time::Span;
+use crate::domain::value::ids::{Digest, EntitlementName, RequirementName, RoleName};
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::Span;
 
 /// The longest policy file.
 pub const LONGEST_POLICY_BYTES: usize = 256 * 1024;
@@ -78,7 +78,7 @@ fn policy(reader: &mut Reader<'_>, root: &Table<'_>) -> Policy {
 
 fn section<'d, N>(reader: &mut Reader<'_>, root: &Table<'d>, key: &str) -> Vec<(N, Node<'d>)>
 where
-    N: std::str::FromStr<Err = crate::domain::ids::InvalidId>,
+    N: std::str::FromStr<Err = crate::domain::value::ids::InvalidId>,
 {
     let table = root.key(key).and_then(|node| reader.named_tables(&node));
     table.map(|table| reader.named(&table)).unwrap_or_default()

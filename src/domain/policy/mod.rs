@@ -1,4 +1,4 @@
-//! What policy says, parsed: requirements, roles, entitlements and their terms, limits (DESIGN 7).
+//! What policy says, parsed: requirements, roles, entitlements and their terms, limits (design.md 7).
 //!
 //! A [`Policy`] in hand is consistent: the first separation rule holds in it, every name it uses exists, and every stage
 //! asks for somebody. [`parse_policy`] makes it, or reports every mistake.
@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::directory::{Account, AccountKind};
-use super::ids::{Digest, EntitlementName, PersonId, RequirementName, RoleName};
-use super::scope::{Action, Pattern, Resource, Scope};
-use super::time::{Span, Timestamp};
+use super::value::ids::{Digest, EntitlementName, PersonId, RequirementName, RoleName};
+use super::value::scope::{Action, Pattern, Resource, Scope};
+use super::value::time::{Span, Timestamp};
 
 pub use file::{LONGEST_POLICY_BYTES, ParsedPolicy, parse_policy};
 #[cfg(feature = "server")]
@@ -28,6 +28,11 @@ pub(crate) use mistake::nearest;
 pub use mistake::{Mistake, Places, SourceFile, Warning};
 pub use separation::{Conflict, fits, may_approve, separation_rule_1, separation_rule_2};
 pub use together::check_together;
+
+/// The resource that a capability is a right on, where policy has put it behind an entitlement.
+pub const BROKER: &str = "countersign/broker";
+/// What the action of a capability begins with.
+pub const ACTION_PREFIX: &str = "countersign.";
 
 /// A whole policy file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,7 +84,7 @@ impl Requirement {
 /// `[limits]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Pending elevations one person may have, over all accounts (THREATS A16).
+    /// Pending elevations one person may have, over all accounts (known failure A16).
     pub pending_per_person: u32,
     /// Live and scheduled grants one person may have, over all accounts.
     pub live_grants_per_person: u32,
@@ -170,8 +175,8 @@ pub enum CapabilityName {
     #[serde(rename = "audit.read")]
     AuditRead,
     /// Propose directories, and approve those of others.
-    #[serde(rename = "directory.load")]
-    DirectoryLoad,
+    #[serde(rename = "directory.propose")]
+    DirectoryPropose,
     /// Release the brake of the HR feed.
     #[serde(rename = "feed.release")]
     FeedRelease,
@@ -185,8 +190,8 @@ pub enum CapabilityName {
     #[serde(rename = "lock.manage")]
     LockManage,
     /// Propose policies, and approve those of others.
-    #[serde(rename = "policy.load")]
-    PolicyLoad,
+    #[serde(rename = "policy.propose")]
+    PolicyPropose,
 }
 
 impl CapabilityName {
@@ -195,12 +200,12 @@ impl CapabilityName {
         ("access.check", Self::AccessCheck),
         ("attestation.record", Self::AttestationRecord),
         ("audit.read", Self::AuditRead),
-        ("directory.load", Self::DirectoryLoad),
+        ("directory.propose", Self::DirectoryPropose),
         ("feed.release", Self::FeedRelease),
         ("grant.revoke", Self::GrantRevoke),
         ("hr.feed", Self::HrFeed),
         ("lock.manage", Self::LockManage),
-        ("policy.load", Self::PolicyLoad),
+        ("policy.propose", Self::PolicyPropose),
     ];
 
     /// The text that policy uses.
@@ -232,7 +237,7 @@ pub enum Approver {
     RoleOwner,
     /// `@tenant`: the approvers of the tenant that is touched.
     Tenant,
-    /// `@policy.load`, `@directory.load`: whoever may use the capability (loads alone).
+    /// `@policy.propose`, `@directory.propose`: whoever may use the capability (loads alone).
     Capability(CapabilityName),
 }
 
@@ -417,18 +422,18 @@ impl std::fmt::Display for Approver {
     }
 }
 impl std::str::FromStr for Approver {
-    type Err = super::ids::InvalidId;
+    type Err = super::value::ids::InvalidId;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "@manager" => Ok(Self::Manager),
             "@role-owner" => Ok(Self::RoleOwner),
             "@tenant" => Ok(Self::Tenant),
-            "@policy.load" => Ok(Self::Capability(CapabilityName::PolicyLoad)),
-            "@directory.load" => Ok(Self::Capability(CapabilityName::DirectoryLoad)),
+            "@policy.propose" => Ok(Self::Capability(CapabilityName::PolicyPropose)),
+            "@directory.propose" => Ok(Self::Capability(CapabilityName::DirectoryPropose)),
             role => role
                 .parse()
                 .map(Self::Role)
-                .map_err(|_| super::ids::InvalidId::new(text, "a role, `@manager`, `@role-owner` or `@tenant`")),
+                .map_err(|_| super::value::ids::InvalidId::new(text, "a role, `@manager`, `@role-owner` or `@tenant`")),
         }
     }
 }

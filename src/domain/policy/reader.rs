@@ -9,8 +9,8 @@ use std::str::FromStr;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, Places, SourceFile, Warning, nearest};
-use crate::domain::ids::{InvalidId, excerpt};
-use crate::domain::time::Span;
+use crate::domain::value::ids::{InvalidId, excerpt};
+use crate::domain::value::time::Span;
 
 /// Suggestions cost a comparison with every known name: after this many the rest goes without.
 const MOST_SUGGESTIONS: usize = 50;
@@ -283,7 +283,7 @@ impl<'t> Reader<'t> {
         text.parse().map_err(|invalid| self.invalid(node.at, &node.path, &invalid)).ok()
     }
 
-    /// A text for people: one to `longest` characters, none of them a control character (THREATS H11).
+    /// A text for people: one to `longest` characters, none of them a control character (known failure H11).
     pub(crate) fn prose(&mut self, node: &Node<'_>, longest: usize, lines: bool) -> Option<String> {
         let wanted = format!("text of 1 to {longest} characters, none of them a control character");
         let text = self.text(node, &wanted)?;

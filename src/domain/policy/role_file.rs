@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::reader::{Node, Reader, Table};
 use super::stage_file::Names;
 use super::{Capability, CapabilityName, MemberKind, Role};
-use crate::domain::ids::{PersonId, excerpt};
-use crate::domain::scope::Pattern;
-use crate::domain::time::Span;
+use crate::domain::value::ids::{PersonId, excerpt};
+use crate::domain::value::scope::Pattern;
+use crate::domain::value::time::Span;
 
 /// Whom a role is for, if it says so rightly; read before the rest, since other sections ask.
 pub(super) fn member_kind(node: &Node<'_>) -> Option<MemberKind> {
@@ -121,10 +121,10 @@ fn capability(reader: &mut Reader<'_>, item: &Node<'_>, names: &Names) -> Option
         | CapabilityName::GrantRevoke
         | CapabilityName::LockManage => true,
         CapabilityName::AttestationRecord
-        | CapabilityName::DirectoryLoad
+        | CapabilityName::DirectoryPropose
         | CapabilityName::FeedRelease
         | CapabilityName::HrFeed
-        | CapabilityName::PolicyLoad => false,
+        | CapabilityName::PolicyPropose => false,
     };
     refuse_narrowing(reader, &table, "requirements", by_requirements, "`attestation.record`");
     let those = "`access.check`, `audit.read`, `grant.revoke` and `lock.manage`";

@@ -1,4 +1,4 @@
-//! The first two of the four places where duties are kept separate (DESIGN 4; THREATS A3, A4, A5, D8).
+//! The first two of the four places where duties are kept separate (design.md 4; known failures A3, A4, A5 and D8).
 //!
 //! Each rule is one function, so that a test can take one away and see that it is missed.
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{MemberKind, Policy, Role};
 use crate::domain::directory::{Account, AccountState};
-use crate::domain::ids::{AccountId, EntitlementName, PersonId, RoleName};
+use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RoleName};
 
 /// Rule 1, when policy loads: the roles that would both ask for an entitlement and approve it. Approvers of its
 /// emergency way count as approvers. Right is: none.

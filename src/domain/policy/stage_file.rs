@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::{Node, Reader, Table};
 use super::separation::may_approve;
 use super::{Approver, MemberKind, Stage};
-use crate::domain::ids::{RequirementName, RoleName};
+use crate::domain::value::ids::{RequirementName, RoleName};
 
 /// Distinct persons that a stage may ask for; stages of a review. Nobody means more, and the matching of persons to
 /// stages grows with both.

@@ -1,4 +1,4 @@
-//! What must hold between a policy and a directory (DESIGN 4, rule 2; DESIGN 7). Checked whenever either of them loads.
+//! What must hold between a policy and a directory (design.md 4, rule 2; design.md 7). Checked whenever either of them loads.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::mistake::{Mistake, SourceFile, Warning, nearest};
 use super::separation::{fits, separation_rule_2};
 use super::{Approver, CapabilityName, MemberKind, Policy, Stage};
 use crate::domain::directory::{Account, AccountState, Directory};
-use crate::domain::ids::{AccountId, PersonId, RequirementName, RoleName};
+use crate::domain::value::ids::{AccountId, PersonId, RequirementName, RoleName};
 
 /// Compares the two. Nothing here depends on the time: memberships count whatever their end. Places are unknown (line 0);
 /// [`super::Places::locate`] of the parsed files fills them in.

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::check::{AccountEntry, Change, GrantEntry};
-use crate::domain::ids::AccountId;
-use crate::domain::scope::{Pattern, Scope};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::AccountId;
+use crate::domain::value::scope::{Pattern, Scope};
+use crate::domain::value::time::Timestamp;
 
 /// Whose, and of what.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 use super::{Frame, Standing};
 use crate::check::SetDigest;
 use crate::clock::BootMillis;
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 
 /// Changes that a channel keeps at most, however short they are.
 const RING_FRAMES: usize = 16_384;

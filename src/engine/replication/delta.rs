@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::audience::{Audience, as_others_see};
 use crate::check::{AccountEntry, Change, GrantEntry, SetDigest};
-use crate::domain::ids::AccountId;
-use crate::domain::scope::{Pattern, Scope};
+use crate::domain::value::ids::AccountId;
+use crate::domain::value::scope::{Pattern, Scope};
 
 /// How long a piece of entries is before the next one begins: well below what a message may be.
 const PIECE_BYTES: usize = 48 * 1024;

@@ -1,9 +1,9 @@
-//! The feeds of replicas (DESIGN 9): one channel for each enforcement point that has any, however many follow it.
+//! The feeds of replicas (design.md 9): one channel for each enforcement point that has any, however many follow it.
 //!
 //! What a feed carries is a function of the state and of the accounts as they were published: a snapshot, then the
 //! difference that each batch made, numbered without gaps, with a count and a set digest of everything that is in the feed
 //! by then (invariant 12). A follower holds a place in a ring of recent differences, never a queue of its own, so that a
-//! slow one costs nothing and learns that it was too slow (THREATS F4, F5).
+//! slow one costs nothing and learns that it was too slow (known failures F4 and F5).
 
 mod audience;
 mod awaited;
@@ -30,13 +30,13 @@ use super::Engine;
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::clock::BootMillis;
 use crate::domain::directory::AccountKind;
-use crate::domain::ids::{AccountId, GrantId};
-use crate::domain::index::Map;
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::scope::{Pattern, Scope};
 use crate::domain::state::State;
-use crate::domain::time::Span;
+use crate::domain::value::ids::{AccountId, GrantId};
+use crate::domain::value::index::Map;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::scope::{Pattern, Scope};
+use crate::domain::value::time::Span;
 
 /// Snapshots that are made at one time: each takes a processor.
 const SNAPSHOTS_AT_ONCE: usize = 2;

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::channel::Channel;
 use crate::clock::BootMillis;
-use crate::domain::ids::AccountId;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::time::Span;
+use crate::domain::value::ids::AccountId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Span;
 
 /// Replicas of one account, with those that went a moment ago.
 const MOST_REPLICAS: usize = 4_096;

@@ -10,11 +10,11 @@ use super::Standing;
 use super::audience::Audience;
 use super::delta::Delta;
 use crate::check::{AccountEntry, Change, SetDigest};
-use crate::domain::grant::Grant;
-use crate::domain::ids::AccountId;
-use crate::domain::index::Map;
-use crate::domain::scope::{Pattern, Scope};
+use crate::domain::record::grant::Grant;
 use crate::domain::state::State;
+use crate::domain::value::ids::AccountId;
+use crate::domain::value::index::Map;
+use crate::domain::value::scope::{Pattern, Scope};
 use crate::engine::changes::grant_entry;
 
 /// What it is made of, all of one sequence. Copies that share what does not change.

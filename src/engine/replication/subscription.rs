@@ -12,7 +12,7 @@ use super::roster::{Name, Replica};
 use super::snapshot::Snapshot;
 use crate::check::SetDigest;
 use crate::clock::Timekeeper;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::engine::Engine;
 
 /// For how long a snapshot is kept though nobody may read it: those who begin together share it.

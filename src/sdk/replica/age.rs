@@ -1,16 +1,16 @@
 //! How old a replica's knowledge is, and what time it is at the broker: functions of the boot clock alone. The wall clock
-//! of this machine is not read at all, so that whoever sets it moves nothing (THREATS C1, C10).
+//! of this machine is not read at all, so that whoever sets it moves nothing (known failures C1 and C10).
 
 use crate::clock::BootMillis;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 
-/// Two clocks that nobody sets may drift apart by 500 ppm: one part in so many (THREATS C8).
+/// Two clocks that nobody sets may drift apart by 500 ppm: one part in so many (known failure C8).
 const DRIFT_PARTS: i64 = 2_000;
 
 /// A ping that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Beat {
-    /// When the ping was sent, not when its answer came: what the broker knew is at least as new (THREATS F3).
+    /// When the ping was sent, not when its answer came: what the broker knew is at least as new (known failure F3).
     pub(super) sent: BootMillis,
     /// The broker's time, which it read after that.
     pub(super) time: Timestamp,
@@ -66,7 +66,7 @@ mod tests {
     }
 
     proptest! {
-        /// THREATS C8, C10: whatever both clocks show, and at whatever rates within 500 ppm they run, the broker's time is
+        /// known failures C8 and C10: whatever both clocks show, and at whatever rates within 500 ppm they run, the broker's time is
         /// never later than the replica takes it to be.
         #[test]
         fn ends_are_never_late(

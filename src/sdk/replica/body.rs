@@ -1,4 +1,4 @@
-//! The body of an answer that was allowed when it began: it ends when that does (THREATS C12).
+//! The body of an answer that was allowed when it began: it ends when that does (known failure C12).
 
 use std::fmt;
 use std::pin::Pin;

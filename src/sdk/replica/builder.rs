@@ -17,8 +17,8 @@ use super::view::{Trust, View};
 use super::{Connection, Replica, Shared};
 use crate::check::Patterns;
 use crate::clock::{Clock, SystemClock};
-use crate::domain::scope::{Pattern, PatternSegment};
-use crate::domain::time::Span;
+use crate::domain::value::scope::{Pattern, PatternSegment};
+use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
 use crate::sdk::builder::{ClientBuilder, full_address};
 

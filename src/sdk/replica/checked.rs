@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::check::{Allowed, Verdict};
-use crate::domain::ids::GrantId;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::ids::GrantId;
+use crate::domain::value::time::{Span, Timestamp};
 
 /// What a replica answered to a check, and what it knew then. Everything but a plain ALLOW is a deny (invariant 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

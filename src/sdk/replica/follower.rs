@@ -1,5 +1,5 @@
 //! The replica's side of the feed as a machine without IO, clock or waiting: messages go in, and what is to be done comes
-//! out. All rules about what may be believed are here (THREATS F3, F4, I11).
+//! out. All rules about what may be believed are here (known failures F3, F4 and I11).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::age::Beat;
 use super::view::{Break, Trust, View};
 use crate::check::{Change, CheckIndex, SetDigest, read_changes};
 use crate::clock::BootMillis;
-use crate::domain::time::Timestamp;
+use crate::domain::value::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::replicate_grants_response::Message;
 

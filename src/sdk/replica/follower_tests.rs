@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::check::{AccountEntry, GrantEntry, Query, Verdict};
-use crate::domain::scope::Scope;
-use crate::domain::time::Span;
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::Span;
 
 const JOURNAL: &str = "0190c000-0000-7000-8000-000000000001";
 

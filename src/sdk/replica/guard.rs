@@ -1,4 +1,4 @@
-//! Work that goes on: a check at its beginning says nothing about its end (THREATS C12). What is guarded is checked again
+//! Work that goes on: a check at its beginning says nothing about its end (known failure C12). What is guarded is checked again
 //! before each of its steps, at every change of what is known, when its grant ends and when knowledge grows too old; and
 //! it takes no further step once it is denied.
 

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 
 use super::super::held_tests::{ANA, Held, grant, revoked};
 use super::*;
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 
 /// Counts how often the work was woken.
 #[derive(Default)]

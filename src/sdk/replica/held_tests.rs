@@ -13,8 +13,8 @@ use super::view::{Trust, View};
 use super::{Connection, Replica, Shared};
 use crate::check::{AccountEntry, Change, CheckIndex, GrantEntry, Patterns};
 use crate::clock::{Clock, ManualClock};
-use crate::domain::scope::Scope;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::{Span, Timestamp};
 
 /// The subject of all tests.
 pub(crate) const ANA: &str = "spiffe://northwind.example/person/ana";

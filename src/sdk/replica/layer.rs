@@ -1,5 +1,5 @@
 //! A layer in front of a service: a request passes if its client may do what it asks for, and is cut off when that ends.
-//! Whatever cannot be told, who asks, what it is or whether it is allowed, is denied (THREATS F6, invariant 7).
+//! Whatever cannot be told, who asks, what it is or whether it is allowed, is denied (known failure F6, invariant 7).
 
 use std::borrow::Cow;
 use std::convert::Infallible;

@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, KeyPair, SanType};
 
 use super::super::held_tests::{ANA, Held, grant, revoked};
 use super::*;
-use crate::domain::time::Span;
+use crate::domain::value::time::Span;
 
 /// Calls that were begun, and whether the answer waits.
 #[derive(Clone, Default)]

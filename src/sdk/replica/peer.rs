@@ -1,4 +1,4 @@
-//! Whose request it is: read from the verified client certificate, never from a header (THREATS D9, D10).
+//! Whose request it is: read from the verified client certificate, never from a header (known failures D9 and D10).
 
 use http::Extensions;
 use tonic::transport::CertificateDer;
@@ -6,7 +6,7 @@ use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::domain::ids::Identity;
+use crate::domain::value::ids::Identity;
 
 /// The identity of a client whose certificate was verified: its one URI. A service that accepts TLS itself makes it from
 /// the leaf of the connection, and puts it into the extensions of each request.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::age::Beat;
 use crate::check::{Caller, CheckIndex};
 use crate::clock::BootMillis;
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::value::time::{Span, Timestamp};
 
 /// Whether what a replica holds may be believed. Its age is another matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use crate::check::Query;
-use crate::domain::ids::{AccountId, Identity, excerpt};
-use crate::domain::scope::{Action, Resource};
+use crate::domain::value::ids::{AccountId, Identity, excerpt};
+use crate::domain::value::scope::{Action, Resource};
 
 /// The type of a subject that is named by its account's id.
 const ACCOUNT: &str = "account";

@@ -8,8 +8,8 @@ use envoy_types::pb::envoy::r#type::v3::{HttpStatus, StatusCode};
 use envoy_types::pb::google::rpc::Status;
 use tonic::Code;
 
-use crate::domain::ids::{GrantId, Identity};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{GrantId, Identity};
+use crate::domain::value::time::Timestamp;
 
 const SUBJECT: &str = "x-countersign-subject";
 const GRANT: &str = "x-countersign-grant";

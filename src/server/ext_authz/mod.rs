@@ -1,12 +1,12 @@
 //! Envoy's external authorization (`envoy.service.auth.v3`): Envoy describes a request that it holds back, and lets it
 //! pass only when the answer says so. Envoy is an enforcement point like any other: its own certificate is the caller, its
-//! audience applies, and the answer comes from the same core (THREATS F1).
+//! audience applies, and the answer comes from the same core (known failure F1).
 //!
-//! Who makes the request is what Envoy has verified, its client's certificate, and never a header (THREATS D10): the one
+//! Who makes the request is what Envoy has verified, its client's certificate, and never a header (known failure D10): the one
 //! URI among the names of `source.certificate`, which must be what `source.principal` says too, since that falls back to
 //! a DNS name or the subject. Or it is the holder of a grant token that is good with this very certificate; the broker
 //! then still asks itself whether its grant stands. What is asked is found by the route map. Whatever is absent, odd or
-//! unknown is a deny (THREATS F11, F12).
+//! unknown is a deny (known failures F11 and F12).
 
 mod answer;
 pub mod routes;
@@ -25,9 +25,9 @@ use self::routes::RouteMap;
 use super::access::Access;
 use super::caller::Caller;
 use crate::check::{Allowed, Query, Verdict};
-use crate::domain::ids::Identity;
-use crate::domain::scope::{Action, Resource};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::Identity;
+use crate::domain::value::scope::{Action, Resource};
+use crate::domain::value::time::Timestamp;
 use crate::server::peer::Leaf;
 use crate::server::tokens::SigningKeys;
 use crate::wire::token_check::{Presented, TokenDenied};

@@ -1,12 +1,12 @@
 //! The route map of Envoy's external authorization: a pure function from method, host and path to an action and a
 //! resource. What is not canonical is refused and nothing is repaired, since two parsers that repair differently are a
-//! way around the check (THREATS D3, D4). Routes that overlap are refused when the file is read, so that order never
-//! decides (THREATS D7).
+//! way around the check (known failures D3 and D4). Routes that overlap are refused when the file is read, so that order never
+//! decides (known failure D7).
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::scope::{Action, Resource, is_segment};
+use crate::domain::value::scope::{Action, Resource, is_segment};
 
 /// Why a request has no action and resource. Always a deny.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -19,9 +19,9 @@ use crate::server::elevations::Elevations;
 use crate::server::enrolments::Enrolments;
 use crate::server::grants::Grants;
 use crate::server::hr::Hr;
-use crate::server::load_reviews::LoadReviews;
 use crate::server::locks::Locks;
 use crate::server::policies::Policies;
+use crate::server::proposal_reviews::ProposalReviews;
 use crate::server::recertifications::Recertifications;
 use crate::server::scim;
 use crate::server::watch::Told as Streamed;
@@ -32,9 +32,9 @@ use crate::wire::v1::elevation_service_server::ElevationService as _;
 use crate::wire::v1::enrolment_service_server::EnrolmentService as _;
 use crate::wire::v1::grant_service_server::GrantService as _;
 use crate::wire::v1::hr_service_server::HrService as _;
-use crate::wire::v1::load_service_server::LoadService as _;
 use crate::wire::v1::lock_service_server::LockService as _;
 use crate::wire::v1::policy_service_server::PolicyService as _;
+use crate::wire::v1::proposal_service_server::ProposalService as _;
 use crate::wire::v1::recertification_service_server::RecertificationService as _;
 
 /// All that an account was told, in order.
@@ -140,10 +140,10 @@ pub(super) async fn observed(world: &World, who: &str, own: &[String], others: &
     let enrolments =
         pb::ListEnrolmentsRequest { relation: pb::EnrolmentRelation::CanReview.into(), ..Default::default() };
     told.put("enrolments", Enrolments(broker()).list_enrolments(world.by(who, enrolments)).await);
-    let loads = pb::ListLoadsRequest::default();
-    told.put("loads", LoadReviews(broker()).list_loads(world.by(who, loads)).await);
+    let proposals = pb::ListLoadsRequest::default();
+    told.put("proposals", ProposalReviews(broker()).list_proposals(world.by(who, proposals)).await);
     let rounds = pb::ListRecertificationsRequest::default();
-    told.put("rounds", Recertifications(broker()).list_recertifications(world.by(who, rounds)).await);
+    told.put("campaigns", Recertifications(broker()).list_recertifications(world.by(who, rounds)).await);
     let own_access = pb::ListAccessAsOfRequest { account: who.to_owned(), ..Default::default() };
     told.put("access", audit.list_access_as_of(world.by(who, own_access)).await);
     let all_access = pb::ListAccessAsOfRequest { resource: "tenants/zeta/mail/1".to_owned(), ..Default::default() };

@@ -4,9 +4,9 @@ use serde_json::Value;
 use tokio_stream::StreamExt;
 
 use super::world::{Step, World, identity};
-use crate::domain::command::Command;
-use crate::domain::ids::{Digest, GrantId, RequestId};
-use crate::domain::time::Span;
+use crate::domain::record::command::Command;
+use crate::domain::value::ids::{Digest, GrantId, RequestId};
+use crate::domain::value::time::Span;
 use crate::server::audit::Audit;
 use crate::wire::v1::audit_service_server::AuditService as _;
 

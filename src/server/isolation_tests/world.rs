@@ -7,8 +7,8 @@ use tonic::Request;
 
 use crate::clock::ManualClock;
 use crate::domain::decide::Files;
-use crate::domain::ids::{Digest, Identity};
-use crate::domain::time::Timestamp;
+use crate::domain::value::ids::{Digest, Identity};
+use crate::domain::value::time::Timestamp;
 use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
 use crate::server::caller::Broker;
@@ -35,7 +35,7 @@ live_grants_per_person = 50
 [roles.zeta-engineer]
 [roles.duty]
 [roles.admin]
-capabilities = ["policy.load", "directory.load", "lock.manage", "audit.read"]
+capabilities = ["policy.propose", "directory.propose", "lock.manage", "audit.read"]
 [roles.mail-approver]
 for = "customers"
 approves_for_tenant = true

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tonic::{Code as GrpcCode, Status};
 use tonic_types::StatusExt;
 
-use crate::domain::ids::HoldId;
-use crate::domain::refusal::{Code, Reason, Refusal};
+use crate::domain::value::ids::HoldId;
+use crate::domain::value::refusal::{Code, Reason, Refusal};
 use crate::server::status::{grpc_code, retry_after};
 
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";

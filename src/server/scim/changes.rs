@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::domain::directory::AccountState;
-use crate::domain::hr::{Hold, HrChange, HrEvent};
-use crate::domain::ids::{AccountId, HoldId, Identity, PersonId};
+use crate::domain::record::hr::{Hold, HrChange, HrEvent};
 use crate::domain::state::State;
-use crate::domain::time::{Now, Timestamp};
+use crate::domain::value::ids::{AccountId, HoldId, Identity, PersonId};
+use crate::domain::value::time::{Now, Timestamp};
 
 /// What is kept of a user, as it is or as it is wished. Who does not work here has neither manager nor logins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,5 +1,5 @@
 //! JSON without a second meaning: a key that stands twice in one object is refused, because parsers differ in which of two
-//! they take (THREATS D4); for SCIM, which reads names without regard to case, in whatever case.
+//! they take (known failure D4); for SCIM, which reads names without regard to case, in whatever case.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for Strict {
                 Keys::AnyCase => key.to_ascii_lowercase(),
             };
             if !seen.insert(name) {
-                let key = crate::domain::ids::excerpt(&key);
+                let key = crate::domain::value::ids::excerpt(&key);
                 return Err(A::Error::custom(format!("the key `{key}` stands twice in one object")));
             }
             let value = map.next_value_seed(self)?;

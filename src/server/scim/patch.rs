@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::answer::ScimError;
 use super::changes::Standing;
 use super::user::{Asserted, Attribute, field, logins};
-use crate::domain::ids::{Identity, PersonId, excerpt};
+use crate::domain::value::ids::{Identity, PersonId, excerpt};
 
 /// The schema of the message.
 pub(super) const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";

@@ -1,4 +1,4 @@
-//! Lists of users: a page, or the one that a filter finds. Ids are compared whole and with regard to case (THREATS D1), so
+//! Lists of users: a page, or the one that a filter finds. Ids are compared whole and with regard to case (known failure D1), so
 //! a filter finds one person or nobody.
 
 use percent_encoding::percent_decode_str;
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::answer::ScimError;
 use super::user::{self, in_schema};
-use crate::domain::ids::{PersonId, TenantName, excerpt};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::value::ids::{PersonId, TenantName, excerpt};
+use crate::domain::value::time::Now;
 
 /// Users of one page.
 pub(super) const MOST_RESULTS: usize = 200;

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::USERS;
 use super::answer::ScimError;
 use super::changes::Standing;
-use crate::domain::ids::{Identity, PersonId, excerpt};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::value::ids::{Identity, PersonId, excerpt};
+use crate::domain::value::time::Now;
 
 /// The schema of users.
 pub(super) const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";

@@ -1,7 +1,7 @@
 //! The keys that tokens are signed with: Ed25519, in one file beside the journal that its owner alone may read, the same
 //! after a restart. Each signs for a day; the one after it is published for as long before it begins, and each is published
 //! until the last token that it signed is over, so that whoever fetches them now and then has none missing and keeps none
-//! that is over (THREATS E7). The time comes from whoever calls.
+//! that is over (known failure E7). The time comes from whoever calls.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -16,9 +16,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::Digest;
-use crate::domain::time::{Span, Timestamp};
-use crate::domain::token::LONGEST_LIFETIME;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::{Span, Timestamp};
+use crate::domain::value::token::LONGEST_LIFETIME;
 use crate::wire::grant_token::{Claims, KeySet, PublicKey, Seconds, TOKEN_TYPE, Thumbprint};
 use crate::wire::token_check::TokenKeys;
 

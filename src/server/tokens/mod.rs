@@ -1,5 +1,5 @@
 //! TokenService: signs what the core decided and the journal holds. The claims are made of the event and nothing else, so
-//! that the same call sent again gives the same token, as long as the grant stands (THREATS E4, E10: no token is logged).
+//! that the same call sent again gives the same token, as long as the grant stands (known failures E4 and E10: no token is logged).
 
 mod keys;
 
@@ -9,11 +9,11 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
 use super::past;
-use crate::domain::command::Command;
-use crate::domain::event::{Event, Fact, GrantTokenIssued};
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::Command;
+use crate::domain::record::event::{Event, Fact, GrantTokenIssued};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::engine::{Done, Engine};
 use crate::server::peer::Peer;
 use crate::wire::grant_token::Claims;

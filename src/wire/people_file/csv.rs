@@ -4,8 +4,8 @@
 use ::csv::{ReaderBuilder, StringRecord};
 
 use super::{Draft, Entry, KEYS, lines};
-use crate::domain::ids::{Identity, excerpt};
 use crate::domain::policy::nearest;
+use crate::domain::value::ids::{Identity, excerpt};
 
 pub(super) fn read(draft: &mut Draft, text: &str) {
     let mut numbers = Vec::new();

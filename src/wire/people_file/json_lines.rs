@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{Draft, Entry, KEYS, lines};
-use crate::domain::ids::{Identity, excerpt};
 use crate::domain::policy::nearest;
+use crate::domain::value::ids::{Identity, excerpt};
 
 pub(super) fn read(draft: &mut Draft, text: &str) {
     for (line, text) in lines(text) {

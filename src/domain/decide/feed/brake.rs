@@ -1,15 +1,16 @@
-//! The brake: what would enable or disable many waits for a person (THREATS B4). It counts persons, for each part by itself,
+//! The brake: what would enable or disable many waits for a person (known failure B4). It counts persons, for each part by itself,
 //! over one command and over any 24 hours. A single urgent leaving always passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Sent;
+use super::happening::Sent;
 use crate::domain::directory::Account;
-use crate::domain::hr::{HrChange, HrEvent, Part, brake_limit, touched_lately};
-use crate::domain::ids::{Identity, PersonId, Principal};
-use crate::domain::organisation::Organisation;
+use crate::domain::record::hr::{HrChange, HrEvent, Part};
+use crate::domain::rule::feed::{brake_limit, touched_lately};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{Identity, PersonId, Principal};
+use crate::domain::value::time::Now;
 
 /// What the brake makes of a command.
 pub(super) struct Sorted {
@@ -21,7 +22,7 @@ pub(super) struct Sorted {
     pub(super) dropped: BTreeSet<PersonId>,
 }
 
-/// Whether an event would widen what a person may do (DESIGN 7): of himself anything but a leaving; of others, that he
+/// Whether an event would widen what a person may do (design.md 7): of himself anything but a leaving; of others, that he
 /// becomes their manager. Who stands in where there is none is the policy's word, whoever joins without one.
 pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
     if event.person == *author {

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{Conflict, People, claims, from_the_top, refuse};
 use crate::domain::directory::{Account, Person};
-use crate::domain::hr::{HrChange, HrEvent, ImportedPerson};
-use crate::domain::ids::{Identity, PersonId, Principal};
-use crate::domain::life;
-use crate::domain::organisation::Organisation;
-use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::time::Now;
+use crate::domain::effect::life;
+use crate::domain::record::hr::{HrChange, HrEvent, ImportedPerson};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{Identity, PersonId, Principal};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 
 /// What differs.
 ///

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::domain::hr::ImportedPerson;
-use crate::domain::ids::{Identity, PersonId};
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::hr::ImportedPerson;
+use crate::domain::value::ids::{Identity, PersonId};
+use crate::domain::value::refusal::{Reason, Refusal};
 
 /// The people of a file.
 pub(super) type People = BTreeMap<PersonId, ImportedPerson>;

@@ -1,11 +1,12 @@
 //! Whether an event that waited still fits the world: what has come about by itself, or no longer can, is left out.
 
 use crate::domain::directory::Employment;
-use crate::domain::event::Actor;
-use crate::domain::hr::{HrChange, HrEvent};
-use crate::domain::ids::{Identity, PersonId};
-use crate::domain::life::{self, Claim};
-use crate::domain::overlay::Overlay;
+use crate::domain::effect::life;
+use crate::domain::effect::life::Claim;
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::record::event::Actor;
+use crate::domain::record::hr::{HrChange, HrEvent};
+use crate::domain::value::ids::{Identity, PersonId};
 
 /// Looks and changes nothing.
 pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {

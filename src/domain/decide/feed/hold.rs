@@ -1,16 +1,17 @@
 //! What the brake holds, and the person who lets it through or throws it away.
 
-use super::super::{Caller, needs, principal};
+use super::super::caller::{Caller, needs, principal};
 use super::brake::lifts;
-use super::{fits, happen};
-use crate::domain::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
-use crate::domain::hr::{Hold, HrChange, HrEvent, StreamPlace};
-use crate::domain::ids::{AccountId, Digest, HoldId, PersonId, StreamName};
-use crate::domain::overlay::Overlay;
+use super::fits;
+use super::happening::happen;
+use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
+use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::value::ids::{AccountId, Digest, HoldId, PersonId, StreamName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 
 /// A hold's events are told in pieces of about so many bytes.
 const PIECE_BYTES: usize = 256 * 1024;

@@ -1,9 +1,9 @@
-//! Places in a stream: what is repeated changes nothing, and what is missing is asked for (THREATS B4).
+//! Places in a stream: what is repeated changes nothing, and what is missing is asked for (known failure B4).
 
-use super::Caller;
-use crate::domain::hr::{HrEvent, StreamPlace};
-use crate::domain::refusal::{Reason, Refusal};
+use super::super::caller::Caller;
+use crate::domain::record::hr::{HrEvent, StreamPlace};
 use crate::domain::state::State;
+use crate::domain::value::refusal::{Reason, Refusal};
 
 /// What a command brings that was not there before.
 pub(super) struct Arrival<'a> {

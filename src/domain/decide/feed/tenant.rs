@@ -6,20 +6,21 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Caller, needs, principal};
-use super::{applied, author, happen, not_own, place, said_now};
-use crate::domain::command::Envelope;
+use super::super::caller::{Caller, needs, principal};
+use super::happening::{applied, author, happen, not_own, said_now};
+use super::place;
 use crate::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
-use crate::domain::event::{Actor, Fact, HrFeedHeard};
-use crate::domain::hr::{HrChange, HrEvent, StreamPlace};
-use crate::domain::ids::{AccountId, Identity, PersonId, RoleName, TenantName};
-use crate::domain::life;
-use crate::domain::organisation::Organisation;
-use crate::domain::overlay::Overlay;
+use crate::domain::effect::life;
+use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::{CapabilityName, MemberKind, Policy, separation_rule_2};
-use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::record::command::Envelope;
+use crate::domain::record::event::{Actor, Fact, HrFeedHeard};
+use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
-use crate::domain::time::Now;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName, TenantName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 
 /// Accounts that one person has had, one after another, each closed for good.
 const MOST_ACCOUNTS: u32 = 999;

@@ -1,0 +1,60 @@
+//! Who calls, as every decision needs it: the account, whether it can be used, and what it may do in the broker.
+
+use crate::domain::directory::AccountState;
+use crate::domain::policy::CapabilityName;
+use crate::domain::record::command::Envelope;
+use crate::domain::rule::visibility::Viewer;
+use crate::domain::state::State;
+use crate::domain::value::ids::{AccountId, Principal};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
+
+/// Who calls, once that is known.
+pub(super) struct Caller<'a> {
+    pub(super) viewer: &'a Viewer,
+    pub(super) account: &'a AccountId,
+}
+
+/// The caller's account, if it can be used at all. What it lacks beyond that is for each command to judge: what takes
+/// access away is never held up by what is missing.
+pub(super) fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<&'a AccountId, Refusal> {
+    let id = viewer.account()?;
+    let Some(account) = state.organisation.accounts.get(id) else {
+        return Err(Refusal::new(Reason::NoAccount, format!("`{id}`")));
+    };
+    let disabled = |why: String| Err(Refusal::new(Reason::AccountDisabled, why).with("account", id));
+    match &account.state {
+        AccountState::Active if account.ends_at().is_over(now.latest) => {
+            disabled(format!("`{id}` ended at {}", account.ends_at()))
+        }
+        AccountState::Active => Ok(id),
+        AccountState::Disabled { reason, .. } => disabled(format!("`{id}` is disabled: {reason}")),
+        AccountState::Closed => disabled(format!("`{id}` is closed")),
+    }
+}
+
+/// Whether the caller holds a capability, however narrowed.
+///
+/// # Errors
+/// `CAPABILITY_MISSING`.
+pub(super) fn needs(state: &State, caller: &Caller<'_>, capability: CapabilityName, now: Now) -> Result<(), Refusal> {
+    if state.organisation.capability(caller.account, capability, now.latest).is_some() {
+        return Ok(());
+    }
+    let name = capability.as_str();
+    Err(Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name))
+}
+
+/// The caller as events name it.
+pub(super) fn principal(caller: &Caller<'_>) -> Principal {
+    caller.viewer.principal.clone()
+}
+
+/// The ids that a command makes: UUIDv7 of the stamp, with the envelope's entropy. The last of the 16 bytes of entropy
+/// keeps several ids of one command apart.
+pub(super) fn make_id(envelope: &Envelope, which: u8) -> uuid::Uuid {
+    let [a, b, c, d, e, f, g, h, i, ..] = envelope.nonce;
+    let random = [a, b, c, d, e, f, g, h, i, which];
+    let millis = u64::try_from(envelope.now.stamp.millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}

@@ -1,0 +1,389 @@
+//! What a file of policy or directory brings: whole or not at all, with all that follows. `init` fills an empty journal
+//! with both.
+
+use std::collections::BTreeSet;
+
+use super::merge::{self, without_past};
+use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Person};
+use crate::domain::directory_file::{ParsedDirectory, parse_directory};
+use crate::domain::effect::cascade::{Touched, consequences};
+use crate::domain::effect::life;
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::policy::{
+    Mistake, ParsedPolicy, Places, Policy, SourceFile, check_together, parse_policy, separation_rule_2,
+};
+use crate::domain::record::event::{
+    AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, PersonRecorded, TenantRecorded,
+};
+use crate::domain::record::proposal::ProposedFile;
+use crate::domain::rule::proposal::difference;
+use crate::domain::rule::proposal::own_standing::Widening;
+use crate::domain::rule::proposal::quorum::two_could_propose;
+use crate::domain::state::State;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, Digest, PersonId, RoleName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
+
+/// The two files that an empty journal is filled with.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// The policy.
+    pub policy: &'a str,
+    /// The directory.
+    pub directory: &'a str,
+}
+
+/// Fills an empty journal, once: `countersign init`.
+///
+/// # Errors
+/// If a file has mistakes, if the two contradict each other, or if nobody could ever load again.
+pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
+    let state = State::default();
+    let policy = parsed_policy(files.policy)?.policy;
+    let ParsedDirectory { directory, places, .. } = parsed_directory(files.directory)?;
+    agree(&policy, &directory, SourceFile::Directory, &places)?;
+    let mut facts = vec![policy_fact(files.policy, None)];
+    let mut after = Organisation::default();
+    let directory = with_ends(&after, directory, (&policy, &places), now)?;
+    after.put_policy(files.policy);
+    let (records, _) = records_of(&after, &directory);
+    put_records(&mut after, &records);
+    two_could_propose(&Organisation::default(), &after, now)?;
+    facts.extend(records);
+    facts.push(directory_fact(files.directory, None));
+    Ok(super::super::numbering::events(&state, now.stamp, &Actor::Operator, None, facts))
+}
+
+/// A file that would come into force.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct File<'a> {
+    /// Which.
+    pub(super) file: ProposedFile,
+    /// The digest of the one that it replaces.
+    pub(super) replaces: Digest,
+    /// The file.
+    pub(super) text: &'a str,
+    /// Whoever makes or approves it: to none of them may it give anything.
+    pub(super) authors: &'a BTreeSet<PersonId>,
+}
+
+/// What a file brings.
+pub(super) struct Brought {
+    /// In order; the first is the file itself.
+    pub(super) facts: Vec<Fact>,
+    /// The organisation as it is with the file.
+    pub(super) after: Organisation,
+    /// Each value that the file changes.
+    pub(super) changes: Vec<String>,
+}
+
+/// What a file would bring, with all that it cancels, voids, cuts and revokes.
+pub(super) fn bring(state: &State, file: File<'_>, now: Now) -> Result<Brought, Refusal> {
+    let present = state.organisation.digest_in_force(file.file);
+    replaces_present(present, file.replaces)?;
+    let brought = match file.file {
+        ProposedFile::Policy => bring_policy(state, file.text, now)?,
+        ProposedFile::Directory => bring_directory(state, file.authors, file.text, now)?,
+    };
+    two_could_propose(&state.organisation, &brought.after, now)?;
+    let widening = Widening { before: &state.organisation, after: &brought.after, authors: file.authors };
+    widening.refuse(file.file, now.latest)?;
+    Ok(brought)
+}
+
+fn bring_policy(state: &State, text: &str, now: Now) -> Result<Brought, Refusal> {
+    // What has lapsed by the policy before stays so, however much longer it lasts by this one.
+    let settled = settled(state, now);
+    let (state, before) = (settled.state(), &settled.state().organisation);
+    let ParsedPolicy { policy, places, .. } = parsed_policy(text)?;
+    agree(&policy, &in_force(before, now), SourceFile::Policy, &places)?;
+    let changes = difference::in_policy(&before.policy_text, text);
+    let mut after = before.clone();
+    after.put_policy(text);
+    let mut facts = vec![policy_fact(text, before.policy.digest)];
+    let follows = consequences(&after, state, &Touched::All, now);
+    // When each requirement lapses next is a matter of this policy.
+    facts.extend(settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::RequirementLapsed(_))));
+    facts.extend(follows);
+    Ok(Brought { facts, after, changes })
+}
+
+/// What the file no longer names is disabled; nothing is forgotten. To whom a command or HR event has touched it gives
+/// nothing, and what it never knew it leaves alone.
+fn bring_directory(state: &State, authors: &BTreeSet<PersonId>, text: &str, now: Now) -> Result<Brought, Refusal> {
+    // A later attestation alone restores nothing: what has lapsed until now is recorded first.
+    let settled = settled(state, now);
+    let (state, before) = (settled.state(), &settled.state().organisation);
+    let ParsedDirectory { directory, places, .. } = parsed_directory(text)?;
+    let merge::Merged { directory, checked, refusals } = merge::merge(state, authors, directory, now);
+    agree(&before.policy, &checked, SourceFile::Directory, &places)?;
+    refusals?;
+    // An end that is counted from now says nothing of the file; one that was given before stays.
+    let directory = with_ends_given(before, directory, &before.policy);
+    let changes = difference::in_records(before, &records_of(before, &directory).0);
+    let directory = with_ends(before, directory, (&before.policy, &places), now)?;
+    let (records, touched) = records_of(before, &directory);
+    let mut after = before.clone();
+    put_records(&mut after, &records);
+    // After the records, because their end is what they rest on.
+    let follows = consequences(&after, state, &Touched::Persons(touched), now);
+    let mut facts = vec![directory_fact(text, before.directory_digest)];
+    facts.extend(settled.into_facts());
+    facts.extend(records);
+    facts.extend(follows);
+    Ok(Brought { facts, after, changes })
+}
+
+fn settled(state: &State, now: Now) -> Overlay {
+    let mut overlay = Overlay::new(state, Actor::Broker, now);
+    life::settle_lapses(&mut overlay);
+    overlay
+}
+
+fn replaces_present(present: Option<Digest>, replaces: Digest) -> Result<(), Refusal> {
+    if present == Some(replaces) {
+        return Ok(());
+    }
+    let present = present.map(|digest| digest.to_string()).unwrap_or_default();
+    let detail = format!("`{replaces}` was named, `{present}` is in force");
+    Err(Refusal::new(Reason::ProposalStale, detail).with("present", present))
+}
+
+fn parsed_policy(text: &str) -> Result<ParsedPolicy, Refusal> {
+    parse_policy(text).map_err(|mistakes| with_mistakes(Reason::PolicyInvalid, &mistakes))
+}
+
+fn parsed_directory(text: &str) -> Result<ParsedDirectory, Refusal> {
+    parse_directory(text).map_err(|mistakes| with_mistakes(Reason::DirectoryInvalid, &mistakes))
+}
+
+/// What a policy must agree with: who left can hold nothing, and must not keep a requirement in policy for ever; nor does
+/// a membership that is over.
+fn in_force(organisation: &Organisation, now: Now) -> Directory {
+    let employed = organisation.people.iter().filter(|(_, person)| person.employment == Employment::Employed);
+    Directory {
+        tenants: organisation.tenants.clone(),
+        people: employed.map(|(id, person)| (id.clone(), person.clone())).collect(),
+        accounts: organisation.accounts.iter().map(|(id, account)| (id.clone(), without_past(account, now))).collect(),
+    }
+}
+
+fn with_mistakes(reason: Reason, mistakes: &[Mistake]) -> Refusal {
+    let mut refusal = Refusal::new(reason, format!("{} to mend", mistakes.len()));
+    for (number, mistake) in (1_u32..).zip(mistakes) {
+        refusal = refusal.with(&format!("mistake.{number:04}"), mistake);
+    }
+    refusal
+}
+
+/// Whether policy and directory agree: every role is known, and separation rule 2 holds over all that persons hold.
+/// `loaded` is the file that would come into force, with its places.
+fn agree(policy: &Policy, directory: &Directory, loaded: SourceFile, places: &Places) -> Result<(), Refusal> {
+    let Err(mut mistakes) = check_together(policy, directory) else { return Ok(()) };
+    places.locate(loaded, &mut mistakes);
+    let conflicts = separation_rule_2(policy, &directory.accounts);
+    match conflicts.first() {
+        // Each conflict is one of the mistakes; that they are all there is has a reason of its own.
+        Some(conflict) if conflicts.len() == mistakes.len() => {
+            let mut refusal = with_mistakes(Reason::RoleConflict, &mistakes);
+            refusal.detail = format!("`{}`, of `{}`", conflict.person, conflict.entitlement);
+            Err(refusal.with("person", &conflict.person).with("entitlement", &conflict.entitlement))
+        }
+        _ => Err(with_mistakes(
+            match loaded {
+                SourceFile::Policy => Reason::PolicyInvalid,
+                SourceFile::Directory => Reason::DirectoryInvalid,
+                SourceFile::People => Reason::ImportInvalid,
+            },
+            &mistakes,
+        )),
+    }
+}
+
+/// Gives each membership the end that `longest_membership` asks for: one that names no end keeps the end that it got when
+/// it was first recorded; one that names a later end is a mistake.
+fn with_ends(
+    before: &Organisation,
+    mut directory: Directory,
+    (policy, places): (&Policy, &Places),
+    now: Now,
+) -> Result<Directory, Refusal> {
+    let mut mistakes = Vec::new();
+    directory = with_ends_given(before, directory, policy);
+    let ids: Vec<_> = directory.accounts.keys().cloned().collect();
+    for id in &ids {
+        let Some(account) = directory.accounts.get_mut(id) else { continue };
+        for (name, membership) in &mut account.roles {
+            let Some(longest) = policy.roles.get(name).and_then(|role| role.longest_membership) else { continue };
+            let latest = now.stamp.plus(longest);
+            // It stays, whatever policy allows by now.
+            if membership.until.is_some() && membership.until == given(before, id, name) {
+                continue;
+            }
+            match membership.until {
+                None => membership.until = Some(latest),
+                Some(until) if until > latest => mistakes.push(Mistake {
+                    source_file: SourceFile::Directory,
+                    line: 0,
+                    column: 0,
+                    path: format!("accounts.{id}.roles.{name}"),
+                    found: format!("an end at {until}"),
+                    wanted: format!("one within {longest}, at {latest} or before"),
+                }),
+                Some(_) => {}
+            }
+        }
+    }
+    places.locate(SourceFile::Directory, &mut mistakes);
+    if mistakes.is_empty() { Ok(directory) } else { Err(with_mistakes(Reason::DirectoryInvalid, &mistakes)) }
+}
+
+/// Gives each membership without an end, in a role with a longest one, the end that it got before.
+fn with_ends_given(before: &Organisation, mut directory: Directory, policy: &Policy) -> Directory {
+    let has_longest = |name: &RoleName| policy.roles.get(name).is_some_and(|role| role.longest_membership.is_some());
+    let lacks = |(name, membership): (&RoleName, &Membership)| membership.until.is_none() && has_longest(name);
+    let lacking = directory.accounts.iter().filter(|(_, account)| account.roles.iter().any(lacks));
+    let ids: Vec<_> = lacking.map(|(id, _)| id.clone()).collect();
+    for id in &ids {
+        let Some(account) = directory.accounts.get_mut(id) else { continue };
+        for (name, membership) in account.roles.iter_mut().filter(|(name, _)| has_longest(name)) {
+            membership.until = membership.until.or_else(|| given(before, id, name));
+        }
+    }
+    directory
+}
+
+fn given(before: &Organisation, id: &AccountId, role: &RoleName) -> Option<Timestamp> {
+    before.accounts.get(id)?.roles.get(role)?.until
+}
+
+fn policy_fact(text: &str, replaces: Option<Digest>) -> Fact {
+    Fact::PolicyLoaded(FileLoaded { digest: Digest::of(text.as_bytes()), replaces, text: text.to_owned() })
+}
+
+fn directory_fact(text: &str, replaces: Option<Digest>) -> Fact {
+    Fact::DirectoryLoaded(FileDigest { digest: Digest::of(text.as_bytes()), replaces })
+}
+
+/// The records that a directory changes, and whose standing that may change. Accounts go first: an identity that moves
+/// from an account to a person's login is free by then.
+fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTreeSet<PersonId>) {
+    let mut facts = Vec::new();
+    let mut touched = BTreeSet::new();
+    for (id, tenant) in &directory.tenants {
+        if before.tenants.get(id) != Some(tenant) {
+            facts.push(Fact::TenantRecorded(TenantRecorded { id: id.clone(), tenant: tenant.clone() }));
+        }
+    }
+    let gone = before.accounts.iter().filter(|(id, _)| !directory.accounts.contains_key(*id));
+    let gone = gone.map(|(id, account)| (id, without_place(account)));
+    let stays = directory.accounts.iter().map(|(id, account)| (id, account.clone()));
+    for (id, account) in gone.chain(stays) {
+        let old = before.accounts.get(id);
+        if old != Some(&account) {
+            touched.insert(account.person().clone());
+            touched.extend(old.map(|old| old.person().clone()));
+            facts.push(Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }));
+        }
+    }
+    let gone = before.people.iter().filter(|(id, _)| !directory.people.contains_key(*id));
+    let gone = gone.filter(|(_, person)| person.employment == Employment::Employed).map(|(id, person)| {
+        let person = Person {
+            employment: Employment::Left,
+            login: BTreeSet::new(),
+            employed_until: None,
+            moves: None,
+            ..person.clone()
+        };
+        (id, person)
+    });
+    let stays = directory.people.iter().map(|(id, person)| (id, person.clone()));
+    for (id, person) in gone.chain(stays) {
+        let old = before.people.get(id);
+        if old != Some(&person) {
+            touched.insert(id.clone());
+            // Who was or becomes the manager may approve, or no longer.
+            touched.extend(old.and_then(|old| old.manager.clone()));
+            touched.extend(person.manager.clone());
+            facts.push(Fact::PersonRecorded(PersonRecorded { id: id.clone(), person }));
+        }
+    }
+    (facts, touched)
+}
+
+/// What is left of an account that the directory no longer names: its record, without identities and roles.
+fn without_place(account: &Account) -> Account {
+    let mut account = account.clone();
+    account.identities.clear();
+    account.roles.clear();
+    account.audience.clear();
+    account.state =
+        AccountState::Disabled { reason: "no longer in the directory".to_owned(), because: Disabling::Directory };
+    account
+}
+
+fn put_records(organisation: &mut Organisation, facts: &[Fact]) {
+    for fact in facts {
+        match fact {
+            Fact::TenantRecorded(fact) => {
+                organisation.tenants.insert(fact.id.clone(), fact.tenant.clone());
+            }
+            Fact::AccountRecorded(fact) => organisation.put_account(fact.id.clone(), fact.account.clone()),
+            Fact::PersonRecorded(fact) => organisation.put_person(fact.id.clone(), fact.person.clone()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::value::time::Span;
+
+    const POLICY: &str = include_str!("../../../../examples/policy.toml");
+    const DIRECTORY: &str = include_str!("../../../../examples/directory.toml");
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    fn loaded(directory: &str, at: Timestamp) -> Result<Organisation, Refusal> {
+        let events = initialise(Files { policy: POLICY, directory }, Now::exactly(at))?;
+        let mut state = State::default();
+        events.iter().for_each(|event| crate::domain::state::apply::apply(&mut state, event));
+        Ok(state.organisation)
+    }
+
+    fn end_of_anas_role(organisation: &Organisation) -> Option<Timestamp> {
+        organisation.accounts.get("ana").unwrap().roles["db-engineer"].until
+    }
+
+    #[test]
+    fn a_membership_ends_after_the_longest_that_its_role_allows() {
+        // given a role with a longest membership, and a member without an end of her own
+        let first = at("2026-11-03T00:00:00Z");
+        let before = loaded(DIRECTORY, first).unwrap();
+        let end = first.plus(Span::parse("180d").unwrap());
+        assert_eq!(end_of_anas_role(&before), Some(end));
+        // when the same file is loaded later, then the end stays
+        let later = Now::exactly(first.plus(Span::DAY));
+        let parsed = parse_directory(DIRECTORY).unwrap();
+        let again = with_ends(&before, parsed.directory, (&before.policy, &parsed.places), later).unwrap();
+        assert_eq!(again.accounts, before.accounts);
+    }
+
+    #[test]
+    fn a_membership_that_would_last_longer_is_refused_with_its_line() {
+        let too_long = DIRECTORY.replacen(
+            r#"roles = ["db-engineer"]"#,
+            r#"roles = [{ role = "db-engineer", until = 2028-01-01 }]"#,
+            1,
+        );
+        assert_ne!(too_long, DIRECTORY);
+        let refusal = loaded(&too_long, at("2026-11-03T00:00:00Z")).unwrap_err();
+        assert_eq!(refusal.reason, Reason::DirectoryInvalid);
+        let mistake = &refusal.facts["mistake.0001"];
+        assert!(mistake.starts_with("line ") && mistake.contains("within 180d"), "{mistake}");
+    }
+}

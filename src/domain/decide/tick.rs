@@ -1,0 +1,224 @@
+//! `decide_tick`: what the passing of time brings. Time is an input like a command; no message parses into it.
+//!
+//! No access hangs on it: ends, deadlines and lapses are comparisons wherever access is decided. Only starts wait for it,
+//! which is the safe side.
+
+use std::collections::BTreeSet;
+
+use super::numbering::events;
+use crate::domain::effect::cascade::grant_stands;
+use crate::domain::effect::life;
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::record::event::{
+    Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, FollowUpOverdue, GrantNamed,
+    GrantRevoked, GrantShortened, GrantStarted, LockNamed, ProposalNamed, Pruned, RowsAbandoned,
+};
+use crate::domain::record::grant::{EndBecause, Grant, Revocation};
+use crate::domain::rule::feed::silent_feed;
+use crate::domain::state::{Closed, Due, State};
+use crate::domain::value::time::{Now, Span, Timestamp};
+
+/// Events of one tick at most; what is left is due in the next.
+pub const AT_ONCE: usize = 1_000;
+/// What closed is forgotten together with all that closes in the next minute.
+const PRUNE_EVERY: Span = Span::seconds(60);
+
+/// What is due now, one kind at a time; call it until nothing is.
+#[must_use]
+pub fn decide_tick(state: &State, now: Now, keep_closed: Span) -> Vec<Event> {
+    if now.suspect {
+        return Vec::new();
+    }
+    let mut facts = over(state, now);
+    if facts.is_empty() {
+        facts = lapses(state, now);
+    }
+    if facts.is_empty() {
+        facts = lifted(state, now);
+    }
+    if facts.is_empty() {
+        facts = starts(state, now);
+    }
+    if facts.is_empty() {
+        facts = prune(state, now, keep_closed);
+    }
+    events(state, now.stamp, &Actor::Broker, None, facts)
+}
+
+/// When something is due next: a tick before then finds nothing.
+#[must_use]
+pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
+    let forget = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY);
+    let due = state.due.get_min().map(|(at, _)| *at);
+    let starts = free_starts(state).next().map(|(at, _)| at);
+    let lifted = state.organisation.locks().first_end();
+    let closed = state.closed.get_min().map(|(at, _)| forget(*at, keep_closed));
+    let requests =
+        state.requests_by_age.get_min().map(|(at, ..)| forget(*at, crate::domain::value::limits::REQUESTS_KEPT));
+    [due, starts, lifted, closed, requests].into_iter().flatten().min()
+}
+
+/// What a start of the broker brings. `revoke`: every open grant goes, because the broker is configured so or because the
+/// wall clock stands before the last event, so that no end could be trusted (known failures C1 and H8).
+#[must_use]
+pub fn decide_start(state: &State, now: Now, started: BrokerStarted, revoke: Option<&Revocation>) -> Vec<Event> {
+    let mut facts = vec![Fact::BrokerStarted(started)];
+    if let Some(because) = revoke {
+        let open = state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest));
+        facts.extend(open.map(|grant| revoked(grant, because.clone())));
+    }
+    events(state, now.stamp, &Actor::Broker, None, facts)
+}
+
+/// The rows of a batch without an end are struck out.
+#[must_use]
+pub fn abandon_rows(state: &State, now: Now, rows: RowsAbandoned) -> Vec<Event> {
+    let last = rows.last;
+    let mut events = events(state, now.stamp, &Actor::Broker, None, vec![Fact::RowsAbandoned(rows)]);
+    // They keep their numbers, although they have no effect.
+    for event in &mut events {
+        event.sequence = last.saturating_add(1);
+    }
+    events
+}
+
+/// The readings of both clocks, for a later start to anchor on.
+#[must_use]
+pub fn clock_read(state: &State, now: Now, pair: ClockPair, accepted: bool) -> Vec<Event> {
+    let fact = if accepted { Fact::ClockAccepted(pair) } else { Fact::ClockRead(pair) };
+    events(state, now.stamp, &Actor::Broker, None, vec![fact])
+}
+
+fn due_until(state: &State, latest: Timestamp) -> impl Iterator<Item = &Due> {
+    state.due.iter().take_while(move |(at, _)| at.is_over(latest)).map(|(_, due)| due)
+}
+
+fn over(state: &State, now: Now) -> Vec<Fact> {
+    let facts = due_until(state, now.latest).filter_map(|due| match due {
+        Due::ReviewDeadline(id) => Some(Fact::ElevationExpired(ElevationExpired { elevation: *id })),
+        Due::GrantEnd(id) => {
+            let holder = state.grants.get(id)?.holder.clone();
+            Some(Fact::GrantEnded(GrantNamed { grant: *id, holder }))
+        }
+        Due::FollowUp(id) => Some(Fact::FollowUpOverdue(FollowUpOverdue { elevation: *id })),
+        Due::ProposalDeadline(id) => Some(Fact::ProposalExpired(ProposalNamed { proposal: *id })),
+        Due::EnrolmentDeadline(id) => Some(Fact::EnrolmentExpired(EnrolmentNamed { enrolment: *id })),
+        _ => None,
+    });
+    facts.take(AT_ONCE).collect()
+}
+
+/// What time does to people, accounts and memberships, one after another, and all that follows.
+fn lapses(state: &State, now: Now) -> Vec<Fact> {
+    let due = state.due.iter().take_while(|(at, _)| at.is_over(now.latest)).take(AT_ONCE);
+    let mut overlay = Overlay::new(state, Actor::Broker, now);
+    for it in due {
+        // What came about before it may have left nothing of it: whoever has left holds no membership that could end.
+        if overlay.state().due.contains(it) {
+            life::come_due(&mut overlay, &it.1);
+        }
+    }
+    overlay.into_facts()
+}
+
+/// Locks end by `earliest`: no doubt about the time lifts one too soon.
+fn lifted(state: &State, now: Now) -> Vec<Fact> {
+    let locks = state.organisation.locks();
+    let over = locks.over(now.earliest).filter_map(|id| locks.get(id));
+    over.take(AT_ONCE).map(|lock| Fact::LockEnded(LockNamed { lock: lock.id, on: lock.on.clone() })).collect()
+}
+
+/// Scheduled grants that no lock holds back: one that is held starts when the lock is lifted, if that is before its end.
+fn free_starts(state: &State) -> impl Iterator<Item = (Timestamp, &Grant)> {
+    let organisation = &state.organisation;
+    let starts = state.starts.iter().filter_map(|(at, id)| Some((*at, state.grants.get(id)?)));
+    starts.filter(|(_, grant)| {
+        organisation.lock_on_grant(grant).or_else(|| organisation.locks().on_any_of(&grant.scope)).is_none()
+    })
+}
+
+/// Grants start by `earliest`: no doubt about the time starts one too soon. Separation rule 4 is applied again.
+fn starts(state: &State, now: Now) -> Vec<Fact> {
+    let due = free_starts(state).take_while(|(at, _)| at.is_over(now.earliest)).take(AT_ONCE);
+    due.flat_map(|(_, grant)| start(state, grant, now)).collect()
+}
+
+fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
+    let rest = match grant_stands(&state.organisation, state, grant, now) {
+        Ok(rest) => rest,
+        Err(because) => return vec![revoked(grant, because)],
+    };
+    if let Some(refusal) = silent_feed(state, grant.scope.tenant(), now) {
+        return vec![revoked(grant, Revocation::NotEligible { reason: refusal.reason })];
+    }
+    let since =
+        state.continuous_since(&grant.person, (&grant.entitlement, grant.scope.tenant()), grant.start, Some(grant.id));
+    let terms = state.organisation.policy().entitlements.get(&grant.entitlement).map(|entitlement| &entitlement.terms);
+    let longest = terms.and_then(|terms| terms.max_continuous);
+    let continuous_end = longest.map_or(Timestamp::MAX, |longest| since.plus(longest));
+    if continuous_end.is_over(now.latest) || continuous_end <= grant.start {
+        return vec![revoked(grant, Revocation::ContinuousTooLong)];
+    }
+    let started = GrantStarted { grant: grant.id, holder: grant.holder.clone(), continuous_since: since };
+    let mut facts = vec![Fact::GrantStarted(started)];
+    let (end, because) = if continuous_end < rest.until {
+        (continuous_end, EndBecause::LongestContinuous)
+    } else {
+        (rest.until, rest.because)
+    };
+    if end < grant.end {
+        facts.push(Fact::GrantShortened(GrantShortened {
+            grant: grant.id,
+            holder: grant.holder.clone(),
+            end,
+            because,
+        }));
+    }
+    facts
+}
+
+fn revoked(grant: &Grant, because: Revocation) -> Fact {
+    Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because })
+}
+
+fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
+    let is_due = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY).is_over(now.latest);
+    let closed_due = state.closed.get_min().is_some_and(|(at, _)| is_due(*at, keep_closed));
+    let requests_due = state
+        .requests_by_age
+        .get_min()
+        .is_some_and(|(at, ..)| is_due(*at, crate::domain::value::limits::REQUESTS_KEPT));
+    if !closed_due && !requests_due {
+        return Vec::new();
+    }
+    let mut pruned = Pruned {
+        elevations: BTreeSet::new(),
+        grants: BTreeSet::new(),
+        enrolments: BTreeSet::new(),
+        campaigns: BTreeSet::new(),
+        proposals: BTreeSet::new(),
+        requests_before: now.stamp.minus(crate::domain::value::limits::REQUESTS_KEPT),
+    };
+    let old = state.closed.iter().take_while(|(at, _)| at.plus(keep_closed).is_over(now.latest)).take(AT_ONCE);
+    for (_, closed) in old {
+        match closed {
+            Closed::Elevation(id) => {
+                pruned.elevations.insert(*id);
+            }
+            Closed::Grant(id) => {
+                pruned.elevations.extend(state.grants.get(id).map(|grant| grant.elevation));
+                pruned.grants.insert(*id);
+            }
+            Closed::Enrolment(id) => {
+                pruned.enrolments.insert(*id);
+            }
+            Closed::Campaign(id) => {
+                pruned.campaigns.insert(*id);
+            }
+            Closed::Proposal(id) => {
+                pruned.proposals.insert(*id);
+            }
+        }
+    }
+    vec![Fact::Pruned(pruned)]
+}

@@ -1,0 +1,194 @@
+//! The one cascade: what a change of people, accounts, policy or time does to all that is open. Commands and ticks call
+//! it; a dry run is its output. What takes away is never held up by what is missing.
+
+mod approvals;
+mod enrolments;
+mod proposals;
+mod touched;
+
+use std::collections::BTreeSet;
+
+use approvals::locked_approvers;
+pub use approvals::struck_out;
+pub(in crate::domain) use enrolments::void as void_enrolment;
+pub use touched::Touched;
+
+use crate::domain::record::elevation::{Cancellation, Elevation};
+use crate::domain::record::event::{ApprovalStruck, ElevationCancelled, Fact, GrantRevoked, GrantShortened};
+use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
+use crate::domain::record::lock::{Lock, Locks};
+use crate::domain::record::review::StruckOut;
+use crate::domain::rule::reviewers::{first, void_approvals};
+use crate::domain::state::State;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{ElevationId, GrantId};
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::Now;
+
+/// What follows for all that is open, once the organisation is `after`.
+#[must_use]
+pub fn consequences(after: &Organisation, state: &State, touched: &Touched, now: Now) -> Vec<Fact> {
+    let (elevations, grants) = reached(after, state, touched);
+    let mut facts = enrolments::consequences(after, state, touched, now);
+    facts.extend(proposals::consequences(after, state, now));
+    for elevation in elevations.iter().filter_map(|id| state.elevations.get(id)) {
+        if elevation.phase.is_pending() && !elevation.review.deadline.is_over(now.latest) {
+            for_elevation(after, elevation, now, &mut facts);
+        }
+    }
+    for grant in grants.iter().filter_map(|id| state.grants.get(id)) {
+        // What is over is over: its end is recorded as an end.
+        if grant.is_open() && !grant.end.is_over(now.latest) {
+            facts.extend(for_grant(after, state, grant, now));
+        }
+    }
+    facts
+}
+
+fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<ElevationId>, BTreeSet<GrantId>) {
+    match touched {
+        Touched::All => {
+            let open = state.grants.values().filter(|grant| grant.is_open()).map(|grant| grant.id);
+            (state.pending.iter().copied().collect(), open.collect())
+        }
+        Touched::Persons(persons) => {
+            let mut elevations = BTreeSet::new();
+            let mut grants = BTreeSet::new();
+            for person in persons {
+                elevations.extend(state.pending_of.of(person).copied());
+                grants.extend(state.open_grants_of.of(person).copied());
+                // All that their accounts and machines asked for and hold, whoever is behind it: machines change hands.
+                let accounts = after.accounts_of(person).chain(state.organisation.accounts_of(person));
+                for (account, _) in accounts {
+                    elevations.extend(state.pending_by.of(account).copied());
+                    grants.extend(state.open_grants_by.of(account).copied());
+                }
+                for id in state.approved_by.of(person) {
+                    elevations.insert(*id);
+                    if let Some(crate::domain::record::review::Phase::Approved { outcome: grant, .. }) =
+                        state.elevations.get(id).map(|e| &e.phase)
+                    {
+                        grants.insert(*grant);
+                    }
+                }
+            }
+            (elevations, grants)
+        }
+    }
+}
+
+fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &mut Vec<Fact>) {
+    let cancelled = |because| Fact::ElevationCancelled(ElevationCancelled { elevation: elevation.id, because });
+    let entitlement = after.policy().entitlements.get(&elevation.entitlement);
+    let Some(entitlement) = entitlement.filter(|entitlement| entitlement.terms_digest == elevation.terms) else {
+        facts.push(cancelled(Cancellation::TermsChanged));
+        return;
+    };
+    let rests = after.holder_validity(elevation.held_by(), &entitlement.terms, now.latest);
+    if let Err(obstacles) = rests {
+        facts.push(cancelled(Cancellation::RequesterNotEligible { reason: first(obstacles).reason }));
+        return;
+    }
+    let struck = struck_out(after, elevation, now).into_iter();
+    facts
+        .extend(struck.map(|(person, because)| {
+            Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
+        }));
+}
+
+fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Option<Fact> {
+    let revoked =
+        |because| Some(Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }));
+    match grant_stands(after, state, grant, now) {
+        Err(because) => revoked(because),
+        Ok(rest) if rest.until < grant.end => Some(Fact::GrantShortened(GrantShortened {
+            grant: grant.id,
+            holder: grant.holder.clone(),
+            end: rest.until,
+            because: rest.because,
+        })),
+        Ok(_) => None,
+    }
+}
+
+/// Until when an open grant can go on under an organisation; separation rule 4 for one that has not started yet.
+///
+/// # Errors
+/// Why it must be revoked.
+pub fn grant_stands(
+    after: &Organisation,
+    state: &State,
+    grant: &Grant,
+    now: Now,
+) -> Result<crate::domain::rule::eligibility::Validity, Revocation> {
+    let Some(entitlement) = after.policy().entitlements.get(&grant.entitlement) else {
+        return Err(Revocation::TermsChanged);
+    };
+    let unstarted = grant.phase == GrantPhase::Scheduled;
+    let same_terms = entitlement.terms_digest == grant.terms;
+    // A started grant outlasts a change of terms that still covers it; an unstarted one was approved under other terms.
+    if (unstarted && !same_terms) || !entitlement.terms.scope.contains(&grant.scope) {
+        return Err(Revocation::TermsChanged);
+    }
+    let rests = after.holder_validity(grant.held_by(), &entitlement.terms, now.latest);
+    let rest = match rests {
+        Ok(rest) => rest,
+        Err(obstacles) => return Err(Revocation::NotEligible { reason: first(obstacles).reason }),
+    };
+    if unstarted {
+        separation_rule_4_approvers(after, state, grant, now)?;
+    }
+    Ok(rest)
+}
+
+/// Separation of duties, rule 4, for a scheduled grant: every counted approval must still hold (known failures A10, A11 and C11).
+fn separation_rule_4_approvers(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Result<(), Revocation> {
+    let Some(elevation) = state.elevations.get(&grant.elevation) else {
+        return Err(Revocation::NotEligible { reason: Reason::NotFound });
+    };
+    match void_approvals(after, elevation, now.latest).into_iter().next() {
+        Some((person, refusal)) => Err(Revocation::ApprovalVoid { person, reason: refusal.reason }),
+        None => Ok(()),
+    }
+}
+
+/// What a revoking lock ends at once: pending requests that it touches, open grants, and the approvals of those whom it is
+/// on, as far as they have not led to a started grant.
+pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fact> {
+    // Under this lock alone: what another one holds back stands still, and no more.
+    let mut under = state.organisation.clone();
+    under.locks = Locks::default();
+    under.locks.put(lock.clone());
+    let reason = Reason::Locked;
+    let mut facts = enrolments::locked(&under, state, now);
+    facts.extend(proposals::locked(&under, state, now));
+    for elevation in state.pending.iter().filter_map(|id| state.elevations.get(id)) {
+        if elevation.review.deadline.is_over(now.latest) {
+            continue;
+        }
+        if under.lock_on_elevation(elevation).is_some() {
+            let because = Cancellation::RequesterNotEligible { reason };
+            facts.push(Fact::ElevationCancelled(ElevationCancelled { elevation: elevation.id, because }));
+            continue;
+        }
+        let struck = locked_approvers(&under, elevation).map(|person| {
+            let because = StruckOut { at: now.stamp, reason };
+            Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
+        });
+        facts.extend(struck);
+    }
+    for grant in state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest)) {
+        let on_grant = under.lock_on_grant(grant).or_else(|| under.locks.on_any_of(&grant.scope)).is_some();
+        let unstarted = Some(grant).filter(|grant| grant.phase == GrantPhase::Scheduled);
+        let approver = unstarted
+            .and_then(|grant| state.elevations.get(&grant.elevation))
+            .and_then(|elevation| locked_approvers(&under, elevation).next());
+        let because = match approver {
+            _ if on_grant => Revocation::NotEligible { reason },
+            Some(person) => Revocation::ApprovalVoid { person, reason },
+            None => continue,
+        };
+        facts.push(Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }));
+    }
+    facts
+}

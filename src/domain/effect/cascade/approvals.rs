@@ -1,0 +1,22 @@
+//! The approvals under review that a change, or a lock, strikes out.
+
+use crate::domain::record::review::{Decision, StruckOut};
+use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer, void_approvals};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::PersonId;
+use crate::domain::value::time::Now;
+
+/// The approvals under review that no longer count, and why.
+#[must_use]
+pub fn struck_out(after: &Organisation, reviewed: &impl Reviewed, now: Now) -> Vec<(PersonId, StruckOut)> {
+    let void = void_approvals(after, reviewed, now.latest).into_iter();
+    void.map(|(person, refusal)| (person, StruckOut { at: now.stamp, reason: refusal.reason })).collect()
+}
+
+pub(super) fn locked_approvers<'a>(
+    under: &'a Organisation,
+    reviewed: &'a impl Reviewed,
+) -> impl Iterator<Item = PersonId> + 'a {
+    let locked = |decision: &&Decision| lock_on_reviewer(under, &decision.account, &decision.through).is_some();
+    reviewed.review().approvals().filter(locked).map(|decision| decision.person.clone())
+}

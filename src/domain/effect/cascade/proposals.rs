@@ -1,0 +1,40 @@
+//! What a change does to pending proposals: cancelled where whoever proposed one may no longer act. There are few: one for each
+//! account and file.
+
+use crate::domain::record::event::{Fact, ProposalCancelled};
+use crate::domain::record::proposal::{Proposal, ProposalCancellation};
+use crate::domain::rule::proposal::quorum::could_propose;
+use crate::domain::rule::reviewers::first;
+use crate::domain::state::State;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::Now;
+
+pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec<Fact> {
+    cancelled(state, now, |proposal| {
+        let moved = after.accounts().get(&proposal.requester).is_none_or(|it| !proposal.behind.contains(it.person()));
+        let rests = after.account_validity(&proposal.requester, now.latest);
+        let could = || could_propose(after, proposal, now.latest);
+        let obstacle = rests.err().map(|obstacles| first(obstacles).reason).or(moved.then_some(Reason::NotEligible));
+        obstacle.or_else(|| (!could()).then_some(Reason::CapabilityMissing))
+    })
+}
+
+/// Those that a lock stops.
+pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
+    let everything = under.locks().on(&crate::domain::record::lock::Locked::Everything);
+    let on = |proposal: &Proposal| under.lock_on_account(&proposal.requester).or(everything).is_some();
+    // On the last role or entitlement by which it could be proposed.
+    let could = |organisation: &Organisation, proposal: &Proposal| could_propose(organisation, proposal, now.latest);
+    let no_more = |proposal: &Proposal| could(&state.organisation, proposal) && !could(under, proposal);
+    cancelled(state, now, |proposal| (on(proposal) || no_more(proposal)).then_some(Reason::Locked))
+}
+
+fn cancelled(state: &State, now: Now, why: impl Fn(&Proposal) -> Option<Reason>) -> Vec<Fact> {
+    let pending = state.pending_proposals().filter(|proposal| !proposal.review.deadline.is_over(now.latest));
+    let void = pending.filter_map(|proposal| {
+        let because = ProposalCancellation::ProposerNotEligible { reason: why(proposal)? };
+        Some(Fact::ProposalCancelled(ProposalCancelled { proposal: proposal.id, because }))
+    });
+    void.collect()
+}

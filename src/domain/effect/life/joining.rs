@@ -1,0 +1,214 @@
+//! Joining, coming back, and being known by other certificates. The immutable person id decides who is meant: an address
+//! or an identity that somebody else had brings nothing of that one (known failure B5).
+
+use std::collections::BTreeSet;
+
+use super::leaving::close_machine;
+use super::moving::{no_cycle, of_another_side};
+use super::records::{cascade_of, employed, machines, own_accounts, put_account, put_person, record_person};
+use super::settling::settle;
+use crate::domain::directory::{Account, AccountState, Employment, Move, Person};
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal, TenantName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Timestamp;
+
+/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation.
+///
+/// # Errors
+/// `PERSON_KNOWN`, `PERSON_UNKNOWN` (the manager), `MANAGER_CYCLE`, `IDENTITY_TAKEN`.
+pub(in crate::domain) fn join(
+    overlay: &mut Overlay,
+    tenant: Option<&TenantName>,
+    id: &PersonId,
+    login: &BTreeSet<Identity>,
+    manager: Option<&PersonId>,
+) -> Result<(), Refusal> {
+    let now = overlay.clocks().latest;
+    let known = overlay.state().organisation().people().get(id);
+    // Whose person somebody is stays for good.
+    if known.is_some_and(|person| person.is_employed(now) || person.tenant.as_ref() != tenant) {
+        return Err(Refusal::new(Reason::PersonKnown, format!("`{id}`")).with("person", id));
+    }
+    // First: who reported here before no longer does, and may be the manager now.
+    let comes_back = known.is_some();
+    arrives(overlay, id, comes_back);
+    if comes_back {
+        leave_nothing(overlay, id);
+    }
+    if let Some(manager) = manager {
+        if manager == id {
+            return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
+        }
+        if employed(overlay, manager)?.tenant.as_ref() != tenant {
+            return Err(of_another_side(manager));
+        }
+        no_cycle(overlay, id, manager, now)?;
+    }
+    claim(overlay, tenant, login, None)?;
+    let (login, manager, tenant) = (login.clone(), manager.cloned(), tenant.cloned());
+    let person = Person { login, manager, tenant, ..Person::default() };
+    put_person(overlay, id, person);
+    cascade_of(overlay, id);
+    Ok(())
+}
+
+/// Somebody is about to work here. Whoever was to move to them by now was left without a manager, though no timer has
+/// recorded that; and who comes back starts with nothing, so that what was announced before means nobody.
+fn arrives(overlay: &mut Overlay, id: &PersonId, comes_back: bool) {
+    let named: Vec<PersonId> = overlay.state().organisation().moves_to(id).cloned().collect();
+    for person in named {
+        settle(overlay, &person);
+        let Some(record) = overlay.state().organisation().people().get(&person).cloned() else { continue };
+        let mut announced = record.announced_by_time();
+        announced.values_mut().filter(|manager| comes_back && manager.as_ref() == Some(id)).for_each(|it| *it = None);
+        let moves = Move::in_order(announced);
+        if moves != record.moves {
+            put_person(overlay, &person, Person { moves, ..record });
+        }
+    }
+}
+
+/// What was before is over for good: closed accounts, no identities, nobody whose manager this was.
+fn leave_nothing(overlay: &mut Overlay, id: &PersonId) {
+    // A last day that no timer has recorded.
+    settle(overlay, id);
+    for (account_id, mut account) in own_accounts(overlay, id) {
+        account.state = AccountState::Closed;
+        account.identities.clear();
+        account.roles.clear();
+        account.audience.clear();
+        put_account(overlay, &account_id, account);
+    }
+    // A directory file leaves out a machine without closing it.
+    for (account_id, machine) in machines(overlay, id) {
+        put_account(overlay, &account_id, close_machine(machine));
+    }
+    let reports: Vec<PersonId> = overlay.state().organisation().reports_of(id).cloned().collect();
+    for report in reports {
+        let record = overlay.state().organisation().people().get(&report).cloned();
+        if let Some(person) = record.filter(|person| person.employment == Employment::Employed) {
+            record_person(overlay, &report, Person { manager: None, ..person });
+        }
+    }
+}
+
+/// Has other identities from now on: of the account, or while there is none of the person.
+///
+/// # Errors
+/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
+pub(in crate::domain) fn rename(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    login: &BTreeSet<Identity>,
+) -> Result<(), Refusal> {
+    let person = employed(overlay, id)?;
+    claim(overlay, person.tenant.as_ref(), login, Some(id))?;
+    match named(overlay.state().organisation(), id).map(|(account_id, account)| (account_id.clone(), account.clone())) {
+        Some((account_id, mut account)) => {
+            let elsewhere = |identity: &&Identity| {
+                let holder = overlay.state().organisation().principal(identity);
+                !matches!(holder, Some(Principal::Account(other)) if *other != account_id)
+            };
+            account.identities = login.iter().filter(elsewhere).cloned().collect();
+            put_account(overlay, &account_id, account);
+            put_person(overlay, id, Person { login: BTreeSet::new(), ..person });
+        }
+        None => put_person(overlay, id, Person { login: login.clone(), ..person }),
+    }
+    cascade_of(overlay, id);
+    Ok(())
+}
+
+/// The account that HR's name for a person means: all of the person's own do, but the others were set up by a directory.
+/// One in use comes before one that was shut.
+pub(in crate::domain) fn named<'a>(
+    organisation: &'a Organisation,
+    id: &PersonId,
+) -> Option<(&'a AccountId, &'a Account)> {
+    let own = organisation.accounts_of(id).filter(|(_, it)| !it.is_machine() && it.state != AccountState::Closed);
+    own.min_by_key(|(_, it)| (it.state != AccountState::Active, it.identities.is_empty()))
+}
+
+/// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along.
+fn claim(
+    overlay: &mut Overlay,
+    tenant: Option<&TenantName>,
+    login: &BTreeSet<Identity>,
+    own: Option<&PersonId>,
+) -> Result<(), Refusal> {
+    let now = overlay.clocks().latest;
+    for identity in login {
+        let organisation = overlay.state().organisation();
+        // A tenant's trust domain speaks for that tenant alone, and nobody else speaks for it.
+        let mut tenants = organisation.tenants().iter();
+        let speaks_for = tenants.find(|(_, it)| it.trust_domain.as_str() == identity.trust_domain());
+        if speaks_for.map(|(name, _)| name) != tenant {
+            let detail = format!("`{identity}` is of another trust domain");
+            return Err(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
+        }
+        let Some(holder) = organisation.principal(identity).cloned() else { continue };
+        match taken(organisation, identity, own, now) {
+            Claim::Own => {}
+            Claim::Taken => {
+                let detail = format!("`{identity}` is that of `{holder}`");
+                return Err(Refusal::new(Reason::IdentityTaken, detail)
+                    .with("identity", identity)
+                    .with("holder", holder));
+            }
+            Claim::Free => free(overlay, identity, &holder),
+        }
+    }
+    Ok(())
+}
+
+/// What claiming an identity meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::domain) enum Claim {
+    /// It is the claimer's already.
+    Own,
+    /// It is nobody's, or that of somebody who left.
+    Free,
+    /// It is that of somebody who works here, or of a machine.
+    Taken,
+}
+
+/// Whose an identity is, as a person sees it who claims it.
+pub(in crate::domain) fn taken(
+    organisation: &Organisation,
+    identity: &Identity,
+    own: Option<&PersonId>,
+    at: Timestamp,
+) -> Claim {
+    let (person, machine) = match organisation.principal(identity) {
+        None => return Claim::Free,
+        Some(Principal::Person(person)) => (Some(person), false),
+        Some(Principal::Account(id)) => {
+            let account = organisation.accounts().get(id);
+            (account.map(Account::person), account.is_some_and(Account::is_machine))
+        }
+    };
+    if own.is_some() && person == own && !machine {
+        return Claim::Own;
+    }
+    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(at));
+    if machine || works_here { Claim::Taken } else { Claim::Free }
+}
+
+fn free(overlay: &mut Overlay, identity: &Identity, holder: &Principal) {
+    match holder {
+        Principal::Account(id) => take_from_account(overlay, id, identity),
+        Principal::Person(id) => {
+            let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
+            person.login.remove(identity);
+            put_person(overlay, id, person);
+        }
+    }
+}
+
+fn take_from_account(overlay: &mut Overlay, id: &AccountId, identity: &Identity) {
+    let Some(mut account) = overlay.state().organisation().accounts().get(id).cloned() else { return };
+    account.identities.remove(identity);
+    put_account(overlay, id, account);
+}

@@ -1,0 +1,154 @@
+//! Moving to another manager: memberships are cut to the grace, and only the new manager can keep them (known failure B2).
+
+use std::collections::BTreeSet;
+
+use super::records::{cascade_of, employed, own_accounts, put_account, put_person};
+use crate::domain::directory::{Cut, Move, Person};
+use crate::domain::effect::cascade::Touched;
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::record::event::{Fact, PersonNamed};
+use crate::domain::value::ids::PersonId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Timestamp;
+
+/// Moves to another manager, now or later. An unknown manager: it takes effect without one. The one whom the person has at
+/// that instant anyway, by what is announced too: nothing moves. Of two for one instant the one that was said last counts.
+///
+/// # Errors
+/// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`.
+pub(in crate::domain) fn transfer(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    manager: Option<&PersonId>,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    let person = employed(overlay, id)?;
+    if manager == Some(id) {
+        return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
+    }
+    let now = overlay.clocks();
+    if let Some(manager) = manager {
+        no_cycle(overlay, id, manager, at.max(now.latest))?;
+    }
+    if manager.is_some() && manager == manager_then(overlay, &person, at.max(now.latest)) {
+        put_person(overlay, id, person);
+        return Ok(());
+    }
+    if !at.is_over(now.latest) {
+        let mut announced = person.announced_by_time();
+        announced.insert(at, manager.cloned());
+        put_person(overlay, id, Person { moves: Move::in_order(announced), ..person });
+        // The end of what is held comes forward already now: by comparison, whatever becomes of the timer.
+        cut(overlay, id, at);
+        cascade_of(overlay, id);
+        return Ok(());
+    }
+    moved(overlay, id, person, manager, at);
+    Ok(())
+}
+
+/// Reports to another from now on, and keeps what there is: within a tenant, which gives and takes roles itself.
+///
+/// # Errors
+/// `PERSON_UNKNOWN`, `MANAGER_CYCLE`.
+pub(in crate::domain) fn report_to(
+    overlay: &mut Overlay,
+    id: &PersonId,
+    manager: Option<&PersonId>,
+) -> Result<(), Refusal> {
+    let person = employed(overlay, id)?;
+    if let Some(manager) = manager {
+        if manager == id {
+            return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
+        }
+        employed(overlay, manager)?;
+        no_cycle(overlay, id, manager, overlay.clocks().latest)?;
+    }
+    put_person(overlay, id, Person { manager: manager.cloned(), ..person });
+    cascade_of(overlay, id);
+    Ok(())
+}
+
+/// Transfers whose time has come take effect.
+pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
+    let now = overlay.clocks().latest;
+    loop {
+        let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
+        let Some(moves) = person.moves.take().filter(|moves| moves.at.is_over(now)) else { return };
+        person.moves = moves.then.map(|then| *then);
+        overlay.record([Fact::PersonMoved(PersonNamed { person: id.clone() })]);
+        moved(overlay, id, person, moves.manager.as_ref(), moves.at);
+    }
+}
+
+/// The manager of record at an instant, as far as that is known by now, if somebody who works here then.
+fn manager_then<'a>(overlay: &'a Overlay, person: &'a Person, at: Timestamp) -> Option<&'a PersonId> {
+    let people = overlay.state().organisation().people();
+    person.manager_at(at).filter(|manager| people.get(*manager).is_some_and(|it| it.is_employed(at)))
+}
+
+fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&PersonId>, at: Timestamp) {
+    let now = overlay.clocks().latest;
+    let fits = |manager: &&PersonId| employed(overlay, manager).is_ok() && no_cycle(overlay, id, manager, now).is_ok();
+    let known = manager.filter(fits);
+    let before = person.manager.clone();
+    let awaits_manager = known.is_none();
+    put_person(overlay, id, Person { manager: known.cloned(), awaits_manager, ..person });
+    cut(overlay, id, at);
+    // Who was the manager can no longer approve, and who is may.
+    let touched = [Some(id.clone()), before, known.cloned()];
+    overlay.cascade(&Touched::Persons(touched.into_iter().flatten().collect()));
+}
+
+/// Memberships end with the grace, or sooner if they would have. What they had before can be kept.
+fn cut(overlay: &mut Overlay, id: &PersonId, at: Timestamp) {
+    let end = at.plus(overlay.state().organisation().policy().baseline.transfer_grace);
+    for (account_id, mut account) in own_accounts(overlay, id) {
+        for membership in account.roles.values_mut().filter(|it| it.until.is_none_or(|until| until > end)) {
+            membership.cut.get_or_insert(Cut { until: membership.until });
+            membership.until = Some(end);
+        }
+        put_account(overlay, &account_id, account);
+    }
+}
+
+/// Who manages is of the same tenant, or of the own organisation like whoever is managed: a customer answers for no
+/// employee.
+pub(super) fn of_another_side(manager: &PersonId) -> Refusal {
+    let detail = format!("`{manager}`, who is not of the same organisation");
+    Refusal::new(Reason::OutsideTenant, detail).with("manager", manager)
+}
+
+/// Whether from an instant on, at whatever time, a person would be a manager of himself, over however many others, if this
+/// were the manager: up the chain alone. Who is on it may move: from then on the way up is another, and is gone again.
+///
+/// # Errors
+/// `MANAGER_CYCLE`; `OUTSIDE_TENANT` of a manager of another organisation.
+pub(in crate::domain) fn no_cycle(
+    overlay: &Overlay,
+    id: &PersonId,
+    manager: &PersonId,
+    from: Timestamp,
+) -> Result<(), Refusal> {
+    let people = overlay.state().organisation().people();
+    let sides = people.get(id).zip(people.get(manager)).map(|(person, above)| (&person.tenant, &above.tenant));
+    if sides.is_some_and(|(own, theirs)| own != theirs) {
+        return Err(of_another_side(manager));
+    }
+    let mut instant = Some(from);
+    while let Some(at) = instant.take() {
+        let mut seen = BTreeSet::new();
+        let mut next = Some(manager);
+        while let Some(above) = next.filter(|above| seen.insert(*above)) {
+            if above == id {
+                let detail = format!("`{manager}` reports to `{id}`");
+                return Err(Refusal::new(Reason::ManagerCycle, detail).with("person", id).with("manager", manager));
+            }
+            let Some(person) = people.get(above) else { break };
+            let moves_at = person.announced().map(|moves| moves.at).find(|moves_at| *moves_at > at);
+            instant = instant.into_iter().chain(moves_at).min();
+            next = person.manager_at(at);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Whatever is due by now comes about, though no timer has run.
+
+use std::collections::BTreeSet;
+
+use super::{lapsing, leaving, moving};
+use crate::domain::directory::Employment;
+use crate::domain::effect::overlay::Overlay;
+use crate::domain::state::Due;
+use crate::domain::value::ids::PersonId;
+
+/// Whatever is due for a person by now comes about, though no timer has run: a command about a person begins so. By what is
+/// on record of the person, not by what else is due.
+pub(in crate::domain) fn settle(overlay: &mut Overlay, id: &PersonId) {
+    let now = overlay.clocks().latest;
+    let Some(person) = overlay.state().organisation().people().get(id) else { return };
+    if person.employment == Employment::Left {
+        return;
+    }
+    if !person.is_employed(now) {
+        leaving::depart(overlay, id, false);
+        return;
+    }
+    if person.moves.as_ref().is_some_and(|moves| moves.at.is_over(now)) {
+        moving::take_effect(overlay, id);
+    }
+    lapsing::settle(overlay, id);
+}
+
+/// Whatever has lapsed by now of anybody is recorded, though no timer has: before a load lets it look as if it had not.
+pub(in crate::domain) fn settle_lapses(overlay: &mut Overlay) {
+    let latest = overlay.clocks().latest;
+    let due = overlay.state().due.iter().take_while(|(at, _)| at.is_over(latest));
+    let persons: BTreeSet<PersonId> = due
+        .filter_map(|(_, due)| match due {
+            Due::RequirementLapse(person, _) => Some(person.clone()),
+            _ => None,
+        })
+        .collect();
+    persons.iter().for_each(|person| lapsing::settle(overlay, person));
+}

@@ -1,0 +1,60 @@
+//! The overlay: a copy of the state on which the parts of one change are decided one after another, each on what those
+//! before it left. Whoever is refused drops it; whoever is not takes its facts. The copy shares all that does not change.
+
+use super::cascade::{Touched, consequences};
+use crate::domain::record::event::{Actor, Event, Fact};
+use crate::domain::state::State;
+use crate::domain::state::apply::apply;
+use crate::domain::value::time::Now;
+
+/// A change on its way.
+#[derive(Debug)]
+pub(in crate::domain) struct Overlay {
+    state: State,
+    facts: Vec<Fact>,
+    actor: Actor,
+    now: Now,
+}
+
+impl Overlay {
+    /// Nothing changed yet.
+    pub(in crate::domain) fn new(state: &State, actor: Actor, now: Now) -> Self {
+        Self { state: state.clone(), facts: Vec::new(), actor, now }
+    }
+
+    /// The state as it is after what was recorded so far.
+    pub(in crate::domain) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the clocks say.
+    pub(in crate::domain) fn clocks(&self) -> Now {
+        self.now
+    }
+
+    /// Records facts: what is decided next sees them.
+    pub(in crate::domain) fn record(&mut self, facts: impl IntoIterator<Item = Fact>) {
+        for fact in facts {
+            let sequence = self.state.sequence().saturating_add(1);
+            let event = Event { sequence, at: self.now.stamp, actor: self.actor.clone(), request: None, fact };
+            apply(&mut self.state, &event);
+            self.facts.push(event.fact);
+        }
+    }
+
+    /// Records what the changes so far bring for all that is open.
+    pub(in crate::domain) fn cascade(&mut self, touched: &Touched) {
+        let facts = consequences(&self.state.organisation, &self.state, touched, self.now);
+        self.record(facts);
+    }
+
+    /// All that was recorded, in order.
+    pub(in crate::domain) fn into_facts(self) -> Vec<Fact> {
+        self.facts
+    }
+
+    /// All that was recorded, in order, and the state that it leads to.
+    pub(in crate::domain) fn into_parts(self) -> (Vec<Fact>, State) {
+        (self.facts, self.state)
+    }
+}

@@ -1,0 +1,197 @@
+//! What the HR feed says: people who join, are renamed, move and leave. Events are numbered by stream, and what would
+//! enable or disable many waits behind a brake (known failure B4).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::value::ids::{AccountId, Digest, HoldId, Identity, PersonId, RoleName, StreamName};
+use crate::domain::value::time::Timestamp;
+
+/// One thing that happened to a person, as HR says it. The immutable person id decides who is meant (known failure B5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HrEvent {
+    /// Who.
+    pub person: PersonId,
+    /// What.
+    pub change: HrChange,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum HrChange {
+    /// Joined, or came back: who comes back starts with nothing.
+    Joined {
+        /// Identities that mean the person until there is an account.
+        login: BTreeSet<Identity>,
+        /// The manager of record.
+        manager: Option<PersonId>,
+    },
+    /// Has other identities from now on: of the account, or while there is none of the person.
+    Renamed {
+        /// All of them.
+        login: BTreeSet<Identity>,
+    },
+    /// Moves to another manager.
+    Transferred {
+        /// The new manager; somebody unknown: it takes effect without one.
+        manager: Option<PersonId>,
+        /// From this instant on.
+        at: Timestamp,
+    },
+    /// Leaves.
+    Left {
+        /// The first instant at which the person no longer works here.
+        at: Timestamp,
+        /// At once, whatever `at` says.
+        urgent: bool,
+        /// Started grants that the person approved are revoked as well.
+        also_approved: bool,
+    },
+    /// Does not leave after all: a leaving that was announced and whose time has not come.
+    Stays,
+    /// Has these customers' roles from now on, and no others: by a tenant's own feed alone.
+    Roles {
+        /// All of them.
+        roles: BTreeSet<RoleName>,
+    },
+}
+
+/// A person as a whole-file import has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedPerson {
+    /// The manager of record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<PersonId>,
+    /// The person's identities.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub login: BTreeSet<Identity>,
+    /// The first instant at which the person no longer works here, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_at: Option<Timestamp>,
+}
+
+/// Which way a change goes, as the brake counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It gives somebody a place: joined, renamed, stays.
+    Enabling,
+    /// It takes a place away, or cuts what hangs on it: transferred, left.
+    Disabling,
+}
+
+impl HrEvent {
+    /// The same, with an instant: what is said without one, which is written as the earliest there is, is of when it was
+    /// said. So a repetition of the call is the same command.
+    #[must_use]
+    pub fn said_at(&self, now: Timestamp) -> Self {
+        let mut event = self.clone();
+        match &mut event.change {
+            HrChange::Transferred { at, .. } | HrChange::Left { at, .. } if *at == Timestamp::MIN => *at = now,
+            _ => {}
+        }
+        event
+    }
+}
+
+impl HrChange {
+    /// Which way it goes.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match self {
+            Self::Joined { .. } | Self::Renamed { .. } | Self::Stays | Self::Roles { .. } => Part::Enabling,
+            Self::Transferred { .. } | Self::Left { .. } => Part::Disabling,
+        }
+    }
+
+    /// Whether it is a leaving: what goes on under a suspect clock.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        matches!(self, Self::Left { .. })
+    }
+
+    /// Whether it is a leaving that waits for nothing.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Self::Left { urgent: true, .. })
+    }
+
+    /// In one word, as lists show it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Joined { .. } => "JOINED",
+            Self::Renamed { .. } => "RENAMED",
+            Self::Transferred { .. } => "TRANSFERRED",
+            Self::Left { .. } => "LEFT",
+            Self::Stays => "STAYS",
+            Self::Roles { .. } => "ROLES",
+        }
+    }
+}
+
+/// A place in a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamPlace {
+    /// The stream.
+    pub stream: StreamName,
+    /// The number within it; the first is 1.
+    pub number: u64,
+}
+
+/// A stream as far as it was heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// The account that first sent it, and alone may.
+    pub sender: AccountId,
+    /// The last number; 0 before the first.
+    pub last_number: u64,
+    /// When it was last heard of: silence counts from here.
+    pub heard_at: Timestamp,
+    /// Whole files come in it. One stream alone says who is here at all.
+    pub whole_files: bool,
+}
+
+/// What the brake holds until a person with `feed.release` lets it through or throws it away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Its id.
+    pub id: HoldId,
+    /// When it was caught.
+    pub held_at: Timestamp,
+    /// The account that sent it.
+    pub sender: AccountId,
+    /// The person behind that account when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<PersonId>,
+    /// The stream, if it came in one.
+    pub stream: Option<StreamName>,
+    /// From a whole-file import: the next import of the stream takes its place.
+    pub from_import: bool,
+    /// The journal's sequence when it was caught: what was caught earlier is decided first, where both are about one person.
+    pub after: u64,
+    /// In the order in which they are applied.
+    pub events: Vec<HrEvent>,
+}
+
+impl Hold {
+    /// How many persons its events of a part are about.
+    #[must_use]
+    pub fn persons(&self, part: Part) -> usize {
+        let events = self.events.iter().filter(|event| event.change.part() == part);
+        events.map(|event| &event.person).collect::<BTreeSet<_>>().len()
+    }
+
+    /// SHA-256 over the JSON of its events: what a release must name, computed from what was shown.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(&self.events).unwrap_or_default())
+    }
+}

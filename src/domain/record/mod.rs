@@ -1,0 +1,14 @@
+//! Records: what was asked, decided and given, and what follows from one record alone. A record never asks a rule.
+
+pub mod campaign;
+pub mod command;
+pub mod elevation;
+pub mod emergency;
+pub mod enrolment;
+pub mod event;
+pub mod grant;
+pub mod hr;
+pub mod lock;
+pub mod proposal;
+pub mod review;
+pub mod row;

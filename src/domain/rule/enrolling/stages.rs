@@ -1,0 +1,125 @@
+//! Who decides about an enrolment: the manager, then whoever answers for the roles. Never anybody behind it.
+
+use std::collections::BTreeSet;
+
+use crate::domain::policy::{Approver, Stage};
+use crate::domain::record::enrolment::{Ask, Enrolment};
+use crate::domain::record::review::Review;
+use crate::domain::rule::reviewers::Reviewed;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, Digest, PersonId, RoleName};
+use crate::domain::value::time::Timestamp;
+
+/// The stages that policy asks for.
+pub(in crate::domain) fn stages(
+    organisation: &Organisation,
+    ask: &Ask,
+    (person, behind): (&PersonId, &BTreeSet<PersonId>),
+    at: Timestamp,
+) -> Vec<Stage> {
+    let by_manager = || Stage { by: BTreeSet::from([Approver::Manager]), count: 1 };
+    match ask {
+        Ask::Account { .. } if !organisation.policy.baseline.approval.is_empty() => {
+            organisation.policy.baseline.approval.clone()
+        }
+        Ask::Account { .. } | Ask::Keep { .. } | Ask::Restore { .. } => vec![by_manager()],
+        Ask::Role { .. } | Ask::Machine(_) | Ask::TakeOver { .. } => {
+            // One person's approval counts once: where the manager owns the role, it is both.
+            let manager = organisation.manager_of(person, at);
+            let owners = owners(organisation, ask);
+            let others = owners.iter().filter(|owner| Some(**owner) != manager && !behind.contains(**owner)).count();
+            let count = u32::try_from(others).unwrap_or(u32::MAX);
+            let by_owners = (count > 0).then(|| Stage { by: BTreeSet::from([Approver::RoleOwner]), count });
+            [by_manager()].into_iter().chain(by_owners).collect()
+        }
+    }
+}
+
+/// SHA-256 of all that policy asks: stages, requirements, longest membership of each role.
+pub(in crate::domain) fn terms(organisation: &Organisation, ask: &Ask, stages: &[Stage]) -> Digest {
+    let roles = roles(organisation, ask);
+    let rules = roles.iter().map(|name| {
+        let role = organisation.policy.roles.get(*name);
+        let requires = role.map(|role| role.requires.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let longest = role.and_then(|role| role.longest_membership);
+        let owner = role.and_then(|role| role.owner.as_ref()).map(ToString::to_string);
+        (name.to_string(), requires, longest, owner)
+    });
+    let baseline: Vec<String> = organisation.policy.baseline.requires.iter().map(ToString::to_string).collect();
+    let all = (stages, baseline, rules.collect::<Vec<_>>());
+    Digest::of(&serde_json::to_vec(&all).unwrap_or_default())
+}
+
+/// The roles that an enrolment is about: of a machine that changes hands all that it holds.
+fn roles<'a>(organisation: &'a Organisation, ask: &'a Ask) -> BTreeSet<&'a RoleName> {
+    match ask {
+        Ask::TakeOver { account } => {
+            organisation.accounts.get(account).into_iter().flat_map(|account| account.roles.keys()).collect()
+        }
+        other => other.roles(),
+    }
+}
+
+fn owners<'a>(organisation: &'a Organisation, ask: &'a Ask) -> BTreeSet<&'a PersonId> {
+    let roles = roles(organisation, ask).into_iter().filter_map(|role| organisation.policy.roles.get(role));
+    roles.filter_map(|role| role.owner.as_ref()).collect()
+}
+
+impl Reviewed for Enrolment {
+    fn review(&self) -> &Review {
+        &self.review
+    }
+
+    fn review_mut(&mut self) -> &mut Review {
+        &mut self.review
+    }
+
+    fn behind(&self) -> &BTreeSet<PersonId> {
+        &self.behind
+    }
+
+    /// Whoever owns a machine by now is behind what is asked for it.
+    fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId> {
+        organisation.persons_behind(self.ask.account(), Some(&self.person))
+    }
+
+    fn accounts_meant<'a>(
+        &self,
+        organisation: &'a Organisation,
+        approver: &Approver,
+        at: Timestamp,
+    ) -> Vec<&'a AccountId> {
+        let accounts =
+            |person: &PersonId| -> Vec<&'a AccountId> { organisation.accounts_of(person).map(|(id, _)| id).collect() };
+        match approver {
+            Approver::Manager => match organisation.manager_of(&self.person, at) {
+                Some(manager) => accounts(manager),
+                None if self.may_stand_in(organisation, at) => stand_ins(organisation, at),
+                None => Vec::new(),
+            },
+            Approver::RoleOwner => owners(organisation, &self.ask).into_iter().flat_map(accounts).collect(),
+            // Customers' enrolments come with their tenants.
+            Approver::Role(_) | Approver::Tenant | Approver::Capability(_) => Vec::new(),
+        }
+    }
+}
+
+impl Enrolment {
+    /// Whether somebody may decide in a manager's place: only where there is none, never while one is awaited, and never to
+    /// keep what a transfer cut (known failure B6).
+    fn may_stand_in(&self, organisation: &Organisation, at: Timestamp) -> bool {
+        let keeps = matches!(self.ask, Ask::Keep { .. });
+        let person = organisation.people.get(&self.person);
+        let awaited = person.is_none_or(|person| {
+            person.awaits_manager || person.moves.as_ref().is_some_and(|moves| moves.at.is_over(at))
+        });
+        !keeps && !awaited
+    }
+}
+
+/// Eligible members of the roles that policy names in a manager's place.
+fn stand_ins(organisation: &Organisation, at: Timestamp) -> Vec<&AccountId> {
+    let roles = organisation.policy.baseline.manager_missing.iter();
+    let members = roles.flat_map(|role| organisation.members(role).map(move |id| (role, id)));
+    members.filter(|(role, id)| organisation.eligible_in(id, role, at).is_ok()).map(|(_, id)| id).collect()
+}

@@ -1,0 +1,16 @@
+//! Rules: questions to the state, answered by yes, no and why not. They change nothing.
+
+pub mod answers;
+pub mod campaign;
+pub mod capability;
+pub mod eligibility;
+pub mod emergency;
+pub mod enforcement;
+pub mod enrolling;
+pub mod feed;
+pub mod issue;
+pub mod locking;
+pub mod obstacles;
+pub mod proposal;
+pub mod reviewers;
+pub mod visibility;

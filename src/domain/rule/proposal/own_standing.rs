@@ -1,0 +1,111 @@
+//! Nobody changes the rules for himself: what a proposal would give to those who make or approve it, or to machines of theirs
+//! (design.md 7; known failure J2). What terms offer they wait for instead (`author_waits`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rights::{Right, difference_of};
+use super::waiting::author_waits;
+use crate::domain::directory::Account;
+use crate::domain::policy::{Approver, Policy};
+use crate::domain::record::proposal::ProposedFile;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, PersonId, RequirementName};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::scope::Scope;
+use crate::domain::value::time::Timestamp;
+
+/// A proposal as those behind it would have it.
+#[derive(Debug, Clone, Copy)]
+pub struct Widening<'a> {
+    /// The organisation that it would change.
+    pub before: &'a Organisation,
+    /// What that would become.
+    pub after: &'a Organisation,
+    /// Whoever makes or approves it.
+    pub authors: &'a BTreeSet<PersonId>,
+}
+
+impl Widening<'_> {
+    /// Whether the proposal leaves what its authors may do as it is, or takes of it.
+    ///
+    /// # Errors
+    /// `OWN_STANDING`: the first that one of them would be given.
+    pub fn refuse(self, file: ProposedFile, at: Timestamp) -> Result<(), Refusal> {
+        let given = self.by_account(file, at).or_else(|| self.by_baseline()).or_else(|| self.by_admission());
+        let Some((person, right)) = given else { return Ok(()) };
+        let detail = format!("it would give `{person}`, who is behind it: {right}");
+        Err(Refusal::new(Reason::OwnStanding, detail).with("person", person).with("gives", right))
+    }
+
+    /// What an account of theirs gains, or everybody where that makes a difference to one of them.
+    fn by_account(self, file: ProposedFile, at: Timestamp) -> Option<(PersonId, Right)> {
+        let of = |person| self.before.accounts_of(person).chain(self.after.accounts_of(person));
+        let own: BTreeMap<&AccountId, &PersonId> =
+            self.authors.iter().flat_map(of).map(|(id, account)| (id, account.person())).collect();
+        let waited_for = |right: &Right| {
+            file == ProposedFile::Policy && matches!(right, Right::Ask(_) | Right::Terms(_) | Right::Approve(_))
+        };
+        let changes = difference_of(self.before, self.after, own.keys().copied(), at);
+        changes.into_iter().find_map(|change| match &change.account {
+            Some(id) => {
+                let right = change.gains.into_iter().find(|right| !waited_for(right))?;
+                Some(((*own.get(id)?).clone(), right))
+            }
+            None => change.gains.into_iter().find_map(|right| {
+                let (Right::Without(name) | Right::Valid(name)) = &right else { return None };
+                let author = self.authors.iter().find(|person| self.would_lapse(person, name, at))?;
+                Some((author.clone(), right))
+            }),
+        })
+    }
+
+    /// Whether a requirement that somebody lacks, or would while the authors wait, is met for longer.
+    fn would_lapse(self, person: &PersonId, name: &RequirementName, at: Timestamp) -> bool {
+        let (was, is) = (self.before.policy(), self.after.policy());
+        let until = |policy: &Policy| {
+            let attested = self.before.people().get(person).and_then(|person| person.attestations.get(name));
+            match policy.requirements.get(name) {
+                Some(rule) => attested.map_or(Timestamp::MIN, |attested| rule.lapses_at(*attested)),
+                None => Timestamp::MAX,
+            }
+        };
+        let asked = |policy: &Policy| policy.baseline.requires.contains(name);
+        let before = until(was);
+        let after = if asked(was) && !asked(is) { Timestamp::MAX } else { until(is) };
+        before.is_over(at.plus(author_waits(self.before, is, at))) && after > before && !after.is_over(at)
+    }
+
+    /// What everybody is given without a grant is a way past every entitlement that offers it.
+    fn by_baseline(self) -> Option<(PersonId, Right)> {
+        let (was, is) = (self.before.policy(), self.after.policy());
+        let offered: Vec<&Scope> =
+            was.entitlements.values().chain(is.entitlements.values()).map(|it| &it.terms.scope).collect();
+        let each = is.baseline.allows.iter().flat_map(|scope| {
+            scope.actions().iter().flat_map(|action| scope.resources().iter().map(move |resource| (action, resource)))
+        });
+        let new = each.filter_map(|(action, resource)| {
+            let scope = Scope::new(BTreeSet::from([action.clone()]), BTreeSet::from([resource.clone()]))?;
+            let is_new = !was.baseline.allows.iter().any(|known| known.contains(&scope));
+            (is_new && offered.iter().any(|it| it.overlaps(&scope))).then_some((action, resource))
+        });
+        let (action, resource) = new.into_iter().next()?;
+        Some((self.authors.first()?.clone(), Right::Baseline(format!("{action} on {resource}"))))
+    }
+
+    /// Whoever has others admitted by fewer than before must not be one of those who then decide.
+    fn by_admission(self) -> Option<(PersonId, Right)> {
+        let (was, is) = (&self.before.policy().baseline.approval, &self.after.policy().baseline.approval);
+        if is.starts_with(was) {
+            return None;
+        }
+        let holds = |person: &PersonId, approver: &Approver| match approver {
+            Approver::Role(role) => {
+                self.after.accounts_of(person).any(|(_, it): (_, &Account)| it.roles.contains_key(role))
+            }
+            Approver::Manager => self.after.reports_of(person).next().is_some(),
+            Approver::RoleOwner | Approver::Tenant | Approver::Capability(_) => false,
+        };
+        let decides = |person: &&PersonId| is.iter().flat_map(|stage| &stage.by).any(|it| holds(person, it));
+        Some((self.authors.iter().find(decides)?.clone(), Right::Admit))
+    }
+}

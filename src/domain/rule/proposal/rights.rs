@@ -1,0 +1,302 @@
+//! What a load gives and takes: who may ask, approve, check or use what, before and after (design.md 7). Memberships count, and
+//! not whether their holders are eligible at the moment: who lacks an attestation today has it tomorrow. The requirements
+//! of each role by which somebody has a right count: two roles that trade theirs still give the same to fewer hurdles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::directory::{Account, AccountState};
+use crate::domain::policy::{Approver, Capability, CapabilityName, Policy, Terms};
+use crate::domain::rule::reviewers::is_peer;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RequirementName, RoleName};
+use crate::domain::value::scope::Pattern;
+use crate::domain::value::time::{Span, Timestamp};
+
+/// Something that somebody may.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Ask for an entitlement.
+    Ask(EntitlementName),
+    /// Ask for more of it, for longer, or past fewer hurdles; taken away: less.
+    Terms(EntitlementName),
+    /// Approve it, in a role.
+    Approve(EntitlementName),
+    /// Use a capability, narrowed to these.
+    Use(CapabilityName, BTreeSet<String>),
+    /// Check what lies here.
+    Check(Pattern),
+    /// Answer for somebody, as the manager of record.
+    Manage(PersonId),
+    /// Do so without a requirement.
+    Without(RequirementName),
+    /// Be known by another certificate.
+    Identity(String),
+    /// What the baseline allows to everybody.
+    Baseline(String),
+    /// Have an attestation hold for longer.
+    Valid(RequirementName),
+    /// Answer for a role, as its owner.
+    Answer(RoleName),
+    /// Decide in the place of a manager who is missing.
+    StandIn,
+    /// Decide whether somebody gets an account.
+    Admit,
+}
+
+/// What one account, or with none everybody of the own organisation, gains and loses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RightsChange {
+    /// Whose; none: everybody's.
+    pub account: Option<AccountId>,
+    /// What comes.
+    pub gains: BTreeSet<Right>,
+    /// What goes.
+    pub loses: BTreeSet<Right>,
+}
+
+/// Who gains what and who loses what from one organisation to another, by accounts; what is everybody's comes first.
+#[must_use]
+pub fn difference(before: &Organisation, after: &Organisation, at: Timestamp) -> Vec<RightsChange> {
+    let all = before.accounts().keys().chain(after.accounts().keys());
+    difference_of(before, after, all, at)
+}
+
+/// The same of these accounts, and of everybody.
+#[must_use]
+pub fn difference_of<'a>(
+    before: &Organisation,
+    after: &Organisation,
+    accounts: impl Iterator<Item = &'a AccountId>,
+    at: Timestamp,
+) -> Vec<RightsChange> {
+    let (old, new) = (Rights::of(before, after, at), Rights::of(after, before, at));
+    let everybody = change(None, &old.of_everybody(after), &new.of_everybody(before));
+    let ids: BTreeSet<&AccountId> = accounts.collect();
+    let changes = ids.into_iter().filter_map(|id| {
+        let (had, has) = (old.of_account(id), new.of_account(id));
+        let rights = |ways: &Ways<'_>| ways.keys().cloned().collect();
+        let mut changed = change(Some(id), &rights(&had), &rights(&has))?;
+        changed.gains.extend(with_less(&had, &has, new.of_everybody_asked(id)));
+        changed.loses.extend(with_less(&has, &had, old.of_everybody_asked(id)));
+        // What may be asked for both before and after may be offered on other terms.
+        for name in old.asked_by(id).intersection(&new.asked_by(id)) {
+            let (was, is) = (terms(before.policy(), name)?, terms(after.policy(), name)?);
+            if widens(was, is) {
+                changed.gains.insert(Right::Terms((*name).clone()));
+            }
+            if widens(is, was) {
+                changed.loses.insert(Right::Terms((*name).clone()));
+            }
+        }
+        (!changed.gains.is_empty() || !changed.loses.is_empty()).then_some(changed)
+    });
+    everybody.filter(|it| !it.gains.is_empty() || !it.loses.is_empty()).into_iter().chain(changes).collect()
+}
+
+fn change(account: Option<&AccountId>, old: &BTreeSet<Right>, new: &BTreeSet<Right>) -> Option<RightsChange> {
+    let gains = new.difference(old).cloned().collect();
+    let loses = old.difference(new).cloned().collect();
+    Some(RightsChange { account: account.cloned(), gains, loses })
+}
+
+/// What somebody comes by with less than it took before, by each role that gives it; what `anyway` is asked counts on top.
+fn with_less(was: &Ways<'_>, is: &Ways<'_>, anyway: &BTreeSet<RequirementName>) -> BTreeSet<Right> {
+    let both = is.iter().filter_map(|(right, ways)| Some((was.get(right)?, ways)));
+    let missing = both.flat_map(|(before, ways)| {
+        ways.iter().filter_map(move |way| {
+            let missing = |old: &&BTreeSet<RequirementName>| -> Vec<RequirementName> {
+                let asked = |name: &&RequirementName| way.contains(*name) || anyway.contains(*name);
+                old.iter().filter(|name| !asked(name)).cloned().collect()
+            };
+            before.iter().map(missing).min_by_key(Vec::len)
+        })
+    });
+    missing.flatten().map(Right::Without).collect()
+}
+
+fn terms<'a>(policy: &'a Policy, name: &EntitlementName) -> Option<&'a Terms> {
+    policy.entitlements.get(name).map(|entitlement| &entitlement.terms)
+}
+
+/// Whether terms let somebody do more than other terms did: whatever is not plainly as much or less counts as more.
+#[must_use]
+pub fn widens(was: &Terms, is: &Terms) -> bool {
+    let longer = |was: Option<Span>, is: Option<Span>| match (was, is) {
+        (Some(was), Some(is)) => is > was,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let further = is.start_within.unwrap_or(Span::ZERO) > was.start_within.unwrap_or(Span::ZERO);
+    !was.scope.contains(&is.scope)
+        || is.max_duration > was.max_duration
+        || is.default_duration > was.default_duration
+        || longer(was.max_continuous, is.max_continuous)
+        || is.review_within > was.review_within
+        || further
+        || is.justification_min_length.unwrap_or(0) < was.justification_min_length.unwrap_or(0)
+        || was.ticket.is_some() && is.ticket != was.ticket
+        || is.approval != was.approval
+        || is.emergency.is_some() && is.emergency != was.emergency
+        || was.tenant_approval && !is.tenant_approval
+}
+
+/// What an account has, each with the requirements of every role by which it has that; none where no role gives it.
+type Ways<'a> = BTreeMap<Right, Vec<&'a BTreeSet<RequirementName>>>;
+
+/// What is asked of nobody.
+static NOTHING: BTreeSet<RequirementName> = BTreeSet::new();
+
+/// The rights in one organisation, as far as they can be compared with those in the other one.
+struct Rights<'a> {
+    organisation: &'a Organisation,
+    at: Timestamp,
+    of_roles: BTreeMap<&'a RoleName, BTreeSet<Right>>,
+    owned: BTreeMap<&'a PersonId, Vec<&'a RoleName>>,
+    /// What managers of record approve, and who asks for it.
+    of_managers: Vec<(&'a EntitlementName, &'a BTreeSet<RoleName>)>,
+    /// Requirements that either has: to do without one that is no more is to do without it.
+    known: BTreeSet<RequirementName>,
+}
+
+impl<'a> Rights<'a> {
+    fn of(organisation: &'a Organisation, other: &Organisation, at: Timestamp) -> Self {
+        let policy = organisation.policy();
+        let mut of_roles: BTreeMap<&RoleName, BTreeSet<Right>> = BTreeMap::new();
+        for (name, role) in &policy.roles {
+            of_roles.entry(name).or_default().extend(role.capabilities.iter().map(usable));
+        }
+        for role in &policy.baseline.manager_missing {
+            of_roles.entry(role).or_default().insert(Right::StandIn);
+        }
+        for approver in policy.baseline.approval.iter().flat_map(|stage| &stage.by) {
+            if let Approver::Role(role) = approver {
+                of_roles.entry(role).or_default().insert(Right::Admit);
+            }
+        }
+        for (name, entitlement) in &policy.entitlements {
+            for role in &entitlement.terms.requestable_by {
+                of_roles.entry(role).or_default().insert(Right::Ask(name.clone()));
+            }
+            for role in policy.approving_roles(&entitlement.terms) {
+                of_roles.entry(role).or_default().insert(Right::Approve(name.clone()));
+            }
+        }
+        let mut owned: BTreeMap<&PersonId, Vec<&RoleName>> = BTreeMap::new();
+        for (name, role) in &policy.roles {
+            role.owner.iter().for_each(|owner| owned.entry(owner).or_default().push(name));
+        }
+        let of_managers = policy.entitlements.iter().map(|(name, it)| (name, &it.terms));
+        let of_managers = of_managers.filter(|(_, terms)| terms.approvers().any(|it| *it == Approver::Manager));
+        let of_managers = of_managers.map(|(name, terms)| (name, &terms.requestable_by)).collect();
+        let known = policy.requirements.keys().chain(other.policy().requirements.keys()).cloned();
+        Self { organisation, at, of_roles, owned, of_managers, known: known.collect() }
+    }
+
+    fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
+        let account = self.organisation.accounts().get(id)?;
+        (account.state == AccountState::Active && !account.ends_at().is_over(self.at)).then_some(account)
+    }
+
+    fn roles(&self, account: &'a Account) -> impl Iterator<Item = &'a RoleName> {
+        let held = account.roles.iter().filter(move |(_, held)| !held.ends_at().is_over(self.at));
+        held.map(|(role, _)| role)
+    }
+
+    fn of_account(&self, id: &AccountId) -> Ways<'a> {
+        let Some(account) = self.in_use(id) else { return Ways::new() };
+        let mut ways = Ways::new();
+        for role in self.roles(account) {
+            let requires = self.organisation.policy().roles.get(role).map_or(&NOTHING, |role| &role.requires);
+            for right in self.of_roles.get(role).into_iter().flatten() {
+                ways.entry(right.clone()).or_default().push(requires);
+            }
+        }
+        let (_, audience) = self.organisation.may_check(id, self.at);
+        let mut rights: BTreeSet<Right> = audience.into_iter().map(Right::Check).collect();
+        rights.extend(account.identities.iter().map(|identity| Right::Identity(identity.to_string())));
+        if !account.is_machine() {
+            rights.extend(self.of_person(account.person()));
+        }
+        rights.into_iter().for_each(|right| ways.entry(right).or_default().push(&NOTHING));
+        ways
+    }
+
+    /// As the manager of record of others, and as the owner of roles.
+    fn of_person(&self, id: &'a PersonId) -> BTreeSet<Right> {
+        let reports = || self.organisation.reports_of(id);
+        let owned = self.owned.get(id).into_iter().flatten().map(|role| Right::Answer((*role).clone()));
+        let mut rights: BTreeSet<Right> = reports().cloned().map(Right::Manage).chain(owned).collect();
+        let accounts = reports().flat_map(|report| self.organisation.accounts_of(report));
+        let in_use = accounts.filter_map(|(id, _)| self.in_use(id));
+        let asking: BTreeSet<&RoleName> = in_use.flat_map(|account| self.roles(account)).collect();
+        for (name, requestable_by) in &self.of_managers {
+            let is_asked_for = requestable_by.iter().any(|role| asking.contains(role));
+            if is_asked_for && !is_peer(self.organisation, requestable_by, id) {
+                rights.insert(Right::Approve((*name).clone()));
+            }
+        }
+        rights
+    }
+
+    /// What is asked of whoever has such an account, in whatever role.
+    fn of_everybody_asked(&self, id: &AccountId) -> &'a BTreeSet<RequirementName> {
+        let own = self.in_use(id).filter(|account| account.tenant().is_none());
+        own.map_or(&NOTHING, |_| &self.organisation.policy().baseline.requires)
+    }
+
+    fn asked_by(&self, id: &AccountId) -> BTreeSet<&EntitlementName> {
+        let roles = self.in_use(id).into_iter().flat_map(|account| self.roles(account));
+        let rights = roles.filter_map(|role| self.of_roles.get(role)).flatten();
+        rights.filter_map(|right| if let Right::Ask(name) = right { Some(name) } else { None }).collect()
+    }
+
+    fn of_everybody(&self, other: &Organisation) -> BTreeSet<Right> {
+        let policy = self.organisation.policy();
+        let mut rights = BTreeSet::new();
+        for scope in &policy.baseline.allows {
+            let pairs = scope.actions().iter().flat_map(|action| {
+                scope.resources().iter().map(move |resource| Right::Baseline(format!("{action} on {resource}")))
+            });
+            rights.extend(pairs);
+        }
+        for name in self.known.iter().filter(|name| !policy.baseline.requires.contains(*name)) {
+            rights.insert(Right::Without(name.clone()));
+        }
+        for name in &self.known {
+            let valid = |policy: &Policy| policy.requirements.get(name).map(|it| it.valid_for.unwrap_or(Span::MAX));
+            if valid(policy).zip(valid(other.policy())).is_some_and(|(own, theirs)| own > theirs) {
+                rights.insert(Right::Valid(name.clone()));
+            }
+        }
+        rights
+    }
+}
+
+fn usable(capability: &Capability) -> Right {
+    let narrowed = capability.requirements.iter().map(ToString::to_string);
+    Right::Use(capability.name, narrowed.chain(capability.resources.iter().map(ToString::to_string)).collect())
+}
+
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ask(name) => write!(f, "ask for `{name}`"),
+            Self::Terms(name) => write!(f, "wider terms of `{name}`"),
+            Self::Approve(name) => write!(f, "approve `{name}`"),
+            Self::Use(capability, narrowed) if narrowed.is_empty() => write!(f, "use `{}`", capability.as_str()),
+            Self::Use(capability, narrowed) => {
+                let narrowed: Vec<&str> = narrowed.iter().map(String::as_str).collect();
+                write!(f, "use `{}` of {}", capability.as_str(), narrowed.join(" "))
+            }
+            Self::Check(pattern) => write!(f, "check `{pattern}`"),
+            Self::Manage(person) => write!(f, "answer for `{person}`"),
+            Self::Without(requirement) => write!(f, "do without `{requirement}`"),
+            Self::Identity(identity) => write!(f, "be `{identity}`"),
+            Self::Baseline(scope) => write!(f, "without a grant: {scope}"),
+            Self::Valid(requirement) => write!(f, "a longer `{requirement}`"),
+            Self::Answer(role) => write!(f, "answer for the role `{role}`"),
+            Self::StandIn => f.write_str("decide where a manager is missing"),
+            Self::Admit => f.write_str("decide who gets an account"),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is recorded of the HR feed: how far each stream was heard, whom it touched lately, and what the brake holds.
+
+use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::hr::{Feed, Hold, HrChange, StreamPlace};
+use crate::domain::state::State;
+use crate::domain::value::ids::{AccountId, HoldId, PersonId, Principal, RequestId};
+use crate::domain::value::limits::BRAKE_WINDOW;
+use crate::domain::value::time::Timestamp;
+
+pub(super) fn record(state: &mut State, event: &Event) {
+    let at = event.at;
+    match &event.fact {
+        Fact::HrEventApplied(fact) => {
+            forget_touches(state, at);
+            if matches!(fact.event.change, HrChange::Joined { .. }) {
+                state.joined_by_feed.insert(fact.event.person.clone());
+                forget_calls(state, &fact.event.person);
+            }
+            // What a person let through is no longer the feed's alone.
+            if !fact.released {
+                state.hr_touches.insert((at, fact.event.person.clone(), fact.event.change.part()));
+            }
+        }
+        Fact::HrFeedHeard(fact) => hear(state, (&fact.place, &fact.sender), false, at),
+        Fact::HrImported(fact) => hear(state, (&fact.place, &fact.sender), true, at),
+        Fact::HrHeld(hold) => put_hold(state, hold),
+        Fact::HrHoldDecided(fact) => forget_hold(state, fact.hold),
+        Fact::HrStreamRetired(fact) => {
+            if let Some(feed) = state.feeds.remove(&fact.stream) {
+                state.retired_feeds.insert(fact.stream.clone(), feed.last_number);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A stream that only repeats what is older than the last number is not heard: what is stale goes silent (known failure B4).
+fn hear(state: &mut State, (place, sender): (&StreamPlace, &AccountId), whole_file: bool, at: Timestamp) {
+    let present = state.feeds.get(&place.stream);
+    let is_news = match (present, state.retired_feeds.get(&place.stream)) {
+        (Some(feed), _) => place.number >= feed.last_number,
+        // One that was retired is expected again once it says something new.
+        (None, Some(last)) => place.number > *last,
+        (None, None) => true,
+    };
+    if is_news {
+        let whole_files = whole_file || present.is_some_and(|feed| feed.whole_files);
+        let feed = Feed { sender: sender.clone(), last_number: place.number, heard_at: at, whole_files };
+        state.feeds.insert(place.stream.clone(), feed);
+    }
+}
+
+/// Large ones come in pieces: those of one id are one hold.
+fn put_hold(state: &mut State, hold: &Hold) {
+    for event in &hold.events {
+        state.held_of.insert(event.person.clone(), hold.id);
+    }
+    match state.holds.get_mut(&hold.id) {
+        Some(present) => present.events.extend(hold.events.iter().cloned()),
+        None => {
+            state.holds.insert(hold.id, hold.clone());
+        }
+    }
+}
+
+fn forget_hold(state: &mut State, id: HoldId) {
+    let Some(hold) = state.holds.remove(&id) else { return };
+    for event in &hold.events {
+        state.held_of.remove(&event.person, &id);
+    }
+}
+
+/// What somebody without an account called for is of the life that is over: no answer to whoever begins one.
+fn forget_calls(state: &mut State, person: &PersonId) {
+    let principal = Principal::Person(person.clone());
+    let first = (principal.clone(), RequestId::from(uuid::Uuid::nil()));
+    let calls = state.requests.starting_at(&first).take_while(|((of, _), _)| *of == principal);
+    let calls: Vec<(Timestamp, RequestId)> = calls.map(|((_, id), bound)| (bound.at, *id)).collect();
+    for (at, id) in calls {
+        state.requests.remove(&(principal.clone(), id));
+        state.requests_by_age.remove(&(at, principal.clone(), id));
+    }
+}
+
+fn forget_touches(state: &mut State, at: Timestamp) {
+    let before = at.minus(BRAKE_WINDOW);
+    while let Some(oldest) = state.hr_touches.get_min().filter(|(touched, ..)| *touched <= before).cloned() {
+        state.hr_touches.remove(&oldest);
+    }
+}

@@ -1,0 +1,10 @@
+//! The limits that no policy changes.
+
+use super::time::Span;
+
+/// How long a `request_id` stays bound to the command that took effect under it.
+pub const REQUESTS_KEPT: Span = Span::DAY;
+/// The brake counts whom HR enabled and disabled within this.
+pub const BRAKE_WINDOW: Span = Span::DAY;
+/// Days ahead at which a lapse is announced.
+pub const WARNED_DAYS: [u32; 3] = [30, 7, 1];

@@ -1,0 +1,9 @@
+//! Values: what everything else is made of. They know nothing of each other but by name, and nothing of the floors above.
+
+pub mod ids;
+pub mod index;
+pub mod limits;
+pub mod refusal;
+pub mod scope;
+pub mod time;
+pub mod token;
