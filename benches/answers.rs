@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use countersign::clock::ManualClock;
 use countersign::domain::decide::tick::decide_tick;
 use countersign::domain::decide::{Files, decide};
-use countersign::domain::record::command::{Command, Envelope, RequestElevation};
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RequestElevation};
+use countersign::domain::record::event::{ElevationFact, Event, Fact};
 use countersign::domain::record::row::encode;
 use countersign::domain::rule::answers::{AccessQuestion, access};
 use countersign::domain::state::State;
@@ -138,7 +138,7 @@ fn fill(path: &Path, events: u64) -> (Timestamp, Timestamp) {
         record(&mut state, &mut told, &ticked);
         let asked = run(&state, &format!("e{:03}", number % ENGINEERS), at, number, asking(number));
         record(&mut state, &mut told, &asked);
-        let Fact::ElevationRequested(elevation) = &asked[0].fact else { panic!("no request") };
+        let Fact::Elevation(ElevationFact::Requested(elevation)) = &asked[0].fact else { panic!("no request") };
         let approval = approving(elevation.id, elevation.review.digest());
         let approved = run(&state, "ben", at, number, approval);
         record(&mut state, &mut told, &approved);
@@ -174,7 +174,7 @@ fn run(state: &State, who: &str, at: Timestamp, number: u64, command: Command) -
 }
 
 fn asking(number: u64) -> Command {
-    Command::RequestElevation(RequestElevation {
+    Command::from(RequestElevation {
         entitlement: "repair".parse().unwrap(),
         actions: ["db.read".parse().unwrap()].into(),
         resources: [format!("prod/eu/orders-{}/**", number % 1_000).parse().unwrap()].into(),
@@ -189,5 +189,5 @@ fn asking(number: u64) -> Command {
 }
 
 fn approving(elevation: ElevationId, digest: Digest) -> Command {
-    Command::ApproveElevation { elevation, digest, comment: String::new() }
+    Command::from(ApproveElevation { elevation, digest, comment: String::new() })
 }

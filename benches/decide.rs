@@ -11,8 +11,10 @@ use std::time::Instant;
 use countersign::clock::{Clock as _, SystemClock};
 use countersign::domain::decide::{Files, decide, initialise as first_events};
 use countersign::domain::directory::AccountKind;
-use countersign::domain::record::command::{Command, Envelope, RequestElevation};
-use countersign::domain::record::event::{AccountRecorded, Actor, Event, Fact, PersonRecorded, Subject};
+use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RelinquishGrant, RequestElevation};
+use countersign::domain::record::event::{
+    AccountRecorded, Actor, Event, Fact, GrantFact, OrganisationFact, PersonRecorded, Subject,
+};
 use countersign::domain::record::row::encode;
 use countersign::domain::state::State;
 use countersign::domain::state::apply::apply;
@@ -49,7 +51,7 @@ fn identity(name: &str) -> Identity {
 }
 
 fn asking() -> Command {
-    Command::RequestElevation(RequestElevation {
+    Command::from(RequestElevation {
         entitlement: "orders-db-repair".parse().unwrap(),
         actions: ["db.read".parse().unwrap()].into(),
         resources: ["prod/eu1/db/orders/main".parse().unwrap()].into(),
@@ -65,7 +67,7 @@ fn asking() -> Command {
 
 fn approval(state: &State, elevation: ElevationId) -> Command {
     let digest = state.elevations().get(&elevation).unwrap().review.digest();
-    Command::ApproveElevation { elevation, digest, comment: String::new() }
+    Command::from(ApproveElevation { elevation, digest, comment: String::new() })
 }
 
 fn envelope(who: &str, command: Command) -> Envelope {
@@ -110,8 +112,8 @@ impl Built {
         account.kind = AccountKind::ServiceTeam { person: name.parse().unwrap() };
         let id: AccountId = name.parse().unwrap();
         for fact in [
-            Fact::PersonRecorded(PersonRecorded { id: name.parse().unwrap(), person }),
-            Fact::AccountRecorded(AccountRecorded { id, account }),
+            Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded { id: name.parse().unwrap(), person })),
+            Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id, account })),
         ] {
             let sequence = self.state.sequence() + 1;
             self.take(vec![Event { sequence, at: begin(), actor: Actor::Operator, request: None, fact }]);
@@ -122,7 +124,7 @@ impl Built {
         let requested = self.run(name, asking());
         let Some(Subject::Elevation(elevation)) = requested.fact.about().into_iter().next() else { panic!() };
         let command = approval(&self.state, elevation);
-        let Fact::GrantIssued(grant) = self.run("ben", command).fact else { panic!() };
+        let Fact::Grant(GrantFact::Issued(grant)) = self.run("ben", command).fact else { panic!() };
         grant.id
     }
 }
@@ -175,7 +177,7 @@ fn recovery() {
         turn += 1;
         let name = format!("p{}", turn % 100);
         let grant = built.grant(&name);
-        built.run(&name, Command::RelinquishGrant { grant, reason: "done".to_owned() });
+        built.run(&name, Command::from(RelinquishGrant { grant, reason: "done".to_owned() }));
     }
     let batches: Vec<Vec<Event>> = built.events.chunks(64).map(<[Vec<Event>]>::concat).collect();
     for batch in &batches {
@@ -243,7 +245,7 @@ async fn ask_and_approve(engine: Engine, n: usize, rounds: usize) {
         engine.execute(&ben, request_id(), command).await.unwrap();
         let person = format!("p{n}").parse().unwrap();
         let grant = engine.read(|state| state.open_grants_of(&person).next().unwrap().id);
-        let command = Command::RelinquishGrant { grant, reason: "done".to_owned() };
+        let command = Command::from(RelinquishGrant { grant, reason: "done".to_owned() });
         engine.execute(&own, request_id(), command).await.unwrap();
     }
 }

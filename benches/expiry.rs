@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use countersign::check::{Query, Verdict};
 use countersign::clock::{Clock as _, SystemClock};
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{Fact, GrantFact};
 use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Engine, Settings, Store};
 use world::Size;
@@ -95,7 +95,7 @@ fn follow(engine: &Engine, ends: Ends) -> Vec<i64> {
     runtime.block_on(async {
         while lateness.len() < ends.grants as usize {
             let event = follower.next().await.unwrap();
-            if let Fact::GrantEnded(ended) = &event.fact {
+            if let Fact::Grant(GrantFact::Ended(ended)) = &event.fact {
                 let number = (ended.grant.uuid().as_u128() - 1) as u64;
                 lateness.push(engine.latest().millis() - ends.of(number).millis());
             }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use countersign::check::{Query, Verdict};
 use countersign::clock::SystemClock;
 use countersign::domain::decide::decide;
-use countersign::domain::record::command::{Command, Envelope};
+use countersign::domain::record::command::{ApplyHrEvents, Command, DecideHold, Envelope, ImportPeople};
 use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
 use countersign::domain::state::State;
 use countersign::domain::value::ids::PersonId;
@@ -106,13 +106,13 @@ fn import(path: &Path, people: usize) {
         let manager = if n < 10 { "ines".to_owned() } else { name(n / 10) };
         all.insert(name(n).parse().unwrap(), file(Some(manager.parse().unwrap()), Some(&name(n))));
     }
-    let command = Command::ImportPeople { place: place(1), people: all };
+    let command = Command::from(ImportPeople { place: place(1), people: all });
     let (alone, _) = decision(&engine, HR, &command);
     let caught = timed(&engine, HR, command);
     // So many at once are a matter for a person.
     let (hold, digest) =
         engine.read(|state| state.holds().values().map(|hold| (hold.id, hold.digest())).next()).unwrap();
-    let command = Command::DecideHold { hold, digest, release: true, reason: "the first import".to_owned() };
+    let command = Command::from(DecideHold { hold, digest, release: true, reason: "the first import".to_owned() });
     let (released_alone, events) = decision(&engine, RELEASER, &command);
     let released = timed(&engine, RELEASER, command);
     println!("an import of {people} new people, which the brake holds: {caught:.2} s, decided alone in {alone:.2} s");
@@ -137,7 +137,7 @@ fn terminate(path: &Path, people: usize) {
         person: name(n).parse().unwrap(),
         change: HrChange::Left { at, urgent: false, also_approved: false },
     };
-    let command = Command::ApplyHrEvents { place: Some(place(1)), events: (ONE_BY_ONE..all).map(left).collect() };
+    let command = Command::from(ApplyHrEvents { place: Some(place(1)), events: (ONE_BY_ONE..all).map(left).collect() });
     let (alone, events) = decision(&engine, HR, &command);
     let checking = Checking::start(engine.clone(), all);
     let quiet = checking.during(|| std::thread::sleep(QUIET));
@@ -178,7 +178,7 @@ fn one_by_one(engine: &Engine, at: Timestamp) {
         assert!(allowed(engine, &person), "{person} is not allowed yet");
         let change = HrChange::Left { at, urgent: true, also_approved: false };
         let events = vec![HrEvent { person: person.parse().unwrap(), change }];
-        nanos.push((timed(engine, HR, Command::ApplyHrEvents { place: None, events }) * 1e9) as u64);
+        nanos.push((timed(engine, HR, Command::from(ApplyHrEvents { place: None, events })) * 1e9) as u64);
         assert!(!allowed(engine, &person), "{person} is allowed after the answer");
     }
     let measured = Measured { nanos }.sorted();

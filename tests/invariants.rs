@@ -9,8 +9,8 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::decide::tick::next_due;
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Actor, Event, Fact};
+use countersign::domain::record::command::{Command, CreateLock, DeleteLock};
+use countersign::domain::record::event::{Actor, BrokerFact, ElevationFact, Event, Fact, GrantFact, LockFact};
 use countersign::domain::record::grant::Grant;
 use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::state::State;
@@ -68,7 +68,7 @@ fn allowed(state: &State, latest: Timestamp) -> BTreeSet<(&'static str, usize)> 
 
 fn issued(events: &[Event]) -> impl Iterator<Item = (usize, &Grant)> {
     events.iter().enumerate().filter_map(|(index, event)| match &event.fact {
-        Fact::GrantIssued(grant) => Some((index, &**grant)),
+        Fact::Grant(GrantFact::Issued(grant)) => Some((index, &**grant)),
         _ => None,
     })
 }
@@ -78,14 +78,14 @@ fn intervals(events: &[Event]) -> BTreeMap<GrantId, (Option<Timestamp>, Timestam
     let mut all = BTreeMap::new();
     for event in events {
         match &event.fact {
-            Fact::GrantIssued(grant) => {
+            Fact::Grant(GrantFact::Issued(grant)) => {
                 let started = (grant.phase.name() == "ACTIVE").then_some(grant.start);
                 all.insert(grant.id, (started, grant.end));
             }
-            Fact::GrantStarted(fact) => all.get_mut(&fact.grant).unwrap().0 = Some(event.at),
-            Fact::GrantShortened(fact) => all.get_mut(&fact.grant).unwrap().1 = fact.end,
-            Fact::GrantRelinquished(fact) => all.get_mut(&fact.grant).unwrap().1 = event.at,
-            Fact::GrantRevoked(fact) => all.get_mut(&fact.grant).unwrap().1 = event.at,
+            Fact::Grant(GrantFact::Started(fact)) => all.get_mut(&fact.grant).unwrap().0 = Some(event.at),
+            Fact::Grant(GrantFact::Shortened(fact)) => all.get_mut(&fact.grant).unwrap().1 = fact.end,
+            Fact::Grant(GrantFact::Relinquished(fact)) => all.get_mut(&fact.grant).unwrap().1 = event.at,
+            Fact::Grant(GrantFact::Revoked(fact)) => all.get_mut(&fact.grant).unwrap().1 = event.at,
             _ => {}
         }
     }
@@ -140,16 +140,16 @@ fn invariant_2_every_grant_has_before_it_the_decisions_its_terms_asked_for() {
             let mut behind = BTreeSet::new();
             for event in &events[..index] {
                 match &event.fact {
-                    Fact::ElevationRequested(elevation) if elevation.id == grant.elevation => {
+                    Fact::Elevation(ElevationFact::Requested(elevation)) if elevation.id == grant.elevation => {
                         stages.clone_from(&elevation.review.stages);
                         behind.clone_from(&elevation.behind);
                     }
-                    Fact::ApprovalRecorded(fact) if fact.elevation == grant.elevation => {
+                    Fact::Elevation(ElevationFact::ApprovalRecorded(fact)) if fact.elevation == grant.elevation => {
                         let Actor::Caller(_) = event.actor else { panic!("approved by nobody") };
                         let twice = counted.insert(fact.decision.person.clone(), fact.decision.stage);
                         assert_eq!(twice, None, "a person counts once");
                     }
-                    Fact::ApprovalStruck(fact) if fact.elevation == grant.elevation => {
+                    Fact::Elevation(ElevationFact::ApprovalStruck(fact)) if fact.elevation == grant.elevation => {
                         counted.remove(&fact.person).unwrap();
                     }
                     _ => {}
@@ -187,7 +187,7 @@ fn invariant_2_no_emergency_leads_to_a_grant_while_a_follow_up_is_overdue() {
         let first = usize::try_from(before.sequence()).unwrap();
         for (index, event) in past.world.events.iter().enumerate().skip(first) {
             match &event.fact {
-                Fact::GrantIssued(grant) if grant.emergency => {
+                Fact::Grant(GrantFact::Issued(grant)) if grant.emergency => {
                     grants += 1;
                     let owed = before.elevations().values().filter_map(|it| Some((it, it.open_follow_up()?)));
                     for (other, follow_up) in owed {
@@ -195,15 +195,20 @@ fn invariant_2_no_emergency_leads_to_a_grant_while_a_follow_up_is_overdue() {
                         assert!(!shares || !follow_up.due.is_over(event.at), "{grant:?} beside {other:?}");
                     }
                     let next = &past.world.events[index + 1].fact;
-                    assert!(matches!(next, Fact::FollowUpOpened(owed) if owed.grant == grant.id), "{next:?}");
+                    assert!(
+                        matches!(next, Fact::Elevation(ElevationFact::FollowUpOpened(owed)) if owed.grant == grant.id),
+                        "{next:?}"
+                    );
                 }
-                Fact::FollowUpCompleted(fact) => {
+                Fact::Elevation(ElevationFact::FollowUpCompleted(fact)) => {
                     completed += 1;
                     let elevation = &before.elevations().get(&fact.elevation).unwrap();
                     let person = &fact.completion.person;
                     assert!(!elevation.behind.contains(person) && !elevation.review.has_decided(person));
                 }
-                Fact::CommandRefused(told) if told.reason == Reason::FollowUpOverdue => refused += 1,
+                Fact::Broker(BrokerFact::CommandRefused(told)) if told.reason == Reason::FollowUpOverdue => {
+                    refused += 1
+                }
                 _ => {}
             }
         }
@@ -362,11 +367,11 @@ fn invariant_6_what_a_lock_touches_gives_nothing_in_any_history() {
                     let until = lasts_millis.map(|millis| past.world.at.plus(Span::from_millis(millis).unwrap()));
                     let mode = if *revoke { LockMode::Revoke } else { LockMode::Suspend };
                     let (on, reason) = (lockable(*on), "an incident".to_owned());
-                    drop(past.send("rex", Command::CreateLock { on, mode, reason, until }));
+                    drop(past.send("rex", Command::from(CreateLock { on, mode, reason, until })));
                 }
                 Move::Lift => {
                     if let Some(lock) = before.organisation().locks().all().keys().next().copied() {
-                        drop(past.send("aud", Command::DeleteLock { lock, reason: "over".to_owned() }));
+                        drop(past.send("aud", Command::from(DeleteLock { lock, reason: "over".to_owned() })));
                     }
                 }
             }
@@ -374,27 +379,28 @@ fn invariant_6_what_a_lock_touches_gives_nothing_in_any_history() {
             let (locked, held_back) = &mut *looks.borrow_mut();
             for event in &past.world.events[first..] {
                 let touched = match &event.fact {
-                    Fact::ElevationRequested(elevation) => organisation.lock_on_elevation(elevation),
-                    Fact::ApprovalRecorded(fact) => {
+                    Fact::Elevation(ElevationFact::Requested(elevation)) => organisation.lock_on_elevation(elevation),
+                    Fact::Elevation(ElevationFact::ApprovalRecorded(fact)) => {
                         let elevation = before.elevations().get(&fact.elevation);
                         elevation.and_then(|elevation| organisation.lock_on_elevation(elevation))
                     }
-                    Fact::GrantIssued(grant) => organisation.lock_on_grant(grant),
-                    Fact::GrantStarted(fact) => {
+                    Fact::Grant(GrantFact::Issued(grant)) => organisation.lock_on_grant(grant),
+                    Fact::Grant(GrantFact::Started(fact)) => {
                         before.grants().get(&fact.grant).and_then(|grant| organisation.lock_on_grant(grant))
                     }
-                    Fact::LockCreated(_) => {
+                    Fact::Lock(LockFact::Created(_)) => {
                         **locked += 1;
                         None
                     }
-                    Fact::CommandRefused(fact) if fact.reason == Reason::Locked => {
+                    Fact::Broker(BrokerFact::CommandRefused(fact)) if fact.reason == Reason::Locked => {
                         **held_back += 1;
                         None
                     }
                     _ => None,
                 };
                 // A lock whose end has come may be lifted in the same batch.
-                let lifted = past.world.events[first..].iter().any(|it| matches!(it.fact, Fact::LockEnded(_)));
+                let lifted =
+                    past.world.events[first..].iter().any(|it| matches!(it.fact, Fact::Lock(LockFact::Ended(_))));
                 assert!(touched.is_none() || lifted, "{:?} under {touched:?}", event.fact);
             }
             past.world.tick();

@@ -21,7 +21,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::event::{ElevationFact, Event, Fact, GrantFact};
 use countersign::domain::state::State;
 use countersign::domain::value::time::Timestamp;
 use model::days;
@@ -126,7 +126,7 @@ fn invariant_1_every_eligibility_that_is_over_is_over_without_any_tick() {
 /// The grants that some events issued, each with its place among them.
 fn issued(events: &[Event]) -> impl Iterator<Item = (usize, &countersign::domain::record::grant::Grant)> {
     events.iter().enumerate().filter_map(|(index, event)| match &event.fact {
-        Fact::GrantIssued(grant) => Some((index, &**grant)),
+        Fact::Grant(GrantFact::Issued(grant)) => Some((index, &**grant)),
         _ => None,
     })
 }
@@ -142,10 +142,10 @@ fn invariant_2_every_grant_rests_on_people_who_could_decide_by_their_history() {
             let mut counted = BTreeSet::new();
             for event in &events[..first + index] {
                 match &event.fact {
-                    Fact::ApprovalRecorded(fact) if fact.elevation == grant.elevation => {
+                    Fact::Elevation(ElevationFact::ApprovalRecorded(fact)) if fact.elevation == grant.elevation => {
                         counted.insert(fact.decision.person.to_string());
                     }
-                    Fact::ApprovalStruck(fact) if fact.elevation == grant.elevation => {
+                    Fact::Elevation(ElevationFact::ApprovalStruck(fact)) if fact.elevation == grant.elevation => {
                         counted.remove(fact.person.as_str());
                     }
                     _ => {}

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use countersign::clock::{Clock as _, SystemClock};
 use countersign::domain::decide::{Files, decide};
 use countersign::domain::directory::{Account, AccountKind, Person};
-use countersign::domain::record::command::{Command, Envelope, RequestElevation};
+use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RequestElevation};
 use countersign::domain::record::elevation::Elevation;
 use countersign::domain::record::event::{
-    AccountRecorded, Actor, DecisionRecorded, ElevationApproved, Event, Fact, PersonRecorded,
+    AccountRecorded, Actor, DecisionRecorded, ElevationApproved, ElevationFact, Event, Fact, GrantFact,
+    OrganisationFact, PersonRecorded,
 };
 use countersign::domain::record::grant::Grant;
 use countersign::domain::record::row::encode;
@@ -109,19 +110,22 @@ impl Template {
             events
         };
         let requested = run("ana", asking(RESOURCE));
-        let Fact::ElevationRequested(granted) = requested[0].fact.clone() else { panic!("no request") };
+        let Fact::Elevation(ElevationFact::Requested(granted)) = requested[0].fact.clone() else {
+            panic!("no request")
+        };
         let digest = granted.review.digest();
-        let approved = run("ben", Command::ApproveElevation { elevation: granted.id, digest, comment: String::new() });
+        let approved =
+            run("ben", Command::from(ApproveElevation { elevation: granted.id, digest, comment: String::new() }));
         let decision = approved.iter().find_map(|event| match &event.fact {
-            Fact::ApprovalRecorded(decision) => Some(decision.clone()),
+            Fact::Elevation(ElevationFact::ApprovalRecorded(decision)) => Some(decision.clone()),
             _ => None,
         });
         let grant = approved.iter().find_map(|event| match &event.fact {
-            Fact::GrantIssued(grant) => Some((**grant).clone()),
+            Fact::Grant(GrantFact::Issued(grant)) => Some((**grant).clone()),
             _ => None,
         });
         let waits = run("ana", asking("prod/eu1/db/orders/other"));
-        let Fact::ElevationRequested(pending) = waits[0].fact.clone() else { panic!("no request") };
+        let Fact::Elevation(ElevationFact::Requested(pending)) = waits[0].fact.clone() else { panic!("no request") };
         let (granted, pending) = (*granted, *pending);
         Self { person, account, granted, decision: decision.unwrap(), grant: grant.unwrap(), pending }
     }
@@ -144,13 +148,13 @@ impl Template {
         let approved = ElevationApproved { elevation: granted.id, grant: grant.id };
         let decision = DecisionRecorded { elevation: granted.id, ..self.decision.clone() };
         facts.extend([
-            Fact::PersonRecorded(PersonRecorded { id: id.parse().unwrap(), person }),
-            Fact::AccountRecorded(AccountRecorded { id: id.parse().unwrap(), account }),
-            Fact::ElevationRequested(Box::new(granted)),
-            Fact::ApprovalRecorded(decision),
-            Fact::ElevationApproved(approved),
-            Fact::GrantIssued(Box::new(grant)),
-            Fact::ElevationRequested(Box::new(self.elevation(&self.pending, &id, 4 * n + 1))),
+            Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded { id: id.parse().unwrap(), person })),
+            Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id: id.parse().unwrap(), account })),
+            Fact::Elevation(ElevationFact::Requested(Box::new(granted))),
+            Fact::Elevation(ElevationFact::ApprovalRecorded(decision)),
+            Fact::Elevation(ElevationFact::Approved(approved)),
+            Fact::Grant(GrantFact::Issued(Box::new(grant))),
+            Fact::Elevation(ElevationFact::Requested(Box::new(self.elevation(&self.pending, &id, 4 * n + 1)))),
         ]);
     }
 
@@ -166,7 +170,7 @@ impl Template {
 }
 
 fn asking(resource: &str) -> Command {
-    Command::RequestElevation(RequestElevation {
+    Command::from(RequestElevation {
         entitlement: "orders-db-repair".parse().unwrap(),
         actions: ["db.read".parse().unwrap()].into(),
         resources: [resource.parse().unwrap()].into(),

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use countersign::clock::{Clock as _, SystemClock};
 use countersign::domain::decide::{Files, decide};
 use countersign::domain::directory::{Account, AccountKind, Person};
-use countersign::domain::record::command::{Command, Envelope, RequestElevation};
-use countersign::domain::record::event::{AccountRecorded, Actor, Event, Fact, PersonRecorded};
+use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RequestElevation};
+use countersign::domain::record::event::{
+    AccountRecorded, Actor, ElevationFact, Event, Fact, GrantFact, OrganisationFact, PersonRecorded,
+};
 use countersign::domain::record::grant::Grant;
 use countersign::domain::record::row::encode;
 use countersign::domain::state::State;
@@ -183,11 +185,12 @@ impl Template {
             events
         };
         let requested = run("ana", asking());
-        let Fact::ElevationRequested(asked) = requested[0].fact.clone() else { panic!("no request") };
+        let Fact::Elevation(ElevationFact::Requested(asked)) = requested[0].fact.clone() else { panic!("no request") };
         let digest = asked.review.digest();
-        let approved = run("ben", Command::ApproveElevation { elevation: asked.id, digest, comment: String::new() });
+        let approved =
+            run("ben", Command::from(ApproveElevation { elevation: asked.id, digest, comment: String::new() }));
         let grant = approved.iter().find_map(|event| match &event.fact {
-            Fact::GrantIssued(grant) => Some((**grant).clone()),
+            Fact::Grant(GrantFact::Issued(grant)) => Some((**grant).clone()),
             _ => None,
         });
         Self { person, account, grant: grant.unwrap() }
@@ -198,8 +201,11 @@ impl Template {
         let kind = AccountKind::ServiceTeam { person: id.parse().unwrap() };
         let account = Account { kind, identities: [identity_of("person", &id)].into(), ..self.account.clone() };
         [
-            Fact::PersonRecorded(PersonRecorded { id: id.parse().unwrap(), person: self.person.clone() }),
-            Fact::AccountRecorded(AccountRecorded { id: id.parse().unwrap(), account }),
+            Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded {
+                id: id.parse().unwrap(),
+                person: self.person.clone(),
+            })),
+            Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id: id.parse().unwrap(), account })),
         ]
     }
 
@@ -207,7 +213,7 @@ impl Template {
         let holder = holder_of(number, size);
         let resource = resource_of(number, size).replace("primary", "**").parse().unwrap();
         let id = uuid::Uuid::from_u128(u128::from(number) + 1);
-        Fact::GrantIssued(Box::new(Grant {
+        Fact::Grant(GrantFact::Issued(Box::new(Grant {
             id: id.into(),
             elevation: id.into(),
             holder: holder.parse().unwrap(),
@@ -216,12 +222,12 @@ impl Template {
             scope: Scope::new(self.grant.scope.actions().clone(), [resource].into()).unwrap(),
             end,
             ..self.grant.clone()
-        }))
+        })))
     }
 }
 
 fn asking() -> Command {
-    Command::RequestElevation(RequestElevation {
+    Command::from(RequestElevation {
         entitlement: "repair".parse().unwrap(),
         actions: ["db.read".parse().unwrap(), "db.write".parse().unwrap()].into(),
         resources: ["prod/s0000/**".parse().unwrap()].into(),

@@ -74,14 +74,14 @@ impl Milestones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::record::event::{Actor, ClockPair, Event, Fact};
+    use crate::domain::record::event::{Actor, BrokerFact, ClockPair, Event, Fact};
     use crate::domain::state::apply::apply;
     use crate::domain::value::time::Timestamp;
 
     fn at(sequence: u64) -> State {
         let pair = ClockPair { wall: Timestamp::MIN, boot_millis: 0, boot_id: String::new() };
         let mut state = State::default();
-        let fact = Fact::ClockRead(pair);
+        let fact = Fact::Broker(BrokerFact::ClockRead(pair));
         apply(&mut state, &Event { sequence, at: Timestamp::MIN, actor: Actor::Broker, request: None, fact });
         state
     }

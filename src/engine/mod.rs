@@ -3,6 +3,7 @@
 //! A command goes through [`Engine::execute`] into one of two bounded queues; the writer decides it on its own state,
 //! appends the batch's rows in one durable commit, publishes to the view, the check index and the feed, and only then
 //! answers (known failure H1: nothing has effect before it is in the journal).
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod changes;
 mod feed;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::milestones::Milestones;
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::event::{BrokerFact, Event, Fact};
 use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
@@ -52,7 +52,7 @@ impl Replay {
     /// If this version cannot read it.
     pub fn accept(&mut self, row: &Row) -> Result<(), Unreadable> {
         let (event, last) = decode(&row.body)?;
-        if let Fact::RowsAbandoned(rows) = &event.fact {
+        if let Fact::Broker(BrokerFact::RowsAbandoned(rows)) = &event.fact {
             self.batch.retain(|earlier| !(rows.first..=rows.last).contains(&earlier.sequence));
         }
         self.batch.push(event);

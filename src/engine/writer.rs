@@ -18,8 +18,8 @@ use crate::clock::{BootMillis, Timekeeper};
 use crate::domain::decide::refused::{counted, minute_of, refused};
 use crate::domain::decide::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
 use crate::domain::decide::{Decided, decide_all};
-use crate::domain::record::command::{Command, Envelope};
-use crate::domain::record::event::{BrokerStarted, Event, Fact, RowsAbandoned};
+use crate::domain::record::command::{CampaignCommand, Command, Envelope, StartCampaign};
+use crate::domain::record::event::{BrokerFact, BrokerStarted, Event, Fact, RowsAbandoned};
 use crate::domain::record::grant::Revocation;
 use crate::domain::record::row::encode;
 use crate::domain::state::State;
@@ -254,13 +254,12 @@ impl Writer {
             // What was decided did not happen: back to what is durable.
             self.state = self.view.read(State::clone);
             for event in events {
-                match &event.fact {
-                    Fact::RefusalsCounted(fact) => {
-                        let entry = self.untold.entry(fact.caller.clone()).or_insert((fact.minute, 0));
-                        entry.1 = entry.1.saturating_add(fact.count);
-                    }
-                    Fact::ClockRead(_) => self.clock_noted = None,
-                    _ => {}
+                let Fact::Broker(fact) = &event.fact else { continue };
+                if let BrokerFact::RefusalsCounted(fact) = fact {
+                    let entry = self.untold.entry(fact.caller.clone()).or_insert((fact.minute, 0));
+                    entry.1 = entry.1.saturating_add(fact.count);
+                } else if let BrokerFact::ClockRead(_) = fact {
+                    self.clock_noted = None;
                 }
             }
         }
@@ -333,43 +332,16 @@ impl Writer {
 /// The events, if each fits a row (known failure F8): else the journal would refuse the whole batch, and with it what others
 /// asked. A file has its own limit; what is short enough is not looked at.
 fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
-    let words_bytes = match command {
-        Command::RequestElevation(request) => {
-            request.justification.len().saturating_add(request.ticket.as_ref().map_or(0, String::len))
-        }
-        Command::ApproveElevation { comment: words, .. }
-        | Command::CompleteFollowUp { comment: words, .. }
-        | Command::DenyElevation { reason: words, .. }
-        | Command::WithdrawElevation { reason: words, .. }
-        | Command::RelinquishGrant { reason: words, .. }
-        | Command::RevokeGrant { reason: words, .. }
-        | Command::ApproveEnrolment { comment: words, .. }
-        | Command::DenyEnrolment { reason: words, .. }
-        | Command::WithdrawEnrolment { reason: words, .. }
-        | Command::ApproveProposal { comment: words, .. }
-        | Command::DenyProposal { reason: words, .. }
-        | Command::WithdrawProposal { reason: words, .. }
-        | Command::RecordAttestation { evidence: words, .. }
-        | Command::CorrectAttestation { reason: words, .. }
-        | Command::EndMembership { reason: words, .. }
-        | Command::CloseAccount { reason: words, .. }
-        | Command::CreateLock { reason: words, .. }
-        | Command::DeleteLock { reason: words, .. }
-        | Command::DecideHold { reason: words, .. }
-        | Command::RetireStream { reason: words, .. } => words.len(),
-        // Sets of names of any length: looked at whatever their words.
-        Command::RequestEnrolment(_) | Command::StartCampaign { .. } => WORDS_BYTES.saturating_add(1),
-        Command::IssueGrantToken { .. }
-        | Command::ApplyHrEvents { .. }
-        | Command::ImportPeople { .. }
-        | Command::ConfirmMembership { .. }
-        | Command::ProposeFile { .. } => 0,
-    };
+    let words_bytes = command.words_bytes();
     let is_too_large = |event: &Event| encode(event, true).is_ok_and(|body| body.len() > MAX_BODY_BYTES);
-    if words_bytes > WORDS_BYTES && decided.events.iter().any(is_too_large) {
-        let detail = match command {
-            Command::StartCampaign { role, .. } => format!("`{role}` has more holders than one campaign takes"),
-            _ => format!("{words_bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row"),
+    let may_be_too_large = words_bytes.is_none_or(|bytes| bytes > WORDS_BYTES);
+    if may_be_too_large && decided.events.iter().any(is_too_large) {
+        let detail = match (command, words_bytes) {
+            (Command::Campaign(CampaignCommand::Start(StartCampaign { role, .. })), _) => {
+                format!("`{role}` has more holders than one campaign takes")
+            }
+            (_, Some(bytes)) => format!("{bytes} bytes of text, which escaped are over the {MAX_BODY_BYTES} of a row"),
+            (_, None) => format!("what it names is over the {MAX_BODY_BYTES} bytes of a row"),
         };
         return Err(Refusal::new(Reason::InvalidMessage, detail));
     }

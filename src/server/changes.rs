@@ -7,7 +7,7 @@ use super::caller::{Broker, Caller};
 use super::past;
 use crate::domain::decide::brings;
 use crate::domain::record::command::Command;
-use crate::domain::record::event::{Event, Fact, Subject};
+use crate::domain::record::event::{Event, Fact, OrganisationFact, ProposalFact, Subject};
 use crate::domain::rule::proposal::rights::{RightsChange, difference};
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
@@ -79,7 +79,13 @@ type Told = (Vec<Event>, pb::Effects, Vec<RightsChange>);
 
 /// Of a proposal, who gains and loses what.
 fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
-    let is_proposal = |event: &Event| matches!(event.fact, Fact::PolicyLoaded(_) | Fact::DirectoryLoaded(_));
+    let is_proposal = |event: &Event| {
+        matches!(
+            event.fact,
+            Fact::Organisation(OrganisationFact::PolicyLoaded(_))
+                | Fact::Organisation(OrganisationFact::DirectoryLoaded(_))
+        )
+    };
     let Some(proposal) = events.iter().find(|event| is_proposal(event)) else { return Vec::new() };
     let mut after = before.clone();
     events.iter().for_each(|event| apply(&mut after, event));
@@ -87,9 +93,9 @@ fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
 }
 
 fn brought(before: &State, events: &[Event]) -> Option<Vec<Event>> {
-    let Fact::ProposalMade(proposal) = &events.first()?.fact else { return None };
+    let Fact::Proposal(ProposalFact::Made(proposal)) = &events.first()?.fact else { return None };
     let piece = |event: &Event| match &event.fact {
-        Fact::ProposalTextAdded(piece) => Some(piece.text.clone()),
+        Fact::Proposal(ProposalFact::TextAdded(piece)) => Some(piece.text.clone()),
         _ => None,
     };
     let text: String = events.iter().filter_map(piece).collect();

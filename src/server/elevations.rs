@@ -65,7 +65,7 @@ impl ElevationService for Elevations {
             Asked::Dry(asked) => return Ok(Response::new(self.validated(&caller, asked).await?)),
             Asked::ForReal(request_id, asked) => (request_id, asked),
         };
-        let command = crate::domain::record::command::Command::RequestElevation(asked);
+        let command = crate::domain::record::command::Command::from(asked);
         let (done, elevation) = self.carried_out(&caller, Mutation { request_id, command }).await?;
         let (elevation, sequence) = (Some(elevation), caller.told(done.sequence));
         Ok(Response::new(pb::RequestElevationResponse { elevation, sequence, obstacles: Vec::new() }))

@@ -9,7 +9,7 @@ use super::elevations::ambiguous;
 use super::paging::{Draft, list};
 use super::past;
 use super::watch::{Step, Teller, Told, resync, watch};
-use crate::domain::record::command::{Command, RequestEnrolment};
+use crate::domain::record::command::{Command, EnrolmentCommand, RequestEnrolment};
 use crate::domain::record::enrolment::Enrolment;
 use crate::domain::record::event::{Event, Subject};
 use crate::domain::rule::enrolling::draft_enrolment;
@@ -40,7 +40,7 @@ impl EnrolmentService for Enrolments {
     ) -> Result<Response<pb::RequestEnrolmentResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let change = match Change::try_from(request.into_inner())? {
-            Change::Dry(Command::RequestEnrolment(asked)) => {
+            Change::Dry(Command::Enrolment(EnrolmentCommand::Request(asked))) => {
                 return Ok(Response::new(self.validated(&caller, asked).await?));
             }
             change => change,

@@ -9,7 +9,7 @@ use super::past;
 use super::replication::await_replicas;
 use super::tenant_view;
 use super::watch::{Step, Teller, Told, resync, watch};
-use crate::domain::record::event::{Event, Fact, Subject};
+use crate::domain::record::event::{Event, Fact, GrantFact, Subject};
 use crate::domain::record::grant::Grant;
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
@@ -203,8 +203,12 @@ impl Teller for Steps {
             return Ok(Step::Skip);
         }
         let as_then = match &event.fact {
-            Fact::GrantIssued(issued) => Some(&**issued),
-            Fact::GrantStarted(_) | Fact::GrantShortened(_) if state.sequence() != event.sequence => None,
+            Fact::Grant(GrantFact::Issued(issued)) => Some(&**issued),
+            Fact::Grant(GrantFact::Started(_)) | Fact::Grant(GrantFact::Shortened(_))
+                if state.sequence() != event.sequence =>
+            {
+                None
+            }
             // Nothing comes after an end.
             _ => Some(it),
         };

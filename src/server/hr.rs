@@ -9,7 +9,7 @@ use super::caller::Broker;
 use super::changes::{Changed, carry_out};
 use super::imports;
 use super::proposals::PIECE_BYTES;
-use crate::domain::record::event::Fact;
+use crate::domain::record::event::{Fact, FeedFact};
 use crate::domain::rule::feed::feed_status_for;
 use crate::domain::value::ids::HoldId;
 use crate::domain::value::refusal::Refusal;
@@ -103,7 +103,7 @@ impl HrService for Hr {
 
 /// How many events a change applied.
 pub(super) fn applied(done: &Changed) -> usize {
-    done.events.iter().filter(|event| matches!(event.fact, Fact::HrEventApplied(_))).count()
+    done.events.iter().filter(|event| matches!(event.fact, Fact::Feed(FeedFact::EventApplied(_)))).count()
 }
 
 /// How many the brake caught of it.
@@ -115,7 +115,7 @@ pub(super) fn held(done: &Changed) -> usize {
 pub(super) fn hold_id(done: &Changed) -> String {
     let caught = held(done) > 0;
     let hold = done.events.iter().rev().filter(|_| caught).find_map(|event| match &event.fact {
-        Fact::HrHeld(hold) => Some(hold.id.to_string()),
+        Fact::Feed(FeedFact::Held(hold)) => Some(hold.id.to_string()),
         _ => None,
     });
     hold.unwrap_or_default()

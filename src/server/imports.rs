@@ -10,7 +10,7 @@ use super::changes::{execute, think_through};
 use super::hr::{applied, counted, held, hold_id};
 use super::proposals::{File, not_text};
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{Command, ImportPeople};
 use crate::domain::record::hr::ImportedPerson;
 use crate::domain::value::ids::PersonId;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -68,7 +68,7 @@ pub(super) async fn import(
         }
     };
     told.people_count = counted(people.len());
-    let command = Command::ImportPeople { place: header.place, people };
+    let command = Command::from(ImportPeople { place: header.place, people });
     let tried = match header.request_id {
         None => think_through(broker, caller, command).await?,
         Some(request_id) => execute(broker, caller, request_id, command).await?,

@@ -9,7 +9,7 @@ use super::proposal_reviews::proposal_of;
 use crate::domain::directory::Directory;
 use crate::domain::directory_file::parse_directory;
 use crate::domain::policy::{Mistake, SourceFile, check_together, parse_policy};
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{Command, ProposeFile};
 use crate::domain::record::proposal::ProposedFile;
 use crate::domain::rule::proposal::rights::RightsChange;
 use crate::domain::value::ids::Digest;
@@ -142,7 +142,7 @@ pub(super) async fn propose(
             if let (Proposal::ForReal(request_id, replaces, justification), Ok(text)) =
                 (header, String::from_utf8(bytes))
             {
-                let command = Command::ProposeFile { file: kind, replaces, text, justification };
+                let command = Command::from(ProposeFile { file: kind, replaces, text, justification });
                 let done = broker.engine.execute(&caller.identity, request_id, command).await;
                 match done {
                     // It took effect before, under this `request_id`, or what it was compared with has changed since.
@@ -166,12 +166,12 @@ pub(super) async fn propose(
         Proposal::Dry(replaces) => {
             let replaces = replaces.or(in_force).unwrap_or(digest);
             let justification = String::new();
-            let change = Change::Dry(Command::ProposeFile { file: kind, replaces, text, justification });
+            let change = Change::Dry(Command::from(ProposeFile { file: kind, replaces, text, justification }));
             let told = carry_out(broker, caller, change).await?;
             (loaded.effects, loaded.rights, loaded.sequence) = (told.effects, told.rights, told.sequence);
         }
         Proposal::ForReal(request_id, replaces, justification) => {
-            let command = Command::ProposeFile { file: kind, replaces, text, justification };
+            let command = Command::from(ProposeFile { file: kind, replaces, text, justification });
             let done = carry_out(broker, caller, Change::ForReal(Mutation { request_id, command })).await?;
             (loaded.effects, loaded.rights, loaded.sequence) = (done.effects, done.rights, done.sequence);
             loaded.proposal = Some(proposal_of(broker, caller, done.about.as_ref()).await?);

@@ -26,7 +26,7 @@ use self::answer::{Answer, ScimError};
 use self::changes::Standing;
 use super::caller::{Broker, Caller};
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{ApplyHrEvents, Command};
 use crate::domain::record::hr::HrEvent;
 use crate::domain::value::ids::{PersonId, RequestId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -159,7 +159,7 @@ async fn apply(broker: &Broker, caller: &Caller, request_id: RequestId, events: 
     if let Some(hold) = waiting.map_err(|refusal| refused(broker, refusal))? {
         return Err(ScimError::held(hold));
     }
-    let command = Command::ApplyHrEvents { place: None, events: events.clone() };
+    let command = Command::from(ApplyHrEvents { place: None, events: events.clone() });
     let done = broker.engine.execute(&caller.identity, request_id, command).await;
     done.map_err(|refusal| refused(broker, refusal))?;
     let held = broker.engine.read(|state| {

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::answers;
 use super::caller::{Broker, Caller};
 use crate::domain::record::elevation::Elevation;
-use crate::domain::record::event::{Event, Fact, Subject};
+use crate::domain::record::event::{ElevationFact, Event, Fact, GrantFact, Subject};
 use crate::domain::record::grant::Grant;
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::{Decision, Verdict, escaped};
@@ -116,7 +116,7 @@ impl Exporter {
 
     /// A request that the tenant was told of, and what became of it.
     fn request(&self, history: &History, event: &Event) -> Result<Option<Told>, HistoryError> {
-        let Fact::ElevationRequested(asked) = &event.fact else { return Ok(None) };
+        let Fact::Elevation(ElevationFact::Requested(asked)) = &event.fact else { return Ok(None) };
         let present = self.state.elevations().get(&asked.id).cloned();
         let subject = Subject::Elevation(asked.id);
         let elevation = match present {
@@ -156,7 +156,7 @@ impl Exporter {
             let Some(last) = issued.events.last() else { break };
             after = Some(last.sequence);
             tokens.extend(issued.events.iter().filter_map(|event| match &event.fact {
-                Fact::GrantTokenIssued(fact) => Some(Token {
+                Fact::Grant(GrantFact::TokenIssued(fact)) => Some(Token {
                     time: event.at.to_string(),
                     audience: fact.audience.clone(),
                     expires: fact.expires.to_string(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::domain::policy::{Entitlement, Terms};
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::event::{ElevationFact, Event, Fact, FeedFact, GrantFact, OrganisationFact};
 use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
@@ -69,18 +69,18 @@ pub(super) fn withholds(state: &State, viewer: &Viewer, event: &Event) -> bool {
     let organisation = state.organisation();
     let Some(tenant) = tenant(organisation, viewer) else { return false };
     let is_told = match &event.fact {
-        Fact::ElevationRequested(_)
-        | Fact::ApprovalRecorded(_)
-        | Fact::ElevationDenied(_)
-        | Fact::ElevationWithdrawn(_)
-        | Fact::GrantRelinquished(_)
-        | Fact::GrantRevoked(_)
-        | Fact::GrantTokenIssued(_)
-        | Fact::HrEventApplied(_)
-        | Fact::HrFeedHeard(_)
-        | Fact::PersonRecorded(_)
-        | Fact::AccountRecorded(_) => true,
-        Fact::GrantIssued(grant) => organisation.tenant_of_account(&grant.holder) == Some(tenant),
+        Fact::Elevation(ElevationFact::Requested(_))
+        | Fact::Elevation(ElevationFact::ApprovalRecorded(_))
+        | Fact::Elevation(ElevationFact::Denied(_))
+        | Fact::Elevation(ElevationFact::Withdrawn(_))
+        | Fact::Grant(GrantFact::Relinquished(_))
+        | Fact::Grant(GrantFact::Revoked(_))
+        | Fact::Grant(GrantFact::TokenIssued(_))
+        | Fact::Feed(FeedFact::EventApplied(_))
+        | Fact::Feed(FeedFact::Heard(_))
+        | Fact::Organisation(OrganisationFact::PersonRecorded(_))
+        | Fact::Organisation(OrganisationFact::AccountRecorded(_)) => true,
+        Fact::Grant(GrantFact::Issued(grant)) => organisation.tenant_of_account(&grant.holder) == Some(tenant),
         _ => false,
     };
     !is_told || !is_own(organisation, tenant, &event.actor.to_string())

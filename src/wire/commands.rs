@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, LONGEST_TICKET_BYTES, digest, duration, optional, parsed, text, timestamp};
-use crate::domain::record::command::{Command, RequestElevation};
+use crate::domain::record::command::{
+    ApproveElevation, Command, CompleteFollowUp, DenyElevation, RelinquishGrant, RequestElevation, RevokeGrant,
+    WithdrawElevation,
+};
 use crate::domain::record::emergency::Finding;
 use crate::domain::value::ids::{Digest, RequestId};
 use crate::domain::value::scope::{Action, Pattern};
@@ -100,7 +103,8 @@ impl TryFrom<pb::ApproveElevationRequest> for Mutation {
         let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
         let digest = fields.take("approval_digest", digest(&message.approval_digest));
         let comment = fields.take("comment", text(message.comment, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::ApproveElevation { elevation: elevation?, digest: digest?, comment: comment? });
+        let command =
+            || Some(Command::from(ApproveElevation { elevation: elevation?, digest: digest?, comment: comment? }));
         mutation(fields, request_id, command())
     }
 }
@@ -113,7 +117,7 @@ impl TryFrom<pb::DenyElevationRequest> for Mutation {
         let request_id = request_id(&mut fields, &message.request_id, false);
         let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::DenyElevation { elevation: elevation?, reason: reason? });
+        let command = || Some(Command::from(DenyElevation { elevation: elevation?, reason: reason? }));
         mutation(fields, request_id, command())
     }
 }
@@ -125,7 +129,7 @@ impl TryFrom<pb::WithdrawElevationRequest> for Mutation {
         let mut fields = Fields::default();
         let request_id = request_id(&mut fields, &message.request_id, false);
         let elevation = fields.take("elevation_id", parsed(&message.elevation_id));
-        let command = elevation.map(|elevation| Command::WithdrawElevation { elevation, reason: String::new() });
+        let command = elevation.map(|elevation| Command::from(WithdrawElevation { elevation, reason: String::new() }));
         mutation(fields, request_id, command)
     }
 }
@@ -146,12 +150,12 @@ impl TryFrom<pb::CompleteFollowUpRequest> for Mutation {
         let digest = fields.take("approval_digest", digest(&message.approval_digest));
         let comment = fields.take("comment", text(message.comment, 1, LONGEST_TEXT_BYTES));
         let command = || {
-            Some(Command::CompleteFollowUp {
+            Some(Command::from(CompleteFollowUp {
                 elevation: elevation?,
                 digest: digest?,
                 finding: finding?,
                 comment: comment?,
-            })
+            }))
         };
         mutation(fields, request_id, command())
     }
@@ -164,7 +168,7 @@ impl TryFrom<pb::RelinquishGrantRequest> for Mutation {
         let mut fields = Fields::default();
         let request_id = request_id(&mut fields, &message.request_id, false);
         let grant = fields.take("grant_id", parsed(&message.grant_id));
-        let command = grant.map(|grant| Command::RelinquishGrant { grant, reason: String::new() });
+        let command = grant.map(|grant| Command::from(RelinquishGrant { grant, reason: String::new() }));
         mutation(fields, request_id, command)
     }
 }
@@ -177,7 +181,7 @@ impl TryFrom<pb::RevokeGrantRequest> for Mutation {
         let request_id = request_id(&mut fields, &message.request_id, false);
         let grant = fields.take("grant_id", parsed(&message.grant_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::RevokeGrant { grant: grant?, reason: reason? });
+        let command = || Some(Command::from(RevokeGrant { grant: grant?, reason: reason? }));
         mutation(fields, request_id, command())
     }
 }

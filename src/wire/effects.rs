@@ -10,7 +10,9 @@ use super::grants::{end_word, revocation};
 use super::v1 as pb;
 use super::values::{pb_end, pb_timestamp};
 use crate::domain::directory::{Account, AccountState, Membership};
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::event::{
+    ElevationFact, EnrolmentFact, Event, Fact, FeedFact, GrantFact, LifeFact, OrganisationFact,
+};
 use crate::domain::rule::proposal::rights::{Right, RightsChange};
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
@@ -43,55 +45,74 @@ pub fn effects(before: Option<&State>, events: &[Event]) -> pb::Effects {
 
 fn add(effects: &mut pb::Effects, before: Option<&State>, fact: &Fact) {
     match fact {
-        Fact::ElevationCancelled(fact) => {
-            let elevation = before.and_then(|state| state.elevations().get(&fact.elevation));
-            effects.cancelled_elevations.push(pb::CancelledElevation {
-                elevation_id: fact.elevation.to_string(),
-                requester_account: elevation.map(|it| it.requester.to_string()).unwrap_or_default(),
-                cause: cancellation(&fact.because),
-            });
-        }
-        Fact::ApprovalStruck(fact) => effects.voided_approvals.push(pb::VoidedApproval {
-            elevation_id: fact.elevation.to_string(),
-            person: fact.person.to_string(),
-            cause: fact.because.reason.entry().name.to_owned(),
-        }),
-        Fact::GrantShortened(fact) => {
-            let grant = before.and_then(|state| state.grants().get(&fact.grant));
-            effects.shortened_grants.push(pb::ShortenedGrant {
-                grant_id: fact.grant.to_string(),
-                holder_account: fact.holder.to_string(),
-                old_end_time: grant.map(|grant| pb_timestamp(grant.end)),
-                new_end_time: Some(pb_timestamp(fact.end)),
-                cause: end_word(&fact.because).to_owned(),
-            });
-        }
-        Fact::GrantRevoked(fact) => effects.revoked_grants.push(pb::RevokedGrant {
-            grant_id: fact.grant.to_string(),
-            holder_account: fact.holder.to_string(),
-            cause: revocation(&fact.because).to_owned(),
-        }),
-        Fact::EnrolmentCancelled(fact) => {
-            let enrolment = before.and_then(|state| state.enrolments().get(&fact.enrolment));
-            effects.cancelled_enrolments.push(pb::CancelledEnrolment {
-                enrolment_id: fact.enrolment.to_string(),
-                person: enrolment.map(|it| it.person.to_string()).unwrap_or_default(),
-                cause: fact.because.name().to_owned(),
-            });
-        }
-        Fact::EnrolmentApprovalStruck(fact) => {
-            effects.voided_enrolment_approvals.push(pb::VoidedEnrolmentApproval {
-                enrolment_id: fact.enrolment.to_string(),
-                person: fact.person.to_string(),
-                cause: fact.because.reason.entry().name.to_owned(),
-            });
-        }
+        Fact::Elevation(fact) => add_elevation(effects, before, fact),
+        Fact::Enrolment(fact) => add_enrolment(effects, before, fact),
+        Fact::Grant(fact) => add_grant(effects, before, fact),
         // What an urgent leaving leaves of an older hold is written anew, and was held before.
-        Fact::HrHeld(hold) if before.is_none_or(|state| !state.holds().contains_key(&hold.id)) => {
+        Fact::Feed(FeedFact::Held(hold)) if before.is_none_or(|state| !state.holds().contains_key(&hold.id)) => {
             let held = u32::try_from(hold.events.len()).unwrap_or(u32::MAX);
             effects.held_count = effects.held_count.saturating_add(held);
         }
-        _ => {}
+        Fact::Feed(_)
+        | Fact::Organisation(_)
+        | Fact::Life(_)
+        | Fact::Proposal(_)
+        | Fact::Campaign(_)
+        | Fact::Lock(_)
+        | Fact::Broker(_) => {}
+    }
+}
+
+fn add_elevation(effects: &mut pb::Effects, before: Option<&State>, fact: &ElevationFact) {
+    if let ElevationFact::Cancelled(fact) = fact {
+        let elevation = before.and_then(|state| state.elevations().get(&fact.elevation));
+        effects.cancelled_elevations.push(pb::CancelledElevation {
+            elevation_id: fact.elevation.to_string(),
+            requester_account: elevation.map(|it| it.requester.to_string()).unwrap_or_default(),
+            cause: cancellation(&fact.because),
+        });
+    } else if let ElevationFact::ApprovalStruck(fact) = fact {
+        effects.voided_approvals.push(pb::VoidedApproval {
+            elevation_id: fact.elevation.to_string(),
+            person: fact.person.to_string(),
+            cause: fact.because.reason.entry().name.to_owned(),
+        });
+    }
+}
+
+fn add_enrolment(effects: &mut pb::Effects, before: Option<&State>, fact: &EnrolmentFact) {
+    if let EnrolmentFact::Cancelled(fact) = fact {
+        let enrolment = before.and_then(|state| state.enrolments().get(&fact.enrolment));
+        effects.cancelled_enrolments.push(pb::CancelledEnrolment {
+            enrolment_id: fact.enrolment.to_string(),
+            person: enrolment.map(|it| it.person.to_string()).unwrap_or_default(),
+            cause: fact.because.name().to_owned(),
+        });
+    } else if let EnrolmentFact::ApprovalStruck(fact) = fact {
+        effects.voided_enrolment_approvals.push(pb::VoidedEnrolmentApproval {
+            enrolment_id: fact.enrolment.to_string(),
+            person: fact.person.to_string(),
+            cause: fact.because.reason.entry().name.to_owned(),
+        });
+    }
+}
+
+fn add_grant(effects: &mut pb::Effects, before: Option<&State>, fact: &GrantFact) {
+    if let GrantFact::Shortened(fact) = fact {
+        let grant = before.and_then(|state| state.grants().get(&fact.grant));
+        effects.shortened_grants.push(pb::ShortenedGrant {
+            grant_id: fact.grant.to_string(),
+            holder_account: fact.holder.to_string(),
+            old_end_time: grant.map(|grant| pb_timestamp(grant.end)),
+            new_end_time: Some(pb_timestamp(fact.end)),
+            cause: end_word(&fact.because).to_owned(),
+        });
+    } else if let GrantFact::Revoked(fact) = fact {
+        effects.revoked_grants.push(pb::RevokedGrant {
+            grant_id: fact.grant.to_string(),
+            holder_account: fact.holder.to_string(),
+            cause: revocation(&fact.because).to_owned(),
+        });
     }
 }
 
@@ -125,13 +146,21 @@ fn add_accounts(effects: &mut pb::Effects, before: &State, events: &[Event]) {
 }
 
 fn account_of(fact: &Fact) -> Option<&AccountId> {
+    if let Fact::Organisation(OrganisationFact::AccountRecorded(fact)) = fact {
+        return Some(&fact.id);
+    }
+    let Fact::Life(fact) = fact else { return None };
     match fact {
-        Fact::AccountRecorded(fact) => Some(&fact.id),
-        Fact::MembershipEnded(fact) => Some(&fact.account),
-        Fact::MembershipRevoked(fact) => Some(&fact.account),
-        Fact::AccountEnded(fact) => Some(&fact.account),
-        Fact::AccountClosed(fact) => Some(&fact.account),
-        _ => None,
+        LifeFact::MembershipEnded(fact) => Some(&fact.account),
+        LifeFact::MembershipRevoked(fact) => Some(&fact.account),
+        LifeFact::AccountEnded(fact) => Some(&fact.account),
+        LifeFact::AccountClosed(fact) => Some(&fact.account),
+        LifeFact::RequirementLapsed(_)
+        | LifeFact::LapseAhead(_)
+        | LifeFact::AttestationRecorded(_)
+        | LifeFact::AttestationCorrected(_)
+        | LifeFact::PersonLeft(_)
+        | LifeFact::PersonMoved(_) => None,
     }
 }
 

@@ -4,7 +4,9 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::directory::{AccountKind, Cut, Disabling};
 use crate::domain::record::elevation::Cancellation;
-use crate::domain::record::event::{AccountRecorded, Actor, ElevationCancelled, GrantRevoked};
+use crate::domain::record::event::{
+    AccountRecorded, Actor, ElevationCancelled, ElevationFact, FeedFact, GrantFact, GrantRevoked, OrganisationFact,
+};
 use crate::domain::record::grant::Revocation;
 use crate::domain::record::hr::{Hold, HrChange, HrEvent};
 use crate::domain::value::refusal::Reason;
@@ -25,11 +27,14 @@ fn id<T: From<Uuid>>(number: usize) -> T {
 
 fn revoked(number: usize) -> Fact {
     let holder = "ana".parse().unwrap();
-    Fact::GrantRevoked(GrantRevoked { grant: id(number), holder, because: Revocation::Clock })
+    Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: id(number), holder, because: Revocation::Clock }))
 }
 
 fn cancelled(number: usize) -> Fact {
-    Fact::ElevationCancelled(ElevationCancelled { elevation: id(number), because: Cancellation::TermsChanged })
+    Fact::Elevation(ElevationFact::Cancelled(ElevationCancelled {
+        elevation: id(number),
+        because: Cancellation::TermsChanged,
+    }))
 }
 
 fn account(roles: &[(&str, Membership)]) -> Account {
@@ -44,7 +49,10 @@ fn account(roles: &[(&str, Membership)]) -> Account {
 }
 
 fn recorded(id: &str, account: &Account) -> Fact {
-    Fact::AccountRecorded(AccountRecorded { id: id.parse().unwrap(), account: account.clone() })
+    Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded {
+        id: id.parse().unwrap(),
+        account: account.clone(),
+    }))
 }
 
 /// What becomes of an account, and of its memberships, from one record to the next.
@@ -192,14 +200,17 @@ fn what_is_held_anew_is_counted_once() {
         })
     };
     let mut state = State::default();
-    let old = events(vec![Fact::HrHeld(hold(1, vec![event("ana"), event("ben")]))]);
+    let old = events(vec![Fact::Feed(FeedFact::Held(hold(1, vec![event("ana"), event("ben")])))]);
     old.iter().for_each(|event| apply(&mut state, event));
     // when what is left of an older hold is written anew beside a new one
-    let facts = events(vec![Fact::HrHeld(hold(1, vec![event("ben")])), Fact::HrHeld(hold(2, vec![event("eva")]))]);
+    let facts = events(vec![
+        Fact::Feed(FeedFact::Held(hold(1, vec![event("ben")]))),
+        Fact::Feed(FeedFact::Held(hold(2, vec![event("eva")]))),
+    ]);
     // then the new one counts
     assert_eq!(effects(Some(&state), &facts).held_count, 1);
     // and a cause is told by the name that the catalogue has for it
     let because = Cancellation::RequesterNotEligible { reason: Reason::RequirementLapsed };
-    let fact = Fact::ElevationCancelled(ElevationCancelled { elevation: id(7), because });
+    let fact = Fact::Elevation(ElevationFact::Cancelled(ElevationCancelled { elevation: id(7), because }));
     assert_eq!(effects(None, &events(vec![fact])).cancelled_elevations[0].cause, "REQUIREMENT_LAPSED");
 }

@@ -22,10 +22,7 @@ use crate::domain::value::time::{Now, Timestamp};
 /// An elevation with its review.
 #[must_use]
 pub fn elevation(organisation: &Organisation, it: &Elevation, now: Now) -> pb::Elevation {
-    let grant_id = match &it.phase {
-        Phase::Approved { outcome: grant, .. } => grant.to_string(),
-        _ => String::new(),
-    };
+    let grant_id = it.phase.outcome().map(ToString::to_string).unwrap_or_default();
     let own_person = it.behind.iter().find(|person| Some(*person) != it.on_behalf_of.as_ref());
     let (actions, resources) = scope_texts(&it.scope);
     pb::Elevation {

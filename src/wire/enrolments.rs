@@ -13,9 +13,11 @@ use super::values::{
     LONGEST_TEXT_BYTES, SaidSequence, digest, optional, parsed, pb_timestamp, sequence, text, timestamp,
 };
 use crate::domain::directory::ActsFor;
-use crate::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use crate::domain::record::command::{
+    ApproveEnrolment, Command, DenyEnrolment, EnrolmentAsk, RequestEnrolment, WithdrawEnrolment,
+};
 use crate::domain::record::enrolment::{Ask, Enrolment, EnrolmentCancellation, MachineAsk};
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::event::{EnrolmentFact, Event, Fact};
 use crate::domain::record::review::Phase;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{EnrolmentId, Identity, RoleName};
@@ -30,7 +32,7 @@ impl TryFrom<pb::RequestEnrolmentRequest> for Change {
         let ask = asked(&mut fields, message.ask);
         let justification = fields.take("justification", text(message.justification, 0, LONGEST_TEXT_BYTES));
         let request = ask.zip(justification).map(|(ask, justification)| RequestEnrolment { ask, justification });
-        change(fields, (&message.request_id, message.validate_only), request.map(Command::RequestEnrolment))
+        change(fields, (&message.request_id, message.validate_only), request.map(Command::from))
     }
 }
 
@@ -42,7 +44,8 @@ impl TryFrom<pb::ApproveEnrolmentRequest> for Change {
         let enrolment = fields.take("enrolment_id", parsed(&message.enrolment_id));
         let digest = fields.take("approval_digest", digest(&message.approval_digest));
         let comment = fields.take("comment", text(message.comment, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::ApproveEnrolment { enrolment: enrolment?, digest: digest?, comment: comment? });
+        let command =
+            || Some(Command::from(ApproveEnrolment { enrolment: enrolment?, digest: digest?, comment: comment? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -54,7 +57,7 @@ impl TryFrom<pb::DenyEnrolmentRequest> for Change {
         let mut fields = Fields::default();
         let enrolment = fields.take("enrolment_id", parsed(&message.enrolment_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::DenyEnrolment { enrolment: enrolment?, reason: reason? });
+        let command = || Some(Command::from(DenyEnrolment { enrolment: enrolment?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -66,7 +69,7 @@ impl TryFrom<pb::WithdrawEnrolmentRequest> for Change {
         let mut fields = Fields::default();
         let enrolment = fields.take("enrolment_id", parsed(&message.enrolment_id));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::WithdrawEnrolment { enrolment: enrolment?, reason: reason? });
+        let command = || Some(Command::from(WithdrawEnrolment { enrolment: enrolment?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -219,15 +222,15 @@ pub fn state(it: &Enrolment, now: Now) -> pb::EnrolmentState {
 /// Which enrolment a fact moves.
 #[must_use]
 pub fn enrolment_of(fact: &Fact) -> Option<EnrolmentId> {
-    match fact {
-        Fact::EnrolmentRequested(enrolment) => Some(enrolment.id),
-        Fact::EnrolmentApprovalRecorded(fact) | Fact::EnrolmentDenied(fact) => Some(fact.enrolment),
-        Fact::EnrolmentApprovalStruck(fact) => Some(fact.enrolment),
-        Fact::EnrolmentApproved(fact) | Fact::EnrolmentExpired(fact) => Some(fact.enrolment),
-        Fact::EnrolmentWithdrawn(fact) => Some(fact.enrolment),
-        Fact::EnrolmentCancelled(fact) => Some(fact.enrolment),
-        _ => None,
-    }
+    let Fact::Enrolment(fact) = fact else { return None };
+    Some(match fact {
+        EnrolmentFact::Requested(enrolment) => enrolment.id,
+        EnrolmentFact::ApprovalRecorded(fact) | EnrolmentFact::Denied(fact) => fact.enrolment,
+        EnrolmentFact::ApprovalStruck(fact) => fact.enrolment,
+        EnrolmentFact::Approved(fact) | EnrolmentFact::Expired(fact) => fact.enrolment,
+        EnrolmentFact::Withdrawn(fact) => fact.enrolment,
+        EnrolmentFact::Cancelled(fact) => fact.enrolment,
+    })
 }
 
 /// A step of an enrolment; none if the event is no such step. How its sequence is told depends on to whom.

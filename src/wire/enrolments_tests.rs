@@ -1,6 +1,7 @@
 use prost_types::Timestamp as PbTimestamp;
 
 use super::*;
+use crate::domain::record::command::{ApproveEnrolment, EnrolmentCommand};
 
 const ID: &str = "0197c9a2-7f3b-4cc1-8000-0123456789ab";
 
@@ -26,9 +27,9 @@ fn wrong(message: pb::RequestEnrolmentRequest) -> Vec<(String, String)> {
 
 fn asked_in(message: pb::RequestEnrolmentRequest) -> EnrolmentAsk {
     match Change::try_from(message).unwrap() {
-        Change::Dry(Command::RequestEnrolment(asked)) => asked.ask,
+        Change::Dry(Command::Enrolment(EnrolmentCommand::Request(asked))) => asked.ask,
         Change::ForReal(mutation) => match mutation.command {
-            Command::RequestEnrolment(asked) => asked.ask,
+            Command::Enrolment(EnrolmentCommand::Request(asked)) => asked.ask,
             other => panic!("{other:?}"),
         },
         Change::Dry(other) => panic!("{other:?}"),
@@ -116,7 +117,10 @@ fn a_decision_names_a_whole_id_and_the_digest_of_what_was_read() {
         Change::try_from(message).map_err(|error| error.fields.iter().map(|f| f.path.clone()).collect::<Vec<_>>())
     };
     assert!(matches!(approve(ID, 32, false), Ok(Change::ForReal(_))));
-    assert!(matches!(approve(ID, 32, true), Ok(Change::Dry(Command::ApproveEnrolment { .. }))));
+    assert!(matches!(
+        approve(ID, 32, true),
+        Ok(Change::Dry(Command::Enrolment(EnrolmentCommand::Approve(ApproveEnrolment { .. }))))
+    ));
     assert_eq!(approve("89ab", 31, false).unwrap_err(), ["enrolment_id", "approval_digest"]);
     let deny = |reason: &str| {
         let (request_id, enrolment_id) = (ID.to_owned(), ID.to_owned());

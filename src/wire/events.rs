@@ -3,7 +3,7 @@
 use super::grants::{end_word, revocation};
 use super::v1 as pb;
 use super::values::pb_timestamp;
-use crate::domain::record::event::{Actor, Event, Fact};
+use crate::domain::record::event::{Actor, ElevationFact, Event, Fact, GrantFact};
 use crate::domain::record::grant::{Grant, GrantPhase};
 use crate::domain::value::ids::{Digest, ElevationId, GrantId};
 
@@ -41,33 +41,34 @@ pub fn kind_name(fact: &Fact) -> &'static str {
 /// Which elevation a fact moves.
 #[must_use]
 pub fn elevation_of(fact: &Fact) -> Option<ElevationId> {
-    match fact {
-        Fact::ElevationRequested(elevation) => Some(elevation.id),
-        Fact::ApprovalRecorded(fact) | Fact::ElevationDenied(fact) => Some(fact.elevation),
-        Fact::ApprovalStruck(fact) => Some(fact.elevation),
-        Fact::ElevationApproved(fact) => Some(fact.elevation),
-        Fact::ElevationWithdrawn(fact) => Some(fact.elevation),
-        Fact::ElevationExpired(fact) => Some(fact.elevation),
-        Fact::ElevationCancelled(fact) => Some(fact.elevation),
-        Fact::FollowUpOpened(fact) => Some(fact.elevation),
-        Fact::FollowUpOverdue(fact) => Some(fact.elevation),
-        Fact::FollowUpCompleted(fact) => Some(fact.elevation),
-        _ => None,
-    }
+    let Fact::Elevation(fact) = fact else { return None };
+    Some(match fact {
+        ElevationFact::Requested(elevation) => elevation.id,
+        ElevationFact::ApprovalRecorded(fact) | ElevationFact::Denied(fact) => fact.elevation,
+        ElevationFact::ApprovalStruck(fact) => fact.elevation,
+        ElevationFact::Approved(fact) => fact.elevation,
+        ElevationFact::Withdrawn(fact) => fact.elevation,
+        ElevationFact::Expired(fact) => fact.elevation,
+        ElevationFact::Cancelled(fact) => fact.elevation,
+        ElevationFact::FollowUpOpened(fact) => fact.elevation,
+        ElevationFact::FollowUpOverdue(fact) => fact.elevation,
+        ElevationFact::FollowUpCompleted(fact) => fact.elevation,
+    })
 }
 
 /// Which grant a fact moves.
 #[must_use]
 pub fn grant_of(fact: &Fact) -> Option<GrantId> {
-    match fact {
-        Fact::GrantIssued(grant) => Some(grant.id),
-        Fact::GrantStarted(fact) => Some(fact.grant),
-        Fact::GrantShortened(fact) => Some(fact.grant),
-        Fact::GrantEnded(fact) => Some(fact.grant),
-        Fact::GrantRelinquished(fact) => Some(fact.grant),
-        Fact::GrantRevoked(fact) => Some(fact.grant),
-        _ => None,
-    }
+    let Fact::Grant(fact) = fact else { return None };
+    Some(match fact {
+        GrantFact::Issued(grant) => grant.id,
+        GrantFact::Started(fact) => fact.grant,
+        GrantFact::Shortened(fact) => fact.grant,
+        GrantFact::Ended(fact) => fact.grant,
+        GrantFact::Relinquished(fact) => fact.grant,
+        GrantFact::Revoked(fact) => fact.grant,
+        GrantFact::TokenIssued(_) => return None,
+    })
 }
 
 /// A step of an elevation; none if the event is no such step. Where it stands then follows from the fact alone.
@@ -75,18 +76,19 @@ pub fn grant_of(fact: &Fact) -> Option<GrantId> {
 pub fn elevation_event(it: &Event) -> Option<pb::ElevationEvent> {
     use pb::ElevationState as S;
     let id = elevation_of(&it.fact)?;
-    let (state, grant_id, person) = match &it.fact {
-        Fact::ApprovalRecorded(fact) => (S::Pending, String::new(), fact.decision.person.to_string()),
-        Fact::ApprovalStruck(fact) => (S::Pending, String::new(), fact.person.to_string()),
-        Fact::ElevationApproved(fact) => (S::Approved, fact.grant.to_string(), String::new()),
-        Fact::FollowUpOpened(fact) => (S::Approved, fact.grant.to_string(), String::new()),
-        Fact::FollowUpOverdue(_) => (S::Approved, String::new(), String::new()),
-        Fact::FollowUpCompleted(fact) => (S::Approved, String::new(), fact.completion.person.to_string()),
-        Fact::ElevationDenied(fact) => (S::Denied, String::new(), fact.decision.person.to_string()),
-        Fact::ElevationWithdrawn(_) => (S::Withdrawn, String::new(), String::new()),
-        Fact::ElevationExpired(_) => (S::Expired, String::new(), String::new()),
-        Fact::ElevationCancelled(_) => (S::Cancelled, String::new(), String::new()),
-        _ => (S::Pending, String::new(), String::new()),
+    let Fact::Elevation(fact) = &it.fact else { return None };
+    let (state, grant_id, person) = match fact {
+        ElevationFact::ApprovalRecorded(fact) => (S::Pending, String::new(), fact.decision.person.to_string()),
+        ElevationFact::ApprovalStruck(fact) => (S::Pending, String::new(), fact.person.to_string()),
+        ElevationFact::Approved(fact) => (S::Approved, fact.grant.to_string(), String::new()),
+        ElevationFact::FollowUpOpened(fact) => (S::Approved, fact.grant.to_string(), String::new()),
+        ElevationFact::FollowUpOverdue(_) => (S::Approved, String::new(), String::new()),
+        ElevationFact::FollowUpCompleted(fact) => (S::Approved, String::new(), fact.completion.person.to_string()),
+        ElevationFact::Denied(fact) => (S::Denied, String::new(), fact.decision.person.to_string()),
+        ElevationFact::Withdrawn(_) => (S::Withdrawn, String::new(), String::new()),
+        ElevationFact::Expired(_) => (S::Expired, String::new(), String::new()),
+        ElevationFact::Cancelled(_) => (S::Cancelled, String::new(), String::new()),
+        ElevationFact::Requested(_) => (S::Pending, String::new(), String::new()),
     };
     Some(pb::ElevationEvent {
         kind: kind_name(&it.fact).to_owned(),
@@ -110,11 +112,12 @@ pub fn grant_event(it: &Event, grant: &Grant) -> Option<pb::GrantEvent> {
         GrantPhase::Relinquished { .. } => pb::GrantState::Relinquished,
         GrantPhase::Revoked { .. } => pb::GrantState::Revoked,
     };
-    let cause = match &it.fact {
-        Fact::GrantEnded(_) => end_word(&grant.end_because),
-        Fact::GrantRelinquished(_) => "RELINQUISHED",
-        Fact::GrantRevoked(fact) => revocation(&fact.because),
-        _ => "",
+    let Fact::Grant(fact) = &it.fact else { return None };
+    let cause = match fact {
+        GrantFact::Ended(_) => end_word(&grant.end_because),
+        GrantFact::Relinquished(_) => "RELINQUISHED",
+        GrantFact::Revoked(fact) => revocation(&fact.because),
+        GrantFact::Issued(_) | GrantFact::Started(_) | GrantFact::Shortened(_) | GrantFact::TokenIssued(_) => "",
     };
     Some(pb::GrantEvent {
         kind: kind_name(&it.fact).to_owned(),

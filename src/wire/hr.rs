@@ -7,7 +7,7 @@ use super::message::{Fields, InvalidMessage};
 use super::people_file::PeopleFormat;
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, digest, optional, parsed, pb_timestamp, text, timestamp};
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{ApplyHrEvents, Command, DecideHold, RetireStream};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::rule::feed::{FeedStatus, StreamStatus};
 use crate::domain::value::ids::{Identity, RequestId};
@@ -73,7 +73,7 @@ impl TryFrom<pb::ApplyHrEventsRequest> for Change {
         let events = message.events.into_iter().enumerate();
         let events: Vec<HrEvent> = events.filter_map(|(at, said)| event(&mut fields, at, said)).collect();
         let command = place.filter(|_| events.len() == count);
-        let command = command.map(|place| Command::ApplyHrEvents { place, events });
+        let command = command.map(|place| Command::from(ApplyHrEvents { place, events }));
         change(fields, (&message.request_id, message.validate_only), command)
     }
 }
@@ -87,7 +87,7 @@ impl TryFrom<pb::ReleaseBrakeRequest> for Change {
         let digest = fields.take("digest", digest(&message.digest));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let release = !message.discard;
-        let command = || Some(Command::DecideHold { hold: hold?, digest: digest?, release, reason: reason? });
+        let command = || Some(Command::from(DecideHold { hold: hold?, digest: digest?, release, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -99,7 +99,7 @@ impl TryFrom<pb::RetireStreamRequest> for Change {
         let mut fields = Fields::default();
         let stream = fields.take("stream", parsed(&message.stream));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::RetireStream { stream: stream?, reason: reason? });
+        let command = || Some(Command::from(RetireStream { stream: stream?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::record::command::{DecideHold, FeedCommand};
 use crate::domain::value::ids::Digest;
 
 const ID: &str = "0197c9a2-7f3b-4cc1-8000-0123456789ab";
@@ -87,7 +88,7 @@ fn a_release_names_the_hold_and_the_digest_of_what_was_shown() {
         ..Default::default()
     };
     let Change::ForReal(mutation) = Change::try_from(message).unwrap() else { panic!("for real") };
-    let Command::DecideHold { release, .. } = mutation.command else { panic!("a hold") };
+    let Command::Feed(FeedCommand::DecideHold(DecideHold { release, .. })) = mutation.command else { panic!("a hold") };
     assert!(!release);
 }
 

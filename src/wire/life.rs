@@ -7,8 +7,8 @@ use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, parsed, pb_timestamp, text, timestamp};
 use crate::domain::effect::life::{Coming, Lapsing};
-use crate::domain::record::command::Command;
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::command::{CloseAccount, Command, CorrectAttestation, EndMembership, RecordAttestation};
+use crate::domain::record::event::{CampaignFact, Event, Fact, FeedFact, LifeFact, OrganisationFact};
 use crate::domain::value::ids::PersonId;
 use crate::domain::value::time::{Span, Timestamp};
 
@@ -29,7 +29,7 @@ impl TryFrom<pb::RecordAttestationRequest> for Change {
         let evidence = fields.take("evidence", text(message.evidence, 0, LONGEST_EVIDENCE_BYTES));
         let command = || {
             let (person, requirement) = (person?, requirement?);
-            Some(Command::RecordAttestation { person, requirement, met_at: met_at?, evidence: evidence? })
+            Some(Command::from(RecordAttestation { person, requirement, met_at: met_at?, evidence: evidence? }))
         };
         change(fields, (&message.request_id, message.validate_only), command())
     }
@@ -46,7 +46,7 @@ impl TryFrom<pb::CorrectAttestationRequest> for Change {
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let command = || {
             let (person, requirement) = (person?, requirement?);
-            Some(Command::CorrectAttestation { person, requirement, met_at: met_at?, reason: reason? })
+            Some(Command::from(CorrectAttestation { person, requirement, met_at: met_at?, reason: reason? }))
         };
         change(fields, (&message.request_id, message.validate_only), command())
     }
@@ -60,7 +60,7 @@ impl TryFrom<pb::EndMembershipRequest> for Change {
         let account = fields.take("account", parsed(&message.account));
         let role = fields.take("role", parsed(&message.role));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::EndMembership { account: account?, role: role?, reason: reason? });
+        let command = || Some(Command::from(EndMembership { account: account?, role: role?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -72,7 +72,7 @@ impl TryFrom<pb::CloseAccountRequest> for Change {
         let mut fields = Fields::default();
         let account = fields.take("account", parsed(&message.account));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::CloseAccount { account: account?, reason: reason? });
+        let command = || Some(Command::from(CloseAccount { account: account?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -101,36 +101,24 @@ pub fn lapse_ahead(person: &PersonId, it: &Coming, at: Timestamp) -> pb::LapseAh
 pub fn is_of_life(fact: &Fact) -> bool {
     matches!(
         fact,
-        Fact::PersonRecorded(_)
-            | Fact::AccountRecorded(_)
-            | Fact::RequirementLapsed(_)
-            | Fact::MembershipEnded(_)
-            | Fact::AccountEnded(_)
-            | Fact::LapseAhead(_)
-            | Fact::AttestationRecorded(_)
-            | Fact::AttestationCorrected(_)
-            | Fact::PersonLeft(_)
-            | Fact::PersonMoved(_)
-            | Fact::MembershipRevoked(_)
-            | Fact::AccountClosed(_)
-            | Fact::MembershipConfirmed(_)
-            | Fact::HrEventApplied(_)
+        Fact::Life(_)
+            | Fact::Organisation(OrganisationFact::PersonRecorded(_) | OrganisationFact::AccountRecorded(_))
+            | Fact::Campaign(CampaignFact::MembershipConfirmed(_))
+            | Fact::Feed(FeedFact::EventApplied(_))
     )
 }
 
 /// An event about an account or a person; none if it is about neither.
 #[must_use]
 pub fn account_event(it: &Event) -> Option<pb::AccountEvent> {
-    let lapse_ahead = match &it.fact {
-        Fact::LapseAhead(fact) => Some(pb::LapseAhead {
-            kind: "REQUIREMENT".to_owned(),
-            name: fact.requirement.to_string(),
-            account: String::new(),
-            time: Some(pb_timestamp(fact.lapses_at)),
-            days: fact.days,
-        }),
-        _ => None,
-    };
+    let ahead = if let Fact::Life(LifeFact::LapseAhead(fact)) = &it.fact { Some(fact) } else { None };
+    let lapse_ahead = ahead.map(|fact| pb::LapseAhead {
+        kind: "REQUIREMENT".to_owned(),
+        name: fact.requirement.to_string(),
+        account: String::new(),
+        time: Some(pb_timestamp(fact.lapses_at)),
+        days: fact.days,
+    });
     is_of_life(&it.fact).then(|| pb::AccountEvent {
         kind: kind_name(&it.fact).to_owned(),
         time: Some(pb_timestamp(it.at)),

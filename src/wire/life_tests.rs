@@ -1,6 +1,7 @@
 use prost_types::Timestamp as PbTimestamp;
 
 use super::*;
+use crate::domain::record::command::{AttestationCommand, CorrectAttestation};
 
 const ID: &str = "0197c9a2-7f3b-4cc1-8000-0123456789ab";
 
@@ -47,7 +48,9 @@ fn a_correction_without_an_instant_takes_it_back() {
         validate_only: true,
         ..Default::default()
     };
-    let Change::Dry(Command::CorrectAttestation { met_at, .. }) = Change::try_from(message.clone()).unwrap() else {
+    let Change::Dry(Command::Attestation(AttestationCommand::Correct(CorrectAttestation { met_at, .. }))) =
+        Change::try_from(message.clone()).unwrap()
+    else {
         panic!("a dry correction")
     };
     assert_eq!(met_at, None);

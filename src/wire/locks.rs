@@ -5,7 +5,7 @@ use super::message::{Fields, InvalidMessage};
 use super::queries::{Paging, known};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, parsed, pb_timestamp, text, timestamp};
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{Command, CreateLock, DeleteLock};
 use crate::domain::record::lock::{Lock, LockMode, Locked};
 use pb::lock_target::Target;
 
@@ -18,7 +18,7 @@ impl TryFrom<pb::CreateLockRequest> for Change {
         let mode = fields.take("mode", mode(message.mode));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
         let until = fields.take("end_time", message.end_time.as_ref().map(timestamp).transpose());
-        let command = || Some(Command::CreateLock { on: on?, mode: mode?, reason: reason?, until: until? });
+        let command = || Some(Command::from(CreateLock { on: on?, mode: mode?, reason: reason?, until: until? }));
         let command = command();
         change(fields, (&message.request_id, message.validate_only), command)
     }
@@ -32,7 +32,7 @@ impl TryFrom<pb::DeleteLockRequest> for Mutation {
         let request_id = request_id(&mut fields, &message.request_id, false);
         let lock = fields.take("lock_id", parsed(&message.lock_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
-        let command = lock.zip(reason).map(|(lock, reason)| Command::DeleteLock { lock, reason });
+        let command = lock.zip(reason).map(|(lock, reason)| Command::from(DeleteLock { lock, reason }));
         mutation(fields, request_id, command)
     }
 }

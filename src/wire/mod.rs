@@ -2,6 +2,7 @@
 //!
 //! A message is what somebody sent, nothing more: it becomes a value of the domain by parsing, which refuses what is
 //! UNSPECIFIED, unknown or empty (known failures A1 and D12).
+#![deny(clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 #[cfg(feature = "server")]

@@ -6,7 +6,7 @@ use super::message::{Fields, InvalidMessage};
 use super::queries::{Paging, all_known, known};
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, digest, parsed, pb_timestamp, text};
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{ApproveProposal, Command, DenyProposal, WithdrawProposal};
 use crate::domain::record::proposal::{Proposal, ProposalCancellation, ProposedFile};
 use crate::domain::record::review::Phase;
 use crate::domain::state::organisation::Organisation;
@@ -20,7 +20,8 @@ impl TryFrom<pb::ApproveProposalRequest> for Change {
         let proposal = fields.take("proposal_id", parsed(&message.proposal_id));
         let digest = fields.take("approval_digest", digest(&message.approval_digest));
         let comment = fields.take("comment", text(message.comment, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::ApproveProposal { proposal: proposal?, digest: digest?, comment: comment? });
+        let command =
+            || Some(Command::from(ApproveProposal { proposal: proposal?, digest: digest?, comment: comment? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -32,7 +33,7 @@ impl TryFrom<pb::DenyProposalRequest> for Change {
         let mut fields = Fields::default();
         let proposal = fields.take("proposal_id", parsed(&message.proposal_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::DenyProposal { proposal: proposal?, reason: reason? });
+        let command = || Some(Command::from(DenyProposal { proposal: proposal?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }
@@ -44,7 +45,7 @@ impl TryFrom<pb::WithdrawProposalRequest> for Change {
         let mut fields = Fields::default();
         let proposal = fields.take("proposal_id", parsed(&message.proposal_id));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
-        let command = || Some(Command::WithdrawProposal { proposal: proposal?, reason: reason? });
+        let command = || Some(Command::from(WithdrawProposal { proposal: proposal?, reason: reason? }));
         change(fields, (&message.request_id, message.validate_only), command())
     }
 }

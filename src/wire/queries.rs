@@ -370,7 +370,7 @@ fn is_actor(text: &str) -> bool {
 }
 
 fn is_kind(text: &str) -> bool {
-    Fact::KINDS.iter().any(|kind| kind.split_once('/').is_some_and(|(name, _)| name == text))
+    Fact::kinds().any(|kind| kind.split_once('/').is_some_and(|(name, _)| name == text))
 }
 
 fn is_about(text: &str) -> bool {

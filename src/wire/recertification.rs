@@ -8,7 +8,7 @@ use super::queries::Paging;
 use super::v1 as pb;
 use super::values::{optional, parsed, pb_timestamp, timestamp};
 use crate::domain::record::campaign::{Campaign, CampaignItem, CampaignOutcome};
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{Command, ConfirmMembership, StartCampaign};
 use crate::domain::value::ids::{AccountId, RoleName};
 
 /// All items of a campaign that are told together; well under the largest answer.
@@ -26,7 +26,7 @@ impl TryFrom<pb::StartRecertificationRequest> for Change {
             Some(due) => fields.take("due_time", timestamp(due)),
             None => fields.take("due_time", Err("missing; the instant by which to confirm is wanted".to_owned())),
         };
-        let command = role.zip(due).map(|(role, due)| Command::StartCampaign { role, due });
+        let command = role.zip(due).map(|(role, due)| Command::from(StartCampaign { role, due }));
         change(fields, (&message.request_id, message.validate_only), command)
     }
 }
@@ -38,7 +38,8 @@ impl TryFrom<pb::ConfirmMembershipRequest> for Change {
         let mut fields = Fields::default();
         let campaign = fields.take("recertification_id", parsed(&message.recertification_id));
         let account = fields.take("account", parsed(&message.account));
-        let command = campaign.zip(account).map(|(campaign, account)| Command::ConfirmMembership { campaign, account });
+        let command =
+            campaign.zip(account).map(|(campaign, account)| Command::from(ConfirmMembership { campaign, account }));
         change(fields, (&message.request_id, message.validate_only), command)
     }
 }

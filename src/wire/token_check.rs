@@ -180,10 +180,10 @@ impl TokenDenied {
 
 /// The header, if it says what a token's says and nothing that asks to be followed (RFC 8725 3.1, 3.10, 3.11).
 fn header(token: &str) -> Result<Header, TokenDenied> {
-    let header = decode_header(token).map_err(|error| match error.kind() {
+    let header = decode_header(token).map_err(|error| {
         // An algorithm that the library does not know, `none` among them, does not parse.
-        ErrorKind::Json(_) => TokenDenied::WrongAlgorithm,
-        _ => TokenDenied::Malformed,
+        let unknown_algorithm = matches!(error.kind(), ErrorKind::Json(_));
+        if unknown_algorithm { TokenDenied::WrongAlgorithm } else { TokenDenied::Malformed }
     })?;
     if header.alg != Algorithm::EdDSA {
         return Err(TokenDenied::WrongAlgorithm);
@@ -197,6 +197,18 @@ fn header(token: &str) -> Result<Header, TokenDenied> {
     if header == plain { Ok(header) } else { Err(TokenDenied::Malformed) }
 }
 
+/// What the library says of a token that it does not take.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the library may add kinds; each of them denies")]
+fn denied(kind: &ErrorKind) -> TokenDenied {
+    match kind {
+        ErrorKind::InvalidSignature => TokenDenied::WrongSignature,
+        ErrorKind::InvalidAlgorithm => TokenDenied::WrongAlgorithm,
+        ErrorKind::InvalidAudience => TokenDenied::OtherAudience,
+        ErrorKind::InvalidIssuer => TokenDenied::OtherIssuer,
+        _ => TokenDenied::WrongClaims,
+    }
+}
+
 fn signed(token: &str, known: &Known, audience: &AccountId) -> Result<Claims, TokenDenied> {
     let mut validation = Validation::new(Algorithm::EdDSA);
     // Its times are compared here, by the one comparison and without its leeway of a minute.
@@ -204,13 +216,7 @@ fn signed(token: &str, known: &Known, audience: &AccountId) -> Result<Claims, To
     validation.required_spec_claims = ["exp", "aud", "iss", "sub"].map(str::to_owned).into();
     validation.set_audience(&[audience.as_str()]);
     validation.set_issuer(&[ISSUER]);
-    let claims = decode::<Claims>(token, &known.key, &validation).map_err(|error| match error.kind() {
-        ErrorKind::InvalidSignature => TokenDenied::WrongSignature,
-        ErrorKind::InvalidAlgorithm => TokenDenied::WrongAlgorithm,
-        ErrorKind::InvalidAudience => TokenDenied::OtherAudience,
-        ErrorKind::InvalidIssuer => TokenDenied::OtherIssuer,
-        _ => TokenDenied::WrongClaims,
-    })?;
+    let claims = decode::<Claims>(token, &known.key, &validation).map_err(|error| denied(error.kind()))?;
     let claims = claims.claims;
     if claims.iss != ISSUER {
         Err(TokenDenied::OtherIssuer)

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::ActsFor;
-use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::command::{
+    ApproveEnrolment, Command, DenyEnrolment, EnrolmentAsk, RequestEnrolment, WithdrawEnrolment,
+};
 use countersign::domain::record::enrolment::{Enrolment, MachineAsk};
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::event::{EnrolmentFact, Event, Fact};
 use countersign::domain::value::ids::{Digest, EnrolmentId};
 use countersign::domain::value::refusal::Refusal;
 use countersign::domain::value::time::Timestamp;
@@ -16,22 +18,22 @@ impl World {
     pub fn enrol(&mut self, who: &str, ask: EnrolmentAsk) -> Result<EnrolmentId, Refusal> {
         let events = self.send(who, enrol(ask))?;
         match &events[0].fact {
-            Fact::EnrolmentRequested(enrolment) => Ok(enrolment.id),
+            Fact::Enrolment(EnrolmentFact::Requested(enrolment)) => Ok(enrolment.id),
             other => panic!("a request led to {other:?}"),
         }
     }
 
     pub fn approve_enrolment(&mut self, who: &str, enrolment: EnrolmentId) -> Result<Vec<Event>, Refusal> {
         let digest = self.state.enrolments().get(&enrolment).map_or(Digest::of(b""), |it| it.review.digest());
-        self.send(who, Command::ApproveEnrolment { enrolment, digest, comment: "welcome".into() })
+        self.send(who, Command::from(ApproveEnrolment { enrolment, digest, comment: "welcome".into() }))
     }
 
     pub fn deny_enrolment(&mut self, who: &str, enrolment: EnrolmentId) -> Result<Vec<Event>, Refusal> {
-        self.send(who, Command::DenyEnrolment { enrolment, reason: "not now".into() })
+        self.send(who, Command::from(DenyEnrolment { enrolment, reason: "not now".into() }))
     }
 
     pub fn withdraw_enrolment(&mut self, who: &str, enrolment: EnrolmentId) -> Result<Vec<Event>, Refusal> {
-        self.send(who, Command::WithdrawEnrolment { enrolment, reason: "no need".into() })
+        self.send(who, Command::from(WithdrawEnrolment { enrolment, reason: "no need".into() }))
     }
 
     pub fn enrolment(&self, id: EnrolmentId) -> &Enrolment {
@@ -54,7 +56,7 @@ impl World {
 }
 
 pub fn enrol(ask: EnrolmentAsk) -> Command {
-    Command::RequestEnrolment(RequestEnrolment { ask, justification: "new in the team".into() })
+    Command::from(RequestEnrolment { ask, justification: "new in the team".into() })
 }
 
 /// An account, under the person's own id.

@@ -1,7 +1,10 @@
 //! Random histories: valid and invalid commands by everybody, changes of people and policy, clocks that leap, restarts.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
 
-use countersign::domain::record::command::{Command, Envelope};
+use countersign::domain::record::command::{
+    ApproveElevation, Command, CompleteFollowUp, DenyElevation, Envelope, RelinquishGrant, RevokeGrant,
+    WithdrawElevation,
+};
 use countersign::domain::record::emergency::Finding;
 use countersign::domain::rule::reviewers::{candidates, reviewer_in};
 use countersign::domain::value::ids::{ElevationId, GrantId};
@@ -182,28 +185,27 @@ impl Past {
                 let owed = self.world.state.elevations().get(&elevation).and_then(|it| it.open_follow_up());
                 if owed.is_some() {
                     let finding = Finding::Justified;
-                    let followed_up = Command::CompleteFollowUp { elevation, digest, finding, comment: text() };
+                    let followed_up = Command::from(CompleteFollowUp { elevation, digest, finding, comment: text() });
                     return Some(self.send(WHO[who], followed_up));
                 }
-                self.send(WHO[who], Command::ApproveElevation { elevation, digest, comment: text() })
+                self.send(WHO[who], Command::from(ApproveElevation { elevation, digest, comment: text() }))
             }
             Step::ApproveAptly { which } => {
                 let elevation = self.elevation(which);
                 let digest = digest(self, elevation);
                 let who = self.somebody_apt(elevation);
-                self.send(&who, Command::ApproveElevation { elevation, digest, comment: text() })
+                self.send(&who, Command::from(ApproveElevation { elevation, digest, comment: text() }))
             }
             Step::Deny { who, which } => {
-                self.send(WHO[who], Command::DenyElevation { elevation: self.elevation(which), reason: text() })
+                self.send(WHO[who], Command::from(DenyElevation { elevation: self.elevation(which), reason: text() }))
             }
-            Step::Withdraw { who, which } => {
-                self.send(WHO[who], Command::WithdrawElevation { elevation: self.elevation(which), reason: text() })
-            }
+            Step::Withdraw { who, which } => self
+                .send(WHO[who], Command::from(WithdrawElevation { elevation: self.elevation(which), reason: text() })),
             Step::Relinquish { who, which } => {
-                self.send(WHO[who], Command::RelinquishGrant { grant: self.grant(which), reason: text() })
+                self.send(WHO[who], Command::from(RelinquishGrant { grant: self.grant(which), reason: text() }))
             }
             Step::Revoke { who, which } => {
-                self.send(WHO[who], Command::RevokeGrant { grant: self.grant(which), reason: text() })
+                self.send(WHO[who], Command::from(RevokeGrant { grant: self.grant(which), reason: text() }))
             }
             Step::Repeat { which, altered } => return self.repeat(which, altered),
             Step::Change { kind, whom, how } => {

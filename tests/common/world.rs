@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use countersign::domain::decide::refused::refused;
 use countersign::domain::decide::tick::{decide_start, decide_tick};
 use countersign::domain::decide::{Files, decide_all, initialise};
-use countersign::domain::record::command::{Command, Envelope, RequestElevation};
+use countersign::domain::record::command::{
+    ApproveElevation, ApproveProposal, Command, DenyElevation, Envelope, ProposeFile, RelinquishGrant,
+    RequestElevation, RevokeGrant, WithdrawElevation,
+};
 use countersign::domain::record::elevation::Elevation;
-use countersign::domain::record::event::{BrokerStarted, ClockPair, Event, Fact};
+use countersign::domain::record::event::{BrokerStarted, ClockPair, ElevationFact, Event, Fact, ProposalFact};
 use countersign::domain::record::grant::{Grant, Revocation};
 use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::record::row::{decode, encode};
@@ -132,23 +135,23 @@ impl World {
 
     pub fn approve(&mut self, who: &str, elevation: ElevationId) -> Result<Vec<Event>, Refusal> {
         let digest = self.state.elevations().get(&elevation).map_or(Digest::of(b""), |it| it.review.digest());
-        self.send(who, Command::ApproveElevation { elevation, digest, comment: "looks right".into() })
+        self.send(who, Command::from(ApproveElevation { elevation, digest, comment: "looks right".into() }))
     }
 
     pub fn deny(&mut self, who: &str, elevation: ElevationId) -> Result<Vec<Event>, Refusal> {
-        self.send(who, Command::DenyElevation { elevation, reason: "not now".into() })
+        self.send(who, Command::from(DenyElevation { elevation, reason: "not now".into() }))
     }
 
     pub fn withdraw(&mut self, who: &str, elevation: ElevationId) -> Result<Vec<Event>, Refusal> {
-        self.send(who, Command::WithdrawElevation { elevation, reason: "no need".into() })
+        self.send(who, Command::from(WithdrawElevation { elevation, reason: "no need".into() }))
     }
 
     pub fn relinquish(&mut self, who: &str, grant: GrantId) -> Result<Vec<Event>, Refusal> {
-        self.send(who, Command::RelinquishGrant { grant, reason: "done".into() })
+        self.send(who, Command::from(RelinquishGrant { grant, reason: "done".into() }))
     }
 
     pub fn revoke(&mut self, who: &str, grant: GrantId) -> Result<Vec<Event>, Refusal> {
-        self.send(who, Command::RevokeGrant { grant, reason: "enough".into() })
+        self.send(who, Command::from(RevokeGrant { grant, reason: "enough".into() }))
     }
 
     /// Proposals the directory as changed.
@@ -165,7 +168,12 @@ impl World {
     fn proposal_file(&mut self, file: ProposedFile, replaces: Digest, text: String) -> Result<Vec<Event>, Refusal> {
         let proposed = self.propose("lea", file, replaces, text)?;
         let mut events = self.approve_proposal("lou", proposed)?;
-        events.retain(|event| !matches!(event.fact, Fact::ProposalApproved(_) | Fact::AuthorsWait(_)));
+        events.retain(|event| {
+            !matches!(
+                event.fact,
+                Fact::Proposal(ProposalFact::Approved(_)) | Fact::Proposal(ProposalFact::AuthorsWait(_))
+            )
+        });
         Ok(events)
     }
 
@@ -177,16 +185,16 @@ impl World {
         text: String,
     ) -> Result<ProposalId, Refusal> {
         let justification = "as agreed".to_owned();
-        let events = self.send(who, Command::ProposeFile { file, replaces, text, justification })?;
+        let events = self.send(who, Command::from(ProposeFile { file, replaces, text, justification }))?;
         match &events[0].fact {
-            Fact::ProposalMade(proposal) => Ok(proposal.id),
+            Fact::Proposal(ProposalFact::Made(proposal)) => Ok(proposal.id),
             other => panic!("{other:?}"),
         }
     }
 
     pub fn approve_proposal(&mut self, who: &str, proposal: ProposalId) -> Result<Vec<Event>, Refusal> {
         let digest = self.state.proposals().get(&proposal).map_or(Digest::of(b""), |it| it.review.digest());
-        self.send(who, Command::ApproveProposal { proposal, digest, comment: String::new() })
+        self.send(who, Command::from(ApproveProposal { proposal, digest, comment: String::new() }))
     }
 
     /// Proposals the policy with one part of its text replaced.
@@ -373,13 +381,13 @@ impl Ask {
     }
 
     pub fn command(self) -> Command {
-        Command::RequestElevation(self.0)
+        Command::from(self.0)
     }
 
     pub fn by(self, who: &str, world: &mut World) -> Result<ElevationId, Refusal> {
         let events = world.send(who, self.command())?;
         match &events[0].fact {
-            Fact::ElevationRequested(elevation) => Ok(elevation.id),
+            Fact::Elevation(ElevationFact::Requested(elevation)) => Ok(elevation.id),
             other => panic!("a request led to {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use countersign::clock::ManualClock;
 use countersign::domain::decide::Files;
-use countersign::domain::record::command::{Command, RequestElevation};
+use countersign::domain::record::command::{ApproveElevation, Command, RequestElevation};
 use countersign::domain::record::event::Subject;
 use countersign::domain::state::State;
 use countersign::domain::value::ids::ElevationId;
@@ -66,7 +66,7 @@ impl Earlier {
             extends: None,
             emergency: false,
         };
-        match self.run(who, Command::RequestElevation(request)).await.about {
+        match self.run(who, Command::from(request)).await.about {
             Some(Subject::Elevation(id)) => id,
             other => panic!("about {other:?}"),
         }
@@ -76,7 +76,7 @@ impl Earlier {
     pub async fn granted(&self, who: &str, start: Option<i64>) -> String {
         let elevation = self.asked(who, start).await;
         let digest = self.read(|state| state.elevations().get(&elevation).unwrap().review.digest());
-        self.run("ben", Command::ApproveElevation { elevation, digest, comment: String::new() }).await;
+        self.run("ben", Command::from(ApproveElevation { elevation, digest, comment: String::new() })).await;
         self.read(|state| state.grants().values().find(|grant| grant.elevation == elevation).unwrap().id.to_string())
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApplyHrEvents, Command};
 use countersign::domain::record::hr::StreamPlace;
 use countersign::wire::v1 as pb;
 
@@ -24,7 +24,7 @@ async fn a_silent_feed_stops_new_grants_until_it_is_heard_or_retired_and_live_on
     let silent = (now_millis() / 1_000) * 1_000 + 15_000;
     let earlier = Earlier::begun(&organisation, silent - 3_600_000);
     let next = StreamPlace { stream: "workday".parse().unwrap(), number: 1 };
-    earlier.run("hr-sync", Command::ApplyHrEvents { place: Some(next), events: Vec::new() }).await;
+    earlier.run("hr-sync", Command::from(ApplyHrEvents { place: Some(next), events: Vec::new() })).await;
     earlier.pass_to(silent - 600_000);
     earlier.granted("eng01", None).await;
     let scheduled = earlier.granted("eng02", Some(silent + 1_000)).await;
@@ -74,7 +74,7 @@ async fn a_feed_that_was_silent_before_the_start_is_silent_after_it_and_a_person
     let organisation = Arc::new(Organisation::with(&files));
     let earlier = Earlier::begun(&organisation, now_millis() - 7_200_000);
     let next = StreamPlace { stream: "workday".parse().unwrap(), number: 1 };
-    earlier.run("hr-sync", Command::ApplyHrEvents { place: Some(next), events: Vec::new() }).await;
+    earlier.run("hr-sync", Command::from(ApplyHrEvents { place: Some(next), events: Vec::new() })).await;
     earlier.stop();
     let broker = Broker::serve(&organisation, &Start::default());
     let (noa, eng, ben) = (broker.person("noa").await, broker.person("eng01").await, broker.person("ben").await);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{Command, ConfirmMembership, StartCampaign};
 use countersign::domain::record::event::Subject;
 use countersign::wire::v1 as pb;
 use tonic::Status;
@@ -131,9 +131,9 @@ async fn what_is_not_confirmed_by_the_date_ends_by_itself_in_the_middle_of_a_gra
     let due = (now_millis() / 1_000) * 1_000 + 15_000;
     let earlier = Earlier::begun(&organisation, due - 3_600_000);
     let role = "db-engineer".parse().unwrap();
-    let begun = earlier.run("ines", Command::StartCampaign { role, due: instant(due) }).await;
+    let begun = earlier.run("ines", Command::from(StartCampaign { role, due: instant(due) })).await;
     let Some(Subject::Campaign(id)) = begun.about else { panic!("about {:?}", begun.about) };
-    let confirmed = Command::ConfirmMembership { campaign: id, account: "eng01".parse().unwrap() };
+    let confirmed = Command::from(ConfirmMembership { campaign: id, account: "eng01".parse().unwrap() });
     earlier.run("ines", confirmed).await;
     // and both got a grant of an hour, half an hour ago
     earlier.pass_to(due - 1_800_000);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign::domain::record::event::{Actor, ClockPair, Event, Fact};
+use countersign::domain::record::event::{Actor, BrokerFact, ClockPair, Event, Fact};
 use countersign::domain::record::row;
 use countersign::domain::value::time::Timestamp;
 use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
@@ -180,7 +180,8 @@ fn lengthen(journal: &mut SqliteJournal, count: u64) {
         let first = journal.head().sequence + 1;
         let rows: Vec<Row> = (first..first + 2_000)
             .map(|sequence| {
-                let fact = Fact::ClockRead(ClockPair { wall, boot_millis: 1, boot_id: String::new() });
+                let fact =
+                    Fact::Broker(BrokerFact::ClockRead(ClockPair { wall, boot_millis: 1, boot_id: String::new() }));
                 let event = Event { sequence, at: wall, actor: Actor::Broker, request: None, fact };
                 Row { sequence, body: row::encode(&event, sequence == first + 1_999).unwrap() }
             })

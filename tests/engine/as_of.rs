@@ -1,6 +1,6 @@
 //! States of the past: what was is what comes back, whenever it is asked for, whatever happened since.
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{Command, CreateLock};
 use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::rule::answers::{Access, AccessQuestion, access, fault_of, faults};
 use countersign::domain::state::State;
@@ -42,7 +42,7 @@ async fn what_was_comes_back(broker: Broker) {
     broker.run("ben", revocation(grant)).await.unwrap();
     note(&broker, &mut seen);
     let (on, mode) = (Locked::Person("e0".parse().unwrap()), LockMode::Suspend);
-    let locking = Command::CreateLock { on, mode, reason: "lost".into(), until: Some(begun.plus(minutes(9))) };
+    let locking = Command::from(CreateLock { on, mode, reason: "lost".into(), until: Some(begun.plus(minutes(9))) });
     broker.run("sam", locking).await.unwrap();
     note(&broker, &mut seen);
     let broker = broker.restart();

@@ -102,7 +102,7 @@ async fn a_command_too_large_for_a_row_fails_alone() {
     let held = hold(&broker.engine).await;
     let mut huge = asking(RESOURCE);
     huge.justification = "x".repeat(2_000_000);
-    let first = sent(broker.run("ana", Command::RequestElevation(huge))).await;
+    let first = sent(broker.run("ana", Command::from(huge))).await;
     let second = sent(request(&broker.engine, "e0", RESOURCE)).await;
     held.release();
     assert_eq!(reason(within(first).await), Reason::InvalidMessage);
@@ -180,7 +180,7 @@ async fn the_writer_sleeps_when_nothing_is_due() {
     let mut later = asking(RESOURCE);
     later.entitlement = "orders-db-maintenance".parse().unwrap();
     later.start = Some(wall(&broker.clock).plus(minutes(1)));
-    let done = run(&engine, "ana", Command::RequestElevation(later)).await.unwrap();
+    let done = run(&engine, "ana", Command::from(later)).await.unwrap();
     run(&engine, "ben", approval(&engine, elevation_of(&done).unwrap())).await.unwrap();
     broker.clock.step_wall(1_900);
     broker.clock.advance(countersign::domain::value::time::Span::seconds(59));

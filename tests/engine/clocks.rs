@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign::domain::record::command::Command;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{BrokerFact, Fact};
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::value::refusal::Reason;
 use countersign::domain::value::time::Span;
@@ -117,7 +117,7 @@ async fn within_one_boot_a_start_believes_the_journaled_pair_not_the_wall_clock(
     broker.clock.step_wall(86_400_000);
     let broker = broker.restart();
     // then the leap is seen: suspect, nothing is ended, no stamp lies in it
-    assert_eq!(reason(broker.run("e0", Command::RequestElevation(asking(RESOURCE))).await), Reason::ClockSuspect);
+    assert_eq!(reason(broker.run("e0", Command::from(asking(RESOURCE))).await), Reason::ClockSuspect);
     assert!(broker.state().last_at() < timestamp(BEGIN).plus(minutes(6)));
     broker.clock.step_wall(-86_400_000);
     // The time of a check is put right each 100 ms; a look at the clock does so at once.
@@ -157,7 +157,7 @@ async fn accepting_the_clock_is_journaled_and_ends_the_suspicion() {
     assert!(is_granted(broker.check("e0")));
     assert_eq!(broker.check("ana"), NO);
     let accepted = broker.recorded(0, "clock-accepted/1").await;
-    let Fact::ClockAccepted(pair) = &accepted.fact else { panic!("{accepted:?}") };
+    let Fact::Broker(BrokerFact::ClockAccepted(pair)) = &accepted.fact else { panic!("{accepted:?}") };
     assert_eq!(pair.wall, wall(&broker.clock));
     // and a start without the flag believes the pair that was accepted
     let mut broker = broker;

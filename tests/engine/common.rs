@@ -9,7 +9,10 @@ use std::time::Duration;
 use countersign::check::{Allowed, Denied, Query, Verdict};
 use countersign::clock::{Clock, ManualClock};
 use countersign::domain::decide::Files;
-use countersign::domain::record::command::{Command, RequestElevation};
+use countersign::domain::record::command::{
+    ApproveElevation, ApproveProposal, Command, ProposeFile, RelinquishGrant, RequestElevation, RevokeGrant,
+    WithdrawElevation,
+};
 use countersign::domain::record::event::{Event, Subject};
 use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::state::State;
@@ -137,11 +140,11 @@ impl Broker {
     pub(crate) async fn propose_directory(&self, text: String) -> Result<Command, Refusal> {
         let replaces = self.engine.read(|state| state.organisation().directory_digest()).unwrap();
         let file = ProposedFile::Directory;
-        let proposal = Command::ProposeFile { file, replaces, text, justification: String::new() };
+        let proposal = Command::from(ProposeFile { file, replaces, text, justification: String::new() });
         let done = self.run("omar", proposal).await?;
         let Some(Subject::Proposal(proposal)) = done.about else { panic!("{done:?}") };
         let digest = self.engine.read(|state| state.proposals().get(&proposal).unwrap().review.digest());
-        Ok(Command::ApproveProposal { proposal, digest, comment: String::new() })
+        Ok(Command::from(ApproveProposal { proposal, digest, comment: String::new() }))
     }
 
     pub(crate) async fn request(&self, who: &str) -> ElevationId {
@@ -219,7 +222,7 @@ pub(crate) fn asking(resource: &str) -> RequestElevation {
 }
 
 pub(crate) async fn request(engine: &Engine, who: &str, resource: &str) -> Result<ElevationId, Refusal> {
-    elevation_of(&run(engine, who, Command::RequestElevation(asking(resource))).await?)
+    elevation_of(&run(engine, who, Command::from(asking(resource))).await?)
 }
 
 pub(crate) fn elevation_of(done: &Done) -> Result<ElevationId, Refusal> {
@@ -231,19 +234,19 @@ pub(crate) fn elevation_of(done: &Done) -> Result<ElevationId, Refusal> {
 
 pub(crate) fn approval(engine: &Engine, elevation: ElevationId) -> Command {
     let digest = engine.read(|state| state.elevations().get(&elevation).map(|it| it.review.digest()));
-    Command::ApproveElevation { elevation, digest: digest.unwrap_or(Digest::of(b"")), comment: String::new() }
+    Command::from(ApproveElevation { elevation, digest: digest.unwrap_or(Digest::of(b"")), comment: String::new() })
 }
 
 pub(crate) fn withdrawal(elevation: ElevationId) -> Command {
-    Command::WithdrawElevation { elevation, reason: "not needed".to_owned() }
+    Command::from(WithdrawElevation { elevation, reason: "not needed".to_owned() })
 }
 
 pub(crate) fn revocation(grant: GrantId) -> Command {
-    Command::RevokeGrant { grant, reason: "the incident is over".to_owned() }
+    Command::from(RevokeGrant { grant, reason: "the incident is over".to_owned() })
 }
 
 pub(crate) fn relinquishment(grant: GrantId) -> Command {
-    Command::RelinquishGrant { grant, reason: "done".to_owned() }
+    Command::from(RelinquishGrant { grant, reason: "done".to_owned() })
 }
 
 pub(crate) fn grant_of(engine: &Engine, elevation: ElevationId) -> Option<GrantId> {

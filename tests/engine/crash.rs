@@ -58,7 +58,7 @@ async fn hammer(engine: Engine, n: usize) {
             tell(&engine, &engineer, relinquishment(grant)).await;
         }
         let resource = format!("prod/eu1/db/orders/{engineer}");
-        let done = tell(&engine, &engineer, Command::RequestElevation(asking(&resource))).await;
+        let done = tell(&engine, &engineer, Command::from(asking(&resource))).await;
         let elevation = elevation_of(&done).unwrap();
         tell(&engine, &commander, approval(&engine, elevation)).await;
         let grant = grant_of(&engine, elevation).unwrap();

@@ -34,7 +34,7 @@ async fn a_full_disk_takes_nothing_and_the_next_command_works() {
 async fn a_request_id_is_not_bound_by_a_batch_that_failed() {
     let broker = Broker::new();
     let id = request_id();
-    let command = Command::RequestElevation(asking(RESOURCE));
+    let command = Command::from(asking(RESOURCE));
     broker.memory().fail_next(StoreFault::DiskFull);
     let first = broker.engine.execute(&identity("ana"), id, command.clone()).await;
     assert_eq!(reason(first), Reason::StorageUnavailable);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::check::{Allowed, Query, Verdict};
 use countersign::domain::directory::ActsFor;
-use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::command::{ApplyHrEvents, ApproveEnrolment, Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::record::enrolment::MachineAsk;
 use countersign::domain::record::event::Subject;
 use countersign::domain::record::grant::GrantPhase;
@@ -195,7 +195,8 @@ impl Run {
 
     async fn hr(&self, who: &str, change: HrChange) -> bool {
         let event = HrEvent { person: who.parse().unwrap(), change };
-        let done = self.broker().run("hr-sync", Command::ApplyHrEvents { place: None, events: vec![event] }).await;
+        let done =
+            self.broker().run("hr-sync", Command::from(ApplyHrEvents { place: None, events: vec![event] })).await;
         done.is_ok() && self.broker().state().holds().is_empty()
     }
 
@@ -217,7 +218,7 @@ impl Run {
         request: countersign::domain::record::command::RequestElevation,
     ) {
         let start = request.start.unwrap_or(Timestamp::MIN);
-        let Ok(done) = self.broker().run(caller, Command::RequestElevation(request)).await else { return };
+        let Ok(done) = self.broker().run(caller, Command::from(request)).await else { return };
         let elevation = elevation_of(&done).unwrap();
         if self.broker().approve(approver, elevation).await.is_ok() {
             let id = grant_of(&self.broker().engine, elevation).unwrap();
@@ -238,11 +239,11 @@ impl Run {
             roles: [("deploy-pipeline".parse().unwrap(), None)].into(),
         };
         let request = RequestEnrolment { ask: EnrolmentAsk::Machine(Box::new(ask)), justification: String::new() };
-        if let Ok(done) = self.broker().run(owner, Command::RequestEnrolment(request)).await {
+        if let Ok(done) = self.broker().run(owner, Command::from(request)).await {
             let Some(Subject::Enrolment(enrolment)) = done.about else { panic!("about {:?}", done.about) };
             for approver in ["noa", "ines"] {
                 let digest = self.broker().state().enrolments().get(&enrolment).unwrap().review.digest();
-                let command = Command::ApproveEnrolment { enrolment, digest, comment: String::new() };
+                let command = Command::from(ApproveEnrolment { enrolment, digest, comment: String::new() });
                 self.broker().run(approver, command).await.unwrap();
             }
         }

@@ -1,7 +1,7 @@
 //! What is read from the journal: lists, what left memory, refusals (known failures H9 and H12).
 
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Fact, Subject};
+use countersign::domain::record::command::{Command, DenyElevation};
+use countersign::domain::record::event::{BrokerFact, Fact, Subject};
 use countersign::domain::value::refusal::Reason;
 use countersign::domain::value::time::{Span, Timestamp};
 use countersign::engine::{Done, Settings};
@@ -54,7 +54,7 @@ async fn what_was_pruned_is_read_as_it_was() {
     broker.run("ana", relinquishment(given_up)).await.unwrap();
     let ended = broker.grant("e0", "ben").await;
     let denied = broker.request("e1").await;
-    broker.run("ben", Command::DenyElevation { elevation: denied, reason: "not now".into() }).await.unwrap();
+    broker.run("ben", Command::from(DenyElevation { elevation: denied, reason: "not now".into() })).await.unwrap();
     broker.clock.advance(minutes(15));
     broker.recorded(0, "grant-ended/1").await;
     let before = broker.state();
@@ -81,7 +81,7 @@ async fn what_was_pruned_is_read_as_it_was() {
 #[tokio::test]
 async fn a_request_id_is_forgotten_after_a_day_and_not_before() {
     let broker = Broker::new();
-    let (id, command) = (request_id(), Command::RequestElevation(asking(RESOURCE)));
+    let (id, command) = (request_id(), Command::from(asking(RESOURCE)));
     let first = broker.engine.execute(&identity("ana"), id, command.clone()).await.unwrap();
     broker.clock.advance(Span::DAY.minus(minutes(1)));
     let second = broker.engine.execute(&identity("ana"), id, command.clone()).await.unwrap();
@@ -124,8 +124,8 @@ fn refusals(broker: &Broker, from: Timestamp) -> (usize, u32) {
         page.after = Some(last.sequence);
         for event in &events {
             match &event.fact {
-                Fact::CommandRefused(_) => told.0 += 1,
-                Fact::RefusalsCounted(fact) => told.1 += fact.count,
+                Fact::Broker(BrokerFact::CommandRefused(_)) => told.0 += 1,
+                Fact::Broker(BrokerFact::RefusalsCounted(fact)) => told.1 += fact.count,
                 _ => {}
             }
         }
@@ -145,7 +145,7 @@ async fn sixty_refusals_of_a_minute_are_told_and_the_rest_counted() {
     // when the minute is over, then every one is accounted for
     broker.clock.advance(minutes(1));
     let event = broker.recorded(0, "refusals-counted/1").await;
-    let Fact::RefusalsCounted(fact) = &event.fact else { panic!("{event:?}") };
+    let Fact::Broker(BrokerFact::RefusalsCounted(fact)) = &event.fact else { panic!("{event:?}") };
     assert_eq!((fact.caller.to_string().as_str(), fact.minute, fact.count), ("account:ana", timestamp(BEGIN), 90));
     assert_eq!(refusals(&broker, timestamp(BEGIN)), (61, 90));
     // and the next minute begins anew
@@ -181,7 +181,7 @@ async fn an_unknown_caller_leaves_no_row() {
     let broker = Broker::new();
     let before = broker.engine.sequence();
     let stranger = "spiffe://northwind.example/person/nobody".parse().unwrap();
-    let command = Command::RequestElevation(asking(RESOURCE));
+    let command = Command::from(asking(RESOURCE));
     assert_eq!(reason(broker.engine.execute(&stranger, request_id(), command).await), Reason::NoAccount);
     assert_eq!(broker.engine.sequence(), before);
 }

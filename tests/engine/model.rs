@@ -3,7 +3,7 @@
 
 use countersign::check::{Allowed, Denied, Query, Verdict};
 use countersign::domain::directory::AccountState;
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{Command, DenyElevation};
 use countersign::domain::record::grant::GrantPhase;
 use countersign::domain::state::State;
 use countersign::domain::value::ids::AccountId;
@@ -109,7 +109,7 @@ pub(crate) async fn take(mut broker: Broker, step: &Step) -> Broker {
                 ["orders-db-repair", "orders-db-maintenance", "payments-db-admin"][*what].parse().unwrap();
             request.duration = Some(minutes(*length));
             request.start = later.map(|later| broker.engine.now().stamp.plus(minutes(later)));
-            let _ = broker.run(PEOPLE[*who], Command::RequestElevation(request)).await;
+            let _ = broker.run(PEOPLE[*who], Command::from(request)).await;
         }
         Step::Approve { who, which } => {
             if let Some(elevation) = pending(*which) {
@@ -118,7 +118,7 @@ pub(crate) async fn take(mut broker: Broker, step: &Step) -> Broker {
         }
         Step::Deny { who, which } => {
             if let Some(elevation) = pending(*which) {
-                let _ = broker.run(PEOPLE[*who], Command::DenyElevation { elevation, reason: "no".into() }).await;
+                let _ = broker.run(PEOPLE[*who], Command::from(DenyElevation { elevation, reason: "no".into() })).await;
             }
         }
         Step::Withdraw { which } => {

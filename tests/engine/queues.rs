@@ -89,7 +89,7 @@ async fn of_64_identical_approvals_at_once_one_counts() {
         let mut request = asking("prod/eu1/db/payments/main");
         request.entitlement = "payments-db-admin".parse().unwrap();
         request.justification = "the ledger of March does not add up".to_owned();
-        let done = broker.run("ana", Command::RequestElevation(request)).await.unwrap();
+        let done = broker.run("ana", Command::from(request)).await.unwrap();
         let elevation = elevation_of(&done).unwrap();
         let held = hold(&broker.engine).await;
         let mut calls = Vec::new();
@@ -146,7 +146,7 @@ async fn of_many_approvers_at_once_one_grant_comes() {
 async fn a_request_id_sent_many_times_at_once_takes_effect_once() {
     let broker = Broker::sqlite(Settings::default(), 0);
     for round in 0..10 {
-        let (id, command) = (request_id(), Command::RequestElevation(asking(RESOURCE)));
+        let (id, command) = (request_id(), Command::from(asking(RESOURCE)));
         let tasks: Vec<_> = (0..32)
             .map(|_| {
                 let (engine, command) = (broker.engine.clone(), command.clone());
@@ -171,7 +171,7 @@ async fn a_request_id_belongs_to_its_caller() {
     let broker = Broker::with(Settings::default(), 2);
     let id = request_id();
     for who in ["e0", "e1"] {
-        let command = Command::RequestElevation(asking(RESOURCE));
+        let command = Command::from(asking(RESOURCE));
         assert!(!broker.engine.execute(&identity(who), id, command).await.unwrap().repeated);
     }
     assert_eq!(broker.state().pending().len(), 2);

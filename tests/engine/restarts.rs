@@ -1,7 +1,7 @@
 //! Invariant 9: the state after a restart is the state before, bit for bit, whatever was going on.
 
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::command::{Command, DenyElevation};
+use countersign::domain::record::event::{BrokerFact, Fact};
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::record::row::decode;
 use countersign::domain::state::State;
@@ -26,7 +26,7 @@ async fn the_whole_state_is_back(broker: Broker) {
     // given something of each kind: pending, denied, withdrawn, live, relinquished, revoked, scheduled, a refusal
     let pending = broker.request("ana").await;
     let denied = request(&broker.engine, "e0", RESOURCE).await.unwrap();
-    broker.run("ben", Command::DenyElevation { elevation: denied, reason: "no".into() }).await.unwrap();
+    broker.run("ben", Command::from(DenyElevation { elevation: denied, reason: "no".into() })).await.unwrap();
     let withdrawn = request(&broker.engine, "e0", RESOURCE).await.unwrap();
     broker.run("e0", withdrawal(withdrawn)).await.unwrap();
     let live = broker.grant("e1", "ben").await;
@@ -37,10 +37,10 @@ async fn the_whole_state_is_back(broker: Broker) {
     let mut later = asking(RESOURCE);
     later.entitlement = "orders-db-maintenance".parse().unwrap();
     later.start = Some(timestamp(BEGIN).plus(minutes(90)));
-    let scheduled = elevation_of(&broker.run("e4", Command::RequestElevation(later)).await.unwrap()).unwrap();
+    let scheduled = elevation_of(&broker.run("e4", Command::from(later)).await.unwrap()).unwrap();
     broker.approve("sam", scheduled).await.unwrap();
     assert_eq!(reason(broker.approve("ana", pending).await), Reason::SelfApproval);
-    let (id, command) = (request_id(), Command::RequestElevation(asking("prod/eu1/db/orders/idempotent")));
+    let (id, command) = (request_id(), Command::from(asking("prod/eu1/db/orders/idempotent")));
     let done = broker.engine.execute(&identity("e5"), id, command.clone()).await.unwrap();
     let before = broker.state();
 
@@ -59,7 +59,7 @@ async fn the_whole_state_is_back(broker: Broker) {
     assert!(!is_granted(broker.check("e2")) && !is_granted(broker.check("e3")));
     let again = broker.engine.execute(&identity("e5"), id, command.clone()).await.unwrap();
     assert_eq!((again.repeated, again.sequence, &again.about), (true, done.sequence, &done.about));
-    let other = broker.engine.execute(&identity("e5"), id, Command::RequestElevation(asking(RESOURCE))).await;
+    let other = broker.engine.execute(&identity("e5"), id, Command::from(asking(RESOURCE))).await;
     assert_eq!(reason(other), Reason::RequestIdReused);
     broker.approve("c2", pending).await.unwrap();
     assert!(is_granted(broker.check("ana")));
@@ -131,7 +131,8 @@ async fn many_restarts_change_nothing_but_their_own_events() {
         assert!(is_granted(broker.check("ana")));
     }
     let rows = broker.memory().read_after(0, usize::MAX).unwrap();
-    let starts = rows.iter().filter(|row| matches!(decode(&row.body).unwrap().0.fact, Fact::BrokerStarted(_)));
+    let starts =
+        rows.iter().filter(|row| matches!(decode(&row.body).unwrap().0.fact, Fact::Broker(BrokerFact::Started(_))));
     assert_eq!(starts.count(), 6);
 }
 

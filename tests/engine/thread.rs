@@ -82,7 +82,7 @@ async fn a_scheduled_grant_starts_by_the_timer_alone() {
         let mut request = asking(RESOURCE);
         request.entitlement = "orders-db-maintenance".parse().unwrap();
         request.start = Some(timestamp(BEGIN).plus(minutes(60)));
-        let done = broker.run("ana", Command::RequestElevation(request)).await.unwrap();
+        let done = broker.run("ana", Command::from(request)).await.unwrap();
         broker.approve("ben", elevation_of(&done).unwrap()).await.unwrap();
         let not_started = Verdict::Deny { because: Denied::NotStarted };
         assert_eq!(broker.check("ana"), not_started);
@@ -116,7 +116,7 @@ async fn ends_are_recorded_by_the_timer_without_anybody_asking() {
 async fn a_question_and_a_preview_change_nothing() {
     let broker = Broker::new();
     let before = broker.state();
-    let command = countersign::domain::record::command::Command::RequestElevation(asking(RESOURCE));
+    let command = countersign::domain::record::command::Command::from(asking(RESOURCE));
     let events = broker.engine.preview(&identity("ana"), command.clone()).await.unwrap();
     assert_eq!(events[0].fact.kind(), "elevation-requested/1");
     assert_eq!(reason(broker.engine.preview(&identity("ben"), command).await), Reason::NotInRole);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::Employment;
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApplyHrEvents, Command, ImportPeople};
 use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
 use countersign::domain::state::State;
 use countersign::domain::value::ids::{Identity, PersonId};
@@ -59,7 +59,7 @@ fn assert_same_but_causes(one: &State, other: &State) {
 }
 
 fn apply(world: &mut World, place: Option<StreamPlace>, events: Vec<HrEvent>) -> Result<(), Refusal> {
-    world.send("feed", Command::ApplyHrEvents { place, events }).map(|_| ())
+    world.send("feed", Command::from(ApplyHrEvents { place, events })).map(|_| ())
 }
 
 fn place(number: usize) -> StreamPlace {
@@ -233,7 +233,7 @@ fn an_import_equals_the_events_that_it_stands_for() {
         let (mut imported, mut told) = (past.world.clone(), past.world.clone());
         let number = place(past.sent.len() + 1);
         // when one world takes the file, and one takes the events
-        let whole = imported.send("feed", Command::ImportPeople { place: number, people: file.clone() });
+        let whole = imported.send("feed", Command::from(ImportPeople { place: number, people: file.clone() }));
         let parts = apply(&mut told, None, events.clone());
         if let (Ok(_), Ok(())) = (&whole, &parts) {
             taken.set(taken.get() + 1);
@@ -250,7 +250,7 @@ fn an_import_equals_the_events_that_it_stands_for() {
             // and the same file once more says nothing new
             let people = imported.state.organisation().clone();
             let number = place(past.sent.len() + 2);
-            imported.send("feed", Command::ImportPeople { place: number, people: file.clone() }).unwrap();
+            imported.send("feed", Command::from(ImportPeople { place: number, people: file.clone() })).unwrap();
             assert!(people == *imported.state.organisation(), "the same file twice");
         } else {
             assert!(whole.is_err() && parts.is_err(), "{whole:?}; {parts:?}: {events:?}");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use countersign::domain::directory::{AccountState, ActsFor, Disabling, Membership};
 use countersign::domain::policy::Approver;
-use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::command::{ApproveEnrolment, Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::record::enrolment::{Ask as Asked, MachineAsk};
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::event::{EnrolmentFact, Event, Fact};
 use countersign::domain::value::ids::{AccountId, EnrolmentId};
 use countersign::domain::value::time::Timestamp;
 
@@ -43,7 +43,7 @@ impl Past {
             _ => EnrolmentAsk::Role { account: Some(account), role: "robot".parse().unwrap(), until },
         };
         let request = RequestEnrolment { ask, justification: "to work".into() };
-        drop(self.send(&self.caller(person), Command::RequestEnrolment(request)));
+        drop(self.send(&self.caller(person), Command::from(request)));
     }
 
     /// What there is to be had, by the records.
@@ -70,10 +70,10 @@ impl Past {
         for who in all {
             let enrolment = self.state().enrolments().get(&id).unwrap().clone();
             let digest = enrolment.review.digest();
-            let command = Command::ApproveEnrolment { enrolment: id, digest, comment: String::new() };
+            let command = Command::from(ApproveEnrolment { enrolment: id, digest, comment: String::new() });
             let Ok(events) = self.send(&self.caller(who), command) else { continue };
             self.enrolment_was_approvable(id, who, &events);
-            if events.iter().any(|event| matches!(event.fact, Fact::EnrolmentApproved(_))) {
+            if events.iter().any(|event| matches!(event.fact, Fact::Enrolment(EnrolmentFact::Approved(_)))) {
                 self.enrolments_approved += 1;
                 self.enrolled(id);
                 return;
@@ -86,7 +86,7 @@ impl Past {
     fn enrolment_was_approvable(&self, id: EnrolmentId, who: &str, events: &[Event]) {
         let (model, t, enrolment) = (&self.model, self.now(), self.state().enrolments().get(&id).unwrap());
         let decision = events.iter().find_map(|event| match &event.fact {
-            Fact::EnrolmentApprovalRecorded(fact) => Some(&fact.decision),
+            Fact::Enrolment(EnrolmentFact::ApprovalRecorded(fact)) => Some(&fact.decision),
             _ => None,
         });
         let decision = decision.expect("an approval is recorded");

@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use countersign::domain::decide::decide;
 use countersign::domain::directory::Employment;
 use countersign::domain::policy::CapabilityName;
-use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::command::{
+    ApplyHrEvents, ApproveElevation, ApproveEnrolment, CloseAccount, Command, ConfirmMembership, DenyElevation,
+    DenyEnrolment, EndMembership, EnrolmentAsk, ProposeFile, RecordAttestation, RelinquishGrant, RequestEnrolment,
+    RevokeGrant, StartCampaign, WithdrawElevation, WithdrawEnrolment,
+};
 use countersign::domain::record::grant::GrantPhase;
 use countersign::domain::record::hr::{HrChange, HrEvent};
 use countersign::domain::record::proposal::ProposedFile;
@@ -128,19 +132,19 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
     let mut all = vec![Ask::of("repair", &["db.write"], &["prod/eu/1"]).command()];
     for elevation in state.pending() {
         let digest = state.elevations().get(elevation).unwrap().review.digest();
-        all.push(Command::ApproveElevation { elevation: *elevation, digest, comment: text() });
-        all.push(Command::DenyElevation { elevation: *elevation, reason: text() });
-        all.push(Command::WithdrawElevation { elevation: *elevation, reason: text() });
+        all.push(Command::from(ApproveElevation { elevation: *elevation, digest, comment: text() }));
+        all.push(Command::from(DenyElevation { elevation: *elevation, reason: text() }));
+        all.push(Command::from(WithdrawElevation { elevation: *elevation, reason: text() }));
     }
     for grant in state.grants().keys() {
-        all.push(Command::RelinquishGrant { grant: *grant, reason: text() });
-        all.push(Command::RevokeGrant { grant: *grant, reason: text() });
+        all.push(Command::from(RelinquishGrant { grant: *grant, reason: text() }));
+        all.push(Command::from(RevokeGrant { grant: *grant, reason: text() }));
     }
     for enrolment in state.pending_enrolments() {
         let digest = state.enrolments().get(enrolment).unwrap().review.digest();
-        all.push(Command::ApproveEnrolment { enrolment: *enrolment, digest, comment: text() });
-        all.push(Command::DenyEnrolment { enrolment: *enrolment, reason: text() });
-        all.push(Command::WithdrawEnrolment { enrolment: *enrolment, reason: text() });
+        all.push(Command::from(ApproveEnrolment { enrolment: *enrolment, digest, comment: text() }));
+        all.push(Command::from(DenyEnrolment { enrolment: *enrolment, reason: text() }));
+        all.push(Command::from(WithdrawEnrolment { enrolment: *enrolment, reason: text() }));
     }
     let role: countersign::domain::value::ids::RoleName = "engineer".parse().unwrap();
     let asks = [
@@ -150,25 +154,25 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
         EnrolmentAsk::Restore { account: None },
         EnrolmentAsk::TakeOver { account: "bot".parse().unwrap() },
     ];
-    all.extend(asks.map(|ask| Command::RequestEnrolment(RequestEnrolment { ask, justification: "please".into() })));
+    all.extend(asks.map(|ask| Command::from(RequestEnrolment { ask, justification: "please".into() })));
     let back = HrChange::Joined { login: BTreeSet::new(), manager: None };
-    all.push(Command::ApplyHrEvents { place: None, events: vec![HrEvent { person: id.clone(), change: back }] });
+    all.push(Command::from(ApplyHrEvents { place: None, events: vec![HrEvent { person: id.clone(), change: back }] }));
     for person in [id.as_str(), PEOPLE[0]] {
-        all.push(Command::RecordAttestation {
+        all.push(Command::from(RecordAttestation {
             person: person.parse().unwrap(),
             requirement: "training".parse().unwrap(),
             met_at: past.now(),
             evidence: text(),
-        });
+        }));
     }
     for account in account.into_iter().chain(state.organisation().accounts().keys().next()) {
-        all.push(Command::EndMembership { account: account.clone(), role: role.clone(), reason: text() });
-        all.push(Command::CloseAccount { account: account.clone(), reason: text() });
+        all.push(Command::from(EndMembership { account: account.clone(), role: role.clone(), reason: text() }));
+        all.push(Command::from(CloseAccount { account: account.clone(), reason: text() }));
         for campaign in state.campaigns().keys() {
-            all.push(Command::ConfirmMembership { campaign: *campaign, account: account.clone() });
+            all.push(Command::from(ConfirmMembership { campaign: *campaign, account: account.clone() }));
         }
     }
-    all.push(Command::StartCampaign { role, due: past.now().plus(days(7)) });
+    all.push(Command::from(StartCampaign { role, due: past.now().plus(days(7)) }));
     let replaces = countersign::domain::value::ids::Digest::of(past.world.policy.as_bytes());
     all.push(proposed(ProposedFile::Policy, replaces, past.world.policy.clone()));
     let replaces = state.organisation().directory_digest().unwrap();
@@ -177,5 +181,5 @@ fn commands(past: &Past, id: &PersonId, account: Option<&AccountId>) -> Vec<Comm
 }
 
 fn proposed(file: ProposedFile, replaces: Digest, text: String) -> Command {
-    Command::ProposeFile { file, replaces, text, justification: String::new() }
+    Command::from(ProposeFile { file, replaces, text, justification: String::new() })
 }

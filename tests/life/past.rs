@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 
 use countersign::domain::directory::AccountState;
 use countersign::domain::policy::Approver;
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::command::{
+    ApplyHrEvents, ApproveElevation, CloseAccount, Command, ConfirmMembership, CorrectAttestation, EndMembership,
+    RecordAttestation, StartCampaign,
+};
+use countersign::domain::record::event::{CampaignFact, Event, Fact};
 use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use countersign::domain::rule::reviewers::candidates;
 use countersign::domain::state::State;
@@ -111,7 +114,7 @@ impl Past {
             Step::EndMembership { whom, by } => self.end_membership(PEOPLE[*whom], DECIDERS[*by]),
             Step::CloseAccount { machine } => {
                 let account = MACHINES[*machine];
-                let command = Command::CloseAccount { account: account.parse().unwrap(), reason: String::new() };
+                let command = Command::from(CloseAccount { account: account.parse().unwrap(), reason: String::new() });
                 if self.send("omar", command).is_ok() {
                     self.learn(What::Closed { account: account.into() });
                 }
@@ -161,12 +164,12 @@ impl Past {
         let (t, met_at) = (self.now(), hours(self.world.at, -ago));
         let present = self.model.on_record(person, requirement, t);
         let must = self.model.is_employed(person, t) && present.is_none_or(|present| present < met_at);
-        let command = Command::RecordAttestation {
+        let command = Command::from(RecordAttestation {
             person: person.parse().unwrap(),
             requirement: requirement.parse().unwrap(),
             met_at,
             evidence: "a certificate".into(),
-        };
+        });
         let result = self.send(by, command);
         assert_eq!(result.is_ok(), must, "{person} {requirement} {met_at}: {:?}", result.err());
         if must {
@@ -178,12 +181,12 @@ impl Past {
     fn correct(&mut self, person: &str, requirement: &str, ago: Option<i64>) {
         let (t, met_at) = (self.now(), ago.map(|ago| hours(self.world.at, -ago)));
         let must = self.model.is_employed(person, t) && self.model.on_record(person, requirement, t).is_some();
-        let command = Command::CorrectAttestation {
+        let command = Command::from(CorrectAttestation {
             person: person.parse().unwrap(),
             requirement: requirement.parse().unwrap(),
             met_at,
             reason: "a mistake".into(),
-        };
+        });
         let result = self.send("school", command);
         assert_eq!(result.is_ok(), must, "{person} {requirement} {met_at:?}: {:?}", result.err());
         if must {
@@ -214,7 +217,7 @@ impl Past {
         let (must, after) = self.expect(&events);
         let number = u64::try_from(self.sent.len()).unwrap() + 1;
         let place = numbered.then(|| StreamPlace { stream: "people".parse().unwrap(), number });
-        let result = self.send("feed", Command::ApplyHrEvents { place, events: events.clone() });
+        let result = self.send("feed", Command::from(ApplyHrEvents { place, events: events.clone() }));
         match (&result, must) {
             (Ok(_), Must::Take | Must::TakeOrCircle) => {
                 self.model = after;
@@ -298,7 +301,7 @@ impl Past {
         let events = self.sent[usize::try_from(number - 1).unwrap()..].to_vec();
         let before = self.state().clone();
         let place = StreamPlace { stream: "people".parse().unwrap(), number };
-        self.send("feed", Command::ApplyHrEvents { place: Some(place), events }).unwrap();
+        self.send("feed", Command::from(ApplyHrEvents { place: Some(place), events })).unwrap();
         assert!(before.organisation() == self.state().organisation(), "a replay changed who works here");
         assert!(before.grants() == self.state().grants() && before.elevations() == self.state().elevations());
         assert!(before.enrolments() == self.state().enrolments() && before.holds() == self.state().holds());
@@ -338,7 +341,7 @@ impl Past {
         let Some((_, stage)) = elevation.review.open_stage() else { return };
         let by_manager = stage.by.contains(&Approver::Manager);
         let Some(who) = candidates(self.state().organisation(), elevation, stage, latest).pop_last() else { return };
-        let command = Command::ApproveElevation { elevation: id, digest, comment: String::new() };
+        let command = Command::from(ApproveElevation { elevation: id, digest, comment: String::new() });
         if self.send(&self.caller(who.as_str()), command).is_ok() {
             let (model, who) = (&self.model, who.as_str());
             let person = model.person_of(&requester, latest).unwrap();
@@ -358,7 +361,7 @@ impl Past {
         let Some(record) = self.state().organisation().accounts().get(account.as_str()) else { return };
         let Some(role) = record.roles.keys().next().cloned() else { return };
         let id = account.parse().unwrap();
-        let command = Command::EndMembership { account: id, role: role.clone(), reason: String::new() };
+        let command = Command::from(EndMembership { account: id, role: role.clone(), reason: String::new() });
         if self.send(&self.caller(by), command).is_ok() {
             self.learn(What::Taken { account, role: role.to_string() });
         }
@@ -366,8 +369,12 @@ impl Past {
 
     fn campaign(&mut self, role: &str, count: i64) {
         let due = hours(self.world.at, count * 24);
-        let Ok(events) = self.send("omar", Command::StartCampaign { role: role.parse().unwrap(), due }) else { return };
-        let Fact::CampaignStarted(campaign) = &events[0].fact else { panic!("a campaign began with {:?}", events[0]) };
+        let Ok(events) = self.send("omar", Command::from(StartCampaign { role: role.parse().unwrap(), due })) else {
+            return;
+        };
+        let Fact::Campaign(CampaignFact::Started(campaign)) = &events[0].fact else {
+            panic!("a campaign began with {:?}", events[0])
+        };
         let accounts = campaign.items.keys().map(ToString::to_string).collect();
         self.learn(What::Questioned { role: role.into(), due, accounts });
     }
@@ -378,7 +385,7 @@ impl Past {
             self.state().campaigns().values().map(|campaign| (campaign.id, campaign.role.to_string())).collect();
         let by = self.model.manager(whom, t).unwrap_or_else(|| whom.to_owned());
         for (campaign, role) in open {
-            let command = Command::ConfirmMembership { campaign, account: account.parse().unwrap() };
+            let command = Command::from(ConfirmMembership { campaign, account: account.parse().unwrap() });
             if self.send(&self.caller(&by), command).is_ok() {
                 assert_ne!(by, whom, "nobody confirms for himself");
                 self.learn(What::Confirmed { account: account.clone(), role });

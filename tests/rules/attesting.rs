@@ -1,8 +1,8 @@
 //! Attestations: recorded and corrected by capability, and what follows in the same batch (issue 3, part 3; known failure B3).
 
 use countersign::domain::directory::{AccountState, Disabling};
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::command::{Command, RecordAttestation};
+use countersign::domain::record::event::{Fact, LifeFact};
 use countersign::domain::value::refusal::Reason;
 
 use crate::living::{account, attest, attest_now, correct, granted_for, membership, noon, person, world};
@@ -28,7 +28,7 @@ fn what_is_recorded_says_who_when_and_by_what() {
     let events = attest(&mut world, "trainer", ("ana", "training"), now).unwrap();
     // the cause comes first, then the whole record
     assert_eq!(kinds(&events), ["attestation-recorded", "person-recorded"]);
-    let Fact::AttestationRecorded(fact) = &events[0].fact else { panic!("an attestation") };
+    let Fact::Life(LifeFact::AttestationRecorded(fact)) = &events[0].fact else { panic!("an attestation") };
     assert_eq!((fact.met_at, fact.evidence.as_str()), (now, "course 7"));
     assert_eq!(person(&world, "ana").attestations["training"], now);
     assert!(person(&world, "ana").touched);
@@ -140,12 +140,12 @@ fn the_same_call_again_attests_once() {
     let mut world = world();
     world.pass("1h");
     let met_at = world.now().stamp;
-    let command = Command::RecordAttestation {
+    let command = Command::from(RecordAttestation {
         person: "ana".parse().unwrap(),
         requirement: "dba".parse().unwrap(),
         met_at,
         evidence: "course 7".into(),
-    };
+    });
     let envelope = world.envelope("trainer", command);
     assert!(!world.execute(&envelope).unwrap().is_empty());
     assert_eq!(world.execute(&envelope), Ok(Vec::new()));

@@ -1,7 +1,7 @@
 //! The brake: over one command and over any 24 hours what would enable or disable many waits for a person (known failure B4).
 
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::command::{Command, DecideHold};
+use countersign::domain::record::event::{Event, Fact, FeedFact};
 use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, Part};
 use countersign::domain::rule::feed::{feed_status, touched_lately};
 use countersign::domain::value::ids::Digest;
@@ -190,7 +190,7 @@ fn a_person_with_the_capability_lets_through_in_order() {
     assert_eq!(applied(&events), ["LEFT ana", "LEFT cleo", "LEFT dan"]);
     assert!(!employed(&world, "ana") && !world.state.grants().get(&grant).unwrap().is_open());
     // and the journal says from where; what a person let through takes nothing of the brake's room
-    let by_a_person = |event: &Event| matches!(&event.fact, Fact::HrEventApplied(fact) if fact.released);
+    let by_a_person = |event: &Event| matches!(&event.fact, Fact::Feed(FeedFact::EventApplied(fact)) if fact.released);
     assert_eq!(events.iter().filter(|event| by_a_person(event)).count(), 3);
     assert_eq!(feed_status(&world.state, world.now()).disabling_left, 2);
     assert_refused(decide(&mut world, "rela", &waiting, true), Reason::NotFound);
@@ -263,7 +263,7 @@ fn a_decision_names_what_was_shown() {
     tell(&mut world, vec![joined("nia", "ines"), joined("noa", "ines")]).unwrap();
     let waiting = hold(&world);
     let other = Digest::of(b"something else");
-    let command = Command::DecideHold { hold: waiting.id, digest: other, release: true, reason: String::new() };
+    let command = Command::from(DecideHold { hold: waiting.id, digest: other, release: true, reason: String::new() });
     assert_refused(world.send("rela", command), Reason::DigestMismatch);
     assert!(!employed(&world, "nia"));
     // the digest is what a client computes from the events

@@ -1,7 +1,7 @@
 //! What follows from a change, in the same batch as the change.
 
 use countersign::domain::record::elevation::Cancellation;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{ElevationFact, Fact};
 use countersign::domain::record::grant::{EndBecause, GrantPhase, Revocation};
 use countersign::domain::value::refusal::Reason;
 
@@ -65,7 +65,7 @@ fn a_lost_role_a_withdrawn_attestation_and_a_disabled_account_end_what_rests_on_
         let pending = Ask::deploy().by("ana", &mut world).unwrap();
         world.load(change).unwrap();
         assert_eq!(because(&world, live), Revocation::NotEligible { reason });
-        let Fact::ElevationCancelled(cancelled) =
+        let Fact::Elevation(ElevationFact::Cancelled(cancelled)) =
             &world.events.iter().rev().find(|event| event.fact.kind() == "elevation-cancelled/1").unwrap().fact
         else {
             panic!("a cancellation")

@@ -1,7 +1,7 @@
 //! Customers (issue of guard rails, part 1): they decide about their own data, see and touch their own tenant alone, and
 //! provision their own people and nobody else.
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApplyHrEvents, Command, CreateLock};
 use countersign::domain::record::event::Event;
 use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use countersign::domain::rule::feed::{feed_status_for, silent_feed};
@@ -35,7 +35,7 @@ fn sees(world: &World, who: &str, id: ElevationId) -> bool {
 
 fn feed(world: &mut World, who: &str, person: &str, change: HrChange) -> Result<Vec<Event>, Refusal> {
     let events = vec![HrEvent { person: person.parse().unwrap(), change }];
-    world.send(who, Command::ApplyHrEvents { place: None, events })
+    world.send(who, Command::from(ApplyHrEvents { place: None, events }))
 }
 
 fn joined(login: &str) -> HrChange {
@@ -177,7 +177,7 @@ fn a_tenants_feed_provisions_its_own_people_and_nobody_else() {
     // nor a stream that does not begin with its name
     let heard = |stream: &str| {
         let place = Some(StreamPlace { stream: stream.parse().unwrap(), number: 1 });
-        Command::ApplyHrEvents { place, events: Vec::new() }
+        Command::from(ApplyHrEvents { place, events: Vec::new() })
     };
     assert_refused(world.send("acme.feed", heard("hr")), Reason::OutsideTenant);
     assert_refused(world.send("acme.feed", heard("zeta.idp")), Reason::OutsideTenant);
@@ -232,7 +232,7 @@ fn one_person_of_a_tenant_does_not_ask_and_approve() {
 fn the_silence_of_a_tenants_feed_stops_what_touches_that_tenant_alone() {
     let mut world = world();
     let place = Some(StreamPlace { stream: "acme.idp".parse().unwrap(), number: 1 });
-    world.send("acme.feed", Command::ApplyHrEvents { place, events: Vec::new() }).unwrap();
+    world.send("acme.feed", Command::from(ApplyHrEvents { place, events: Vec::new() })).unwrap();
     world.pass_and_tick("27h");
     assert!(silent_feed(&world.state, Some("acme"), world.now()).is_some());
     assert_refused(Ask::mailbox("acme").by("ana", &mut world), Reason::FeedSilent);
@@ -269,7 +269,7 @@ fn a_customers_enrolments_come_from_its_own_feed() {
     };
     let request = |ask| {
         let justification = "mine, please".into();
-        Command::RequestEnrolment(countersign::domain::record::command::RequestEnrolment { ask, justification })
+        Command::from(countersign::domain::record::command::RequestEnrolment { ask, justification })
     };
     assert_refused(world.send("acme.moe", request(ask)), Reason::TenantProvisions);
     // and whatever it names, it finds nothing out
@@ -299,7 +299,7 @@ fn a_locked_tenant_asks_and_approves_nothing() {
     let id = before_acme(&mut world);
     let on = countersign::domain::record::lock::Locked::Tenant("acme".parse().unwrap());
     let mode = countersign::domain::record::lock::LockMode::Suspend;
-    let lock = Command::CreateLock { on, mode, reason: "a breach of zeta's".into(), until: None };
+    let lock = Command::from(CreateLock { on, mode, reason: "a breach of zeta's".into(), until: None });
     world.send("rex", lock).unwrap();
     assert_refused(world.approve("acme.lena", id), Reason::Locked);
     world.deny("acme.lena", id).unwrap();
@@ -307,7 +307,7 @@ fn a_locked_tenant_asks_and_approves_nothing() {
     let other = Ask::mailbox("zeta").by("ana", &mut world).unwrap();
     world.approve("sam", other).unwrap();
     let on = countersign::domain::record::lock::Locked::Person("ana".parse().unwrap());
-    world.send("rex", Command::CreateLock { on, mode, reason: "about acme".into(), until: None }).unwrap();
+    world.send("rex", Command::from(CreateLock { on, mode, reason: "about acme".into(), until: None })).unwrap();
     let refusal = assert_refused(world.approve("zeta.lena", other), Reason::Locked);
     assert!(refusal.detail.is_empty() && refusal.facts.is_empty(), "{refusal:?}");
 }

@@ -3,7 +3,7 @@
 
 use countersign::domain::directory_file::parse_directory;
 use countersign::domain::policy::Mistake;
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApplyHrEvents, Command};
 use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::value::refusal::{Reason, Refusal};
@@ -23,7 +23,7 @@ fn world() -> World {
 
 fn feed(world: &mut World, who: &str, person: &str, change: HrChange) -> Result<(), Refusal> {
     let events = vec![HrEvent { person: person.parse().unwrap(), change }];
-    world.send(who, Command::ApplyHrEvents { place: None, events }).map(|_| ())
+    world.send(who, Command::from(ApplyHrEvents { place: None, events })).map(|_| ())
 }
 
 fn joined(login: &str) -> HrChange {
@@ -195,7 +195,7 @@ fn which_feed_of_the_own_organisation_is_silent_is_not_for_a_customer_to_read() 
     let mut world = world_of("[\"audit.read\"]", "[\"audit.read\", \"hr.feed\"]");
     let heard = |world: &mut World, who: &str, stream: &str| {
         let place = Some(StreamPlace { stream: stream.parse().unwrap(), number: 1 });
-        world.send(who, Command::ApplyHrEvents { place, events: Vec::new() }).unwrap();
+        world.send(who, Command::from(ApplyHrEvents { place, events: Vec::new() })).unwrap();
     };
     heard(&mut world, "aud", "workday");
     let mut both = world.clone();

@@ -2,7 +2,7 @@
 //! it went around, and nothing more of it while one is overdue.
 
 use countersign::domain::policy::parse_policy;
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{Command, CompleteFollowUp};
 use countersign::domain::record::emergency::Finding;
 use countersign::domain::record::event::Event;
 use countersign::domain::rule::visibility::{Thing, may_see, viewer};
@@ -35,7 +35,7 @@ fn granted(world: &mut World) -> ElevationId {
 fn follow_up(world: &mut World, who: &str, id: ElevationId) -> Result<Vec<Event>, Refusal> {
     let digest = world.state.elevations().get(&id).map_or(Digest::of(b""), |it| it.review.digest());
     let comment = "the database was down".to_owned();
-    world.send(who, Command::CompleteFollowUp { elevation: id, digest, finding: Finding::Justified, comment })
+    world.send(who, Command::from(CompleteFollowUp { elevation: id, digest, finding: Finding::Justified, comment }))
 }
 
 fn sees(world: &World, who: &str, id: ElevationId) -> bool {
@@ -153,12 +153,12 @@ fn the_follow_up_is_for_an_ordinary_approver_who_is_not_behind_it_and_did_not_le
     assert_refused(follow_up(&mut world, "eve", id), Reason::NotAnApprover);
     assert_refused(follow_up(&mut world, "dan", id), Reason::NotFound);
     // nor whoever read something else
-    let other = Command::CompleteFollowUp {
+    let other = Command::from(CompleteFollowUp {
         elevation: id,
         digest: Digest::of(b"another text"),
         finding: Finding::Justified,
         comment: "fine".into(),
-    };
+    });
     assert_refused(world.send("ben", other), Reason::DigestMismatch);
     // when one of the ordinary approvers does, then it is on record, and a second time there is nothing to do
     let events = follow_up(&mut world, "ben", id).unwrap();

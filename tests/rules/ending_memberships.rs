@@ -1,23 +1,23 @@
 //! Ending memberships and closing machines: by whom, what follows in the same batch, and what stays shut.
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{CloseAccount, Command, EndMembership};
 use countersign::domain::record::event::Event;
 use countersign::domain::value::refusal::{Reason, Refusal};
 
 use crate::world::{Ask, POLICY, World, assert_refused, identity, kinds};
 
 fn end(world: &mut World, who: &str, account: &str, role: &str) -> Result<Vec<Event>, Refusal> {
-    let command = Command::EndMembership {
+    let command = Command::from(EndMembership {
         account: account.parse().unwrap(),
         role: role.parse().unwrap(),
         reason: "no longer needed".into(),
-    };
+    });
     world.send(who, command)
 }
 
 fn close(world: &mut World, who: &str, account: &str) -> Result<Vec<Event>, Refusal> {
-    world.send(who, Command::CloseAccount { account: account.parse().unwrap(), reason: "switched off".into() })
+    world.send(who, Command::from(CloseAccount { account: account.parse().unwrap(), reason: "switched off".into() }))
 }
 
 #[test]
@@ -132,11 +132,11 @@ fn only_machines_are_closed_and_only_by_those_who_answer_for_them() {
 #[test]
 fn the_same_command_again_is_answered_as_it_was() {
     let mut world = World::new();
-    let command = Command::EndMembership {
+    let command = Command::from(EndMembership {
         account: "ana".parse().unwrap(),
         role: "engineer".parse().unwrap(),
         reason: "once".into(),
-    };
+    });
     let envelope = world.envelope("ines", command);
     assert!(!world.execute(&envelope).unwrap().is_empty());
     assert!(world.execute(&envelope).unwrap().is_empty());

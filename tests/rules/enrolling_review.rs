@@ -1,9 +1,9 @@
 //! Deciding on enrolments: the same review as of elevations. What becomes of one while it waits: its manager, its terms and
 //! all that it rests on are compared again after every change and at every approval.
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApproveEnrolment, Command, EnrolmentCommand};
 use countersign::domain::record::enrolment::EnrolmentCancellation;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{EnrolmentFact, Fact};
 use countersign::domain::record::review::Phase;
 use countersign::domain::value::ids::{Digest, EnrolmentId};
 use countersign::domain::value::refusal::Reason;
@@ -25,7 +25,7 @@ fn what_is_approved_is_exactly_the_text_that_was_shown() {
     let mut world = world();
     let id = world.enrol("pia", an_account()).unwrap();
     let digest = Digest::of(b"an account for somebody else");
-    let approve = Command::ApproveEnrolment { enrolment: id, digest, comment: String::new() };
+    let approve = Command::from(ApproveEnrolment { enrolment: id, digest, comment: String::new() });
     assert_refused(world.send("ines", approve), Reason::DigestMismatch);
     assert_eq!(world.enrolment_phase(id), "PENDING");
     let asked = world.enrolment(id);
@@ -41,7 +41,7 @@ fn the_text_names_all_of_a_machine_and_escapes_the_requesters_words() {
         assert!(text.contains(line), "{text}");
     }
     let mut request = enrol(an_account());
-    if let Command::RequestEnrolment(request) = &mut request {
+    if let Command::Enrolment(EnrolmentCommand::Request(request)) = &mut request {
         request.justification = "fine\nperson: \"ines\"\u{202e}".into();
     }
     world.send("pia", request).unwrap();
@@ -275,6 +275,6 @@ fn an_enrolment_is_seen_by_those_behind_it_who_may_or_did_review_it_the_manager_
     // the owner before does not withdraw it
     assert_refused(world.withdraw_enrolment("odo", id), Reason::NotHolder);
     // and all that happened is told as about those behind it
-    let told = world.events.iter().filter(|event| matches!(event.fact, Fact::EnrolmentRequested(_)));
+    let told = world.events.iter().filter(|event| matches!(event.fact, Fact::Enrolment(EnrolmentFact::Requested(_))));
     assert_eq!(told.count(), 2);
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApplyHrEvents, Command, ImportPeople, RetireStream};
 use countersign::domain::record::elevation::Cancellation;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{Fact, FeedFact};
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::record::hr::{HrChange, HrEvent};
 use countersign::domain::rule::feed::{feed_status, feed_status_for};
@@ -135,12 +135,13 @@ fn only_the_account_that_began_a_stream_may_go_on_with_it() {
     send(&mut world, 1, vec![joined("nia", "ines")]).unwrap();
     // when another machine with the same capability goes on with it
     let events = vec![joined("noa", "ines")];
-    let command =
-        |stream: &str, number| Command::ApplyHrEvents { place: Some(place(stream, number)), events: events.clone() };
+    let command = |stream: &str, number| {
+        Command::from(ApplyHrEvents { place: Some(place(stream, number)), events: events.clone() })
+    };
     assert_refused(world.send("hr-two", command("hr", 2)), Reason::FeedOfAnother);
     let people = crate::hr::file(&world);
     assert_refused(
-        world.send("hr-two", Command::ImportPeople { place: place("hr", 2), people }),
+        world.send("hr-two", Command::from(ImportPeople { place: place("hr", 2), people })),
         Reason::FeedOfAnother,
     );
     // then it may begin one of its own
@@ -153,9 +154,9 @@ fn without_the_capability_nobody_sends() {
     let mut world = world(9);
     let events = vec![joined("nia", "ines")];
     for who in ["ana", "omar", "rela", "bot"] {
-        let command = Command::ApplyHrEvents { place: None, events: events.clone() };
+        let command = Command::from(ApplyHrEvents { place: None, events: events.clone() });
         assert_refused(world.send(who, command), Reason::CapabilityMissing);
-        let command = Command::ImportPeople { place: place("hr", 1), people: crate::hr::file(&world) };
+        let command = Command::from(ImportPeople { place: place("hr", 1), people: crate::hr::file(&world) });
         assert_refused(world.send(who, command), Reason::CapabilityMissing);
     }
 }
@@ -334,7 +335,7 @@ fn a_retired_stream_is_waited_for_no_more() {
     let mut world = world(9);
     send(&mut world, 1, vec![joined("nia", "ines")]).unwrap();
     world.pass("27h");
-    let command = || Command::RetireStream { stream: "hr".parse().unwrap(), reason: "another system now".into() };
+    let command = || Command::from(RetireStream { stream: "hr".parse().unwrap(), reason: "another system now".into() });
     // given a silent feed, which neither its sender nor a machine may retire
     for (who, reason) in
         [("hr", Reason::CapabilityMissing), ("robby", Reason::NotAnApprover), ("ana", Reason::CapabilityMissing)]
@@ -355,17 +356,17 @@ fn what_a_retired_stream_said_is_old_whoever_says_it_again() {
     let at = world.at;
     let events = || vec![joined("nia", "ines"), left("nia", at)];
     send(&mut world, 1, events()).unwrap();
-    world.send("rela", Command::RetireStream { stream: "hr".parse().unwrap(), reason: "quiet".into() }).unwrap();
+    world.send("rela", Command::from(RetireStream { stream: "hr".parse().unwrap(), reason: "quiet".into() })).unwrap();
     // when its numbers come again, from its sender or another, then nobody is here by them
     for who in ["hr", "hr-two"] {
-        let command = Command::ApplyHrEvents { place: Some(place("hr", 1)), events: vec![joined("nia", "ines")] };
+        let command = Command::from(ApplyHrEvents { place: Some(place("hr", 1)), events: vec![joined("nia", "ines")] });
         world.send(who, command).unwrap();
         assert!(!employed(&world, "nia") && world.state.feeds().is_empty(), "{who}");
     }
     let people = crate::hr::file(&world);
     assert_refused(crate::hr::import(&mut world, 2, &people), Reason::FeedOld);
     // and it goes on where it was, with whoever sends it from now on
-    let command = Command::ApplyHrEvents { place: Some(place("hr", 3)), events: vec![joined("nia", "ines")] };
+    let command = Command::from(ApplyHrEvents { place: Some(place("hr", 3)), events: vec![joined("nia", "ines")] });
     world.send("hr-two", command).unwrap();
     assert!(employed(&world, "nia"));
     assert_refused(send(&mut world, 4, vec![left("nia", at)]), Reason::FeedOfAnother);
@@ -410,7 +411,7 @@ fn while_the_clock_is_suspect_leavings_go_on_and_nothing_else() {
 fn a_repeated_request_id_is_one_command() {
     let mut world = world(9);
     let events = vec![joined("nia", "ines")];
-    let envelope = world.envelope("hr", Command::ApplyHrEvents { place: Some(place("hr", 1)), events });
+    let envelope = world.envelope("hr", Command::from(ApplyHrEvents { place: Some(place("hr", 1)), events }));
     assert_eq!(world.execute(&envelope).unwrap().len(), 3);
     assert_eq!(world.execute(&envelope).unwrap(), []);
 }
@@ -419,7 +420,7 @@ fn a_repeated_request_id_is_one_command() {
 fn the_status_tells_streams_and_their_silence_to_whom_it_concerns() {
     let mut world = world(9);
     send(&mut world, 1, vec![joined("nia", "ines")]).unwrap();
-    let command = Command::ApplyHrEvents { place: Some(place("other", 1)), events: vec![joined("noa", "ines")] };
+    let command = Command::from(ApplyHrEvents { place: Some(place("other", 1)), events: vec![joined("noa", "ines")] });
     world.send("hr-two", command).unwrap();
     let heard = world.at;
     world.pass("26h");
@@ -458,7 +459,7 @@ fn the_journal_says_the_place_of_every_event() {
     let mut world = world(9);
     let events = send(&mut world, 1, vec![joined("nia", "ines"), joined("noa", "ines")]).unwrap();
     let places = events.iter().filter_map(|event| match &event.fact {
-        Fact::HrEventApplied(fact) => fact.place.as_ref().map(|place| place.number),
+        Fact::Feed(FeedFact::EventApplied(fact)) => fact.place.as_ref().map(|place| place.number),
         _ => None,
     });
     assert_eq!(places.collect::<Vec<_>>(), [1, 2]);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::command::{ApplyHrEvents, Command, DecideHold, ImportPeople};
+use countersign::domain::record::event::{Event, Fact, FeedFact};
 use countersign::domain::record::hr::{Hold, HrChange, HrEvent, ImportedPerson, StreamPlace};
 use countersign::domain::value::ids::{Identity, PersonId};
 use countersign::domain::value::refusal::Refusal;
@@ -76,16 +76,16 @@ pub(crate) fn place(stream: &str, number: u64) -> StreamPlace {
 
 /// `hr` sends events of the stream `hr`, from this number on.
 pub(crate) fn send(world: &mut World, number: u64, events: Vec<HrEvent>) -> Result<Vec<Event>, Refusal> {
-    world.send("hr", Command::ApplyHrEvents { place: Some(place("hr", number)), events })
+    world.send("hr", Command::from(ApplyHrEvents { place: Some(place("hr", number)), events }))
 }
 
 /// `hr` sends events that are in no stream.
 pub(crate) fn tell(world: &mut World, events: Vec<HrEvent>) -> Result<Vec<Event>, Refusal> {
-    world.send("hr", Command::ApplyHrEvents { place: None, events })
+    world.send("hr", Command::from(ApplyHrEvents { place: None, events }))
 }
 
 pub(crate) fn import(world: &mut World, number: u64, people: &File) -> Result<Vec<Event>, Refusal> {
-    world.send("hr", Command::ImportPeople { place: place("hr", number), people: people.clone() })
+    world.send("hr", Command::from(ImportPeople { place: place("hr", number), people: people.clone() }))
 }
 
 /// The file that says what is so.
@@ -140,13 +140,13 @@ pub(crate) fn held(hold: &Hold) -> Vec<String> {
 
 pub(crate) fn decide(world: &mut World, who: &str, hold: &Hold, release: bool) -> Result<Vec<Event>, Refusal> {
     let reason = "seen and agreed".to_owned();
-    world.send(who, Command::DecideHold { hold: hold.id, digest: hold.digest(), release, reason })
+    world.send(who, Command::from(DecideHold { hold: hold.id, digest: hold.digest(), release, reason }))
 }
 
 /// What HR events were applied, in order.
 pub(crate) fn applied(events: &[Event]) -> Vec<String> {
     let applied = events.iter().filter_map(|event| match &event.fact {
-        Fact::HrEventApplied(fact) => Some(format!("{} {}", fact.event.change.name(), fact.event.person)),
+        Fact::Feed(FeedFact::EventApplied(fact)) => Some(format!("{} {}", fact.event.change.name(), fact.event.person)),
         _ => None,
     });
     applied.collect()

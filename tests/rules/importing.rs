@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use countersign::domain::directory::AccountState;
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::command::{ApplyHrEvents, Command, ImportPeople, RetireStream};
+use countersign::domain::record::event::{Fact, FeedFact};
 use countersign::domain::record::hr::ImportedPerson;
 use countersign::domain::value::refusal::Reason;
 
@@ -29,7 +29,7 @@ fn a_file_that_says_what_is_so_changes_nothing() {
     // then the import alone is recorded
     assert_eq!(kinds(&events), ["hr-imported"]);
     assert!(*world.state.organisation() == before);
-    let Fact::HrImported(fact) = &events[0].fact else { panic!() };
+    let Fact::Feed(FeedFact::Imported(fact)) = &events[0].fact else { panic!() };
     assert_eq!((fact.people, fact.changes, fact.held), (u32::try_from(people.len()).unwrap(), 0, 0));
 }
 
@@ -278,7 +278,7 @@ fn what_a_file_says_of_its_author_waits_for_somebody_else() {
     people.get_mut("dan").unwrap().manager = Some(id("omar"));
     let events = import(&mut world, 1, &people).unwrap();
     // then dan moves, and what is hana's waits
-    let Fact::HrImported(fact) = &events[0].fact else { panic!() };
+    let Fact::Feed(FeedFact::Imported(fact)) = &events[0].fact else { panic!() };
     assert_eq!((fact.changes, fact.held), (1, 1));
     assert_eq!(manager(&world, "dan"), Some("omar".to_owned()));
     assert_eq!(manager(&world, "hana"), Some("omar".to_owned()));
@@ -339,7 +339,7 @@ fn whole_files_come_in_one_stream_so_that_no_other_systems_file_makes_its_people
     let mut people = file(&world);
     import(&mut world, 1, &people).unwrap();
     let file_of = |world: &mut World, who: &str, stream: &str, number: u64, people: &crate::hr::File| {
-        world.send(who, Command::ImportPeople { place: place(stream, number), people: people.clone() })
+        world.send(who, Command::from(ImportPeople { place: place(stream, number), people: people.clone() }))
     };
     let mut others = people.clone();
     others.remove("ana");
@@ -351,12 +351,12 @@ fn whole_files_come_in_one_stream_so_that_no_other_systems_file_makes_its_people
     // then nobody of the first has left; and the other one says what happens event by event
     assert!(employed(&world, "ana") && !world.state.feeds().contains_key("lab"));
     let events = vec![crate::hr::joined("nia", "ines")];
-    world.send("hr-two", Command::ApplyHrEvents { place: Some(place("lab", 1)), events }).unwrap();
+    world.send("hr-two", Command::from(ApplyHrEvents { place: Some(place("lab", 1)), events })).unwrap();
     people.insert(id("nia"), ImportedPerson { manager: Some(id("ines")), login: login("nia"), leaves_at: None });
     assert_eq!(kinds(&import(&mut world, 2, &people).unwrap()), ["hr-imported"]);
     assert_refused(file_of(&mut world, "hr-two", "lab", 2, &others), Reason::FeedOfAnother);
     // once a person has retired the first, the other may
-    let retire = Command::RetireStream { stream: "hr".parse().unwrap(), reason: "another system".into() };
+    let retire = Command::from(RetireStream { stream: "hr".parse().unwrap(), reason: "another system".into() });
     world.send("rela", retire).unwrap();
     file_of(&mut world, "hr-two", "lab", 2, &others).unwrap();
     assert!(!employed(&world, "ana") && employed(&world, "new1"));
@@ -396,5 +396,5 @@ fn an_import_keeps_the_feed_alive() {
     assert_eq!(world.state.feeds().get("hr").unwrap().heard_at, world.at);
     // and events go on after it
     send(&mut world, 3, vec![]).unwrap();
-    world.send("hr", Command::ImportPeople { place: place("hr", 3), people }).unwrap();
+    world.send("hr", Command::from(ImportPeople { place: place("hr", 3), people })).unwrap();
 }

@@ -3,7 +3,7 @@
 use countersign::domain::decide::tick::next_due;
 use countersign::domain::directory::{AccountState, Disabling};
 use countersign::domain::effect::life::{Lapsing, lapses_ahead};
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{Fact, LifeFact};
 use countersign::domain::record::grant::EndBecause;
 use countersign::domain::value::refusal::Reason;
 
@@ -63,7 +63,7 @@ fn a_lapse_is_told_thirty_seven_and_one_days_ahead() {
     let mut told = Vec::new();
     for _ in 0..179 {
         for event in world.pass_and_tick("1d") {
-            if let Fact::LapseAhead(fact) = &event.fact
+            if let Fact::Life(LifeFact::LapseAhead(fact)) = &event.fact
                 && (fact.person.as_str(), fact.requirement.as_str()) == ("ana", "dba")
             {
                 told.push(fact.days);
@@ -190,7 +190,7 @@ fn a_policy_that_shortens_a_validity_disables_by_itself_whom_it_makes_lapse() {
     assert!(Ask::repair().by("ana", &mut world).is_err(), "by comparison at once");
     let told = world.tick();
     // then the broker records it without anybody's call, once
-    let lapsed = |event: &&countersign::domain::record::event::Event| matches!(&event.fact, Fact::RequirementLapsed(it) if it.person.as_str() == "ana");
+    let lapsed = |event: &&countersign::domain::record::event::Event| matches!(&event.fact, Fact::Life(LifeFact::RequirementLapsed(it)) if it.person.as_str() == "ana");
     assert_eq!(told.iter().filter(lapsed).count(), 1);
     assert!(matches!(account(&world, "ana").state, AccountState::Disabled { because: Disabling::Lapse, .. }));
     assert_eq!(account(&world, "dan").state, AccountState::Active);
@@ -218,7 +218,7 @@ fn a_lapse_is_recorded_once_however_often_the_person_is_looked_at() {
     world.pass("1m");
     attest_now(&mut world, "trainer", ("ana", "dba")).unwrap();
     let lapsed = world.events.iter().filter(|event| {
-        matches!(&event.fact, Fact::RequirementLapsed(it) if it.person.as_str() == "ana" && it.requirement.as_str() == "training")
+        matches!(&event.fact, Fact::Life(LifeFact::RequirementLapsed(it)) if it.person.as_str() == "ana" && it.requirement.as_str() == "training")
     });
     assert_eq!(lapsed.count(), 1);
 }

@@ -1,7 +1,7 @@
 //! Leaving, coming back, and what a name or an address does not carry over (issue 3, part 4; known failures B1 and B5).
 
 use countersign::domain::directory::{AccountState, ActsFor, Disabling, Employment};
-use countersign::domain::record::command::{Command, EnrolmentAsk, RequestEnrolment};
+use countersign::domain::record::command::{CloseAccount, Command, EnrolmentAsk, RequestEnrolment};
 use countersign::domain::record::enrolment::MachineAsk;
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::record::hr::HrChange;
@@ -220,7 +220,9 @@ fn a_machine_is_asked_for_with_free_identities_and_roles_for_machines() {
     let id = world.enrolled("ana", machine("ana-bot"), &["ines"]);
     assert!(world.enrolment(id).review.text.contains("asks_for: \"MACHINE\""));
     assert!(Ask::deploy().by("ana-bot", &mut world).is_ok());
-    world.send("ana", Command::CloseAccount { account: "ana-bot".parse().unwrap(), reason: "done".into() }).unwrap();
+    world
+        .send("ana", Command::from(CloseAccount { account: "ana-bot".parse().unwrap(), reason: "done".into() }))
+        .unwrap();
     assert_refused(Ask::deploy().by("ana-bot", &mut world), Reason::NoAccount);
 }
 
@@ -331,7 +333,7 @@ fn nor_is_one_of_somebody_without_an_account() {
     // given pia, who asked for an account, left and came back, within a day
     let mut world = world();
     let ask = RequestEnrolment { ask: an_account(), justification: String::new() };
-    let envelope = world.envelope("pia", Command::RequestEnrolment(ask));
+    let envelope = world.envelope("pia", Command::from(ask));
     world.execute(&envelope).unwrap();
     hr(&mut world, vec![leaves_at_once("pia")]).unwrap();
     hr(&mut world, vec![joins("pia", Some("ines"))]).unwrap();

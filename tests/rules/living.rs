@@ -1,7 +1,7 @@
 //! The organisation in which accounts come and go, and the calls that its tests make.
 
 use countersign::domain::directory::{Account, Membership, Person};
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApplyHrEvents, Command, CorrectAttestation, RecordAttestation};
 use countersign::domain::record::event::Event;
 use countersign::domain::record::hr::{HrChange, HrEvent};
 use countersign::domain::value::refusal::Refusal;
@@ -77,7 +77,7 @@ pub(crate) fn attest(
     met_at: Timestamp,
 ) -> Result<Vec<Event>, Refusal> {
     let (person, requirement) = (met.0.parse().unwrap(), met.1.parse().unwrap());
-    world.send(who, Command::RecordAttestation { person, requirement, met_at, evidence: "course 7".into() })
+    world.send(who, Command::from(RecordAttestation { person, requirement, met_at, evidence: "course 7".into() }))
 }
 
 pub(crate) fn attest_now(world: &mut World, who: &str, met: (&str, &str)) -> Result<Vec<Event>, Refusal> {
@@ -92,7 +92,7 @@ pub(crate) fn correct(
     met_at: Option<Timestamp>,
 ) -> Result<Vec<Event>, Refusal> {
     let (person, requirement) = (met.0.parse().unwrap(), met.1.parse().unwrap());
-    world.send(who, Command::CorrectAttestation { person, requirement, met_at, reason: "a mistake".into() })
+    world.send(who, Command::from(CorrectAttestation { person, requirement, met_at, reason: "a mistake".into() }))
 }
 
 pub(crate) fn event(person: &str, change: HrChange) -> HrEvent {
@@ -118,7 +118,7 @@ pub(crate) fn leaves_at_once(person: &str) -> HrEvent {
 
 /// What HR's machine says, in no stream.
 pub(crate) fn hr(world: &mut World, events: Vec<HrEvent>) -> Result<Vec<Event>, Refusal> {
-    world.send("hr-sync", Command::ApplyHrEvents { place: None, events })
+    world.send("hr-sync", Command::from(ApplyHrEvents { place: None, events }))
 }
 
 /// A grant of ana's for so long, approved by ben.

@@ -1,6 +1,6 @@
 //! Locks: what they stop, what goes on under them, who makes and who lifts them (design.md 4).
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{Command, CreateLock, DeleteLock};
 use countersign::domain::record::event::Event;
 use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::value::ids::LockId;
@@ -38,7 +38,7 @@ fn lock_until(
     (on, mode): (Locked, LockMode),
     until: Option<Timestamp>,
 ) -> Result<Vec<Event>, Refusal> {
-    world.send(who, Command::CreateLock { on, mode, reason: "a laptop was stolen".into(), until })
+    world.send(who, Command::from(CreateLock { on, mode, reason: "a laptop was stolen".into(), until }))
 }
 
 fn suspend(world: &mut World, who: &str, on: Locked) -> Result<Vec<Event>, Refusal> {
@@ -47,7 +47,7 @@ fn suspend(world: &mut World, who: &str, on: Locked) -> Result<Vec<Event>, Refus
 
 fn lift(world: &mut World, who: &str) -> Result<Vec<Event>, Refusal> {
     let lock: LockId = *world.state.organisation().locks().all().keys().next().unwrap();
-    world.send(who, Command::DeleteLock { lock, reason: "it was found".into() })
+    world.send(who, Command::from(DeleteLock { lock, reason: "it was found".into() }))
 }
 
 #[test]

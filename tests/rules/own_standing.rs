@@ -1,5 +1,6 @@
 //! Nobody changes the rules for himself, by whatever way a file has (design.md 7; known failure J2).
 
+use countersign::domain::record::command::WithdrawProposal;
 use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::value::ids::{Digest, ProposalId};
 use countersign::domain::value::refusal::{Reason, Refusal};
@@ -124,7 +125,10 @@ fn own_standing_a_requirement_that_would_lapse_while_the_author_waits() {
         world
             .send(
                 "olga",
-                countersign::domain::record::command::Command::WithdrawProposal { proposal, reason: String::new() },
+                countersign::domain::record::command::Command::from(WithdrawProposal {
+                    proposal,
+                    reason: String::new(),
+                }),
             )
             .unwrap();
     }

@@ -1,8 +1,8 @@
 //! Proposals by two persons: one proposes, another approves on the digest, and nobody changes the rules for himself (design.md 7;
 //! known failure J2).
 
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::command::{ApproveProposal, Command, CreateLock, DenyProposal, WithdrawProposal};
+use countersign::domain::record::event::{Event, Fact, ProposalFact};
 use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::record::proposal::{PROPOSED_IN_A_DAY, ProposedFile};
 use countersign::domain::value::ids::{Digest, ProposalId};
@@ -46,7 +46,7 @@ pub(crate) fn propose_directory(
 
 fn waits(events: &[Event]) -> Vec<(String, String)> {
     let facts = events.iter().filter_map(|event| match &event.fact {
-        Fact::AuthorsWait(fact) => Some(fact),
+        Fact::Proposal(ProposalFact::AuthorsWait(fact)) => Some(fact),
         _ => None,
     });
     let pairs = facts.flat_map(|fact| {
@@ -73,7 +73,7 @@ fn lockable(policy: &str) -> World {
 }
 
 fn lock(world: &mut World, on: Locked, mode: LockMode) {
-    world.send("rex", Command::CreateLock { on, mode, reason: "who was that".into(), until: None }).unwrap();
+    world.send("rex", Command::from(CreateLock { on, mode, reason: "who was that".into(), until: None })).unwrap();
 }
 
 fn let_change_the_policy(world: &mut World, who: &str) {
@@ -89,7 +89,8 @@ fn what_one_proposes_another_approves() {
     // nothing is in force until somebody else has read it
     assert_eq!(&**world.state.organisation().policy_text(), POLICY);
     assert_refused(world.approve_proposal("omar", proposal), Reason::SelfApproval);
-    let wrong = Command::ApproveProposal { proposal, digest: Digest::of(b"another text"), comment: String::new() };
+    let wrong =
+        Command::from(ApproveProposal { proposal, digest: Digest::of(b"another text"), comment: String::new() });
     assert_refused(world.send("olga", wrong), Reason::DigestMismatch);
     // to whoever may not load there is no such thing
     for who in ["ana", "ben", "bot", "ines"] {
@@ -114,7 +115,7 @@ fn what_is_approved_is_what_the_text_says_by_now() {
     world.approve_proposal("olga", joins).unwrap();
     // then nobody approves what does not say so
     assert_refused(world.approve_proposal("olga", proposal), Reason::ProposalStale);
-    world.send("omar", Command::WithdrawProposal { proposal, reason: String::new() }).unwrap();
+    world.send("omar", Command::from(WithdrawProposal { proposal, reason: String::new() })).unwrap();
     let proposal = propose(&mut world, "omar", revokes).unwrap();
     assert!(text(&world, proposal).contains("gains: \"aud: use `grant.revoke`; eve: use `grant.revoke`\"\n"));
     world.approve_proposal("olga", proposal).unwrap();
@@ -141,7 +142,7 @@ fn the_text_says_each_value_that_changes() {
         let proposal = propose(&mut world, "omar", change).unwrap();
         let text = &world.state.proposals().get(&proposal).unwrap().review.text;
         assert!(text.contains(&format!("changes: \"{says}")), "{text}");
-        world.send("omar", Command::WithdrawProposal { proposal, reason: String::new() }).unwrap();
+        world.send("omar", Command::from(WithdrawProposal { proposal, reason: String::new() })).unwrap();
     }
     // a membership's later end gives no right, and is said
     let later = |all: &mut Organisation| {
@@ -151,7 +152,7 @@ fn the_text_says_each_value_that_changes() {
     let text = &world.state.proposals().get(&proposal).unwrap().review.text;
     assert!(text.contains("accounts.aud.roles.auditor.until: none -> "), "{text}");
     // whoever joins a role joins it whenever that is approved
-    world.send("omar", Command::WithdrawProposal { proposal, reason: String::new() }).unwrap();
+    world.send("omar", Command::from(WithdrawProposal { proposal, reason: String::new() })).unwrap();
     let proposal = propose_directory(&mut world, "omar", |all| all.join("eve", "auditor")).unwrap();
     world.pass("1h");
     world.approve_proposal("olga", proposal).unwrap();
@@ -211,11 +212,11 @@ fn one_proposal_of_a_file_at_a_time_and_the_first_to_be_approved_makes_the_other
 fn a_proposal_is_denied_withdrawn_or_expires() {
     let mut world = World::new();
     let proposal = propose(&mut world, "omar", PLANNED).unwrap();
-    let deny = |proposal| Command::DenyProposal { proposal, reason: "not now".into() };
+    let deny = |proposal| Command::from(DenyProposal { proposal, reason: "not now".into() });
     assert_refused(world.send("omar", deny(proposal)), Reason::SelfApproval);
     world.send("olga", deny(proposal)).unwrap();
     let proposal = propose(&mut world, "omar", PLANNED).unwrap();
-    let withdraw = |proposal| Command::WithdrawProposal { proposal, reason: String::new() };
+    let withdraw = |proposal| Command::from(WithdrawProposal { proposal, reason: String::new() });
     assert_refused(world.send("olga", withdraw(proposal)), Reason::NotHolder);
     world.send("omar", withdraw(proposal)).unwrap();
     let proposal = propose(&mut world, "omar", PLANNED).unwrap();
@@ -273,7 +274,7 @@ fn so_many_proposals_of_one_account_in_a_day() {
     let mut world = World::new();
     for _ in 0..PROPOSED_IN_A_DAY {
         let proposal = propose(&mut world, "omar", PLANNED).unwrap();
-        world.send("omar", Command::WithdrawProposal { proposal, reason: String::new() }).unwrap();
+        world.send("omar", Command::from(WithdrawProposal { proposal, reason: String::new() })).unwrap();
     }
     assert_refused(propose(&mut world, "omar", PLANNED), Reason::TooManyProposals);
     assert_refused(propose_directory(&mut world, "omar", |_| ()), Reason::TooManyProposals);

@@ -1,6 +1,6 @@
 //! Proposals of policy and directory: by whom, instead of what, and what makes one impossible.
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{Command, ProposeFile};
 use countersign::domain::value::ids::{Digest, Principal};
 use countersign::domain::value::refusal::Reason;
 
@@ -8,7 +8,7 @@ use crate::world::{Ask, Organisation, POLICY, World, assert_refused, identity, k
 use countersign::domain::record::proposal::ProposedFile;
 
 fn proposal(file: ProposedFile, replaces: Digest, text: &str) -> Command {
-    Command::ProposeFile { file, replaces, text: text.to_owned(), justification: String::new() }
+    Command::from(ProposeFile { file, replaces, text: text.to_owned(), justification: String::new() })
 }
 
 #[test]

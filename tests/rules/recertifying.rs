@@ -2,8 +2,8 @@
 
 use countersign::domain::directory::Membership;
 use countersign::domain::record::campaign::{Campaign, CampaignOutcome};
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::command::{Command, ConfirmMembership, EndMembership, StartCampaign};
+use countersign::domain::record::event::{CampaignFact, Event, Fact};
 use countersign::domain::record::grant::EndBecause;
 use countersign::domain::rule::visibility::{Thing, may_see, viewer, visible_items};
 use countersign::domain::value::ids::{AccountId, CampaignId};
@@ -19,15 +19,15 @@ fn days(count: u32) -> Timestamp {
 }
 
 fn begin(world: &mut World, who: &str, role: &str, due: Timestamp) -> Result<CampaignId, Refusal> {
-    let events = world.send(who, Command::StartCampaign { role: role.parse().unwrap(), due })?;
+    let events = world.send(who, Command::from(StartCampaign { role: role.parse().unwrap(), due }))?;
     match &events[0].fact {
-        Fact::CampaignStarted(campaign) => Ok(campaign.id),
+        Fact::Campaign(CampaignFact::Started(campaign)) => Ok(campaign.id),
         other => panic!("a campaign began with {other:?}"),
     }
 }
 
 fn confirm(world: &mut World, who: &str, campaign: CampaignId, account: &str) -> Result<Vec<Event>, Refusal> {
-    world.send(who, Command::ConfirmMembership { campaign, account: account.parse().unwrap() })
+    world.send(who, Command::from(ConfirmMembership { campaign, account: account.parse().unwrap() }))
 }
 
 fn held<'a>(world: &'a World, account: &str, role: &str) -> Option<&'a Membership> {
@@ -296,11 +296,11 @@ fn the_manager_ends_a_membership_in_the_middle_of_a_campaign() {
     let mut world = World::new();
     let id = begin(&mut world, "omar", "engineer", days(7)).unwrap();
     let (elevation, _) = world.granted();
-    let end = Command::EndMembership {
+    let end = Command::from(EndMembership {
         account: "ana".parse().unwrap(),
         role: "engineer".parse().unwrap(),
         reason: "moved on".into(),
-    };
+    });
     world.send("ines", end).unwrap();
     assert_eq!(world.grant_phase(elevation), "REVOKED");
     assert_eq!(outcome(&world, id, "ana"), Some(&CampaignOutcome::Ended { at: at(NOON) }));

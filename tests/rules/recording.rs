@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
 use countersign::domain::record::enrolment::{Ask, Enrolment};
 use countersign::domain::record::event::{
-    AccountRecorded, Actor, EnrolmentNamed, Event, Fact, HrEventApplied, PersonRecorded,
+    AccountRecorded, Actor, EnrolmentFact, EnrolmentNamed, Event, Fact, FeedFact, HrEventApplied, OrganisationFact,
+    PersonRecorded,
 };
 use countersign::domain::record::hr::{HrChange, HrEvent};
 use countersign::domain::record::review::Phase;
@@ -38,13 +39,25 @@ pub(crate) fn membership<'a>(world: &'a World, id: &str, role: &str) -> &'a Memb
 pub(crate) fn touch(world: &mut World, id: &str, change: impl FnOnce(&mut Person)) {
     let mut changed = Person { touched: true, ..person(world, id).clone() };
     change(&mut changed);
-    record(world, vec![Fact::PersonRecorded(PersonRecorded { id: id.parse().unwrap(), person: changed })]);
+    record(
+        world,
+        vec![Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded {
+            id: id.parse().unwrap(),
+            person: changed,
+        }))],
+    );
 }
 
 pub(crate) fn change_account(world: &mut World, id: &str, change: impl FnOnce(&mut Account)) {
     let mut account = account(world, id).clone();
     change(&mut account);
-    record(world, vec![Fact::AccountRecorded(AccountRecorded { id: id.parse().unwrap(), account })]);
+    record(
+        world,
+        vec![Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded {
+            id: id.parse().unwrap(),
+            account,
+        }))],
+    );
 }
 
 pub(crate) fn joined(world: &mut World, id: &str, manager: &str) {
@@ -56,8 +69,8 @@ pub(crate) fn joined(world: &mut World, id: &str, manager: &str) {
     record(
         world,
         vec![
-            Fact::HrEventApplied(HrEventApplied { place: None, event, released: false }),
-            Fact::PersonRecorded(PersonRecorded { id, person }),
+            Fact::Feed(FeedFact::EventApplied(HrEventApplied { place: None, event, released: false })),
+            Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded { id, person })),
         ],
     );
 }
@@ -74,7 +87,7 @@ pub(crate) fn enrolled(world: &mut World, id: &str, kind: AccountKind, roles: BT
     };
     let id: AccountId = id.parse().unwrap();
     let mut facts = approved(world, Ask::Account { account: id.clone() }, account.person().as_str());
-    facts.push(Fact::AccountRecorded(AccountRecorded { id, account }));
+    facts.push(Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id, account })));
     record(world, facts);
 }
 
@@ -95,7 +108,10 @@ pub(crate) fn approved(world: &mut World, ask: Ask, who: &str) -> Vec<Fact> {
         review: Review { stages: vec![], text: String::new(), deadline: world.at.plus(span("7d")), decisions: vec![] },
         phase: Phase::Pending,
     };
-    vec![Fact::EnrolmentRequested(Box::new(requested)), Fact::EnrolmentApproved(EnrolmentNamed { enrolment: id })]
+    vec![
+        Fact::Enrolment(EnrolmentFact::Requested(Box::new(requested))),
+        Fact::Enrolment(EnrolmentFact::Approved(EnrolmentNamed { enrolment: id })),
+    ]
 }
 
 pub(crate) fn service_team(person: &str) -> AccountKind {

@@ -1,8 +1,8 @@
 //! A request_id takes effect once (invariant 13); refusals are journaled, up to a cap.
 
 use countersign::domain::decide::refused::{TOLD_PER_MINUTE, counted, minute_of};
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Fact, Subject};
+use countersign::domain::record::command::{Command, RelinquishGrant};
+use countersign::domain::record::event::{BrokerFact, Fact, Subject};
 use countersign::domain::value::ids::Principal;
 use countersign::domain::value::refusal::Reason;
 
@@ -75,8 +75,9 @@ fn a_repetition_is_answered_after_the_same_authorization() {
 #[test]
 fn refusals_are_journaled_with_their_true_reason_up_to_sixty_a_minute_and_caller() {
     let mut world = World::new();
-    let told =
-        |world: &World| world.events.iter().filter(|event| matches!(event.fact, Fact::CommandRefused(_))).count();
+    let told = |world: &World| {
+        world.events.iter().filter(|event| matches!(event.fact, Fact::Broker(BrokerFact::CommandRefused(_)))).count()
+    };
     let refuse = |world: &mut World, who: &str| {
         assert_refused(Ask::repair().with(|it| it.ticket = None).by(who, world), Reason::TicketRequired);
     };
@@ -84,7 +85,9 @@ fn refusals_are_journaled_with_their_true_reason_up_to_sixty_a_minute_and_caller
         refuse(&mut world, "ana");
     }
     assert_eq!(told(&world), 60);
-    let Fact::CommandRefused(fact) = &world.events.last().unwrap().fact else { panic!("a refusal") };
+    let Fact::Broker(BrokerFact::CommandRefused(fact)) = &world.events.last().unwrap().fact else {
+        panic!("a refusal")
+    };
     assert_eq!((fact.reason, fact.about.as_deref()), (Reason::TicketRequired, Some("entitlement:repair")));
     // another caller has a cap of its own, and the next minute another
     refuse(&mut world, "dan");
@@ -96,8 +99,9 @@ fn refusals_are_journaled_with_their_true_reason_up_to_sixty_a_minute_and_caller
 #[test]
 fn the_count_of_one_minute_gives_no_room_in_the_next() {
     let mut world = World::new();
-    let told =
-        |world: &World| world.events.iter().filter(|event| matches!(event.fact, Fact::CommandRefused(_))).count();
+    let told = |world: &World| {
+        world.events.iter().filter(|event| matches!(event.fact, Fact::Broker(BrokerFact::CommandRefused(_)))).count()
+    };
     let first = minute_of(world.now().stamp);
     world.pass("1m");
     for round in 0..2 {
@@ -126,5 +130,8 @@ fn what_closed_is_kept_for_a_day_and_forgotten_with_all_that_rests_on_it() {
     assert!(!world.state.elevations().contains_key(&denied));
     world.pass_and_tick("2m");
     assert!(world.state.grants().is_empty() && world.state.elevations().is_empty());
-    assert_refused(world.send("ana", Command::RelinquishGrant { grant, reason: String::new() }), Reason::NotFound);
+    assert_refused(
+        world.send("ana", Command::from(RelinquishGrant { grant, reason: String::new() })),
+        Reason::NotFound,
+    );
 }

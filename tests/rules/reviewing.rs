@@ -1,6 +1,6 @@
 //! Stages, persons, denials, withdrawals: one review.
 
-use countersign::domain::record::command::Command;
+use countersign::domain::record::command::{ApproveElevation, Command};
 use countersign::domain::rule::reviewers::can_be_completed;
 use countersign::domain::value::ids::Digest;
 use countersign::domain::value::refusal::Reason;
@@ -114,14 +114,15 @@ fn digest_mismatch_for_another_text_than_the_one_on_record() {
     for place in (0..text.len()).step_by(7) {
         let mut bytes = text.clone().into_bytes();
         bytes[place] ^= 1;
-        let approval = Command::ApproveElevation { elevation: id, digest: Digest::of(&bytes), comment: String::new() };
+        let approval =
+            Command::from(ApproveElevation { elevation: id, digest: Digest::of(&bytes), comment: String::new() });
         assert_refused(world.send("ben", approval), Reason::DigestMismatch);
     }
     assert_eq!(world.elevation(id).review.decisions.len(), 0);
     // an approval for one request does nothing for another (known failure A13)
     let other = Ask::maintenance().by("ana", &mut world).unwrap();
     let digest = world.elevation(id).review.digest();
-    let approval = Command::ApproveElevation { elevation: other, digest, comment: String::new() };
+    let approval = Command::from(ApproveElevation { elevation: other, digest, comment: String::new() });
     assert_refused(world.send("ben", approval), Reason::DigestMismatch);
 }
 

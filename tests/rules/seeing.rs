@@ -1,6 +1,6 @@
 //! Who sees what: the rows of design.md 4's table that are built.
 
-use countersign::domain::record::event::{Event, Fact};
+use countersign::domain::record::event::{ElevationFact, Event, Fact, GrantFact};
 use countersign::domain::rule::visibility::{Thing, may_see, viewer};
 use countersign::domain::value::ids::ElevationId;
 
@@ -78,15 +78,15 @@ fn events_are_for_audit_and_for_those_they_are_about() {
     let of = |world: &World, wanted: fn(&Fact) -> bool| -> Event {
         world.events.iter().rev().find(|event| wanted(&event.fact)).unwrap().clone()
     };
-    let asked = of(&world, |fact| matches!(fact, Fact::ElevationRequested(_)));
+    let asked = of(&world, |fact| matches!(fact, Fact::Elevation(ElevationFact::Requested(_))));
     assert_eq!(those_who_see(&world, Thing::Event(&asked)), ["ana", "ana-lab", "aud"]);
-    let approved = of(&world, |fact| matches!(fact, Fact::ApprovalRecorded(_)));
+    let approved = of(&world, |fact| matches!(fact, Fact::Elevation(ElevationFact::ApprovalRecorded(_))));
     assert_eq!(those_who_see(&world, Thing::Event(&approved)), ["ana", "ana-lab", "aud", "ben"]);
     // what became of one's own request is about oneself, whoever caused it
     world.pass_and_tick("15m");
-    let ended = of(&world, |fact| matches!(fact, Fact::GrantEnded(_)));
+    let ended = of(&world, |fact| matches!(fact, Fact::Grant(GrantFact::Ended(_))));
     assert_eq!(those_who_see(&world, Thing::Event(&ended)), ["ana", "ana-lab", "aud"]);
-    let complete = of(&world, |fact| matches!(fact, Fact::ElevationApproved(_)));
+    let complete = of(&world, |fact| matches!(fact, Fact::Elevation(ElevationFact::Approved(_))));
     assert_eq!(those_who_see(&world, Thing::Event(&complete)), ["ana", "ana-lab", "aud", "ben"]);
     assert_eq!(world.phase(id), "APPROVED");
 }

@@ -1,7 +1,7 @@
 //! Doubtful clocks, restarts, no timer at all.
 
 use countersign::domain::decide::tick::next_due;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{ElevationFact, Fact, GrantFact};
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::value::refusal::Reason;
 
@@ -78,7 +78,10 @@ fn with_no_timer_at_all_everything_ends_when_it_should() {
     assert_refused(Ask::repair().by("dan", &mut world), Reason::NotInRole);
     world.pass("5m");
     assert_refused(world.approve("ben", late), Reason::NotPending);
-    assert!(!world.events.iter().any(|event| matches!(event.fact, Fact::GrantEnded(_) | Fact::ElevationExpired(_))));
+    assert!(!world.events.iter().any(|event| matches!(
+        event.fact,
+        Fact::Grant(GrantFact::Ended(_)) | Fact::Elevation(ElevationFact::Expired(_))
+    )));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Grant tokens: who may have one signed, of what, for whom, and how long it is good (known failures E3 and E4, invariant 11).
 
-use countersign::domain::record::command::Command;
-use countersign::domain::record::event::{Event, Fact, GrantTokenIssued};
+use countersign::domain::record::command::{Command, GrantCommand, IssueGrantToken};
+use countersign::domain::record::event::{Event, Fact, GrantFact, GrantTokenIssued};
 use countersign::domain::value::ids::{Digest, GrantId};
 use countersign::domain::value::refusal::Reason;
 use countersign::domain::value::time::Span;
@@ -30,11 +30,16 @@ fn world() -> World {
 
 fn ask(grant: GrantId, audience: &str, lifetime: Option<&str>) -> Command {
     let certificate = Digest::of(b"leaf");
-    Command::IssueGrantToken { grant, audience: audience.parse().unwrap(), lifetime: lifetime.map(span), certificate }
+    Command::from(IssueGrantToken {
+        grant,
+        audience: audience.parse().unwrap(),
+        lifetime: lifetime.map(span),
+        certificate,
+    })
 }
 
 fn issued(events: &[Event]) -> &GrantTokenIssued {
-    let [Event { fact: Fact::GrantTokenIssued(issued), .. }] = events else { panic!("{events:?}") };
+    let [Event { fact: Fact::Grant(GrantFact::TokenIssued(issued)), .. }] = events else { panic!("{events:?}") };
     issued
 }
 
@@ -144,7 +149,7 @@ fn a_lifetime_is_a_second_to_a_minute_and_a_suspect_clock_signs_nothing() {
     assert_eq!(world.execute(&envelope).unwrap().len(), 1);
     assert_eq!(world.execute(&envelope).unwrap().len(), 0);
     let mut other = envelope;
-    if let Command::IssueGrantToken { certificate, .. } = &mut other.command {
+    if let Command::Grant(GrantCommand::IssueToken(IssueGrantToken { certificate, .. })) = &mut other.command {
         *certificate = Digest::of(b"another leaf");
     }
     assert_refused(world.execute(&other), Reason::RequestIdReused);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use countersign::clock::SystemClock;
 use countersign::domain::decide::Files as JournalFiles;
-use countersign::domain::record::event::Fact;
+use countersign::domain::record::event::{Fact, FeedFact};
 use countersign::engine::{self, Store};
 use countersign::journal::index::{Filter, Page};
 use countersign::server::assembly::{Running, start};
@@ -178,7 +178,7 @@ impl Broker {
         let page = Page { after: None, limit: 1_000, newest_first: false };
         let past = self.running().engine().history().list(&Filter::default(), page).unwrap();
         let found = past.events.iter().filter_map(|event| match &event.fact {
-            Fact::HrEventApplied(fact) => Some((fact.event.person.to_string(), fact.event.change.name())),
+            Fact::Feed(FeedFact::EventApplied(fact)) => Some((fact.event.person.to_string(), fact.event.change.name())),
             _ => None,
         });
         found.collect()

@@ -1,6 +1,7 @@
 //! Ending memberships and closing machines, by those who answer for them. What takes away is never held up by what is
 //! missing: no requirement has to be met for it, and a suspect clock does not stop it.
 
+use crate::domain::record::command::{AccountCommand, CloseAccount, EndMembership, Envelope};
 use std::collections::BTreeSet;
 
 use super::caller::{Caller, principal};
@@ -9,22 +10,36 @@ use crate::domain::effect::cascade::Touched;
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::event::{AccountClosed, AccountRecorded, Actor, Fact, MembershipRevoked};
+use crate::domain::record::event::{
+    AccountClosed, AccountRecorded, Actor, Fact, LifeFact, MembershipRevoked, OrganisationFact,
+};
 use crate::domain::rule::visibility::{Thing, answers_for_role, may_see};
 use crate::domain::state::State;
-use crate::domain::value::ids::{AccountId, RoleName};
+use crate::domain::value::ids::AccountId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
-/// Ends a membership: its holder, the manager of its person, the owner of its role, or the owner of the machine; or a
-/// holder of `directory.propose`. What it carried goes in the same batch, and no directory file gives it back.
-pub(super) fn end_membership(
+/// Decides what is asked about an account.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
     state: &State,
     caller: &Caller<'_>,
-    (id, role): (&AccountId, &RoleName),
-    reason: &str,
-    now: Now,
+    command: &AccountCommand,
+    envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    match command {
+        AccountCommand::EndMembership(command) => end_membership(state, caller, command, now),
+        AccountCommand::Close(command) => close(state, caller, command, now),
+    }
+}
+
+/// Ends a membership: its holder, the manager of its person, the owner of its role, or the owner of the machine; or a
+/// holder of `directory.propose`. What it carried goes in the same batch, and no directory file gives it back.
+fn end_membership(state: &State, caller: &Caller<'_>, command: &EndMembership, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let EndMembership { account: id, role, reason } = command;
     let account = seen(state, caller, id, now)?;
     if !account.roles.contains_key(role) {
         return Err(Refusal::not_found("membership", format!("{id}/{role}")));
@@ -40,13 +55,13 @@ pub(super) fn end_membership(
     let person = account.person().clone();
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     overlay.record([
-        Fact::MembershipRevoked(MembershipRevoked {
+        Fact::Life(LifeFact::MembershipRevoked(MembershipRevoked {
             account: id.clone(),
             role: role.clone(),
             by: principal(caller),
             reason: reason.to_owned(),
-        }),
-        Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }),
+        })),
+        Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id: id.clone(), account })),
     ]);
     life::touch(&mut overlay, &person);
     overlay.cascade(&Touched::Persons(BTreeSet::from([person])));
@@ -54,13 +69,8 @@ pub(super) fn end_membership(
 }
 
 /// Closes a service account for ever: its owner, the owner's manager, or a holder of `directory.propose`.
-pub(super) fn close(
-    state: &State,
-    caller: &Caller<'_>,
-    id: &AccountId,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn close(state: &State, caller: &Caller<'_>, command: &CloseAccount, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let CloseAccount { account: id, reason } = command;
     let account = seen(state, caller, id, now)?;
     if !account.is_machine() {
         // People's accounts end with their people.
@@ -77,8 +87,12 @@ pub(super) fn close(
     let owner = account.person().clone();
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     overlay.record([
-        Fact::AccountClosed(AccountClosed { account: id.clone(), by: principal(caller), reason: reason.to_owned() }),
-        Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }),
+        Fact::Life(LifeFact::AccountClosed(AccountClosed {
+            account: id.clone(),
+            by: principal(caller),
+            reason: reason.to_owned(),
+        })),
+        Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id: id.clone(), account })),
     ]);
     overlay.cascade(&Touched::Persons(BTreeSet::from([owner])));
     Ok(overlay.into_facts())

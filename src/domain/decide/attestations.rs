@@ -6,21 +6,33 @@ use crate::domain::directory::{Account, Person};
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::event::{Actor, AttestationCorrected, AttestationRecorded, Fact};
+use crate::domain::record::command::{AttestationCommand, CorrectAttestation, Envelope, RecordAttestation};
+use crate::domain::record::event::{Actor, AttestationCorrected, AttestationRecorded, Fact, LifeFact};
 use crate::domain::state::State;
 use crate::domain::value::ids::{PersonId, RequirementName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
-/// Records that a person met a requirement, later than what is on record.
-pub(super) fn record(
+/// Decides what is asked about what people have proved.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
     state: &State,
     caller: &Caller<'_>,
-    (id, requirement): (&PersonId, &RequirementName),
-    met_at: Timestamp,
-    evidence: &str,
-    now: Now,
+    command: &AttestationCommand,
+    envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    match command {
+        AttestationCommand::Record(command) => record(state, caller, command, now),
+        AttestationCommand::Correct(command) => correct(state, caller, command, now),
+    }
+}
+
+/// Records that a person met a requirement, later than what is on record.
+fn record(state: &State, caller: &Caller<'_>, command: &RecordAttestation, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &RecordAttestation { person: ref id, ref requirement, met_at, ref evidence } = command;
     may_attest(state, caller, requirement, now)?;
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     let person = attested_person(&overlay, id, requirement)?;
@@ -30,25 +42,19 @@ pub(super) fn record(
         let detail = format!("{present} is on record, which is not before {met_at}; what was wrong is corrected");
         return Err(Refusal::new(Reason::AttestationInvalid, detail).with("present", present));
     }
-    overlay.record([Fact::AttestationRecorded(AttestationRecorded {
+    overlay.record([Fact::Life(LifeFact::AttestationRecorded(AttestationRecorded {
         person: id.clone(),
         requirement: requirement.clone(),
         met_at,
         evidence: evidence.to_owned(),
-    })]);
+    }))]);
     put(&mut overlay, caller, (id, requirement), Some(met_at));
     Ok(overlay.into_facts())
 }
 
 /// Puts an attestation right, or takes it back: what rests on it lapses at once if it has by the truth.
-pub(super) fn correct(
-    state: &State,
-    caller: &Caller<'_>,
-    (id, requirement): (&PersonId, &RequirementName),
-    met_at: Option<Timestamp>,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn correct(state: &State, caller: &Caller<'_>, command: &CorrectAttestation, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &CorrectAttestation { person: ref id, ref requirement, met_at, ref reason } = command;
     may_attest(state, caller, requirement, now)?;
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     let person = attested_person(&overlay, id, requirement)?;
@@ -62,13 +68,13 @@ pub(super) fn correct(
             not_own(state, caller, id)?;
         }
     }
-    overlay.record([Fact::AttestationCorrected(AttestationCorrected {
+    overlay.record([Fact::Life(LifeFact::AttestationCorrected(AttestationCorrected {
         person: id.clone(),
         requirement: requirement.clone(),
         before: Some(before),
         met_at,
         reason: reason.to_owned(),
-    })]);
+    }))]);
     put(&mut overlay, caller, (id, requirement), met_at);
     Ok(overlay.into_facts())
 }

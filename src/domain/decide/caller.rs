@@ -15,6 +15,16 @@ pub(super) struct Caller<'a> {
     pub(super) account: &'a AccountId,
 }
 
+impl<'a> Caller<'a> {
+    /// Whoever calls from an account that can be used at all.
+    ///
+    /// # Errors
+    /// `NO_ACCOUNT`, `ACCOUNT_DISABLED`.
+    pub(super) fn of(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<Self, Refusal> {
+        usable_account(state, viewer, now).map(|account| Self { viewer, account })
+    }
+}
+
 /// The caller's account, if it can be used at all. What it lacks beyond that is for each command to judge: what takes
 /// access away is never held up by what is missing.
 pub(super) fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<&'a AccountId, Refusal> {

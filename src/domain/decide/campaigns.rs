@@ -1,6 +1,7 @@
 //! Campaigns of recertification: who holds a role is confirmed by the manager, or is over at the campaign's date (issue 3, part
 //! 8; known failure B7). The date is in each membership, so that it ends by comparison, with all timers off too.
 
+use crate::domain::record::command::{CampaignCommand, ConfirmMembership, StartCampaign};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::caller::{Caller, make_id, principal};
@@ -11,22 +12,39 @@ use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::campaign::{Campaign, CampaignItem, LONGEST_CAMPAIGN, SHORTEST_CAMPAIGN};
 use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{AccountRecorded, CampaignItemNamed, Fact};
+use crate::domain::record::event::{AccountRecorded, CampaignFact, CampaignItemNamed, Fact, OrganisationFact};
 use crate::domain::rule::campaign::{ends_by_itself, may_confirm};
 use crate::domain::rule::visibility::{Thing, answers_for_role, may_see, visible_items};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, CampaignId, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::domain::value::time::{Now, Timestamp};
+use crate::domain::value::time::Now;
 
-/// Begins a campaign over everybody who holds a role now. Grants that outlast its date are cut to it.
-pub(super) fn start(
+/// Decides what is asked about a campaign.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
     state: &State,
     caller: &Caller<'_>,
-    role: &RoleName,
-    due: Timestamp,
+    command: &CampaignCommand,
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    match command {
+        CampaignCommand::Start(command) => start(state, caller, command, envelope),
+        CampaignCommand::Confirm(command) => confirm(state, caller, command, now),
+    }
+}
+
+/// Begins a campaign over everybody who holds a role now. Grants that outlast its date are cut to it.
+fn start(
+    state: &State,
+    caller: &Caller<'_>,
+    command: &StartCampaign,
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let &StartCampaign { ref role, due } = command;
     let now = envelope.now;
     may_start(state, caller, role, now)?;
     let (earliest, latest) = (now.latest.plus(SHORTEST_CAMPAIGN), now.stamp.plus(LONGEST_CAMPAIGN));
@@ -57,7 +75,7 @@ pub(super) fn start(
         closed_at: None,
     };
     let mut overlay = Overlay::new(state, crate::domain::record::event::Actor::Caller(principal(caller)), now);
-    overlay.record([Fact::CampaignStarted(Box::new(campaign))]);
+    overlay.record([Fact::Campaign(CampaignFact::Started(Box::new(campaign)))]);
     for account in held {
         change_membership(&mut overlay, &account, role, |it| it.confirm = Some(Confirm { campaign: id, by: due }));
     }
@@ -71,13 +89,8 @@ pub(super) fn start(
 
 /// The manager of the member's person, or of the machine's owner, confirms a membership: it goes on to its own end. Grants
 /// that the campaign cut stay cut, because an end never moves later.
-pub(super) fn confirm(
-    state: &State,
-    caller: &Caller<'_>,
-    id: CampaignId,
-    account_id: &AccountId,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn confirm(state: &State, caller: &Caller<'_>, command: &ConfirmMembership, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &ConfirmMembership { campaign: id, account: ref account_id } = command;
     let campaign = state.campaigns().get(&id).ok_or_else(|| Refusal::not_found("campaign", id))?;
     if !may_see(state, caller.viewer, Thing::Campaign(campaign), now) {
         // Who would confirm for himself is told no more than others; the journal says that it was that.
@@ -109,7 +122,10 @@ pub(super) fn confirm(
         return over(format!("`{account_id}` no longer holds `{}` as when the campaign began", campaign.role));
     }
     let mut overlay = Overlay::new(state, crate::domain::record::event::Actor::Caller(principal(caller)), now);
-    overlay.record([Fact::MembershipConfirmed(CampaignItemNamed { campaign: id, account: account_id.clone() })]);
+    overlay.record([Fact::Campaign(CampaignFact::MembershipConfirmed(CampaignItemNamed {
+        campaign: id,
+        account: account_id.clone(),
+    }))]);
     change_membership(&mut overlay, account_id, &campaign.role, |it| it.confirm = None);
     Ok(overlay.into_facts())
 }
@@ -161,5 +177,6 @@ fn change_membership(overlay: &mut Overlay, id: &AccountId, role: &RoleName, cha
     let Some(mut account): Option<Account> = overlay.state().organisation().accounts().get(id).cloned() else { return };
     let Some(membership) = account.roles.get_mut(role) else { return };
     change(membership);
-    overlay.record([Fact::AccountRecorded(AccountRecorded { id: id.clone(), account })]);
+    overlay
+        .record([Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id: id.clone(), account }))]);
 }

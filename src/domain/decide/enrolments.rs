@@ -1,9 +1,10 @@
 //! Enrolments: asking for a place, and deciding on it. The last approval gives it, in the same batch.
 
+use crate::domain::record::command::{ApproveEnrolment, DenyEnrolment, EnrolmentCommand, WithdrawEnrolment};
 use std::collections::BTreeSet;
 
 use super::caller::{Caller, make_id, principal};
-use super::reviews::{self, approval, denial};
+use super::review::{self, approval, denial};
 use crate::domain::directory::{Account, AccountState, Disabling};
 use crate::domain::effect::cascade::{Touched, void_enrolment};
 use crate::domain::effect::life;
@@ -11,19 +12,39 @@ use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::command::{Envelope, RequestEnrolment};
 use crate::domain::record::enrolment::Enrolment;
 use crate::domain::record::event::{
-    Actor, EnrolmentApprovalStruck, EnrolmentDecision, EnrolmentNamed, EnrolmentWithdrawn, Fact,
+    Actor, EnrolmentApprovalStruck, EnrolmentDecision, EnrolmentFact, EnrolmentNamed, EnrolmentWithdrawn, Fact,
 };
 use crate::domain::record::review::Phase;
 use crate::domain::rule::enrolling::{draft_enrolment, given, standing_in_the_way};
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
-use crate::domain::value::ids::{Digest, EnrolmentId, PersonId, Principal};
+use crate::domain::value::ids::{EnrolmentId, PersonId, Principal};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
+/// Decides what is asked about an enrolment.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
+    state: &State,
+    viewer: &Viewer,
+    command: &EnrolmentCommand,
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    let account = || Caller::of(state, viewer, now);
+    match command {
+        EnrolmentCommand::Request(command) => request(state, viewer, command, envelope),
+        EnrolmentCommand::Withdraw(command) => withdraw(state, viewer, command, now),
+        EnrolmentCommand::Approve(command) => approve(state, &account()?, command, envelope),
+        EnrolmentCommand::Deny(command) => deny(state, &account()?, command, now),
+    }
+}
+
 /// Asks for a place: open to a person without an account, and to an account that a lapse disabled. A request is refused with
 /// the first of all that stands in its way.
-pub(super) fn request(
+fn request(
     state: &State,
     viewer: &Viewer,
     request: &RequestEnrolment,
@@ -43,20 +64,20 @@ pub(super) fn request(
         return Err(lock.refusal());
     }
     // The request names the command: what was due before follows it.
-    let mut facts = vec![Fact::EnrolmentRequested(Box::new(enrolment))];
+    let mut facts = vec![Fact::Enrolment(EnrolmentFact::Requested(Box::new(enrolment)))];
     facts.extend(settled.into_facts());
     Ok(facts)
 }
 
 /// An approval of exactly this text. The last one that is needed gives what was asked for, in the same batch. Rule 4:
 /// everything is checked again at each, as things are now, with what is due by now recorded.
-pub(super) fn approve(
+fn approve(
     state: &State,
     caller: &Caller<'_>,
-    id: EnrolmentId,
-    (digest, comment): (Digest, &str),
+    command: &ApproveEnrolment,
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let &ApproveEnrolment { enrolment: id, digest, ref comment } = command;
     let now = envelope.now;
     let asked = pending(state, caller.viewer, id, now, Reason::NotAnApprover)?;
     if let Some(lock) = state.organisation.lock_on_enrolment(asked) {
@@ -74,9 +95,9 @@ pub(super) fn approve(
     // The decision names the command: what was due before follows it.
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     overlay.record(struck.into_iter().map(|(person, because)| {
-        Fact::EnrolmentApprovalStruck(EnrolmentApprovalStruck { enrolment: id, person, because })
+        Fact::Enrolment(EnrolmentFact::ApprovalStruck(EnrolmentApprovalStruck { enrolment: id, person, because }))
     }));
-    overlay.record([Fact::EnrolmentApprovalRecorded(EnrolmentDecision { enrolment: id, decision })]);
+    overlay.record([Fact::Enrolment(EnrolmentFact::ApprovalRecorded(EnrolmentDecision { enrolment: id, decision }))]);
     overlay.record(settled.into_facts());
     if enrolment.review.open_stage().is_none() {
         give(&mut overlay, &enrolment);
@@ -102,7 +123,7 @@ fn still_possible(state: &State, enrolment: &Enrolment, now: Now) -> Result<(), 
 fn give(overlay: &mut Overlay, enrolment: &Enrolment) {
     let approvers: BTreeSet<PersonId> = enrolment.review.approvals().map(|it| it.person.clone()).collect();
     let given = given(overlay.state().organisation(), enrolment, approvers, overlay.clocks());
-    overlay.record([Fact::EnrolmentApproved(EnrolmentNamed { enrolment: enrolment.id })]);
+    overlay.record([Fact::Enrolment(EnrolmentFact::Approved(EnrolmentNamed { enrolment: enrolment.id }))]);
     // People first: their logins are free by then for the account that they become.
     for (id, person) in given.people {
         life::put_person(overlay, &id, person);
@@ -114,26 +135,16 @@ fn give(overlay: &mut Overlay, enrolment: &Enrolment) {
 }
 
 /// One denial ends it: by anyone who may review any stage, also by one who had approved.
-pub(super) fn deny(
-    state: &State,
-    caller: &Caller<'_>,
-    id: EnrolmentId,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn deny(state: &State, caller: &Caller<'_>, command: &DenyEnrolment, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &DenyEnrolment { enrolment: id, ref reason } = command;
     let enrolment = pending(state, caller.viewer, id, now, Reason::NotAnApprover)?;
     let decision = denial(state, caller, enrolment, reason, now)?;
-    Ok(vec![Fact::EnrolmentDenied(EnrolmentDecision { enrolment: id, decision })])
+    Ok(vec![Fact::Enrolment(EnrolmentFact::Denied(EnrolmentDecision { enrolment: id, decision }))])
 }
 
 /// Whoever is behind a request may take it back.
-pub(super) fn withdraw(
-    state: &State,
-    viewer: &Viewer,
-    id: EnrolmentId,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn withdraw(state: &State, viewer: &Viewer, command: &WithdrawEnrolment, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &WithdrawEnrolment { enrolment: id, ref reason } = command;
     let enrolment = pending(state, viewer, id, now, Reason::NotHolder)?;
     // The owner of a machine that somebody would take over is behind it, and does not withdraw it.
     let own = enrolment.requester == viewer.principal || viewer.person.as_ref() == Some(&enrolment.person);
@@ -141,7 +152,11 @@ pub(super) fn withdraw(
         return Err(Refusal::new(Reason::NotHolder, "only those who asked withdraw it; a reviewer denies it"));
     }
     let by = viewer.principal.clone();
-    Ok(vec![Fact::EnrolmentWithdrawn(EnrolmentWithdrawn { enrolment: id, by, reason: reason.to_owned() })])
+    Ok(vec![Fact::Enrolment(EnrolmentFact::Withdrawn(EnrolmentWithdrawn {
+        enrolment: id,
+        by,
+        reason: reason.to_owned(),
+    }))])
 }
 
 /// A person without an account may ask, and an account that is active, or that a lapse disabled and can return.
@@ -180,7 +195,7 @@ fn pending<'a>(
 }
 
 fn still_pending(enrolment: &Enrolment, now: Now) -> Result<(), Refusal> {
-    let pending = reviews::still_pending(enrolment.id, &enrolment.phase, enrolment.review.deadline, now);
+    let pending = review::still_pending(enrolment.id, &enrolment.phase, enrolment.review.deadline, now);
     pending.map_err(|mut refusal| {
         if let Phase::Cancelled { because, .. } = &enrolment.phase {
             refusal.detail.push_str(&format!(": {}", because.name()));

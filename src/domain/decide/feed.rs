@@ -12,36 +12,56 @@ mod hold;
 mod place;
 mod tenant;
 
-use std::collections::BTreeMap;
+use crate::domain::record::command::{ApplyHrEvents, FeedCommand, ImportPeople};
 
-use happening::{Sent, applied, author, happen, not_own, said_now};
+use happening::{Sent, applied, author, happen, not_own};
 
 use super::caller::{Caller, make_id, needs, principal};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{Actor, Fact, HrFeedHeard, HrImported};
-use crate::domain::record::hr::{HrChange, HrEvent, ImportedPerson, StreamPlace};
+use crate::domain::record::event::{Actor, Fact, FeedFact, HrFeedHeard, HrImported};
+use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::value::ids::{HoldId, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
 
-pub(super) use hold::{decide_hold, retire};
+/// Decides what is asked about the HR feed.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
+    state: &State,
+    caller: &Caller<'_>,
+    command: &FeedCommand,
+    envelope: &Envelope,
+) -> Result<Overlay, Refusal> {
+    let now = envelope.now;
+    match command {
+        FeedCommand::ApplyEvents(command) => apply_events(state, caller, command, envelope),
+        FeedCommand::Import(command) => import(state, caller, command, envelope),
+        FeedCommand::DecideHold(command) => decide_hold(state, caller, command, now),
+        FeedCommand::RetireStream(command) => retire(state, caller, command, now),
+    }
+}
+
+use hold::{decide_hold, retire};
 
 /// What HR says happened, in order. What a stream repeats changes nothing, and what would make its author answer for others
 /// waits for somebody else.
-pub(super) fn apply_events(
+fn apply_events(
     state: &State,
     caller: &Caller<'_>,
-    place: Option<&StreamPlace>,
-    events: &[HrEvent],
+    command: &ApplyHrEvents,
     envelope: &Envelope,
 ) -> Result<Overlay, Refusal> {
+    let place = command.place.as_ref();
+    let events: Vec<HrEvent> = command.events.iter().map(|event| event.said_at(envelope.now.stamp)).collect();
     if let Some(tenant) = state.organisation.tenant_of_account(caller.account).cloned() {
-        return tenant::apply_events(state, caller, &tenant, (place, events), envelope);
+        return tenant::apply_events(state, caller, &tenant, place, &events, envelope);
     }
     needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
-    let arrival = place::of_events(state, caller, place, events)?;
+    let arrival = place::of_events(state, caller, place, &events)?;
     let author = author(state, caller);
     for (_, event) in &arrival.fresh {
         not_own(author.as_ref(), event)?;
@@ -49,10 +69,10 @@ pub(super) fn apply_events(
     }
     let new = new_hold(caller, author, place, envelope);
     let sent = arrival.fresh.into_iter();
-    let sent = sent.map(|(place, event)| Sent { place, event: said_now(event, envelope) }).collect();
+    let sent = sent.map(|(place, event)| Sent { place, event: event.said_at(envelope.now.stamp) }).collect();
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
     if let Some(place) = arrival.heard {
-        overlay.record([Fact::HrFeedHeard(HrFeedHeard { place, sender: caller.account.clone() })]);
+        overlay.record([Fact::Feed(FeedFact::Heard(HrFeedHeard { place, sender: caller.account.clone() }))]);
     }
     let sorted = brake::sort(state, sent, new.author.as_ref(), envelope.now);
     take(&mut overlay, sorted, &new)?;
@@ -61,13 +81,8 @@ pub(super) fn apply_events(
 
 /// Everybody whom HR knows: the directory is made to agree. Nobody's import lifts its author: what it says of that person,
 /// or puts under that person, waits for somebody else.
-pub(super) fn import(
-    state: &State,
-    caller: &Caller<'_>,
-    place: &StreamPlace,
-    people: &BTreeMap<PersonId, ImportedPerson>,
-    envelope: &Envelope,
-) -> Result<Overlay, Refusal> {
+fn import(state: &State, caller: &Caller<'_>, command: &ImportPeople, envelope: &Envelope) -> Result<Overlay, Refusal> {
+    let ImportPeople { place, people } = command;
     let now = envelope.now;
     needs(state, caller, CapabilityName::HrFeed, now)?;
     if state.organisation.tenant_of_account(caller.account).is_some() {
@@ -86,13 +101,13 @@ pub(super) fn import(
     let sorted = brake::sort(sorting.state(), sent, new.author.as_ref(), now);
     drop(sorting);
     let mut overlay = Overlay::new(state, actor, now);
-    overlay.record([Fact::HrImported(HrImported {
+    overlay.record([Fact::Feed(FeedFact::Imported(HrImported {
         place: place.clone(),
         sender: caller.account.clone(),
         people: count(people.len()),
         changes: count(sorted.pass.len()),
         held: count(sorted.held.len()),
-    })]);
+    }))]);
     overlay.record(replaced);
     take(&mut overlay, sorted, &new)?;
     Ok(overlay)

@@ -6,22 +6,34 @@ use super::super::state::State;
 use super::caller::{Caller, make_id, principal};
 use crate::domain::effect::cascade::locked;
 use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{Fact, LockDeleted};
+use crate::domain::record::command::{Command, CreateLock, DeleteLock, LockCommand};
+use crate::domain::record::event::{Fact, LockDeleted, LockFact};
 use crate::domain::record::lock::{Lock, LockMode, Locked};
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::organisation::Organisation;
-use crate::domain::value::ids::LockId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
-/// Somebody with the capability stops something at once.
-pub(super) fn create(
+/// Decides what is asked about a lock.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
     state: &State,
     caller: &Caller<'_>,
-    (on, mode): (&Locked, LockMode),
-    (reason, until): (&str, Option<Timestamp>),
+    command: &LockCommand,
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    match command {
+        LockCommand::Create(command) => create(state, caller, command, envelope),
+        LockCommand::Delete(command) => delete(state, caller, command, now),
+    }
+}
+
+/// Somebody with the capability stops something at once.
+fn create(state: &State, caller: &Caller<'_>, command: &CreateLock, envelope: &Envelope) -> Result<Vec<Fact>, Refusal> {
+    let &CreateLock { ref on, mode, ref reason, until } = command;
     let organisation = &state.organisation;
     may_manage(organisation, caller, on, envelope.now)?;
     is_there(organisation, on)?;
@@ -48,7 +60,7 @@ pub(super) fn create(
     if until.is_none() && !somebody_could_lift(&after, &lock, envelope.now) {
         return Err(Refusal::new(Reason::NobodyCouldUnlock, format!("{on}")));
     }
-    let mut facts = vec![Fact::LockCreated(Box::new(lock.clone()))];
+    let mut facts = vec![Fact::Lock(LockFact::Created(Box::new(lock.clone())))];
     if mode == LockMode::Revoke {
         facts.extend(locked(state, &lock, envelope.now));
     }
@@ -56,13 +68,8 @@ pub(super) fn create(
 }
 
 /// Somebody with the capability lifts a lock that is not on himself.
-pub(super) fn delete(
-    state: &State,
-    caller: &Caller<'_>,
-    id: LockId,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &DeleteLock { lock: id, ref reason } = command;
     let organisation = &state.organisation;
     let lock = organisation.locks().get(id).ok_or_else(|| Refusal::not_found("lock", id))?;
     if !may_see(state, caller.viewer, Thing::Lock(lock), now) {
@@ -74,7 +81,7 @@ pub(super) fn delete(
         return Err(Refusal::new(Reason::OwnLock, format!("{}", lock.on)).with("lock", id));
     }
     let deleted = LockDeleted { lock: id, on: lock.on.clone(), by: principal(caller), reason: reason.to_owned() };
-    Ok(vec![Fact::LockDeleted(deleted)])
+    Ok(vec![Fact::Lock(LockFact::Deleted(deleted))])
 }
 
 /// What the caller may still do under the locks in force: take away whatever is on himself, and under the lock on
@@ -82,13 +89,8 @@ pub(super) fn delete(
 ///
 /// # Errors
 /// `LOCKED`.
-pub(super) fn free(
-    organisation: &Organisation,
-    viewer: &Viewer,
-    command: &crate::domain::record::command::Command,
-) -> Result<(), Refusal> {
-    use crate::domain::record::command::Command;
-    let locks_or_lifts = matches!(command, Command::CreateLock { .. } | Command::DeleteLock { .. });
+pub(super) fn free(organisation: &Organisation, viewer: &Viewer, command: &Command) -> Result<(), Refusal> {
+    let locks_or_lifts = matches!(command, Command::Lock(LockCommand::Create(_) | LockCommand::Delete(_)));
     if organisation.locks().all().is_empty() || (command.takes_away() && !locks_or_lifts) {
         return Ok(());
     }

@@ -4,15 +4,16 @@ mod accounts;
 mod attestations;
 mod caller;
 mod campaigns;
+mod elevations;
 mod enrolments;
 mod feed;
 mod grants;
 mod locks;
 mod numbering;
+mod open_grant;
 mod proposals;
 pub mod refused;
-mod requests;
-mod reviews;
+mod review;
 pub mod tick;
 mod tokens;
 
@@ -22,7 +23,6 @@ use numbering::events;
 use super::effect::overlay::Overlay;
 use super::record::command::{Command, Envelope};
 use super::record::event::{Actor, Event, Fact, RequestMark};
-use super::record::hr::HrEvent;
 use super::rule::visibility::{Viewer, as_told, viewer};
 use super::state::State;
 use super::state::apply::{apply, bind};
@@ -75,11 +75,9 @@ fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
         return decided(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
     }
     let viewer = viewer(&state.organisation, &envelope.caller)?;
-    // Whoever is known may ask for a place, with an account or without.
-    let account = match &envelope.command {
-        Command::RequestEnrolment(_) | Command::WithdrawEnrolment { .. } => None,
-        _ => Some(usable_account(state, &viewer, envelope.now)?.clone()),
-    };
+    if envelope.command.needs_account() {
+        usable_account(state, &viewer, envelope.now)?;
+    }
     locks::free(&state.organisation, &viewer, &envelope.command)?;
     let digest = envelope.command.digest();
     if let Some(bound) = state.bound(&viewer.principal, envelope.request_id) {
@@ -92,23 +90,7 @@ fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     if envelope.now.suspect && !envelope.command.takes_away() {
         return Err(Refusal::new(Reason::ClockSuspect, ""));
     }
-    let (facts, mut after) = match (&envelope.command, &account) {
-        (Command::RequestEnrolment(request), _) => (enrolments::request(state, &viewer, request, envelope)?, None),
-        (Command::WithdrawEnrolment { enrolment, reason }, _) => {
-            (enrolments::withdraw(state, &viewer, *enrolment, reason, envelope.now)?, None)
-        }
-        (_, Some(account)) => {
-            let caller = Caller { viewer: &viewer, account };
-            match of_many(state, &caller, envelope) {
-                Some(overlay) => {
-                    let (facts, after) = overlay?.into_parts();
-                    (facts, Some(after))
-                }
-                None => (by_account(state, &caller, envelope)?, None),
-            }
-        }
-        (_, None) => return Err(Refusal::new(Reason::NoAccount, "")),
-    };
+    let Change { facts, mut after } = change(state, &viewer, envelope)?;
     let mark = RequestMark { id: envelope.request_id, command: digest };
     let events = events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts);
     if let (Some(after), Some(first)) = (&mut after, events.first()) {
@@ -117,74 +99,38 @@ fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     Ok(Decided { events, after })
 }
 
-/// What may change thousands of people at once.
-fn of_many(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Option<Result<Overlay, Refusal>> {
-    let now = envelope.now;
-    match &envelope.command {
-        Command::ApplyHrEvents { place, events } => {
-            let events: Vec<HrEvent> = events.iter().map(|event| event.said_at(now.stamp)).collect();
-            Some(feed::apply_events(state, caller, place.as_ref(), &events, envelope))
-        }
-        Command::ImportPeople { place, people } => Some(feed::import(state, caller, place, people, envelope)),
-        Command::DecideHold { hold, digest, release, reason } => {
-            Some(feed::decide_hold(state, caller, *hold, (*digest, *release), reason, now))
-        }
-        _ => None,
+/// What a command changes.
+struct Change {
+    facts: Vec<Fact>,
+    /// The state that it leads to, where the decision made it already: what may change thousands of people at once.
+    after: Option<State>,
+}
+
+impl From<Vec<Fact>> for Change {
+    fn from(facts: Vec<Fact>) -> Self {
+        Self { facts, after: None }
     }
 }
 
-/// What accounts alone may do.
-fn by_account(state: &State, caller: &Caller<'_>, envelope: &Envelope) -> Result<Vec<Fact>, Refusal> {
-    let now = envelope.now;
+impl From<Overlay> for Change {
+    fn from(overlay: Overlay) -> Self {
+        let (facts, after) = overlay.into_parts();
+        Self { facts, after: Some(after) }
+    }
+}
+
+/// Each family of commands decides its own.
+fn change(state: &State, viewer: &Viewer, envelope: &Envelope) -> Result<Change, Refusal> {
+    let account = || Caller::of(state, viewer, envelope.now);
     match &envelope.command {
-        Command::RequestElevation(request) => requests::request(state, caller, request, envelope),
-        Command::ApproveElevation { elevation, digest, comment } => {
-            reviews::approve(state, caller, *elevation, (*digest, comment), envelope)
-        }
-        Command::DenyElevation { elevation, reason } => reviews::deny(state, caller, *elevation, reason, now),
-        Command::WithdrawElevation { elevation, reason } => reviews::withdraw(state, caller, *elevation, reason, now),
-        Command::CompleteFollowUp { elevation, digest, finding, comment } => {
-            reviews::complete_follow_up(state, caller, *elevation, (*digest, *finding, comment), now)
-        }
-        Command::RelinquishGrant { grant, reason } => grants::relinquish(state, caller, *grant, reason, now),
-        Command::RevokeGrant { grant, reason } => grants::revoke(state, caller, *grant, reason, now),
-        Command::IssueGrantToken { grant, audience, lifetime, certificate } => {
-            tokens::issue(state, caller, *grant, (audience, *lifetime, *certificate), envelope)
-        }
-        Command::ApproveEnrolment { enrolment, digest, comment } => {
-            enrolments::approve(state, caller, *enrolment, (*digest, comment), envelope)
-        }
-        Command::DenyEnrolment { enrolment, reason } => enrolments::deny(state, caller, *enrolment, reason, now),
-        // Those of everybody, and those of many, are decided elsewhere.
-        Command::RequestEnrolment(_)
-        | Command::WithdrawEnrolment { .. }
-        | Command::ApplyHrEvents { .. }
-        | Command::ImportPeople { .. }
-        | Command::DecideHold { .. } => Ok(Vec::new()),
-        Command::RecordAttestation { person, requirement, met_at, evidence } => {
-            attestations::record(state, caller, (person, requirement), *met_at, evidence, now)
-        }
-        Command::CorrectAttestation { person, requirement, met_at, reason } => {
-            attestations::correct(state, caller, (person, requirement), *met_at, reason, now)
-        }
-        Command::EndMembership { account, role, reason } => {
-            accounts::end_membership(state, caller, (account, role), reason, now)
-        }
-        Command::CloseAccount { account, reason } => accounts::close(state, caller, account, reason, now),
-        Command::RetireStream { stream, reason } => feed::retire(state, caller, stream, reason, now),
-        Command::StartCampaign { role, due } => campaigns::start(state, caller, role, *due, envelope),
-        Command::ConfirmMembership { campaign, account } => campaigns::confirm(state, caller, *campaign, account, now),
-        Command::CreateLock { on, mode, reason, until } => {
-            locks::create(state, caller, (on, *mode), (reason, *until), envelope)
-        }
-        Command::DeleteLock { lock, reason } => locks::delete(state, caller, *lock, reason, now),
-        Command::ProposeFile { file, replaces, text, justification } => {
-            proposals::propose(state, caller, (*file, *replaces), (text, justification), envelope)
-        }
-        Command::ApproveProposal { proposal, digest, comment } => {
-            proposals::approve(state, caller, *proposal, (*digest, comment), envelope)
-        }
-        Command::DenyProposal { proposal, reason } => proposals::deny(state, caller, *proposal, reason, now),
-        Command::WithdrawProposal { proposal, reason } => proposals::withdraw(state, caller, *proposal, reason, now),
+        Command::Elevation(command) => elevations::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Grant(command) => grants::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Enrolment(command) => enrolments::decide(state, viewer, command, envelope).map(Change::from),
+        Command::Attestation(command) => attestations::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Account(command) => accounts::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Feed(command) => feed::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Campaign(command) => campaigns::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Lock(command) => locks::decide(state, &account()?, command, envelope).map(Change::from),
+        Command::Proposal(command) => proposals::decide(state, &account()?, command, envelope).map(Change::from),
     }
 }

@@ -4,14 +4,15 @@
 mod files;
 mod merge;
 
+use crate::domain::record::command::{ApproveProposal, DenyProposal, ProposalCommand, ProposeFile, WithdrawProposal};
 use std::collections::BTreeSet;
 
 use self::files::{Brought, File, bring};
 use super::caller::{Caller, make_id, needs, principal};
-use super::reviews::{approval, denial, still_pending};
+use super::review::{approval, denial, still_pending};
 use crate::domain::record::command::Envelope;
 use crate::domain::record::event::{
-    AuthorsWait, Event, Fact, ProposalCancelled, ProposalDecision, ProposalTextAdded, ProposalWithdrawn,
+    AuthorsWait, Event, Fact, ProposalCancelled, ProposalDecision, ProposalFact, ProposalTextAdded, ProposalWithdrawn,
 };
 use crate::domain::record::proposal::{
     PIECE_BYTES, PROPOSED_IN_A_DAY, Proposal, ProposalCancellation, ProposedFile, REVIEW_WITHIN,
@@ -30,16 +31,35 @@ use crate::domain::value::ids::{AccountId, Digest, EntitlementName, PersonId, Pr
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
 
+/// Decides what is asked about another policy or directory.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub(super) fn decide(
+    state: &State,
+    caller: &Caller<'_>,
+    command: &ProposalCommand,
+    envelope: &Envelope,
+) -> Result<Vec<Fact>, Refusal> {
+    let now = envelope.now;
+    match command {
+        ProposalCommand::Propose(command) => propose(state, caller, command, envelope),
+        ProposalCommand::Approve(command) => approve(state, caller, command, envelope),
+        ProposalCommand::Deny(command) => deny(state, caller, command, now),
+        ProposalCommand::Withdraw(command) => withdraw(state, caller, command, now),
+    }
+}
+
 pub use self::files::{Files, initialise};
 
 /// Proposes a file: what it would bring is found out now, and again when it is approved. Machines propose as well.
-pub(super) fn propose(
+fn propose(
     state: &State,
     caller: &Caller<'_>,
-    (file, replaces): (ProposedFile, Digest),
-    (text, justification): (&str, &str),
+    command: &ProposeFile,
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let &ProposeFile { file, replaces, ref text, ref justification } = command;
     let now = envelope.now;
     let organisation = &state.organisation;
     needs(state, caller, file.capability(), now)?;
@@ -72,9 +92,9 @@ pub(super) fn propose(
     };
     proposal.review.text = with_says(state, &brought, now, |says| proposal.approval_text(says, &ends(&brought.facts)));
     let id = proposal.id;
-    let pieces =
-        pieces(text).map(|text| Fact::ProposalTextAdded(ProposalTextAdded { proposal: id, text: text.to_owned() }));
-    Ok([Fact::ProposalMade(Box::new(proposal))].into_iter().chain(pieces).collect())
+    let pieces = pieces(text)
+        .map(|text| Fact::Proposal(ProposalFact::TextAdded(ProposalTextAdded { proposal: id, text: text.to_owned() })));
+    Ok([Fact::Proposal(ProposalFact::Made(Box::new(proposal)))].into_iter().chain(pieces).collect())
 }
 
 /// One proposal of each file at a time, and so many in a day: what is proposed stays in the journal for ever.
@@ -98,13 +118,13 @@ fn has_room(state: &State, account: &AccountId, file: ProposedFile, now: Now) ->
 
 /// An approval of exactly this text puts the file in force, in the same batch. Everything is checked again, as things are
 /// now: what is replaced, whoever proposed it, and what it gives to either of the two.
-pub(super) fn approve(
+fn approve(
     state: &State,
     caller: &Caller<'_>,
-    id: ProposalId,
-    (digest, comment): (Digest, &str),
+    command: &ApproveProposal,
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let &ApproveProposal { proposal: id, digest, ref comment } = command;
     let now = envelope.now;
     let organisation = &state.organisation;
     let mut proposal = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
@@ -126,10 +146,10 @@ pub(super) fn approve(
     let mut facts = follows(state, &proposal, brought, persons, now);
     let others = state.pending_proposals().filter(|other| other.file == proposal.file && other.id != id);
     let because = ProposalCancellation::Stale;
-    facts.extend(
-        others.map(|other| Fact::ProposalCancelled(ProposalCancelled { proposal: other.id, because: because.clone() })),
-    );
-    facts.insert(0, Fact::ProposalApproved(ProposalDecision { proposal: id, decision }));
+    facts.extend(others.map(|other| {
+        Fact::Proposal(ProposalFact::Cancelled(ProposalCancelled { proposal: other.id, because: because.clone() }))
+    }));
+    facts.insert(0, Fact::Proposal(ProposalFact::Approved(ProposalDecision { proposal: id, decision })));
     Ok(facts)
 }
 
@@ -171,12 +191,20 @@ fn follows(state: &State, proposal: &Proposal, brought: Brought, persons: BTreeS
     let until = now.stamp.plus(author_waits(&state.organisation, &brought.after.policy, now.latest));
     // Another proposal of the same file is void by this one, whoever proposed it.
     let is_proposal = |fact: &Fact| {
-        let Fact::ProposalCancelled(fact) = fact else { return false };
+        let Fact::Proposal(ProposalFact::Cancelled(fact)) = fact else { return false };
         state.proposals.get(&fact.proposal).is_some_and(|other| other.file == proposal.file)
     };
     let mut facts: Vec<Fact> = brought.facts.into_iter().filter(|fact| !is_proposal(fact)).collect();
     if !entitlements.is_empty() {
-        facts.insert(1, Fact::AuthorsWait(AuthorsWait { proposal: proposal.id, persons, entitlements, until }));
+        facts.insert(
+            1,
+            Fact::Proposal(ProposalFact::AuthorsWait(AuthorsWait {
+                proposal: proposal.id,
+                persons,
+                entitlements,
+                until,
+            })),
+        );
     }
     facts
 }
@@ -205,33 +233,23 @@ fn wider(state: &State, brought: &Brought) -> BTreeSet<EntitlementName> {
 }
 
 /// One denial ends it: by any other holder of the capability.
-pub(super) fn deny(
-    state: &State,
-    caller: &Caller<'_>,
-    id: ProposalId,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn deny(state: &State, caller: &Caller<'_>, command: &DenyProposal, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &DenyProposal { proposal: id, ref reason } = command;
     let proposal = pending(state, caller, id, now, Reason::NotAnApprover)?;
     let decision = denial(state, caller, proposal, reason, now)?;
-    Ok(vec![Fact::ProposalDenied(ProposalDecision { proposal: id, decision })])
+    Ok(vec![Fact::Proposal(ProposalFact::Denied(ProposalDecision { proposal: id, decision }))])
 }
 
 /// Whoever proposed it, or is behind that, may take it back.
-pub(super) fn withdraw(
-    state: &State,
-    caller: &Caller<'_>,
-    id: ProposalId,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+fn withdraw(state: &State, caller: &Caller<'_>, command: &WithdrawProposal, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let &WithdrawProposal { proposal: id, ref reason } = command;
     let proposal = pending(state, caller, id, now, Reason::NotHolder)?;
     let behind = caller.viewer.person.as_ref().is_some_and(|person| proposal.behind.contains(person));
     if proposal.requester != *caller.account && !behind {
         return Err(Refusal::new(Reason::NotHolder, "only those behind a proposal withdraw it; a reviewer denies it"));
     }
     let withdrawn = ProposalWithdrawn { proposal: id, by: principal(caller), reason: reason.to_owned() };
-    Ok(vec![Fact::ProposalWithdrawn(withdrawn)])
+    Ok(vec![Fact::Proposal(ProposalFact::Withdrawn(withdrawn))])
 }
 
 /// The proposal, if the caller may see it and it is still pending: by comparison with its deadline.

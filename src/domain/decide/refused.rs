@@ -1,7 +1,7 @@
 //! What the journal keeps of refusals: the true reason, at most 60 a minute and caller, then a count.
 
-use crate::domain::record::command::{Command, Envelope};
-use crate::domain::record::event::{Actor, CommandRefused, Event, Fact, RefusalsCounted};
+use crate::domain::record::command::Envelope;
+use crate::domain::record::event::{Actor, BrokerFact, CommandRefused, Event, Fact, RefusalsCounted};
 use crate::domain::state::State;
 pub use crate::domain::state::minute_of;
 use crate::domain::value::refusal::Refusal;
@@ -18,51 +18,20 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
     if told >= TOLD_PER_MINUTE {
         return None;
     }
-    let about = match &envelope.command {
-        Command::RequestElevation(request) => Some(format!("entitlement:{}", request.entitlement)),
-        Command::ApproveElevation { elevation, .. }
-        | Command::CompleteFollowUp { elevation, .. }
-        | Command::DenyElevation { elevation, .. }
-        | Command::WithdrawElevation { elevation, .. } => Some(format!("elevation:{elevation}")),
-        Command::RelinquishGrant { grant, .. } | Command::RevokeGrant { grant, .. } => Some(format!("grant:{grant}")),
-        Command::IssueGrantToken { grant, .. } => Some(format!("grant:{grant}")),
-        Command::RequestEnrolment(_) => None,
-        Command::ApproveEnrolment { enrolment, .. }
-        | Command::DenyEnrolment { enrolment, .. }
-        | Command::WithdrawEnrolment { enrolment, .. } => Some(format!("enrolment:{enrolment}")),
-        Command::RecordAttestation { person, .. } | Command::CorrectAttestation { person, .. } => {
-            Some(format!("person:{person}"))
-        }
-        Command::EndMembership { account, .. } | Command::CloseAccount { account, .. } => {
-            Some(format!("account:{account}"))
-        }
-        Command::ApplyHrEvents { place, .. } => place.as_ref().map(|place| format!("stream:{}", place.stream)),
-        Command::ImportPeople { place, .. } => Some(format!("stream:{}", place.stream)),
-        Command::RetireStream { stream, .. } => Some(format!("stream:{stream}")),
-        Command::DecideHold { hold, .. } => Some(format!("hold:{hold}")),
-        Command::StartCampaign { role, .. } => Some(format!("role:{role}")),
-        Command::ConfirmMembership { campaign, .. } => Some(format!("campaign:{campaign}")),
-        Command::CreateLock { on, .. } => Some(format!("lock on {on}")),
-        Command::DeleteLock { lock, .. } => Some(format!("lock:{lock}")),
-        Command::ProposeFile { .. } => None,
-        Command::ApproveProposal { proposal, .. }
-        | Command::DenyProposal { proposal, .. }
-        | Command::WithdrawProposal { proposal, .. } => Some(format!("proposal:{proposal}")),
-    };
     let fact = CommandRefused {
         command: envelope.command.name().to_owned(),
         reason: refusal.true_reason.unwrap_or(refusal.reason),
         told: refusal.true_reason.map(|_| refusal.reason),
         detail: cut(&refusal.detail),
         facts: refusal.facts.iter().take(8).map(|(key, value)| (key.clone(), cut(value))).collect(),
-        about,
+        about: envelope.command.about(),
     };
     Some(Event {
         sequence: state.sequence.saturating_add(1),
         at: envelope.now.stamp,
         actor: Actor::Caller(principal.clone()),
         request: None,
-        fact: Fact::CommandRefused(fact),
+        fact: Fact::Broker(BrokerFact::CommandRefused(fact)),
     })
 }
 
@@ -80,7 +49,7 @@ pub fn counted(
         at,
         actor: Actor::Broker,
         request: None,
-        fact: Fact::RefusalsCounted(RefusalsCounted { caller, minute, count }),
+        fact: Fact::Broker(BrokerFact::RefusalsCounted(RefusalsCounted { caller, minute, count })),
     }
 }
 

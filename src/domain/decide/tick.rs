@@ -10,8 +10,9 @@ use crate::domain::effect::cascade::grant_stands;
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{
-    Actor, BrokerStarted, ClockPair, ElevationExpired, EnrolmentNamed, Event, Fact, FollowUpOverdue, GrantNamed,
-    GrantRevoked, GrantShortened, GrantStarted, LockNamed, ProposalNamed, Pruned, RowsAbandoned,
+    Actor, BrokerFact, BrokerStarted, ClockPair, ElevationExpired, ElevationFact, EnrolmentFact, EnrolmentNamed, Event,
+    Fact, FollowUpOverdue, GrantFact, GrantNamed, GrantRevoked, GrantShortened, GrantStarted, LockFact, LockNamed,
+    ProposalFact, ProposalNamed, Pruned, RowsAbandoned,
 };
 use crate::domain::record::grant::{EndBecause, Grant, Revocation};
 use crate::domain::rule::feed::silent_feed;
@@ -62,7 +63,7 @@ pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
 /// wall clock stands before the last event, so that no end could be trusted (known failures C1 and H8).
 #[must_use]
 pub fn decide_start(state: &State, now: Now, started: BrokerStarted, revoke: Option<&Revocation>) -> Vec<Event> {
-    let mut facts = vec![Fact::BrokerStarted(started)];
+    let mut facts = vec![Fact::Broker(BrokerFact::Started(started))];
     if let Some(because) = revoke {
         let open = state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest));
         facts.extend(open.map(|grant| revoked(grant, because.clone())));
@@ -74,7 +75,8 @@ pub fn decide_start(state: &State, now: Now, started: BrokerStarted, revoke: Opt
 #[must_use]
 pub fn abandon_rows(state: &State, now: Now, rows: RowsAbandoned) -> Vec<Event> {
     let last = rows.last;
-    let mut events = events(state, now.stamp, &Actor::Broker, None, vec![Fact::RowsAbandoned(rows)]);
+    let mut events =
+        events(state, now.stamp, &Actor::Broker, None, vec![Fact::Broker(BrokerFact::RowsAbandoned(rows))]);
     // They keep their numbers, although they have no effect.
     for event in &mut events {
         event.sequence = last.saturating_add(1);
@@ -85,7 +87,11 @@ pub fn abandon_rows(state: &State, now: Now, rows: RowsAbandoned) -> Vec<Event> 
 /// The readings of both clocks, for a later start to anchor on.
 #[must_use]
 pub fn clock_read(state: &State, now: Now, pair: ClockPair, accepted: bool) -> Vec<Event> {
-    let fact = if accepted { Fact::ClockAccepted(pair) } else { Fact::ClockRead(pair) };
+    let fact = if accepted {
+        Fact::Broker(BrokerFact::ClockAccepted(pair))
+    } else {
+        Fact::Broker(BrokerFact::ClockRead(pair))
+    };
     events(state, now.stamp, &Actor::Broker, None, vec![fact])
 }
 
@@ -95,15 +101,22 @@ fn due_until(state: &State, latest: Timestamp) -> impl Iterator<Item = &Due> {
 
 fn over(state: &State, now: Now) -> Vec<Fact> {
     let facts = due_until(state, now.latest).filter_map(|due| match due {
-        Due::ReviewDeadline(id) => Some(Fact::ElevationExpired(ElevationExpired { elevation: *id })),
+        Due::ReviewDeadline(id) => Some(Fact::Elevation(ElevationFact::Expired(ElevationExpired { elevation: *id }))),
         Due::GrantEnd(id) => {
             let holder = state.grants.get(id)?.holder.clone();
-            Some(Fact::GrantEnded(GrantNamed { grant: *id, holder }))
+            Some(Fact::Grant(GrantFact::Ended(GrantNamed { grant: *id, holder })))
         }
-        Due::FollowUp(id) => Some(Fact::FollowUpOverdue(FollowUpOverdue { elevation: *id })),
-        Due::ProposalDeadline(id) => Some(Fact::ProposalExpired(ProposalNamed { proposal: *id })),
-        Due::EnrolmentDeadline(id) => Some(Fact::EnrolmentExpired(EnrolmentNamed { enrolment: *id })),
-        _ => None,
+        Due::FollowUp(id) => Some(Fact::Elevation(ElevationFact::FollowUpOverdue(FollowUpOverdue { elevation: *id }))),
+        Due::ProposalDeadline(id) => Some(Fact::Proposal(ProposalFact::Expired(ProposalNamed { proposal: *id }))),
+        Due::EnrolmentDeadline(id) => Some(Fact::Enrolment(EnrolmentFact::Expired(EnrolmentNamed { enrolment: *id }))),
+        // These bring changes along, and are decided one by one.
+        Due::RequirementLapse(..)
+        | Due::LapseWarning(..)
+        | Due::Move(_)
+        | Due::Leaving(_)
+        | Due::MembershipEnd(..)
+        | Due::AccountEnd(_)
+        | Due::CampaignEnd(_) => None,
     });
     facts.take(AT_ONCE).collect()
 }
@@ -125,7 +138,9 @@ fn lapses(state: &State, now: Now) -> Vec<Fact> {
 fn lifted(state: &State, now: Now) -> Vec<Fact> {
     let locks = state.organisation.locks();
     let over = locks.over(now.earliest).filter_map(|id| locks.get(id));
-    over.take(AT_ONCE).map(|lock| Fact::LockEnded(LockNamed { lock: lock.id, on: lock.on.clone() })).collect()
+    over.take(AT_ONCE)
+        .map(|lock| Fact::Lock(LockFact::Ended(LockNamed { lock: lock.id, on: lock.on.clone() })))
+        .collect()
 }
 
 /// Scheduled grants that no lock holds back: one that is held starts when the lock is lifted, if that is before its end.
@@ -160,25 +175,25 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
         return vec![revoked(grant, Revocation::ContinuousTooLong)];
     }
     let started = GrantStarted { grant: grant.id, holder: grant.holder.clone(), continuous_since: since };
-    let mut facts = vec![Fact::GrantStarted(started)];
+    let mut facts = vec![Fact::Grant(GrantFact::Started(started))];
     let (end, because) = if continuous_end < rest.until {
         (continuous_end, EndBecause::LongestContinuous)
     } else {
         (rest.until, rest.because)
     };
     if end < grant.end {
-        facts.push(Fact::GrantShortened(GrantShortened {
+        facts.push(Fact::Grant(GrantFact::Shortened(GrantShortened {
             grant: grant.id,
             holder: grant.holder.clone(),
             end,
             because,
-        }));
+        })));
     }
     facts
 }
 
 fn revoked(grant: &Grant, because: Revocation) -> Fact {
-    Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because })
+    Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }))
 }
 
 fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
@@ -220,5 +235,5 @@ fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
             }
         }
     }
-    vec![Fact::Pruned(pruned)]
+    vec![Fact::Broker(BrokerFact::Pruned(pruned))]
 }

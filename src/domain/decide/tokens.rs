@@ -3,10 +3,9 @@
 
 use super::super::state::State;
 use super::caller::{Caller, make_id};
-use super::grants;
-use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{Fact, GrantTokenIssued};
-use crate::domain::value::ids::{AccountId, Digest, GrantId};
+use super::open_grant::open;
+use crate::domain::record::command::{Envelope, IssueGrantToken};
+use crate::domain::record::event::{Fact, GrantFact, GrantTokenIssued};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::scope::Scope;
 use crate::domain::value::time::{Span, Timestamp};
@@ -19,12 +18,12 @@ const MOST_A_MINUTE: u32 = 60;
 pub(super) fn issue(
     state: &State,
     caller: &Caller<'_>,
-    id: GrantId,
-    (audience, lifetime, certificate): (&AccountId, Option<Span>, Digest),
+    command: &IssueGrantToken,
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
+    let &IssueGrantToken { grant: id, ref audience, lifetime, certificate } = command;
     let now = envelope.now;
-    let grant = grants::open(state, caller, id, now, Reason::NotHolder)?;
+    let grant = open(state, caller, id, now, Reason::NotHolder)?;
     // The account itself: a person behind a machine has no part in the machine's certificate.
     if grant.holder != *caller.account {
         return Err(Refusal::new(Reason::NotHolder, format!("`{id}` is held by `{}`", grant.holder)));
@@ -57,7 +56,7 @@ pub(super) fn issue(
     if expires.is_over(now.latest) {
         return Err(Refusal::new(Reason::NotLive, format!("less than a second is left of `{id}`")));
     }
-    Ok(vec![Fact::GrantTokenIssued(Box::new(GrantTokenIssued {
+    Ok(vec![Fact::Grant(GrantFact::TokenIssued(Box::new(GrantTokenIssued {
         token: make_id(envelope, 0).into(),
         grant: id,
         holder: grant.holder.clone(),
@@ -65,7 +64,7 @@ pub(super) fn issue(
         certificate,
         scope,
         expires,
-    }))])
+    })))])
 }
 
 /// Rounded down: a token ends too early rather than too late.

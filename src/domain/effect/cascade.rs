@@ -14,7 +14,9 @@ pub(in crate::domain) use enrolments::void as void_enrolment;
 pub use touched::Touched;
 
 use crate::domain::record::elevation::{Cancellation, Elevation};
-use crate::domain::record::event::{ApprovalStruck, ElevationCancelled, Fact, GrantRevoked, GrantShortened};
+use crate::domain::record::event::{
+    ApprovalStruck, ElevationCancelled, ElevationFact, Fact, GrantFact, GrantRevoked, GrantShortened,
+};
 use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
 use crate::domain::record::lock::{Lock, Locks};
 use crate::domain::record::review::StruckOut;
@@ -78,7 +80,8 @@ fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<
 }
 
 fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &mut Vec<Fact>) {
-    let cancelled = |because| Fact::ElevationCancelled(ElevationCancelled { elevation: elevation.id, because });
+    let cancelled =
+        |because| Fact::Elevation(ElevationFact::Cancelled(ElevationCancelled { elevation: elevation.id, because }));
     let entitlement = after.policy().entitlements.get(&elevation.entitlement);
     let Some(entitlement) = entitlement.filter(|entitlement| entitlement.terms_digest == elevation.terms) else {
         facts.push(cancelled(Cancellation::TermsChanged));
@@ -90,23 +93,23 @@ fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &
         return;
     }
     let struck = struck_out(after, elevation, now).into_iter();
-    facts
-        .extend(struck.map(|(person, because)| {
-            Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
-        }));
+    facts.extend(struck.map(|(person, because)| {
+        Fact::Elevation(ElevationFact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because }))
+    }));
 }
 
 fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Option<Fact> {
-    let revoked =
-        |because| Some(Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }));
+    let revoked = |because| {
+        Some(Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because })))
+    };
     match grant_stands(after, state, grant, now) {
         Err(because) => revoked(because),
-        Ok(rest) if rest.until < grant.end => Some(Fact::GrantShortened(GrantShortened {
+        Ok(rest) if rest.until < grant.end => Some(Fact::Grant(GrantFact::Shortened(GrantShortened {
             grant: grant.id,
             holder: grant.holder.clone(),
             end: rest.until,
             because: rest.because,
-        })),
+        }))),
         Ok(_) => None,
     }
 }
@@ -168,12 +171,15 @@ pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fac
         }
         if under.lock_on_elevation(elevation).is_some() {
             let because = Cancellation::RequesterNotEligible { reason };
-            facts.push(Fact::ElevationCancelled(ElevationCancelled { elevation: elevation.id, because }));
+            facts.push(Fact::Elevation(ElevationFact::Cancelled(ElevationCancelled {
+                elevation: elevation.id,
+                because,
+            })));
             continue;
         }
         let struck = locked_approvers(&under, elevation).map(|person| {
             let because = StruckOut { at: now.stamp, reason };
-            Fact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because })
+            Fact::Elevation(ElevationFact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because }))
         });
         facts.extend(struck);
     }
@@ -188,7 +194,11 @@ pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fac
             Some(person) => Revocation::ApprovalVoid { person, reason },
             None => continue,
         };
-        facts.push(Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }));
+        facts.push(Fact::Grant(GrantFact::Revoked(GrantRevoked {
+            grant: grant.id,
+            holder: grant.holder.clone(),
+            because,
+        })));
     }
     facts
 }

@@ -14,7 +14,7 @@ mod records;
 mod settling;
 
 use super::overlay::Overlay;
-use crate::domain::record::event::{AccountEnded, Fact, MembershipEnded};
+use crate::domain::record::event::{AccountEnded, Fact, LifeFact, MembershipEnded};
 use crate::domain::state::Due;
 use crate::domain::value::ids::{AccountId, RoleName};
 
@@ -47,11 +47,14 @@ pub(in crate::domain) fn come_due(overlay: &mut Overlay, due: &Due) {
 }
 
 fn end_membership(overlay: &mut Overlay, account: &AccountId, role: &RoleName) {
-    overlay.record([Fact::MembershipEnded(MembershipEnded { account: account.clone(), role: role.clone() })]);
+    overlay.record([Fact::Life(LifeFact::MembershipEnded(MembershipEnded {
+        account: account.clone(),
+        role: role.clone(),
+    }))]);
     cascade_of_account(overlay, account);
 }
 
 fn end_account(overlay: &mut Overlay, account: &AccountId) {
-    overlay.record([Fact::AccountEnded(AccountEnded { account: account.clone() })]);
+    overlay.record([Fact::Life(LifeFact::AccountEnded(AccountEnded { account: account.clone() }))]);
     cascade_of_account(overlay, account);
 }

@@ -69,14 +69,18 @@ pub(crate) fn read<T>(
 fn too_deep(text: &str) -> Option<usize> {
     let mut dots = 0_usize;
     for token in toml_parser::Source::new(text).lex() {
-        match token.kind() {
-            TokenKind::Dot => dots = dots.saturating_add(1),
+        let begins_anew = matches!(
+            token.kind(),
             TokenKind::Equals
-            | TokenKind::Comma
-            | TokenKind::Newline
-            | TokenKind::LeftSquareBracket
-            | TokenKind::LeftCurlyBracket => dots = 0,
-            _ => {}
+                | TokenKind::Comma
+                | TokenKind::Newline
+                | TokenKind::LeftSquareBracket
+                | TokenKind::LeftCurlyBracket
+        );
+        if begins_anew {
+            dots = 0;
+        } else if token.kind() == TokenKind::Dot {
+            dots = dots.saturating_add(1);
         }
         if dots >= DEEPEST_KEY {
             return Some(token.span().start());

@@ -226,13 +226,11 @@ impl<'t> Reader<'t> {
 
     /// A table whose keys are names that the file chooses.
     pub(crate) fn named_tables<'d>(&mut self, node: &Node<'d>) -> Option<Table<'d>> {
-        match node.value {
-            DeValue::Table(entries) => Some(Table { path: node.path.clone(), at: node.at, entries }),
-            _ => {
-                self.wrong_type(node, "a table");
-                None
-            }
-        }
+        let DeValue::Table(entries) = node.value else {
+            self.wrong_type(node, "a table");
+            return None;
+        };
+        Some(Table { path: node.path.clone(), at: node.at, entries })
     }
 
     /// Each value under its name. A name that is none is reported and left out.
@@ -268,13 +266,11 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn text<'d>(&mut self, node: &Node<'d>, wanted: &str) -> Option<&'d str> {
-        match node.value {
-            DeValue::String(text) => Some(text),
-            _ => {
-                self.wrong_type(node, wanted);
-                None
-            }
-        }
+        let DeValue::String(text) = node.value else {
+            self.wrong_type(node, wanted);
+            return None;
+        };
+        Some(text)
     }
 
     /// A text that is a name, an identity, a pattern.

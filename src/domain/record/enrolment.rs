@@ -188,14 +188,13 @@ impl Enrolment {
                 let roles = machine.roles.iter().map(|(role, until)| format!("{role} until {}", end(*until)));
                 roles.collect::<Vec<_>>().join(", ")
             }
-            other => other.roles().iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" "),
+            ask @ (Ask::Account { .. } | Ask::Keep { .. } | Ask::Restore { .. } | Ask::TakeOver { .. }) => {
+                ask.roles().iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" ")
+            }
         };
         line(&mut text, "roles", &roles);
         let joined = |items: Vec<String>| items.join(" ");
-        let machine = match &self.ask {
-            Ask::Machine(machine) => Some(machine),
-            _ => None,
-        };
+        let machine = if let Ask::Machine(machine) = &self.ask { Some(machine) } else { None };
         let identities = machine.map(|it| it.identities.iter().map(ToString::to_string).collect());
         line(&mut text, "identities", &joined(identities.unwrap_or_default()));
         let audience = machine.map(|it| it.audience.iter().map(ToString::to_string).collect());

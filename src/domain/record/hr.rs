@@ -90,9 +90,10 @@ impl HrEvent {
     #[must_use]
     pub fn said_at(&self, now: Timestamp) -> Self {
         let mut event = self.clone();
-        match &mut event.change {
-            HrChange::Transferred { at, .. } | HrChange::Left { at, .. } if *at == Timestamp::MIN => *at = now,
-            _ => {}
+        if let HrChange::Transferred { at, .. } | HrChange::Left { at, .. } = &mut event.change
+            && *at == Timestamp::MIN
+        {
+            *at = now;
         }
         event
     }

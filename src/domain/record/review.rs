@@ -117,6 +117,12 @@ impl<Outcome, Cause> Phase<Outcome, Cause> {
         matches!(self, Self::Pending)
     }
 
+    /// What it led to, if it was approved.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        if let Self::Approved { outcome, .. } = self { Some(outcome) } else { None }
+    }
+
     /// When it closed; none while it is pending.
     #[must_use]
     pub fn closed_at(&self) -> Option<Timestamp> {

@@ -168,7 +168,7 @@ impl Organisation {
         for role in terms.requestable_by.iter().filter(|role| held.is_some_and(|held| held.contains_key(*role))) {
             match self.eligible_in(id, role, at) {
                 Ok(validity) if best.as_ref().is_none_or(|(best, _)| best.until < validity.until) => {
-                    best = Some((validity, role))
+                    best = Some((validity, role));
                 }
                 Ok(_) => {}
                 Err(found) => obstacles.extend(found),

@@ -44,10 +44,8 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
     let (end, end_because) = end_of(elevation, terms, start, continuous_since, rest);
     if end.is_over(now.latest) || end <= start {
-        let reason = match end_because {
-            EndBecause::LongestContinuous => Reason::ContinuousTooLong,
-            _ => Reason::NotPending,
-        };
+        let by_cap = end_because == EndBecause::LongestContinuous;
+        let reason = if by_cap { Reason::ContinuousTooLong } else { Reason::NotPending };
         return Err(Refusal::new(reason, format!("it would have ended at {end}, before it started")));
     }
     // A start that only some clocks have reached waits for the tick, which goes by `earliest`.

@@ -104,12 +104,15 @@ pub fn think_through(
         }
     }
     let (drafted, mut obstacles) = draft(state, account, &request, uuid::Uuid::nil().into(), now);
-    obstacles.retain(|refusal| match refusal.reason {
+    obstacles.retain(|refusal| {
         // What a request says in words cannot be said here, so it is not missing.
-        Reason::JustificationRequired | Reason::TicketRequired => false,
+        let words = matches!(refusal.reason, Reason::JustificationRequired | Reason::TicketRequired);
         // Which tenant would be asked is not said either.
-        Reason::OutOfScope | Reason::TenantsMixed | Reason::AlreadyPending | Reason::NoApprover => !any_scope,
-        _ => true,
+        let scope = matches!(
+            refusal.reason,
+            Reason::OutOfScope | Reason::TenantsMixed | Reason::AlreadyPending | Reason::NoApprover
+        );
+        !(words || (scope && any_scope))
     });
     let which_tenant_is_open = |drafted: &Elevation| {
         let asks = |stage: &crate::domain::policy::Stage| stage.by.contains(&crate::domain::policy::Approver::Tenant);

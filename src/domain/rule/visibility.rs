@@ -9,7 +9,7 @@ use crate::domain::policy::{Approver, CapabilityName, Stage};
 use crate::domain::record::campaign::{Campaign, CampaignItem};
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::enrolment::Enrolment;
-use crate::domain::record::event::{Event, Fact, Subject};
+use crate::domain::record::event::{BrokerFact, ElevationFact, Event, Fact, GrantFact, Subject};
 use crate::domain::record::grant::Grant;
 use crate::domain::record::lock::{Lock, Locked};
 use crate::domain::record::proposal::Proposal;
@@ -168,15 +168,20 @@ pub fn audits_tenants(organisation: &Organisation, viewer: &Viewer, now: Now) ->
 
 /// The resources of what an event is about, while that is in memory.
 fn scope_of<'a>(state: &'a State, event: &'a Event) -> Option<&'a Scope> {
-    match &event.fact {
-        Fact::ElevationRequested(elevation) => return Some(&elevation.scope),
-        Fact::GrantIssued(grant) => return Some(&grant.scope),
-        _ => {}
+    if let Fact::Elevation(ElevationFact::Requested(elevation)) = &event.fact {
+        return Some(&elevation.scope);
     }
-    event.fact.about().iter().find_map(|subject| match subject {
-        Subject::Elevation(id) => state.elevations.get(id).map(|it| &it.scope),
-        Subject::Grant(id) => state.grants.get(id).map(|it| &it.scope),
-        _ => None,
+    if let Fact::Grant(GrantFact::Issued(grant)) = &event.fact {
+        return Some(&grant.scope);
+    }
+    event.fact.about().iter().find_map(|subject| {
+        if let Subject::Elevation(id) = subject {
+            state.elevations.get(id).map(|it| &it.scope)
+        } else if let Subject::Grant(id) = subject {
+            state.grants.get(id).map(|it| &it.scope)
+        } else {
+            None
+        }
     })
 }
 
@@ -342,7 +347,7 @@ fn sees_account(organisation: &Organisation, viewer: &Viewer, id: &AccountId, no
 
 /// A refusal of what is not there and one of what may not be known look alike to the caller: neither is told again.
 fn tells_what_is_hidden(fact: &Fact) -> bool {
-    matches!(fact, Fact::CommandRefused(refused) if refused.told.is_some() || refused.reason == Reason::NotFound)
+    matches!(fact, Fact::Broker(BrokerFact::CommandRefused(refused)) if refused.told.is_some() || refused.reason == Reason::NotFound)
 }
 
 /// Whether an event is about the viewer: done by, named in, or of what the viewer stands behind.

@@ -318,10 +318,7 @@ impl State {
             }
         }
         let id = elevation.id;
-        let grant = match &elevation.phase {
-            Phase::Approved { outcome, .. } => Some(*outcome),
-            _ => None,
-        };
+        let grant = elevation.phase.outcome().copied();
         self.elevations.insert(id, elevation);
         self.index_approvals(id);
         // What waits for its follow-up is kept, and forgotten once that is done.
@@ -346,7 +343,7 @@ impl State {
         let bears = match &elevation.phase {
             Phase::Pending => true,
             Phase::Approved { outcome: grant, .. } => self.grants.get(grant).is_none_or(Grant::is_open),
-            _ => false,
+            Phase::Denied { .. } | Phase::Withdrawn { .. } | Phase::Expired { .. } | Phase::Cancelled { .. } => false,
         };
         for decision in &elevation.review.decisions {
             if bears {

@@ -123,8 +123,8 @@ pub(super) fn own<'a>(
     account: &AccountId,
     differences: &'a [Difference<'a>],
 ) -> Option<(Option<&'a AccountEntry>, &'a AccountEntry)> {
-    differences.iter().find_map(|difference| match difference {
-        Difference::Account { old, new } if new.id == *account => Some((old.as_deref(), *new)),
-        _ => None,
+    differences.iter().find_map(|difference| {
+        let Difference::Account { old, new } = difference else { return None };
+        (new.id == *account).then_some((old.as_deref(), *new))
     })
 }

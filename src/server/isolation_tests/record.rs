@@ -4,7 +4,7 @@ use serde_json::Value;
 use tokio_stream::StreamExt;
 
 use super::world::{Step, World, identity};
-use crate::domain::record::command::Command;
+use crate::domain::record::command::{Command, IssueGrantToken};
 use crate::domain::value::ids::{Digest, GrantId, RequestId};
 use crate::domain::value::time::Span;
 use crate::server::audit::Audit;
@@ -28,12 +28,12 @@ async fn a_record_has_every_token_of_a_grant() {
         if number % 50 == 0 {
             world.clock.advance(Span::seconds(60));
         }
-        let command = Command::IssueGrantToken {
+        let command = Command::from(IssueGrantToken {
             grant,
             audience: "acme.gate".parse().unwrap(),
             lifetime: None,
             certificate: Digest::of(b"leaf"),
-        };
+        });
         let id = RequestId::from(uuid::Uuid::from_u128(number));
         world.broker.engine.execute(&identity("ana"), id, command).await.unwrap();
     }

@@ -9,8 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::caller::{Broker, Caller};
 use super::past;
-use crate::domain::record::command::Command;
-use crate::domain::record::event::{Event, Fact, GrantTokenIssued};
+use crate::domain::record::command::{Command, IssueGrantToken};
+use crate::domain::record::event::{Event, Fact, GrantFact, GrantTokenIssued};
 use crate::domain::state::State;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
@@ -39,7 +39,7 @@ impl TokenService for Tokens {
         let caller = self.broker.caller(&request)?;
         let certificate = Peer::of(&request)?.certificate_digest;
         let TokenAsked { request_id, grant, audience, lifetime } = TokenAsked::try_from(request.get_ref())?;
-        let command = Command::IssueGrantToken { grant, audience, lifetime, certificate };
+        let command = Command::from(IssueGrantToken { grant, audience, lifetime, certificate });
         let done = self.broker.engine.execute(&caller.identity, request_id, command).await;
         let done = done.map_err(|refusal| self.broker.counted(refusal))?;
         Ok(Response::new(self.signed(&caller, &done).await?))
@@ -63,7 +63,7 @@ impl Tokens {
 
     async fn signed(&self, caller: &Caller, done: &Done) -> Result<pb::IssueGrantTokenResponse, Status> {
         let event = event(&self.broker.engine, done.sequence).await?;
-        let Fact::GrantTokenIssued(issued) = &event.fact else {
+        let Fact::Grant(GrantFact::TokenIssued(issued)) = &event.fact else {
             return Err(unsigned("the event of the call is of another kind"));
         };
         let now = self.broker.engine.now();

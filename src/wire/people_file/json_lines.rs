@@ -85,7 +85,9 @@ fn login(draft: &mut Draft, line: u32, list: Vec<Value>) -> Vec<Identity> {
     for item in list {
         match item {
             Value::String(text) => identities.extend(draft.parsed::<Identity>(line, "login", &text)),
-            other => draft.mistake(line, "login", kind(&other), "a SPIFFE ID"),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                draft.mistake(line, "login", kind(&other), "a SPIFFE ID");
+            }
         }
     }
     identities

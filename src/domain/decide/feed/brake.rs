@@ -34,7 +34,12 @@ pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEv
             let person = organisation.people.get(&event.person);
             person.and_then(|person| person.manager_at(now.latest.max(*at))) != Some(author)
         }
-        _ => false,
+        HrChange::Joined { .. }
+        | HrChange::Transferred { .. }
+        | HrChange::Renamed { .. }
+        | HrChange::Left { .. }
+        | HrChange::Stays
+        | HrChange::Roles { .. } => false,
     }
 }
 
@@ -114,7 +119,7 @@ impl<'a> Sorting<'a> {
         let manager = match &event.change {
             HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.clone(),
             HrChange::Left { .. } if self.is_over(event) => None,
-            _ => return,
+            HrChange::Left { .. } | HrChange::Renamed { .. } | HrChange::Stays | HrChange::Roles { .. } => return,
         };
         self.managers.insert(event.person.clone(), manager);
     }

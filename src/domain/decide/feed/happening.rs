@@ -3,30 +3,16 @@
 use crate::domain::decide::caller::Caller;
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{Fact, HrEventApplied};
+use crate::domain::record::event::{Fact, FeedFact, HrEventApplied};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::value::ids::{PersonId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::domain::value::time::Timestamp;
 
 /// An event on its way, with its place.
 pub(super) struct Sent {
     pub(super) place: Option<StreamPlace>,
     pub(super) event: HrEvent,
-}
-
-/// An event without an instant of its own, which is written as the earliest there is, is of now.
-pub(super) fn said_now(event: &HrEvent, envelope: &Envelope) -> HrEvent {
-    let mut event = event.clone();
-    match &mut event.change {
-        HrChange::Transferred { at, .. } | HrChange::Left { at, .. } if *at == Timestamp::MIN => {
-            *at = envelope.now.stamp;
-        }
-        _ => {}
-    }
-    event
 }
 
 /// One event, and all that follows; of a tenant's feed, within the tenant.
@@ -53,7 +39,7 @@ pub(super) fn happen(
 }
 
 pub(super) fn applied(place: Option<&StreamPlace>, released: bool, event: &HrEvent) -> Fact {
-    Fact::HrEventApplied(HrEventApplied { place: place.cloned(), released, event: event.clone() })
+    Fact::Feed(FeedFact::EventApplied(HrEventApplied { place: place.cloned(), released, event: event.clone() }))
 }
 
 /// The person who answers for what the caller sends: its own, or the machine's owner.

@@ -6,10 +6,11 @@ use super::fits;
 use super::happening::happen;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::event::{Actor, Fact, HrHoldDecided, HrStreamRetired};
+use crate::domain::record::command::{DecideHold, RetireStream};
+use crate::domain::record::event::{Actor, Fact, FeedFact, HrHoldDecided, HrStreamRetired};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
-use crate::domain::value::ids::{AccountId, Digest, HoldId, PersonId, StreamName};
+use crate::domain::value::ids::{AccountId, HoldId, PersonId, StreamName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
@@ -54,12 +55,12 @@ fn put(overlay: &mut Overlay, mut hold: Hold) {
         bytes = bytes.saturating_add(serde_json::to_vec(&event).map_or(0, |json| json.len()));
         piece.events.push(event);
         if bytes >= PIECE_BYTES {
-            overlay.record([Fact::HrHeld(Box::new(std::mem::replace(&mut piece, hold.clone())))]);
+            overlay.record([Fact::Feed(FeedFact::Held(Box::new(std::mem::replace(&mut piece, hold.clone()))))]);
             bytes = 0;
         }
     }
     if !piece.events.is_empty() {
-        overlay.record([Fact::HrHeld(Box::new(piece))]);
+        overlay.record([Fact::Feed(FeedFact::Held(Box::new(piece)))]);
     }
 }
 
@@ -67,7 +68,9 @@ fn put(overlay: &mut Overlay, mut hold: Hold) {
 pub(super) fn replaced(state: &State, place: &StreamPlace) -> Vec<Fact> {
     let older = state.holds.values().filter(|it| it.from_import && it.stream.as_ref() == Some(&place.stream));
     let reason = || "a later import takes its place".to_owned();
-    older.map(|it| Fact::HrHoldDecided(HrHoldDecided { hold: it.id, released: false, reason: reason() })).collect()
+    older
+        .map(|it| Fact::Feed(FeedFact::HoldDecided(HrHoldDecided { hold: it.id, released: false, reason: reason() })))
+        .collect()
 }
 
 /// What waits of a person who leaves at once is dropped: nothing of it may come later.
@@ -77,20 +80,19 @@ pub(super) fn drop_person(overlay: &mut Overlay, person: &PersonId) {
         let Some(mut hold) = overlay.state().holds.get(&id).cloned() else { continue };
         hold.events.retain(|event| event.person != *person);
         let reason = format!("`{person}` left at once");
-        overlay.record([Fact::HrHoldDecided(HrHoldDecided { hold: id, released: false, reason })]);
+        overlay.record([Fact::Feed(FeedFact::HoldDecided(HrHoldDecided { hold: id, released: false, reason }))]);
         put(overlay, hold);
     }
 }
 
 /// Lets a hold through or throws it away. What no longer fits the world is left out.
-pub(in crate::domain::decide) fn decide_hold(
+pub(super) fn decide_hold(
     state: &State,
     caller: &Caller<'_>,
-    id: HoldId,
-    (digest, release): (Digest, bool),
-    reason: &str,
+    command: &DecideHold,
     now: Now,
 ) -> Result<Overlay, Refusal> {
+    let &DecideHold { hold: id, digest, release, ref reason } = command;
     let own = releaser(state, caller, now)?;
     let Some(hold) = state.holds.get(&id) else { return Err(Refusal::not_found("hold", id)) };
     if hold.digest() != digest {
@@ -115,7 +117,11 @@ pub(in crate::domain::decide) fn decide_hold(
         return Err(Refusal::new(Reason::Held, detail).with("person", person).with("hold", earlier));
     }
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
-    overlay.record([Fact::HrHoldDecided(HrHoldDecided { hold: id, released: release, reason: reason.to_owned() })]);
+    overlay.record([Fact::Feed(FeedFact::HoldDecided(HrHoldDecided {
+        hold: id,
+        released: release,
+        reason: reason.to_owned(),
+    }))]);
     for event in hold.events.iter().filter(|_| release) {
         if fits::fits(&overlay, event) {
             happen(&mut overlay, None, None, true, event)?;
@@ -125,18 +131,16 @@ pub(in crate::domain::decide) fn decide_hold(
 }
 
 /// Expects no more of a stream.
-pub(in crate::domain::decide) fn retire(
-    state: &State,
-    caller: &Caller<'_>,
-    stream: &StreamName,
-    reason: &str,
-    now: Now,
-) -> Result<Vec<Fact>, Refusal> {
+pub(super) fn retire(state: &State, caller: &Caller<'_>, command: &RetireStream, now: Now) -> Result<Overlay, Refusal> {
+    let RetireStream { stream, reason } = command;
     releaser(state, caller, now)?;
     if !state.feeds.contains_key(stream) {
         return Err(Refusal::not_found("stream", stream));
     }
-    Ok(vec![Fact::HrStreamRetired(HrStreamRetired { stream: stream.clone(), reason: reason.to_owned() })])
+    let fact = HrStreamRetired { stream: stream.clone(), reason: reason.clone() };
+    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
+    overlay.record([Fact::Feed(FeedFact::StreamRetired(fact))]);
+    Ok(overlay)
 }
 
 /// The person with `feed.release`: no machine lets go what a machine sent.
@@ -153,7 +157,7 @@ fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a Person
     let mut persons = hold.events.iter().flat_map(|event| {
         let manager = match &event.change {
             HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.as_ref(),
-            _ => None,
+            HrChange::Renamed { .. } | HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => None,
         };
         [Some(&event.person), manager.filter(|manager| !works_here(manager))].into_iter().flatten()
     });

@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 
 use super::super::caller::{Caller, needs, principal};
-use super::happening::{applied, author, happen, not_own, said_now};
+use super::happening::{applied, author, happen, not_own};
 use super::place;
 use crate::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::{CapabilityName, MemberKind, Policy, separation_rule_2};
 use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{Actor, Fact, HrFeedHeard};
+use crate::domain::record::event::{Actor, Fact, FeedFact, HrFeedHeard};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
@@ -30,7 +30,8 @@ pub(super) fn apply_events(
     state: &State,
     caller: &Caller<'_>,
     tenant: &TenantName,
-    (place, events): (Option<&StreamPlace>, &[HrEvent]),
+    place: Option<&StreamPlace>,
+    events: &[HrEvent],
     envelope: &Envelope,
 ) -> Result<Overlay, Refusal> {
     needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
@@ -41,10 +42,10 @@ pub(super) fn apply_events(
     let author = author(state, caller);
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
     if let Some(place) = arrival.heard {
-        overlay.record([Fact::HrFeedHeard(HrFeedHeard { place, sender: caller.account.clone() })]);
+        overlay.record([Fact::Feed(FeedFact::Heard(HrFeedHeard { place, sender: caller.account.clone() }))]);
     }
     for (number, (place, event)) in (1_u64..).zip(arrival.fresh) {
-        let event = said_now(event, envelope);
+        let event = event.said_at(envelope.now.stamp);
         let told = |refusal: Refusal| {
             let number = place.as_ref().map_or(number, |place| place.number);
             refusal.with("number", number).with("person", &event.person)
@@ -60,7 +61,9 @@ pub(super) fn apply_events(
                 happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?;
                 make_account(&mut overlay, tenant, &event.person).map_err(told)?;
             }
-            _ => happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?,
+            HrChange::Renamed { .. } | HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays => {
+                happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?;
+            }
         }
     }
     Ok(overlay)
@@ -97,14 +100,14 @@ fn within(organisation: &Organisation, tenant: &TenantName, event: &HrEvent, now
         HrChange::Transferred { at, .. } if !at.is_over(now.latest) => {
             return Err(Refusal::new(Reason::InvalidMessage, "within a tenant a transfer takes effect at once"));
         }
-        _ => {}
+        HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => {}
     }
-    match &event.change {
-        HrChange::Joined { manager: Some(manager), .. } | HrChange::Transferred { manager: Some(manager), .. } => {
-            own(manager)
-        }
-        _ => Ok(()),
+    if let HrChange::Joined { manager: Some(manager), .. } | HrChange::Transferred { manager: Some(manager), .. } =
+        &event.change
+    {
+        own(manager)?;
     }
+    Ok(())
 }
 
 /// Who joins has an account at once: the tenant says who its people are.

@@ -13,7 +13,8 @@ use crate::domain::policy::{
     Mistake, ParsedPolicy, Places, Policy, SourceFile, check_together, parse_policy, separation_rule_2,
 };
 use crate::domain::record::event::{
-    AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, PersonRecorded, TenantRecorded,
+    AccountRecorded, Actor, Event, Fact, FileDigest, FileLoaded, LifeFact, OrganisationFact, PersonRecorded,
+    TenantRecorded,
 };
 use crate::domain::record::proposal::ProposedFile;
 use crate::domain::rule::proposal::difference;
@@ -104,7 +105,9 @@ fn bring_policy(state: &State, text: &str, now: Now) -> Result<Brought, Refusal>
     let mut facts = vec![policy_fact(text, before.policy.digest)];
     let follows = consequences(&after, state, &Touched::All, now);
     // When each requirement lapses next is a matter of this policy.
-    facts.extend(settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::RequirementLapsed(_))));
+    facts.extend(
+        settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::Life(LifeFact::RequirementLapsed(_)))),
+    );
     facts.extend(follows);
     Ok(Brought { facts, after, changes })
 }
@@ -259,11 +262,15 @@ fn given(before: &Organisation, id: &AccountId, role: &RoleName) -> Option<Times
 }
 
 fn policy_fact(text: &str, replaces: Option<Digest>) -> Fact {
-    Fact::PolicyLoaded(FileLoaded { digest: Digest::of(text.as_bytes()), replaces, text: text.to_owned() })
+    Fact::Organisation(OrganisationFact::PolicyLoaded(FileLoaded {
+        digest: Digest::of(text.as_bytes()),
+        replaces,
+        text: text.to_owned(),
+    }))
 }
 
 fn directory_fact(text: &str, replaces: Option<Digest>) -> Fact {
-    Fact::DirectoryLoaded(FileDigest { digest: Digest::of(text.as_bytes()), replaces })
+    Fact::Organisation(OrganisationFact::DirectoryLoaded(FileDigest { digest: Digest::of(text.as_bytes()), replaces }))
 }
 
 /// The records that a directory changes, and whose standing that may change. Accounts go first: an identity that moves
@@ -273,7 +280,10 @@ fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTree
     let mut touched = BTreeSet::new();
     for (id, tenant) in &directory.tenants {
         if before.tenants.get(id) != Some(tenant) {
-            facts.push(Fact::TenantRecorded(TenantRecorded { id: id.clone(), tenant: tenant.clone() }));
+            facts.push(Fact::Organisation(OrganisationFact::TenantRecorded(TenantRecorded {
+                id: id.clone(),
+                tenant: tenant.clone(),
+            })));
         }
     }
     let gone = before.accounts.iter().filter(|(id, _)| !directory.accounts.contains_key(*id));
@@ -284,7 +294,10 @@ fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTree
         if old != Some(&account) {
             touched.insert(account.person().clone());
             touched.extend(old.map(|old| old.person().clone()));
-            facts.push(Fact::AccountRecorded(AccountRecorded { id: id.clone(), account }));
+            facts.push(Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded {
+                id: id.clone(),
+                account,
+            })));
         }
     }
     let gone = before.people.iter().filter(|(id, _)| !directory.people.contains_key(*id));
@@ -306,7 +319,7 @@ fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTree
             // Who was or becomes the manager may approve, or no longer.
             touched.extend(old.and_then(|old| old.manager.clone()));
             touched.extend(person.manager.clone());
-            facts.push(Fact::PersonRecorded(PersonRecorded { id: id.clone(), person }));
+            facts.push(Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded { id: id.clone(), person })));
         }
     }
     (facts, touched)
@@ -325,13 +338,16 @@ fn without_place(account: &Account) -> Account {
 
 fn put_records(organisation: &mut Organisation, facts: &[Fact]) {
     for fact in facts {
+        let Fact::Organisation(fact) = fact else { continue };
         match fact {
-            Fact::TenantRecorded(fact) => {
+            OrganisationFact::TenantRecorded(fact) => {
                 organisation.tenants.insert(fact.id.clone(), fact.tenant.clone());
             }
-            Fact::AccountRecorded(fact) => organisation.put_account(fact.id.clone(), fact.account.clone()),
-            Fact::PersonRecorded(fact) => organisation.put_person(fact.id.clone(), fact.person.clone()),
-            _ => {}
+            OrganisationFact::AccountRecorded(fact) => {
+                organisation.put_account(fact.id.clone(), fact.account.clone());
+            }
+            OrganisationFact::PersonRecorded(fact) => organisation.put_person(fact.id.clone(), fact.person.clone()),
+            OrganisationFact::PolicyLoaded(_) | OrganisationFact::DirectoryLoaded(_) => {}
         }
     }
 }

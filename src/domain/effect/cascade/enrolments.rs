@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::approvals::{locked_approvers, struck_out};
 use super::touched::Touched;
 use crate::domain::record::enrolment::{Enrolment, EnrolmentCancellation};
-use crate::domain::record::event::{EnrolmentApprovalStruck, EnrolmentCancelled, Fact};
+use crate::domain::record::event::{EnrolmentApprovalStruck, EnrolmentCancelled, EnrolmentFact, Fact};
 use crate::domain::record::review::StruckOut;
 use crate::domain::rule::enrolling::{stages, standing_in_the_way, terms};
 use crate::domain::state::State;
@@ -23,12 +23,19 @@ pub(super) fn consequences(after: &Organisation, state: &State, touched: &Touche
         }
         match void(after, enrolment, now) {
             Some(because) => {
-                facts.push(Fact::EnrolmentCancelled(EnrolmentCancelled { enrolment: enrolment.id, because }));
+                facts.push(Fact::Enrolment(EnrolmentFact::Cancelled(EnrolmentCancelled {
+                    enrolment: enrolment.id,
+                    because,
+                })));
             }
             None => {
                 let struck = struck_out(after, enrolment, now).into_iter();
                 facts.extend(struck.map(|(person, because)| {
-                    Fact::EnrolmentApprovalStruck(EnrolmentApprovalStruck { enrolment: enrolment.id, person, because })
+                    Fact::Enrolment(EnrolmentFact::ApprovalStruck(EnrolmentApprovalStruck {
+                        enrolment: enrolment.id,
+                        person,
+                        because,
+                    }))
                 }));
             }
         }
@@ -76,11 +83,18 @@ pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact>
     let ends = pending.flat_map(|enrolment| {
         if under.lock_on_enrolment(enrolment).is_some() {
             let because = EnrolmentCancellation::NoLongerPossible { reason };
-            return vec![Fact::EnrolmentCancelled(EnrolmentCancelled { enrolment: enrolment.id, because })];
+            return vec![Fact::Enrolment(EnrolmentFact::Cancelled(EnrolmentCancelled {
+                enrolment: enrolment.id,
+                because,
+            }))];
         }
         let struck = locked_approvers(under, enrolment).map(|person| {
             let because = StruckOut { at: now.stamp, reason };
-            Fact::EnrolmentApprovalStruck(EnrolmentApprovalStruck { enrolment: enrolment.id, person, because })
+            Fact::Enrolment(EnrolmentFact::ApprovalStruck(EnrolmentApprovalStruck {
+                enrolment: enrolment.id,
+                person,
+                because,
+            }))
         });
         struck.collect()
     });

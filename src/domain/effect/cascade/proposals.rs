@@ -1,7 +1,7 @@
 //! What a change does to pending proposals: cancelled where whoever proposed one may no longer act. There are few: one for each
 //! account and file.
 
-use crate::domain::record::event::{Fact, ProposalCancelled};
+use crate::domain::record::event::{Fact, ProposalCancelled, ProposalFact};
 use crate::domain::record::proposal::{Proposal, ProposalCancellation};
 use crate::domain::rule::proposal::quorum::could_propose;
 use crate::domain::rule::reviewers::first;
@@ -34,7 +34,7 @@ fn cancelled(state: &State, now: Now, why: impl Fn(&Proposal) -> Option<Reason>)
     let pending = state.pending_proposals().filter(|proposal| !proposal.review.deadline.is_over(now.latest));
     let void = pending.filter_map(|proposal| {
         let because = ProposalCancellation::ProposerNotEligible { reason: why(proposal)? };
-        Some(Fact::ProposalCancelled(ProposalCancelled { proposal: proposal.id, because }))
+        Some(Fact::Proposal(ProposalFact::Cancelled(ProposalCancelled { proposal: proposal.id, because })))
     });
     void.collect()
 }

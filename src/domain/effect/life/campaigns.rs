@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::records::touch;
 use crate::domain::effect::cascade::Touched;
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::event::{AccountRecorded, CampaignNamed, Fact, MembershipEnded};
+use crate::domain::record::event::{
+    AccountRecorded, CampaignFact, CampaignNamed, Fact, LifeFact, MembershipEnded, OrganisationFact,
+};
 use crate::domain::state::Due;
 use crate::domain::value::ids::CampaignId;
 
@@ -28,12 +30,15 @@ pub(in crate::domain) fn close_campaign(overlay: &mut Overlay, id: CampaignId) {
         // The timer may have recorded that it ended; the record still has it.
         if overlay.state().due.contains(&due) {
             let ended = MembershipEnded { account: account_id.clone(), role: campaign.role.clone() };
-            overlay.record([Fact::MembershipEnded(ended)]);
+            overlay.record([Fact::Life(LifeFact::MembershipEnded(ended))]);
         }
-        overlay.record([Fact::AccountRecorded(AccountRecorded { id: account_id.clone(), account })]);
+        overlay.record([Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded {
+            id: account_id.clone(),
+            account,
+        }))]);
     }
     persons.iter().for_each(|person| touch(overlay, person));
-    overlay.record([Fact::CampaignClosed(CampaignNamed { campaign: id })]);
+    overlay.record([Fact::Campaign(CampaignFact::Closed(CampaignNamed { campaign: id }))]);
     if !persons.is_empty() {
         overlay.cascade(&Touched::Persons(persons));
     }

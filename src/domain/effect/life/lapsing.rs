@@ -3,7 +3,7 @@
 use super::records::{cascade_of, machines, own_accounts, put_account};
 use crate::domain::directory::{Account, AccountKind, AccountState, Disabling, Membership};
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::event::{Fact, LapseAhead, RequirementLapsed};
+use crate::domain::record::event::{Fact, LapseAhead, LifeFact, RequirementLapsed};
 use crate::domain::value::ids::{PersonId, RequirementName, RoleName};
 use crate::domain::value::time::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::domain::value::time::Timestamp;
 /// own suspends the memberships in roles that require it, those of machines as well.
 pub(in crate::domain) fn lapse(overlay: &mut Overlay, person: &PersonId, requirement: &RequirementName) {
     let fact = RequirementLapsed { person: person.clone(), requirement: requirement.clone() };
-    overlay.record([Fact::RequirementLapsed(fact)]);
+    overlay.record([Fact::Life(LifeFact::RequirementLapsed(fact))]);
     suspend(overlay, person, requirement);
     cascade_of(overlay, person);
 }
@@ -82,5 +82,5 @@ fn lapsed_at(overlay: &Overlay, person: &PersonId, requirement: &RequirementName
 pub(super) fn warn(overlay: &mut Overlay, person: &PersonId, requirement: &RequirementName, days: u32) {
     let lapses_at = lapsed_at(overlay, person, requirement).unwrap_or(overlay.clocks().stamp);
     let fact = LapseAhead { person: person.clone(), requirement: requirement.clone(), lapses_at, days };
-    overlay.record([Fact::LapseAhead(fact)]);
+    overlay.record([Fact::Life(LifeFact::LapseAhead(fact))]);
 }

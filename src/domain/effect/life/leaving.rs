@@ -3,7 +3,7 @@
 use super::records::{cascade_of, employed, machines, own_accounts, put_account, put_person};
 use crate::domain::directory::{Account, AccountState, Disabling, Employment, Person};
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::event::{Fact, GrantRevoked, PersonNamed};
+use crate::domain::record::event::{Fact, GrantFact, GrantRevoked, LifeFact, PersonNamed};
 use crate::domain::record::grant::{GrantPhase, Revocation};
 use crate::domain::record::review::Phase;
 use crate::domain::value::ids::PersonId;
@@ -58,7 +58,7 @@ pub(in crate::domain) fn stay(overlay: &mut Overlay, id: &PersonId) -> Result<()
 
 /// The last day is over: all eligibilities are revoked, the accounts disabled, and machines that nobody took over closed.
 pub(super) fn depart(overlay: &mut Overlay, id: &PersonId, also_approved: bool) {
-    overlay.record([Fact::PersonLeft(PersonNamed { person: id.clone() })]);
+    overlay.record([Fact::Life(LifeFact::PersonLeft(PersonNamed { person: id.clone() }))]);
     let tenant = overlay.state().organisation().tenant_of(id).cloned();
     put_person(overlay, id, Person { employment: Employment::Left, tenant, ..Person::default() });
     for (account_id, mut account) in own_accounts(overlay, id) {
@@ -97,7 +97,7 @@ fn revoke_approved(overlay: &mut Overlay, id: &PersonId, reaches: impl Fn(&Grant
         let grant = state.grants().get(outcome).filter(|_| counted)?;
         (reaches(&grant.phase) && !grant.end.is_over(latest)).then(|| {
             let because = Revocation::ApproverLeft { person: id.clone() };
-            Fact::GrantRevoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because })
+            Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }))
         })
     });
     let facts: Vec<Fact> = approved.collect();

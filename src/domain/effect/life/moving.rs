@@ -6,7 +6,7 @@ use super::records::{cascade_of, employed, own_accounts, put_account, put_person
 use crate::domain::directory::{Cut, Move, Person};
 use crate::domain::effect::cascade::Touched;
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::event::{Fact, PersonNamed};
+use crate::domain::record::event::{Fact, LifeFact, PersonNamed};
 use crate::domain::value::ids::PersonId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
@@ -76,7 +76,7 @@ pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
         let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
         let Some(moves) = person.moves.take().filter(|moves| moves.at.is_over(now)) else { return };
         person.moves = moves.then.map(|then| *then);
-        overlay.record([Fact::PersonMoved(PersonNamed { person: id.clone() })]);
+        overlay.record([Fact::Life(LifeFact::PersonMoved(PersonNamed { person: id.clone() }))]);
         moved(overlay, id, person, moves.manager.as_ref(), moves.at);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::domain::directory::{Account, AccountState, Person};
 use crate::domain::effect::cascade::Touched;
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::event::{AccountRecorded, Fact, PersonRecorded};
+use crate::domain::record::event::{AccountRecorded, Fact, OrganisationFact, PersonRecorded};
 use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
 
@@ -46,14 +46,18 @@ pub(in crate::domain) fn put_person(overlay: &mut Overlay, id: &PersonId, person
 
 pub(super) fn record_person(overlay: &mut Overlay, id: &PersonId, person: Person) {
     if overlay.state().organisation().people().get(id) != Some(&person) {
-        overlay.record([Fact::PersonRecorded(PersonRecorded { id: id.clone(), person })]);
+        overlay
+            .record([Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded { id: id.clone(), person }))]);
     }
 }
 
 /// Puts an account on record, if that changes anything.
 pub(in crate::domain) fn put_account(overlay: &mut Overlay, id: &AccountId, account: Account) {
     if overlay.state().organisation().accounts().get(id) != Some(&account) {
-        overlay.record([Fact::AccountRecorded(AccountRecorded { id: id.clone(), account })]);
+        overlay.record([Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded {
+            id: id.clone(),
+            account,
+        }))]);
     }
 }
 

@@ -26,15 +26,12 @@ pub(in crate::domain) fn settle(overlay: &mut Overlay, id: &PersonId) {
     lapsing::settle(overlay, id);
 }
 
-/// Whatever has lapsed by now of anybody is recorded, though no timer has: before a load lets it look as if it had not.
+/// Whatever has lapsed by now of anybody is recorded, though no timer has: before a proposal lets it look as if it had not.
 pub(in crate::domain) fn settle_lapses(overlay: &mut Overlay) {
     let latest = overlay.clocks().latest;
     let due = overlay.state().due.iter().take_while(|(at, _)| at.is_over(latest));
     let persons: BTreeSet<PersonId> = due
-        .filter_map(|(_, due)| match due {
-            Due::RequirementLapse(person, _) => Some(person.clone()),
-            _ => None,
-        })
+        .filter_map(|(_, due)| if let Due::RequirementLapse(person, _) = due { Some(person.clone()) } else { None })
         .collect();
     persons.iter().for_each(|person| lapsing::settle(overlay, person));
 }

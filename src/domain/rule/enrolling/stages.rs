@@ -52,12 +52,10 @@ pub(in crate::domain) fn terms(organisation: &Organisation, ask: &Ask, stages: &
 
 /// The roles that an enrolment is about: of a machine that changes hands all that it holds.
 fn roles<'a>(organisation: &'a Organisation, ask: &'a Ask) -> BTreeSet<&'a RoleName> {
-    match ask {
-        Ask::TakeOver { account } => {
-            organisation.accounts.get(account).into_iter().flat_map(|account| account.roles.keys()).collect()
-        }
-        other => other.roles(),
+    if let Ask::TakeOver { account } = ask {
+        return organisation.accounts.get(account).into_iter().flat_map(|account| account.roles.keys()).collect();
     }
+    ask.roles()
 }
 
 fn owners<'a>(organisation: &'a Organisation, ask: &'a Ask) -> BTreeSet<&'a PersonId> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::record::event::Fact;
+use crate::domain::record::event::{Fact, OrganisationFact};
 use crate::domain::state::organisation::Organisation;
 
 /// From the dotted path of a value to the value as JSON.
@@ -31,13 +31,18 @@ pub fn in_policy(before: &str, after: &str) -> Vec<String> {
 /// From what is on record to records that would replace it.
 #[must_use]
 pub fn in_records(before: &Organisation, facts: &[Fact]) -> Vec<String> {
-    let lines = facts.iter().flat_map(|fact| match fact {
-        Fact::TenantRecorded(fact) => record("tenants", fact.id.as_str(), before.tenants().get(&fact.id), &fact.tenant),
-        Fact::AccountRecorded(fact) => {
+    let records = facts.iter().filter_map(|fact| if let Fact::Organisation(fact) = fact { Some(fact) } else { None });
+    let lines = records.flat_map(|fact| match fact {
+        OrganisationFact::TenantRecorded(fact) => {
+            record("tenants", fact.id.as_str(), before.tenants().get(&fact.id), &fact.tenant)
+        }
+        OrganisationFact::AccountRecorded(fact) => {
             record("accounts", fact.id.as_str(), before.accounts().get(&fact.id), &fact.account)
         }
-        Fact::PersonRecorded(fact) => record("people", fact.id.as_str(), before.people().get(&fact.id), &fact.person),
-        _ => Vec::new(),
+        OrganisationFact::PersonRecorded(fact) => {
+            record("people", fact.id.as_str(), before.people().get(&fact.id), &fact.person)
+        }
+        OrganisationFact::PolicyLoaded(_) | OrganisationFact::DirectoryLoaded(_) => Vec::new(),
     });
     lines.collect()
 }
@@ -62,8 +67,8 @@ fn flatten(path: &str, value: &Value, values: &mut Values) {
                 values.insert(path.to_owned(), "{}".to_owned());
             }
         }
-        other => {
-            values.insert(path.to_owned(), other.to_string());
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            values.insert(path.to_owned(), value.to_string());
         }
     }
 }

@@ -1,26 +1,21 @@
 //! What is recorded of campaigns of recertification. What they change of memberships stands in records of accounts.
 
 use crate::domain::record::campaign::{Campaign, CampaignOutcome};
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::event::{Actor, CampaignFact, Event};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, CampaignId, RoleName};
 use crate::domain::value::time::Timestamp;
 
-pub(super) fn record(state: &mut State, event: &Event) {
+pub(super) fn record(state: &mut State, fact: &CampaignFact, event: &Event) {
     let at = event.at;
-    match &event.fact {
-        Fact::CampaignStarted(campaign) => state.put_campaign((**campaign).clone()),
-        Fact::MembershipConfirmed(fact) => change(state, fact.campaign, |campaign| {
-            if let (Some(item), crate::domain::record::event::Actor::Caller(by)) =
-                (campaign.items.get_mut(&fact.account), &event.actor)
-            {
+    match fact {
+        CampaignFact::Started(campaign) => state.put_campaign((**campaign).clone()),
+        CampaignFact::MembershipConfirmed(fact) => change(state, fact.campaign, |campaign| {
+            if let (Some(item), Actor::Caller(by)) = (campaign.items.get_mut(&fact.account), &event.actor) {
                 item.outcome = Some(CampaignOutcome::Confirmed { at, by: by.clone() });
             }
         }),
-        Fact::MembershipRevoked(fact) => end(state, &fact.account, &fact.role, at),
-        Fact::MembershipEnded(fact) => end(state, &fact.account, &fact.role, at),
-        Fact::CampaignClosed(fact) => close(state, fact.campaign, at),
-        _ => {}
+        CampaignFact::Closed(fact) => close(state, fact.campaign, at),
     }
 }
 
@@ -39,7 +34,8 @@ fn close(state: &mut State, id: CampaignId, at: Timestamp) {
     });
 }
 
-fn end(state: &mut State, account: &AccountId, role: &RoleName, at: Timestamp) {
+/// A membership ended by an act or by its own time: about that there is nothing left to decide.
+pub(super) fn end(state: &mut State, account: &AccountId, role: &RoleName, at: Timestamp) {
     let concerned = |campaign: &Campaign| {
         campaign.closed_at.is_none()
             && campaign.role == *role

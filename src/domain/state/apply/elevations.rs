@@ -2,41 +2,40 @@
 
 use crate::domain::record::elevation::{Cancellation, Elevation};
 use crate::domain::record::emergency::FollowUp;
-use crate::domain::record::event::{ApprovalStruck, DecisionRecorded, Event, Fact};
+use crate::domain::record::event::{ApprovalStruck, DecisionRecorded, ElevationFact};
 use crate::domain::record::review::Phase;
 use crate::domain::state::State;
 use crate::domain::value::ids::{ElevationId, GrantId};
+use crate::domain::value::time::Timestamp;
 
-pub(super) fn record(state: &mut State, event: &Event) {
-    let at = event.at;
-    match &event.fact {
-        Fact::ElevationRequested(elevation) => state.put_elevation((**elevation).clone()),
-        Fact::ApprovalRecorded(fact) => put_decision(state, fact),
-        Fact::ApprovalStruck(fact) => strike(state, fact),
-        Fact::ElevationApproved(fact) => close(state, fact.elevation, Phase::Approved { at, outcome: fact.grant }),
-        Fact::ElevationDenied(fact) => {
+pub(super) fn record(state: &mut State, fact: &ElevationFact, at: Timestamp) {
+    match fact {
+        ElevationFact::Requested(elevation) => state.put_elevation((**elevation).clone()),
+        ElevationFact::ApprovalRecorded(fact) => put_decision(state, fact),
+        ElevationFact::ApprovalStruck(fact) => strike(state, fact),
+        ElevationFact::Approved(fact) => close(state, fact.elevation, Phase::Approved { at, outcome: fact.grant }),
+        ElevationFact::Denied(fact) => {
             put_decision(state, fact);
             close(state, fact.elevation, Phase::Denied { at });
         }
-        Fact::ElevationWithdrawn(fact) => {
+        ElevationFact::Withdrawn(fact) => {
             close(state, fact.elevation, Phase::Withdrawn { at, by: fact.by.clone(), reason: fact.reason.clone() });
         }
-        Fact::ElevationExpired(fact) => close(state, fact.elevation, Phase::Expired { at }),
-        Fact::ElevationCancelled(fact) => {
+        ElevationFact::Expired(fact) => close(state, fact.elevation, Phase::Expired { at }),
+        ElevationFact::Cancelled(fact) => {
             close(state, fact.elevation, Phase::Cancelled { at, because: fact.because.clone() });
         }
-        Fact::FollowUpOpened(fact) => change_elevation(state, fact.elevation, |elevation| {
+        ElevationFact::FollowUpOpened(fact) => change_elevation(state, fact.elevation, |elevation| {
             if let Some(emergency) = &mut elevation.emergency {
                 emergency.follow_up = Some(FollowUp { due: fact.due, overdue: None, completed: None });
             }
         }),
-        Fact::FollowUpOverdue(fact) => {
+        ElevationFact::FollowUpOverdue(fact) => {
             change_follow_up(state, fact.elevation, |follow_up| follow_up.overdue = Some(at));
         }
-        Fact::FollowUpCompleted(fact) => {
+        ElevationFact::FollowUpCompleted(fact) => {
             change_follow_up(state, fact.elevation, |follow_up| follow_up.completed = Some(fact.completion.clone()));
         }
-        _ => {}
     }
 }
 

@@ -1,16 +1,15 @@
 //! What is recorded of the HR feed: how far each stream was heard, whom it touched lately, and what the brake holds.
 
-use crate::domain::record::event::{Event, Fact};
+use crate::domain::record::event::FeedFact;
 use crate::domain::record::hr::{Feed, Hold, HrChange, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, HoldId, PersonId, Principal, RequestId};
 use crate::domain::value::limits::BRAKE_WINDOW;
 use crate::domain::value::time::Timestamp;
 
-pub(super) fn record(state: &mut State, event: &Event) {
-    let at = event.at;
-    match &event.fact {
-        Fact::HrEventApplied(fact) => {
+pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
+    match fact {
+        FeedFact::EventApplied(fact) => {
             forget_touches(state, at);
             if matches!(fact.event.change, HrChange::Joined { .. }) {
                 state.joined_by_feed.insert(fact.event.person.clone());
@@ -21,16 +20,15 @@ pub(super) fn record(state: &mut State, event: &Event) {
                 state.hr_touches.insert((at, fact.event.person.clone(), fact.event.change.part()));
             }
         }
-        Fact::HrFeedHeard(fact) => hear(state, (&fact.place, &fact.sender), false, at),
-        Fact::HrImported(fact) => hear(state, (&fact.place, &fact.sender), true, at),
-        Fact::HrHeld(hold) => put_hold(state, hold),
-        Fact::HrHoldDecided(fact) => forget_hold(state, fact.hold),
-        Fact::HrStreamRetired(fact) => {
+        FeedFact::Heard(fact) => hear(state, (&fact.place, &fact.sender), false, at),
+        FeedFact::Imported(fact) => hear(state, (&fact.place, &fact.sender), true, at),
+        FeedFact::Held(hold) => put_hold(state, hold),
+        FeedFact::HoldDecided(fact) => forget_hold(state, fact.hold),
+        FeedFact::StreamRetired(fact) => {
             if let Some(feed) = state.feeds.remove(&fact.stream) {
                 state.retired_feeds.insert(fact.stream.clone(), feed.last_number);
             }
         }
-        _ => {}
     }
 }
 

@@ -1,33 +1,34 @@
 //! What is recorded of grants.
 
 use crate::domain::record::campaign::LastGrant;
-use crate::domain::record::event::{Event, Fact, GrantShortened};
+use crate::domain::record::event::{GrantFact, GrantShortened};
 use crate::domain::record::grant::{Grant, GrantPhase};
 use crate::domain::state::State;
 use crate::domain::value::ids::GrantId;
+use crate::domain::value::time::Timestamp;
 
-pub(super) fn record(state: &mut State, event: &Event) {
-    let at = event.at;
-    match &event.fact {
-        Fact::GrantIssued(grant) => {
+pub(super) fn record(state: &mut State, fact: &GrantFact, at: Timestamp) {
+    match fact {
+        GrantFact::Issued(grant) => {
             if let Some(role) = &grant.through {
                 state.last_grants.insert((grant.holder.clone(), role.clone()), LastGrant { grant: grant.id, at });
             }
             state.put_grant((**grant).clone());
         }
-        Fact::GrantStarted(fact) => change_grant(state, fact.grant, |grant| {
+        GrantFact::Started(fact) => change_grant(state, fact.grant, |grant| {
             grant.continuous_since = fact.continuous_since;
             grant.phase = GrantPhase::Active;
         }),
-        Fact::GrantShortened(fact) => shorten(state, fact),
-        Fact::GrantEnded(fact) => change_grant(state, fact.grant, |grant| grant.phase = GrantPhase::Ended { at }),
-        Fact::GrantRelinquished(fact) => change_grant(state, fact.grant, |grant| {
+        GrantFact::Shortened(fact) => shorten(state, fact),
+        GrantFact::Ended(fact) => change_grant(state, fact.grant, |grant| grant.phase = GrantPhase::Ended { at }),
+        GrantFact::Relinquished(fact) => change_grant(state, fact.grant, |grant| {
             grant.phase = GrantPhase::Relinquished { at, by: fact.by.clone(), reason: fact.reason.clone() };
         }),
-        Fact::GrantRevoked(fact) => change_grant(state, fact.grant, |grant| {
+        GrantFact::Revoked(fact) => change_grant(state, fact.grant, |grant| {
             grant.phase = GrantPhase::Revoked { at, because: fact.because.clone() };
         }),
-        _ => {}
+        // A token is a copy of what the grant says: nothing else hangs on it here.
+        GrantFact::TokenIssued(fact) => state.tokens.or_default(fact.grant).add(at),
     }
 }
 

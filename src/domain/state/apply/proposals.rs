@@ -1,29 +1,28 @@
 //! What is recorded of proposals. What an approved one brings stands in the events that follow it.
 
-use crate::domain::record::event::{Event, Fact, ProposalDecision};
+use crate::domain::record::event::{ProposalDecision, ProposalFact};
 use crate::domain::record::proposal::Proposal;
 use crate::domain::record::review::Phase;
 use crate::domain::state::State;
 use crate::domain::value::ids::ProposalId;
+use crate::domain::value::time::Timestamp;
 
-pub(super) fn record(state: &mut State, event: &Event) {
-    let at = event.at;
-    match &event.fact {
-        Fact::ProposalMade(proposal) => state.put_proposal((**proposal).clone()),
-        Fact::ProposalTextAdded(fact) => state.proposal_texts.or_default(fact.proposal).push(fact.text.as_str().into()),
-        Fact::ProposalApproved(fact) => decided(state, fact, Phase::Approved { at, outcome: () }),
-        Fact::ProposalDenied(fact) => decided(state, fact, Phase::Denied { at }),
-        Fact::ProposalWithdrawn(fact) => change(state, fact.proposal, |proposal| {
+pub(super) fn record(state: &mut State, fact: &ProposalFact, at: Timestamp) {
+    match fact {
+        ProposalFact::Made(proposal) => state.put_proposal((**proposal).clone()),
+        ProposalFact::TextAdded(fact) => state.proposal_texts.or_default(fact.proposal).push(fact.text.as_str().into()),
+        ProposalFact::Approved(fact) => decided(state, fact, Phase::Approved { at, outcome: () }),
+        ProposalFact::Denied(fact) => decided(state, fact, Phase::Denied { at }),
+        ProposalFact::Withdrawn(fact) => change(state, fact.proposal, |proposal| {
             proposal.phase = Phase::Withdrawn { at, by: fact.by.clone(), reason: fact.reason.clone() };
         }),
-        Fact::ProposalExpired(fact) => change(state, fact.proposal, |proposal| proposal.phase = Phase::Expired { at }),
-        Fact::ProposalCancelled(fact) => change(state, fact.proposal, |proposal| {
+        ProposalFact::Expired(fact) => change(state, fact.proposal, |proposal| proposal.phase = Phase::Expired { at }),
+        ProposalFact::Cancelled(fact) => change(state, fact.proposal, |proposal| {
             proposal.phase = Phase::Cancelled { at, because: fact.because.clone() };
         }),
-        Fact::AuthorsWait(fact) => {
+        ProposalFact::AuthorsWait(fact) => {
             state.organisation.put_waits((&fact.persons, &fact.entitlements), fact.until, at);
         }
-        _ => {}
     }
 }
 

@@ -1,0 +1,131 @@
+//! What every review has in common: an approval bound to the text that was read, a denial, and that it still waits.
+
+use super::super::state::State;
+use super::caller::Caller;
+use crate::domain::effect::cascade::struck_out;
+use crate::domain::record::review::Phase;
+use crate::domain::record::review::{Decision, StruckOut, Verdict};
+use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{Digest, PersonId};
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
+
+/// An approval of whatever is under review: who does not count any more, and the decision. Both are put into its review.
+///
+/// # Errors
+/// Why it is no approval: by somebody behind it, a second time, in no open stage, or of another text.
+pub(super) fn approval(
+    state: &State,
+    caller: &Caller<'_>,
+    reviewed: &mut impl Reviewed,
+    (digest, comment): (Digest, &str),
+    now: Now,
+) -> Result<(Vec<(PersonId, StruckOut)>, Decision), Refusal> {
+    let organisation = &state.organisation;
+    let person = person(caller)?;
+    separation_rule_3(organisation, reviewed, person)?;
+    if reviewed.review().has_decided(person) {
+        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
+    }
+    // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
+    let struck = struck_out(organisation, reviewed, now);
+    for (person, because) in &struck {
+        for decision in reviewed.review_mut().decisions.iter_mut().filter(|decision| decision.person == *person) {
+            decision.struck = Some(because.clone());
+        }
+    }
+    let decision = decision_in_open_stage(organisation, caller, reviewed, comment, now)?;
+    same_text(reviewed, digest)?;
+    reviewed.review_mut().decisions.push(decision.clone());
+    Ok((struck, decision))
+}
+
+/// A denial of whatever is under review.
+///
+/// # Errors
+/// If the caller may review no stage of it.
+pub(super) fn denial(
+    state: &State,
+    caller: &Caller<'_>,
+    reviewed: &impl Reviewed,
+    reason: &str,
+    now: Now,
+) -> Result<Decision, Refusal> {
+    let person = person(caller)?;
+    let (stage, through) = reviewer_in_any(&state.organisation, reviewed, caller.account, now.latest)?;
+    Ok(Decision {
+        person: person.clone(),
+        account: caller.account.clone(),
+        through,
+        stage,
+        at: now.stamp,
+        verdict: Verdict::Denied,
+        comment: reason.to_owned(),
+        struck: None,
+    })
+}
+
+/// Whether what is under review still waits for decisions, whatever the timer has recorded.
+///
+/// # Errors
+/// `NOT_PENDING`, with the state.
+pub(super) fn still_pending<Outcome, Cause>(
+    id: impl std::fmt::Display,
+    phase: &Phase<Outcome, Cause>,
+    deadline: Timestamp,
+    now: Now,
+) -> Result<(), Refusal> {
+    // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
+    let over = deadline.is_over(now.latest) && !now.suspect;
+    let state = if phase.is_pending() && over { "EXPIRED" } else { phase.name() };
+    if phase.is_pending() && !over {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::NotPending, format!("`{id}` is {state}")).with("state", state))
+}
+
+pub(super) fn person<'a>(caller: &'a Caller<'_>) -> Result<&'a PersonId, Refusal> {
+    let machine = || Refusal::new(Reason::NotAnApprover, "machines never approve");
+    caller.viewer.person.as_ref().ok_or_else(machine)
+}
+
+fn decision_in_open_stage(
+    organisation: &Organisation,
+    caller: &Caller<'_>,
+    reviewed: &impl Reviewed,
+    comment: &str,
+    now: Now,
+) -> Result<Decision, Refusal> {
+    let Some((index, stage)) = reviewed.review().open_stage() else {
+        return Err(Refusal::new(Reason::NotPending, "all stages are complete"));
+    };
+    let through =
+        reviewer_in(organisation, reviewed, stage, caller.account, now.latest).map_err(
+            |refusal| match reviewer_in_any(organisation, reviewed, caller.account, now.latest) {
+                Ok((_, approver)) => Refusal::new(Reason::StageNotOpen, format!("`{approver}` is for another stage")),
+                Err(_) => refusal,
+            },
+        )?;
+    if let Some(lock) = lock_on_reviewer(organisation, caller.account, &through) {
+        return Err(lock.refusal());
+    }
+    Ok(Decision {
+        person: person(caller)?.clone(),
+        account: caller.account.clone(),
+        through,
+        stage: index,
+        at: now.stamp,
+        verdict: Verdict::Approved,
+        comment: comment.to_owned(),
+        struck: None,
+    })
+}
+
+/// What was read is what is on record (known failure A9).
+pub(super) fn same_text(reviewed: &impl Reviewed, digest: Digest) -> Result<(), Refusal> {
+    if reviewed.review().digest() == digest {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::DigestMismatch, format!("`{digest}` is not the digest of the text on record")))
+}

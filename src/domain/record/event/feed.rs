@@ -1,0 +1,59 @@
+//! Facts about the HR feed.
+
+use serde::{Deserialize, Serialize};
+
+use super::subject::Subject;
+use crate::domain::record::hr::{Hold, HrEvent, StreamPlace};
+use crate::domain::value::ids::{AccountId, HoldId, StreamName};
+
+facts! {
+    /// The HR feed.
+    FeedFact {
+        /// HR said that something happened to a person. The records that it changes follow.
+        EventApplied(HrEventApplied) "hr-event-applied/1";
+        /// HR's numbers were heard; where there is nothing to say, this says that the feed lives.
+        Heard(HrFeedHeard) "hr-feed-heard/1";
+        /// A whole file from HR was compared with the directory; what differs is in the same batch.
+        Imported(HrImported) "hr-imported/1";
+        /// The brake holds what would enable or disable many.
+        Held(Box<Hold>) "hr-held/1";
+        /// What the brake held was let through, or thrown away.
+        HoldDecided(HrHoldDecided) "hr-hold-decided/1";
+        /// A stream is no longer expected.
+        StreamRetired(HrStreamRetired) "hr-stream-retired/1";
+    }
+}
+
+impl FeedFact {
+    /// What it is about.
+    #[must_use]
+    pub fn about(&self) -> Vec<Subject> {
+        match self {
+            Self::EventApplied(fact) => vec![Subject::Person(fact.event.person.clone())],
+            Self::Heard(HrFeedHeard { place, .. }) | Self::Imported(HrImported { place, .. }) => {
+                vec![Subject::Stream(place.stream.clone())]
+            }
+            Self::Held(hold) => vec![Subject::Hold(hold.id)],
+            Self::HoldDecided(fact) => vec![Subject::Hold(fact.hold)],
+            Self::StreamRetired(fact) => vec![Subject::Stream(fact.stream.clone())],
+        }
+    }
+}
+
+bodies! {
+    /// What, its place in a stream, if it came in one, and whether a person let it through the brake.
+    HrEventApplied {
+        place: Option<StreamPlace>,
+        event: HrEvent,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        released: bool,
+    }
+    /// Up to which number, and from which account.
+    HrFeedHeard { place: StreamPlace, sender: AccountId }
+    /// Its place, what it held, and how much of it was new.
+    HrImported { place: StreamPlace, sender: AccountId, people: u32, changes: u32, held: u32 }
+    /// Which, and whether it went through.
+    HrHoldDecided { hold: HoldId, released: bool, reason: String }
+    /// Which.
+    HrStreamRetired { stream: StreamName, reason: String }
+}
