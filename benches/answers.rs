@@ -13,6 +13,13 @@
     reason = "a bench stops at the first surprise, reads the clock, prints, and divides"
 )]
 
+#[path = "../tests/common/ask.rs"]
+mod ask;
+#[path = "../tests/common/filled.rs"]
+mod filled;
+#[path = "../tests/common/organisation.rs"]
+mod organisation;
+
 /// As the broker has it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,15 +31,17 @@ use std::time::{Duration, Instant};
 use countersign::clock::ManualClock;
 use countersign::domain::decide::tick::decide_tick;
 use countersign::domain::decide::{Files, decide};
-use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RequestElevation};
+use countersign::domain::record::command::{ApproveElevation, Command, Envelope};
 use countersign::domain::record::event::{ElevationFact, Event, Fact};
-use countersign::domain::record::row::encode;
 use countersign::domain::rule::answers::{AccessQuestion, access};
 use countersign::domain::state::State;
 use countersign::domain::value::ids::{Digest, ElevationId};
 use countersign::domain::value::time::{Now, Span, Timestamp};
 use countersign::engine::{Engine, Replay, Settings, Store, initialise};
-use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
+use countersign::journal::{Options, SqliteJournal};
+
+use ask::Ask;
+use organisation::Organisation;
 
 const EVENTS: u64 = 1_000_000;
 const ENGINEERS: u64 = 200;
@@ -111,47 +120,35 @@ fn identity(name: &str) -> String {
 }
 
 fn directory() -> String {
+    let mut all = Organisation::of_tenants(&[]);
     let people = (0..ENGINEERS).map(|n| (format!("e{n:03}"), "engineer"));
     let others = [("ben", "commander"), ("cleo", "commander"), ("omar", "admin"), ("olga", "admin")];
-    let all = people.chain(others.map(|(name, role)| (name.to_owned(), role)));
-    all.map(|(name, role)| {
-        format!(
-            "[people.{name}]\n[accounts.{name}]\nperson = \"{name}\"\nidentities = [\"{}\"]\nroles = [\"{role}\"]\n",
-            identity(&name)
-        )
-    })
-    .collect()
+    for (name, role) in people.chain(others.map(|(name, role)| (name.to_owned(), role))) {
+        all.member(&name, role).identities = [identity(&name)].into();
+    }
+    all.to_toml()
 }
 
 /// A history of requests, approvals, grants and ends, as the rules decide it. Its first and its last instant.
 fn fill(path: &Path, events: u64) -> (Timestamp, Timestamp) {
-    let mut replay = Replay::new(0);
-    let opened = SqliteJournal::open(path, Options::default(), &mut |row| replay.accept(row).map_err(Into::into));
-    let (mut journal, _) = opened.unwrap();
-    let (mut state, _) = replay.finish();
+    let (mut journal, mut state) = filled::open(path);
     let first = state.last_at();
     let mut at = first;
-    let mut told: Vec<Event> = Vec::new();
+    let mut waiting: Vec<Event> = Vec::new();
     for number in 0.. {
         at = at.plus(Span::seconds(20));
         let ticked = decide_tick(&state, Now::exactly(at), Span::DAY);
-        record(&mut state, &mut told, &ticked);
+        record(&mut state, &mut waiting, &ticked);
         let asked = run(&state, &format!("e{:03}", number % ENGINEERS), at, number, asking(number));
-        record(&mut state, &mut told, &asked);
+        record(&mut state, &mut waiting, &asked);
         let Fact::Elevation(ElevationFact::Requested(elevation)) = &asked[0].fact else { panic!("no request") };
         let approval = approving(elevation.id, elevation.review.digest());
         let approved = run(&state, "ben", at, number, approval);
-        record(&mut state, &mut told, &approved);
+        record(&mut state, &mut waiting, &approved);
         let over = state.sequence() >= events;
-        if told.len() >= ROWS_AT_ONCE || over {
-            let last = told.last().unwrap().sequence;
-            let row =
-                |event: &Event| Row { sequence: event.sequence, body: encode(event, event.sequence == last).unwrap() };
-            let rows: Vec<Row> = told.iter().map(row).collect();
-            let head = journal.head();
-            journal.append(head, &rows).unwrap();
-            journal.maintain();
-            told.clear();
+        if waiting.len() >= ROWS_AT_ONCE || over {
+            filled::append(&mut journal, &waiting);
+            waiting.clear();
         }
         if over {
             break;
@@ -160,9 +157,9 @@ fn fill(path: &Path, events: u64) -> (Timestamp, Timestamp) {
     (first, at)
 }
 
-fn record(state: &mut State, told: &mut Vec<Event>, events: &[Event]) {
+fn record(state: &mut State, waiting: &mut Vec<Event>, events: &[Event]) {
     events.iter().for_each(|event| countersign::domain::state::apply::apply(state, event));
-    told.extend_from_slice(events);
+    waiting.extend_from_slice(events);
 }
 
 fn run(state: &State, who: &str, at: Timestamp, number: u64, command: Command) -> Vec<Event> {
@@ -174,18 +171,12 @@ fn run(state: &State, who: &str, at: Timestamp, number: u64, command: Command) -
 }
 
 fn asking(number: u64) -> Command {
-    Command::from(RequestElevation {
-        entitlement: "repair".parse().unwrap(),
-        actions: ["db.read".parse().unwrap()].into(),
-        resources: [format!("prod/eu/orders-{}/**", number % 1_000).parse().unwrap()].into(),
-        duration: Span::parse("15m").ok(),
-        start: None,
-        justification: "orders are stuck since noon".to_owned(),
-        ticket: None,
-        on_behalf_of: None,
-        extends: None,
-        emergency: false,
-    })
+    let resource = format!("prod/eu/orders-{}/**", number % 1_000);
+    let ask = Ask::of("repair", &["db.read"], &[&resource]).lasting("15m").with(|request| {
+        request.justification = "orders are stuck since noon".to_owned();
+        request.ticket = None;
+    });
+    ask.command()
 }
 
 fn approving(elevation: ElevationId, digest: Digest) -> Command {

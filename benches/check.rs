@@ -23,7 +23,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use countersign::check::{AccountEntry, Caller, Change, CheckIndex, GrantEntry, Query, Verdict};
+use countersign::check::{AccountEntry, Change, CheckCaller, CheckIndex, GrantEntry, Query, Verdict};
 use countersign::domain::value::ids::GrantId;
 use countersign::domain::value::scope::{Pattern, Scope};
 use countersign::domain::value::time::Timestamp;
@@ -203,7 +203,7 @@ const ROWS: [&str; 6] = [
 
 /// Medians of ns and, round by round, of the ratios to the floor and to the bare look-up of its kind. One by one, each is begun when the one
 /// before has answered, as in a service that answers one call after another.
-fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rounds: usize) -> [[f64; 3]; 6] {
+fn compare(index: &CheckIndex, floor: &Floor, caller: &CheckCaller, holders: u64, rounds: usize) -> [[f64; 3]; 6] {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut columns: [[Vec<f64>; 3]; 6] = Default::default();
     let (mut verdicts, mut ends) = (Vec::with_capacity(QUERIES_A_ROUND), Vec::with_capacity(QUERIES_A_ROUND));
@@ -245,7 +245,7 @@ fn compare(index: &CheckIndex, floor: &Floor, caller: &Caller, holders: u64, rou
 }
 
 /// The same few queries over and over: all of it is in the nearest cache.
-fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f64; 3] {
+fn hot(index: &CheckIndex, floor: &Floor, caller: &CheckCaller, rounds: usize) -> [f64; 3] {
     let texts: Vec<Texts> =
         (0..QUERIES_A_ROUND).map(|number| Texts::of(number as u64 % 8, number as u64 / 8 % GRANTS_A_HOLDER)).collect();
     let queries: Vec<Query<'_>> = texts.iter().map(Texts::query).collect();
@@ -267,7 +267,7 @@ fn hot(index: &CheckIndex, floor: &Floor, caller: &Caller, rounds: usize) -> [f6
 }
 
 /// What a check costs under locks on resources beside those that are asked for, as much of each as can be the same.
-fn under_locks(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize) -> [f64; 2] {
+fn under_locks(index: &CheckIndex, caller: &CheckCaller, holders: u64, rounds: usize) -> [f64; 2] {
     let pattern = |number| format!("prod/eu/db/orders-x{number:05}/**").parse().unwrap();
     let locks: BTreeSet<Pattern> = (0..LOCKS).map(pattern).collect();
     let mut columns: [Vec<f64>; 2] = Default::default();
@@ -296,7 +296,7 @@ fn under_locks(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize)
 }
 
 /// How much more two threads check than one in the same time, how much more they look up, and the ratio of both.
-fn scaling(index: &CheckIndex, caller: &Caller, holders: u64, rounds: usize) -> [f64; 3] {
+fn scaling(index: &CheckIndex, caller: &CheckCaller, holders: u64, rounds: usize) -> [f64; 3] {
     let check = |query: &Query<'_>| of_check(index, caller, query);
     let bare = |query: &Query<'_>| index.look_up(query.subject).unwrap().into();
     let mut columns: [Vec<f64>; 3] = Default::default();
@@ -338,7 +338,7 @@ fn of_floor(floor: &Floor, query: &Query<'_>) -> i64 {
     floor.check(query.subject, query.action, query.resource, now().millis()).unwrap()
 }
 
-fn of_check(index: &CheckIndex, caller: &Caller, query: &Query<'_>) -> i64 {
+fn of_check(index: &CheckIndex, caller: &CheckCaller, query: &Query<'_>) -> i64 {
     match index.check(caller, *query, now()) {
         Verdict::Allow { valid_until, .. } => valid_until.millis(),
         Verdict::Deny { because } => panic!("{because:?}: {query:?}"),
@@ -360,7 +360,7 @@ fn one_by_one(queries: &[Query<'_>], ask: impl Fn(&Query<'_>) -> i64) {
 }
 
 /// Criterion's own figures, for comparing one version of this code with the next.
-fn time_alone(criterion: &mut Criterion, index: &CheckIndex, caller: &Caller, holders: u64, grants: u64) {
+fn time_alone(criterion: &mut Criterion, index: &CheckIndex, caller: &CheckCaller, holders: u64, grants: u64) {
     let mut random = Random(11);
     let texts: Vec<Texts> = (0..65_536).map(|_| Texts::any(&mut random, holders)).collect();
     let mut group = criterion.benchmark_group(format!("check/{grants} grants"));

@@ -4,6 +4,9 @@
 //! `cargo bench --bench decide`. Recovery of 100 thousand events is to take less than 2 s.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, clippy::as_conversions, clippy::panic)]
 
+#[path = "../tests/common/ask.rs"]
+mod ask;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +14,7 @@ use std::time::Instant;
 use countersign::clock::{Clock as _, SystemClock};
 use countersign::domain::decide::{Files, decide, initialise as first_events};
 use countersign::domain::directory::AccountKind;
-use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RelinquishGrant, RequestElevation};
+use countersign::domain::record::command::{ApproveElevation, Command, Envelope, RelinquishGrant};
 use countersign::domain::record::event::{
     AccountRecorded, Actor, Event, Fact, GrantFact, OrganisationFact, PersonRecorded, Subject,
 };
@@ -19,10 +22,12 @@ use countersign::domain::record::row::encode;
 use countersign::domain::state::State;
 use countersign::domain::state::apply::apply;
 use countersign::domain::value::ids::{AccountId, ElevationId, GrantId, Identity, RequestId};
-use countersign::domain::value::time::{Now, Span, Timestamp};
+use countersign::domain::value::time::{Now, Timestamp};
 use countersign::engine::{Engine, Replay, Settings, Store, initialise};
 use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
 use criterion::Criterion;
+
+use ask::Ask;
 
 const POLICY: &str = include_str!("../examples/policy.toml");
 const DIRECTORY: &str = include_str!("../examples/directory.toml");
@@ -51,18 +56,11 @@ fn identity(name: &str) -> Identity {
 }
 
 fn asking() -> Command {
-    Command::from(RequestElevation {
-        entitlement: "orders-db-repair".parse().unwrap(),
-        actions: ["db.read".parse().unwrap()].into(),
-        resources: ["prod/eu1/db/orders/main".parse().unwrap()].into(),
-        duration: Span::parse("15m").ok(),
-        start: None,
-        justification: "orders are stuck since noon".to_owned(),
-        ticket: Some("INC-4711".to_owned()),
-        on_behalf_of: None,
-        extends: None,
-        emergency: false,
-    })
+    let ask = Ask::of("orders-db-repair", &["db.read"], &["prod/eu1/db/orders/main"]).lasting("15m").with(|request| {
+        request.justification = "orders are stuck since noon".to_owned();
+        request.ticket = Some("INC-4711".to_owned());
+    });
+    ask.command()
 }
 
 fn approval(state: &State, elevation: ElevationId) -> Command {

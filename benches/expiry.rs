@@ -16,8 +16,14 @@
     reason = "a bench stops at the first surprise, reads the clock, prints, and divides"
 )]
 
+#[path = "../tests/common/ask.rs"]
+mod ask;
 #[path = "../tests/common/certificates.rs"]
 mod certificates;
+#[path = "../tests/common/filled.rs"]
+mod filled;
+#[path = "../tests/common/organisation.rs"]
+mod organisation;
 #[path = "replica/world.rs"]
 mod world;
 

@@ -20,10 +20,14 @@
 mod certificates;
 #[path = "grpc/child.rs"]
 mod child;
+#[path = "../tests/common/connection.rs"]
+mod connection;
 #[path = "grpc/echo.rs"]
 mod echo;
 #[path = "grpc/load.rs"]
 mod load;
+#[path = "../tests/common/organisation.rs"]
+mod organisation;
 #[path = "grpc/pairs.rs"]
 mod pairs;
 #[path = "grpc/round.rs"]

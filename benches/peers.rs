@@ -15,6 +15,8 @@
     reason = "a bench stops at the first surprise, reads the clock, prints, and divides"
 )]
 
+#[path = "../tests/common/ask.rs"]
+mod ask;
 #[path = "replica/broker.rs"]
 mod broker;
 #[path = "peers/cerbos.rs"]
@@ -23,10 +25,16 @@ mod cerbos;
 mod certificates;
 #[path = "grpc/child.rs"]
 mod child;
+#[path = "../tests/common/connection.rs"]
+mod connection;
 #[path = "peers/etcd.rs"]
 mod etcd;
+#[path = "../tests/common/filled.rs"]
+mod filled;
 #[path = "peers/openbao.rs"]
 mod openbao;
+#[path = "../tests/common/organisation.rs"]
+mod organisation;
 #[path = "peers/peer.rs"]
 mod peer;
 #[path = "grpc/round.rs"]

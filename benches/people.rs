@@ -19,6 +19,10 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[path = "../tests/common/ask.rs"]
+mod ask;
+#[path = "../tests/common/filled.rs"]
+mod filled;
 #[path = "people/world.rs"]
 mod world;
 
@@ -38,7 +42,7 @@ use countersign::domain::value::ids::PersonId;
 use countersign::domain::value::time::Timestamp;
 use countersign::engine::{Engine, Settings, Store};
 
-use world::{ENFORCER, HR, RELEASER, RESOURCE, filled, identity, name, request_id};
+use world::{ENFORCER, HR, RELEASER, RESOURCE, fill, identity, name, request_id};
 
 /// Quiet checks are measured for so long.
 const QUIET: Duration = Duration::from_secs(3);
@@ -94,7 +98,7 @@ fn floor(what: &str, measured: f64, most: f64) {
 }
 
 fn import(path: &Path, people: usize) {
-    filled(path, 0);
+    fill(path, 0);
     let engine = start(path);
     let present = engine.read(|state| {
         let people = state.organisation().people().iter();
@@ -130,7 +134,7 @@ fn file(manager: Option<PersonId>, login: Option<&str>) -> ImportedPerson {
 
 fn terminate(path: &Path, people: usize) {
     let all = people + ONE_BY_ONE;
-    filled(path, all);
+    fill(path, all);
     let engine = start(path);
     let at = Timestamp::from_millis(1).unwrap();
     let left = |n| HrEvent {

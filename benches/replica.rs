@@ -16,14 +16,22 @@
     reason = "a bench stops at the first surprise, reads the clock, prints, and divides"
 )]
 
+#[path = "../tests/common/ask.rs"]
+mod ask;
 #[path = "replica/broker.rs"]
 mod broker;
 #[path = "../tests/common/certificates.rs"]
 mod certificates;
 #[path = "grpc/child.rs"]
 mod child;
+#[path = "../tests/common/connection.rs"]
+mod connection;
+#[path = "../tests/common/filled.rs"]
+mod filled;
 #[path = "replica/forwarder.rs"]
 mod forwarder;
+#[path = "../tests/common/organisation.rs"]
+mod organisation;
 #[path = "replica/replicas.rs"]
 mod replicas;
 #[path = "replica/world.rs"]

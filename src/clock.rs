@@ -1,4 +1,4 @@
-//! The only reader of clocks (design.md 5). Everything else is told the time.
+//! The only reader of clocks (design.md 5). Everything else is given the time.
 //!
 //! Two clocks are read, always together: the wall clock, which anybody with the right may set, and the boot clock
 //! (CLOCK_BOOTTIME), which nobody can set and which counts suspend (known failure C2: `Instant` stops there). [`Anchor`] ties

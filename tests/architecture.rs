@@ -4,8 +4,12 @@
 
 #[path = "architecture/checker.rs"]
 mod checker;
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/citations.rs"]
 mod citations;
+#[path = "architecture/floors.rs"]
+mod floors;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/snippets.rs"]

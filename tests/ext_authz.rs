@@ -181,7 +181,7 @@ async fn the_subject_is_the_verified_certificate_and_never_a_word_of_the_client(
             common::certificates::Wanted { uris: names(uris), dns: names(dns), to_seconds, ..Default::default() };
         northwind.issue(&wanted).chain_pem
     };
-    // given ben, who says in every header that he is ana
+    // given ben, who claims in every header to be ana
     let mut forged = described(&bens, &own, "GET", ORDERS_HOST, ORDERS_PATH);
     let http = forged.attributes.as_mut().unwrap().request.as_mut().unwrap().http.as_mut().unwrap();
     for name in

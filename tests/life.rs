@@ -300,7 +300,7 @@ fn no_person_ever_holds_both_sides_of_an_entitlement_over_all_accounts_and_machi
 }
 
 #[test]
-fn no_one_is_ever_a_manager_of_himself_over_however_many_others() {
+fn no_one_is_ever_their_own_manager_over_however_many_others() {
     over_histories(32, 50, false, |past, _, _| {
         let organisation = past.state().organisation();
         for t in [0, 1, 4, 45].map(|ahead| past.now().plus(days(ahead))) {

@@ -17,7 +17,7 @@ fn separation_rule_1_a_policy_whose_approvers_may_also_ask_is_refused() {
         let mut world = World::new();
         let from = r#"approval = [{ by = ["commander"], count = 1 }]"#;
         let to = format!("approval = [{{ by = {by}, count = 1 }}]");
-        // when it is loaded, then it is refused, and when a journal is filled with it as well
+        // when it is proposed, then it is refused, and when a journal is filled with it as well
         assert_refused(world.propose_policy(from, &to), Reason::PolicyInvalid);
         let filled = World::of(&POLICY.replace(from, &to), Organisation::example());
         assert!(matches!(filled.err().map(|refusal| refusal.reason), Some(Reason::PolicyInvalid)));
@@ -29,17 +29,17 @@ fn separation_rule_1_counts_those_who_approve_in_an_emergency() {
     // given an entitlement whose requesters are its emergency approvers
     let mut world = World::new();
     let emergency = "max_duration = \"1h\"\nmax_continuous = \"2h\"\nemergency = { max_duration = \"20m\", approval = [{ by = [\"engineer\"], count = 1 }] }";
-    // when it is loaded, then it is refused
-    let load = world.propose_policy("max_duration = \"1h\"\nmax_continuous = \"2h\"", emergency);
-    assert_refused(load, Reason::PolicyInvalid);
+    // when it is proposed, then it is refused
+    let proposed = world.propose_policy("max_duration = \"1h\"\nmax_continuous = \"2h\"", emergency);
+    assert_refused(proposed, Reason::PolicyInvalid);
 }
 
 #[test]
 fn separation_rule_2_one_account_never_holds_both_sides() {
     let mut world = World::new();
-    // when ana is to be an engineer, who asks, and a commander, who approves, then the load is refused
-    let load = world.load(|organisation| organisation.join("ana", "commander"));
-    let refusal = assert_refused(load, Reason::RoleConflict);
+    // when ana is to be an engineer, who asks, and a commander, who approves, then the file is refused
+    let proposed = world.change_directory(|organisation| organisation.join("ana", "commander"));
+    let refusal = assert_refused(proposed, Reason::RoleConflict);
     assert_eq!(refusal.facts["person"], "ana");
 }
 
@@ -47,30 +47,34 @@ fn separation_rule_2_one_account_never_holds_both_sides() {
 fn separation_rule_2_compares_persons_over_all_accounts_and_machines() {
     let mut world = World::new();
     // a second account of the same person
-    assert_refused(world.load(|organisation| organisation.join("ana-lab", "commander")), Reason::RoleConflict);
+    assert_refused(
+        world.change_directory(|organisation| organisation.join("ana-lab", "commander")),
+        Reason::RoleConflict,
+    );
     // a machine that asks and belongs to somebody who approves
-    let load = world.load(|organisation| organisation.accounts.get_mut("bot").unwrap().owner = Some("ben".into()));
-    assert_refused(load, Reason::RoleConflict);
+    let proposed =
+        world.change_directory(|organisation| organisation.accounts.get_mut("bot").unwrap().owner = Some("ben".into()));
+    assert_refused(proposed, Reason::RoleConflict);
     // a disabled account can return
-    let load = world.load(|organisation| {
+    let proposed = world.change_directory(|organisation| {
         let account = organisation.accounts.get_mut("ana-lab").unwrap();
         account.disabled = Some("lost laptop".into());
         organisation.join("ana-lab", "commander");
     });
-    assert_refused(load, Reason::RoleConflict);
+    assert_refused(proposed, Reason::RoleConflict);
 }
 
 #[test]
 fn separation_rule_2_is_checked_over_all_members_when_policy_proposals() {
     // given somebody in two roles that have nothing to do with each other
     let mut world = World::new();
-    world.load(|organisation| organisation.join("ben", "auditor")).unwrap();
+    world.change_directory(|organisation| organisation.join("ben", "auditor")).unwrap();
     // when a policy lets one of them ask for what the other approves, then it is refused
-    let load = world.propose_policy(
+    let proposed = world.propose_policy(
         "requestable_by = [\"engineer\"]\ndefault_duration",
         "requestable_by = [\"engineer\", \"auditor\"]\ndefault_duration",
     );
-    assert_refused(load, Reason::RoleConflict);
+    assert_refused(proposed, Reason::RoleConflict);
 }
 
 #[test]
@@ -100,11 +104,11 @@ fn separation_rule_2_is_checked_again_when_an_enrolment_is_approved() {
 }
 
 #[test]
-fn separation_rule_3_nobody_approves_an_enrolment_of_his_own_from_whatever_account() {
+fn separation_rule_3_nobody_approves_an_enrolment_of_their_own_from_whatever_account() {
     // given a role that ines owns, asked for by her, who has a second account
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             organisation.account("ines-lab", "ines");
         })
         .unwrap();
@@ -118,10 +122,10 @@ fn separation_rule_3_nobody_approves_an_enrolment_of_his_own_from_whatever_accou
 }
 
 #[test]
-fn separation_rule_3_whoever_stands_in_for_a_manager_does_not_do_so_for_himself() {
+fn separation_rule_3_whoever_stands_in_for_a_manager_does_not_do_so_for_themselves() {
     // given sam without a manager, on the security duty that policy names for such people
     let mut world = World::new();
-    world.load(|organisation| organisation.people.get_mut("sam").unwrap().manager = None).unwrap();
+    world.change_directory(|organisation| organisation.people.get_mut("sam").unwrap().manager = None).unwrap();
     let from = "requires = [\"screening\"]";
     world.propose_policy(from, &format!("{from}\nmanager_missing = [\"security\"]")).unwrap();
     let id = world.enrol("sam", a_role("auditor")).unwrap();
@@ -135,7 +139,7 @@ fn separation_rule_3_neither_owner_decides_that_a_machine_changes_hands() {
     // given a machine of odo's, that somebody whom odo manages would take over, and the other way round
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             organisation.people.get_mut("rex").unwrap().manager = Some("odo".into());
             organisation.account("odo-lab", "odo");
         })
@@ -155,7 +159,9 @@ fn separation_rule_3_neither_owner_decides_that_a_machine_changes_hands() {
 fn separation_rule_3_neither_owner_approves_what_a_machine_asked_before_it_changed_hands() {
     // given a request of odo's machine that goes to odo's manager
     let mut world = World::new();
-    world.load(|organisation| organisation.people.get_mut("odo").unwrap().manager = Some("ines".into())).unwrap();
+    world
+        .change_directory(|organisation| organisation.people.get_mut("odo").unwrap().manager = Some("ines".into()))
+        .unwrap();
     let id = Ask::managed().by("bot", &mut world).unwrap();
     // when the manager who would approve takes the machine over
     let over = world.enrol("ines", take_over("bot")).unwrap();
@@ -171,7 +177,9 @@ fn separation_rule_3_neither_owner_approves_what_a_machine_asked_before_it_chang
 fn separation_rule_3_the_owner_of_a_machine_does_not_approve_its_request() {
     // given a machine that asks for dan, owned by dan's manager, who approves
     let mut world = World::new();
-    world.load(|organisation| organisation.accounts.get_mut("pipe").unwrap().owner = Some("ines".into())).unwrap();
+    world
+        .change_directory(|organisation| organisation.accounts.get_mut("pipe").unwrap().owner = Some("ines".into()))
+        .unwrap();
     let ask = Ask::managed().on_behalf_of("dan").by("pipe", &mut world);
     // then there is nobody who could approve
     assert_refused(ask, Reason::NoApprover);
@@ -183,7 +191,7 @@ fn separation_rule_3_whoever_owned_the_machine_at_the_request_stays_behind_it() 
     let mut world = World::new();
     let id = Ask::deploy().by("bot", &mut world).unwrap();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             organisation.accounts.get_mut("bot").unwrap().owner = Some("ines".into());
             organisation.accounts.get_mut("pipe").unwrap().owner = Some("ines".into());
             organisation.join("odo", "commander");
@@ -204,7 +212,9 @@ fn separation_rule_3_whoever_owns_the_machine_now_is_behind_its_request() {
     let mut world = World::new();
     let id = Ask::managed().on_behalf_of("ana").by("pipe", &mut world).unwrap();
     // when the manager becomes the machine's owner, then she cannot approve any more
-    world.load(|organisation| organisation.accounts.get_mut("pipe").unwrap().owner = Some("ines".into())).unwrap();
+    world
+        .change_directory(|organisation| organisation.accounts.get_mut("pipe").unwrap().owner = Some("ines".into()))
+        .unwrap();
     assert_refused(world.approve("ines", id), Reason::SelfApproval);
     assert!(world.grant_of(id).is_none());
 }
@@ -214,7 +224,7 @@ fn separation_rule_3_the_person_asked_for_does_not_approve_from_any_account() {
     // given two machines; ines asks through one as a person, and manages the machine's owner
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             organisation.join("ines", "engineer");
             organisation.people.get_mut("odo").unwrap().manager = Some("ines".into());
             organisation.account("ines-lab", "ines");
@@ -234,7 +244,7 @@ fn separation_rule_4_the_requester_is_checked_again_when_the_grant_is_issued() {
     // given a request made while ana's training held, and decided after it lapsed; no timer ran
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             let attested = "2026-05-26T12:10:00Z"; // 180 days before 12:10
             organisation.people.get_mut("ana").unwrap().attestations.insert("dba".into(), attested.into());
         })
@@ -251,7 +261,7 @@ fn separation_rule_4_an_approver_who_could_not_approve_now_is_struck_out_before_
     // given a first stage approved by two, one of whom lapses before the second stage; no timer ran
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             let attested = "2025-11-22T12:10:00Z"; // 365 days before 12:10
             organisation.people.get_mut("sam").unwrap().attestations.insert("training".into(), attested.into());
         })
@@ -276,7 +286,7 @@ fn separation_rule_4_approvers_are_checked_again_when_a_scheduled_grant_starts()
     let policy = world.propose_policy("[roles.commander]", "[roles.commander]\nrequires = [\"training\"]").unwrap();
     assert!(!policy.is_empty());
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             let attested = "2025-11-22T12:10:00Z";
             organisation.people.get_mut("ben").unwrap().attestations.insert("training".into(), attested.into());
         })
@@ -297,7 +307,7 @@ fn separation_rule_4_an_enrolment_is_checked_again_at_its_last_approval() {
     // given an account that needs training, asked for while pia's held, and decided after it lapsed; no timer ran
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             let attested = "2025-11-22T12:10:00Z"; // 365 days before 12:10
             organisation.people.get_mut("pia").unwrap().attestations.insert("training".into(), attested.into());
         })
@@ -315,7 +325,7 @@ fn separation_rule_4_an_approval_of_an_enrolment_is_struck_out_before_anything_i
     // given a role with an owner, approved by the manager's stand-in, who lapses before the owner decides; no timer ran
     let mut world = World::new();
     world
-        .load(|organisation| {
+        .change_directory(|organisation| {
             let attested = "2025-11-22T12:10:00Z";
             organisation.people.get_mut("sam").unwrap().attestations.insert("training".into(), attested.into());
         })

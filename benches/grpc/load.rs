@@ -9,8 +9,9 @@ use countersign::wire::v1::{CheckAccessRequest, Verdict};
 use prost::Message as _;
 use tonic::transport::Channel;
 
+use crate::connection::connect;
 use crate::round::{Measured, Order, Round, on_threads};
-use crate::world::{CHECKER, Random, connect, question};
+use crate::world::{CHECKER, Random, question};
 use crate::{echo, pairs, streams};
 
 const QUESTIONS: usize = 16_384;

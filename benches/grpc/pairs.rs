@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
+use crate::connection::connect;
 use crate::round::{Measured, Order, Round, on_threads};
-use crate::world::{APPROVERS, REQUESTERS, connect};
+use crate::world::{APPROVERS, REQUESTERS};
 
 /// A grant is over soon, so that nobody holds more than a few; its end is part of the work.
 const GRANT_SECONDS: i64 = 2;

@@ -17,9 +17,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use crate::connection::connect;
 use crate::echo;
 use crate::round::{Measured, Order, Round, on_threads};
-use crate::world::{CHECKER, connect};
+use crate::world::CHECKER;
 
 /// One round of `text-16`, `echo-16`, `check-128` and their like.
 pub fn round(folder: &Path, order: &Order, questions: &Arc<Vec<CheckAccessRequest>>) -> Measured {

@@ -7,10 +7,10 @@ use countersign::domain::value::ids::GrantId;
 use countersign::domain::value::scope::Scope;
 use countersign::domain::value::time::Timestamp;
 use countersign::wire::v1::CheckAccessRequest;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use uuid::Uuid;
 
-use crate::certificates::{Authority, Leaf, client, now_millis, write};
+use crate::certificates::{now_millis, write_all};
+use crate::organisation::Organisation;
 
 pub const GRANTS_A_HOLDER: u64 = 4;
 /// Who asks for elevations: many people, so that each holds few grants.
@@ -29,7 +29,7 @@ owner = "omar"
 owner = "omar"
 [roles.admin]
 owner = "omar"
-capabilities = ["policy.load", "directory.load"]
+capabilities = ["policy.propose", "directory.propose"]
 [roles.enforcement-point]
 for = "machines"
 owner = "omar"
@@ -53,53 +53,30 @@ pub fn policy() -> &'static str {
     POLICY
 }
 
-/// Everybody who asks, approves, loads and checks.
+/// Everybody who asks, approves, proposes and checks.
 pub fn directory() -> String {
-    let mut people = vec![("omar".to_owned(), "admin"), ("ines".to_owned(), "admin")];
-    people.extend((0..REQUESTERS).map(|n| (format!("engineer-{n}"), "engineer")));
-    people.extend((0..APPROVERS).map(|n| (format!("commander-{n}"), "commander")));
-    let mut text = String::new();
-    for (name, _) in &people {
-        text.push_str(&format!("[people.{name}]\n"));
-    }
-    for (name, role) in &people {
-        let identity = identity_of("person", name);
-        text.push_str(&format!(
-            "[accounts.{name}]\nperson = \"{name}\"\nidentities = [\"{identity}\"]\nroles = [\"{role}\"]\n"
-        ));
-    }
-    let identity = identity_of("service", CHECKER);
-    text.push_str(&format!(
-        "[accounts.{CHECKER}]\nowner = \"omar\"\nidentities = [\"{identity}\"]\naudience = [\"prod/*/db/orders/**\"]\nroles = [\"enforcement-point\"]\n"
-    ));
-    text
+    let mut all = Organisation::of_tenants(&[]);
+    let mut member = |name: &str, role| {
+        all.member(name, role).identities = [identity_of("person", name)].into();
+    };
+    ["omar", "ines"].iter().for_each(|name| member(name, "admin"));
+    (0..REQUESTERS).for_each(|n| member(&format!("engineer-{n}"), "engineer"));
+    (0..APPROVERS).for_each(|n| member(&format!("commander-{n}"), "commander"));
+    let checker = all.machine(CHECKER, "omar", "enforcement-point");
+    checker.identities = [identity_of("service", CHECKER)].into();
+    checker.audience = vec!["prod/*/db/orders/**".to_owned()];
+    all.to_toml()
 }
 
 /// Writes an authority, the broker's certificate and one for each client.
 pub fn write_certificates(folder: &Path) {
-    let authority = Authority::new("northwind");
-    write(folder, "authority.pem", &authority.pem());
-    let keep = |name: &str, leaf: &Leaf| {
-        write(folder, &format!("{name}.pem"), &leaf.chain_pem);
-        write(folder, &format!("{name}.key"), &leaf.key_pem);
-    };
-    keep("broker", &authority.issue_server(&identity_of("service", "countersign")));
-    keep(CHECKER, &authority.issue(&client(&identity_of("service", CHECKER))));
     let engineers = (0..REQUESTERS).map(|n| format!("engineer-{n}"));
-    for name in engineers.chain((0..APPROVERS).map(|n| format!("commander-{n}"))) {
-        keep(&name, &authority.issue(&client(&identity_of("person", &name))));
-    }
-}
-
-/// A connection of its own, as this client.
-pub async fn connect(folder: &Path, name: &str, address: &str) -> Channel {
-    let read = |name: String| std::fs::read(folder.join(name)).unwrap();
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read("authority.pem".to_owned())))
-        .domain_name("localhost")
-        .identity(Identity::from_pem(read(format!("{name}.pem")), read(format!("{name}.key"))));
-    let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
-    endpoint.tcp_nodelay(true).connect().await.unwrap()
+    let commanders = (0..APPROVERS).map(|n| format!("commander-{n}"));
+    let clients = engineers.chain(commanders).chain([CHECKER.to_owned()]);
+    write_all(folder, clients, |name| {
+        let is_machine = name == CHECKER || name == "countersign";
+        identity_of(if is_machine { "service" } else { "person" }, name)
+    });
 }
 
 /// Puts live grants into the index that the real handler answers from, as the engine does with what it has recorded.

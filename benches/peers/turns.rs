@@ -13,9 +13,10 @@ use countersign::wire::v1::{CheckAccessRequest, Verdict};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
+use crate::connection::connect;
 use crate::peer::QUESTIONS;
 use crate::round::{Measured, Order, Round, on_threads};
-use crate::world::{Size, WIDE, channel, holder_of, resource_of};
+use crate::world::{Size, WIDE, holder_of, resource_of};
 use crate::{cerbos, etcd, openbao};
 
 const TOGETHER: usize = 16;
@@ -39,7 +40,7 @@ fn set_up(folder: &Path, order: &Order, asked: &[CheckAccessRequest], token: &mu
     if !marker.exists() {
         runtime.block_on(async {
             match order.what.as_str() {
-                "etcd" => etcd::grant(&channel(folder, WIDE, &order.address).await, asked).await,
+                "etcd" => etcd::grant(&connect(folder, WIDE, &order.address).await, asked).await,
                 "openbao" => *token = Some(openbao::set_up(&openbao::connect(folder, &order.address).await).await),
                 _ => {}
             }
@@ -74,7 +75,7 @@ async fn drive(
     for _ in 0..connections {
         match order.what.as_str() {
             "openbao" => plain.push(openbao::connect(&folder, &order.address).await),
-            _ => channels.push(channel(&folder, WIDE, &order.address).await),
+            _ => channels.push(connect(&folder, WIDE, &order.address).await),
         }
     }
     round.ready.wait();

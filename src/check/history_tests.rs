@@ -182,8 +182,11 @@ proptest! {
                 prop_assert_eq!(batch.into_iter().map(Some).collect::<Vec<_>>(), found);
             }
         }
-        let said = index.written().tally.as_ref().map(|tally| (tally.baseline.is_some(), tally.locked.is_some()));
-        let entries = reference.entries(said.unwrap());
+        let entries = {
+            let written = index.written();
+            let tally = written.tally.as_ref().unwrap();
+            reference.entries(tally.baseline.is_some(), tally.locked.is_some())
+        };
         let digest = entries.iter().fold(SetDigest::default(), |sum, entry| sum.with(&entry.digest()));
         prop_assert_eq!(index.count_and_digest(), (u64::try_from(entries.len()).unwrap(), digest));
         let known: usize = reference.accounts.values().map(|account| account.identities.len() + 1).sum();
@@ -219,7 +222,7 @@ proptest! {
         after.accounts.values_mut().for_each(|it| it.locked |= accounts.iter().any(|id| ACCOUNTS[*id] == it.id.as_str()));
         after.grants.values_mut().for_each(|it| it.locked |= numbers.contains(&it.id.uuid().as_u128()));
         after.locked.extend(patterns.iter().map(|pattern| PATTERNS[*pattern].parse::<Pattern>().unwrap()));
-        index.apply(&before.entries((true, true)));
+        index.apply(&before.entries(true, true));
         let ask_all = |index: &CheckIndex| -> Vec<Option<Verdict>> {
             let caller = index.caller("orders-api");
             let verdict = |(subject, action, resource): &(String, String, String)| {
@@ -228,7 +231,7 @@ proptest! {
             questions.iter().map(verdict).collect()
         };
         let was = ask_all(&index);
-        index.apply(&after.entries((true, true)));
+        index.apply(&after.entries(true, true));
         // then nothing more is allowed
         let allowed = |verdict: Option<Verdict>| verdict.is_some_and(|verdict| verdict.is_allowed());
         for (was, is) in was.into_iter().zip(ask_all(&index)) {

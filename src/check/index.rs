@@ -5,35 +5,34 @@
 //! are told apart like any others, and so that a batch can hold each shard once (known failure G15: whoever holds several
 //! took them in ascending order; the writer holds one at a time; nothing is called while one is held but comparisons).
 
+mod slots;
+mod tally;
+mod writing;
+
 use std::array;
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use dashmap::{DashMap, SharedValue};
+use dashmap::DashMap;
 
-use super::block::{Answer, Block, Draft};
-use super::compiled::{Asked, compile_actions, compile_patterns, has_action, patterns_cover};
+use self::slots::{HashedAlready, Slot, ascending, is_slot, touch};
+pub use self::tally::Statistics;
+use self::tally::{Tally, Written};
+use super::block::{Answer, Block};
+use super::caller::CheckCaller;
+use super::compiled::{Asked, has_action, patterns_cover};
 use super::locked::Locked;
-use super::retold::{account_digest, grant_digest};
-use super::{AccountEntry, Allowed, Caller, Change, Denied, GrantEntry, Query, SetDigest, Statistics, Verdict};
-use crate::domain::value::ids::{Digest, GrantId};
+use super::set_digest::SetDigest;
+use super::verdict::{Allowed, Denied, Query, Verdict};
 use crate::domain::value::time::Timestamp;
 
 /// How many queries of a batch are looked up before the first is answered: enough for their cache misses to overlap.
 const LOOKED_UP_TOGETHER: usize = 16;
 /// So many that threads seldom meet at one, and as many as a word has bits: a batch marks there which it needs.
 const SHARDS: usize = 64;
-const CACHE_LINE_BYTES: usize = 64;
-/// Of a block longer than this many lines, of a holder of many grants, the rest is fetched as it is read.
-const TOUCHED_LINES: usize = 16;
-/// Reference counts in front of a block.
-const COUNTS_BYTES: usize = 16;
-
-type Slot = (u64, SharedValue<Arc<[u8]>>);
 
 /// The live grants, laid out for checks. One writer at a time; any number of readers.
 pub struct CheckIndex {
@@ -45,44 +44,6 @@ pub struct CheckIndex {
     baseline: ArcSwap<Vec<(Vec<u8>, Vec<u8>)>>,
     locked: ArcSwapOption<Locked>,
     written: Mutex<Written>,
-}
-
-/// What the writer keeps.
-#[derive(Default)]
-struct Written {
-    statistics: Statistics,
-    /// A replica's alone.
-    tally: Option<Tally>,
-}
-
-/// All entries, summed.
-#[derive(Default)]
-struct Tally {
-    count: u64,
-    digest: SetDigest,
-    baseline: Option<Digest>,
-    locked: Option<Digest>,
-}
-
-impl Written {
-    fn replace(&mut self, old: Option<Digest>, new: &Change) {
-        if let Some(tally) = &mut self.tally {
-            tally.replace(old, Some(new.digest()));
-        }
-    }
-}
-
-impl Tally {
-    fn replace(&mut self, old: Option<Digest>, new: Option<Digest>) {
-        if let Some(old) = old {
-            self.count = self.count.wrapping_sub(1);
-            self.digest = self.digest.without(&old);
-        }
-        if let Some(new) = new {
-            self.count = self.count.wrapping_add(1);
-            self.digest = self.digest.with(&new);
-        }
-    }
 }
 
 impl Default for CheckIndex {
@@ -123,58 +84,16 @@ impl CheckIndex {
         self.written().tally.as_ref().map(|tally| (tally.count, tally.digest)).unwrap_or_default()
     }
 
-    /// Makes it so. The changes of one holder are seen together or not at all, those of several one after another; on
-    /// return all of them are seen by every check that begins. Of one thing the last change counts; the order of
-    /// changes to different things does not matter.
-    pub fn apply(&self, changes: &[Change]) {
-        let mut written = self.written();
-        let mut holders: BTreeMap<&str, HolderChanges<'_>> = BTreeMap::new();
-        for change in changes {
-            match change {
-                Change::Account(account) => {
-                    holders.entry(account.id.as_str()).or_default().account = Some(Some(account));
-                }
-                Change::AccountGone(id) => holders.entry(id.as_str()).or_default().account = Some(None),
-                Change::Grant(grant) => {
-                    holders.entry(grant.holder.as_str()).or_default().grants.insert(grant.id, Some(grant));
-                }
-                Change::GrantGone { holder, id } => {
-                    holders.entry(holder.as_str()).or_default().grants.insert(*id, None);
-                }
-                Change::Baseline(scopes) => {
-                    let compiled =
-                        scopes.iter().map(|scope| (compile_actions(scope), compile_patterns(scope.resources())));
-                    self.baseline.store(Arc::new(compiled.collect()));
-                    if let Some(Tally { baseline, .. }) = &mut written.tally {
-                        let old = baseline.replace(change.digest());
-                        written.replace(old, change);
-                    }
-                }
-                Change::Locked(patterns) => {
-                    let locked = (!patterns.is_empty()).then(|| Arc::new(Locked::of(patterns)));
-                    self.locked.store(locked);
-                    if let Some(Tally { locked, .. }) = &mut written.tally {
-                        let old = locked.replace(change.digest());
-                        written.replace(old, change);
-                    }
-                }
-            }
-        }
-        for (holder, changes) in &holders {
-            self.write(holder.as_bytes(), changes, &mut written);
-        }
-    }
-
     /// Whoever has this identity, or this account id: the account must be there, active, and not locked.
     #[must_use]
-    pub fn caller(&self, name: &str) -> Option<Caller> {
+    pub fn caller(&self, name: &str) -> Option<CheckCaller> {
         let block = self.find(name.as_bytes())?;
         let found = Block::read(&block)?;
-        (found.is_active() && !found.is_locked()).then_some(Caller { block })
+        (found.is_active() && !found.is_locked()).then_some(CheckCaller { block })
     }
 
     /// The verdict at `now`. Allocates nothing.
-    pub fn check(&self, caller: &Caller, query: Query<'_>, now: Timestamp) -> Verdict {
+    pub fn check(&self, caller: &CheckCaller, query: Query<'_>, now: Timestamp) -> Verdict {
         let hash = self.hash(query.subject.as_bytes());
         let Some(shard) = self.table.shards().get(self.table.determine_map(&hash)).map(|shard| shard.read()) else {
             return Verdict::Deny { because: Denied::NoGrant };
@@ -188,7 +107,13 @@ impl CheckIndex {
 
     /// Appends the verdict of each query, in their order: the same as [`CheckIndex::check`] of each, only sooner,
     /// because the blocks are fetched together. Allocates nothing if `verdicts` has room.
-    pub fn check_batch(&self, caller: &Caller, queries: &[Query<'_>], now: Timestamp, verdicts: &mut Vec<Verdict>) {
+    pub fn check_batch(
+        &self,
+        caller: &CheckCaller,
+        queries: &[Query<'_>],
+        now: Timestamp,
+        verdicts: &mut Vec<Verdict>,
+    ) {
         verdicts.reserve(queries.len());
         for together in queries.chunks(LOOKED_UP_TOGETHER) {
             self.check_together(caller, together, now, verdicts);
@@ -216,7 +141,7 @@ impl CheckIndex {
         self.table.view(&self.hash(name.as_bytes()), |_, block| black_box(block.first().copied())).flatten()
     }
 
-    fn check_together(&self, caller: &Caller, queries: &[Query<'_>], now: Timestamp, verdicts: &mut Vec<Verdict>) {
+    fn check_together(&self, caller: &CheckCaller, queries: &[Query<'_>], now: Timestamp, verdicts: &mut Vec<Verdict>) {
         let mut places = [(0, 0); LOOKED_UP_TOGETHER];
         let mut needed = 0_u64;
         for ((hash, shard), query) in places.iter_mut().zip(queries) {
@@ -246,7 +171,7 @@ impl CheckIndex {
     #[inline]
     fn judge<'a>(
         &self,
-        caller: &Caller,
+        caller: &CheckCaller,
         query: &Query<'_>,
         found: Option<&'a Slot>,
         exact: impl FnOnce() -> Option<&'a Slot>,
@@ -294,6 +219,10 @@ impl CheckIndex {
         baseline.iter().any(|(actions, patterns)| has_action(actions, action) && patterns_cover(patterns, resource))
     }
 
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn hash(&self, name: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(name);
@@ -304,176 +233,6 @@ impl CheckIndex {
         let hash = self.hash(name);
         let shard = self.table.shards().get(self.table.determine_map(&hash))?.read();
         shard.get(hash, |slot| is_slot(slot, hash, name)).map(|(_, block)| Arc::clone(block.get()))
-    }
-}
-
-/// What one call of [`CheckIndex::apply`] changes of one holder.
-#[derive(Default)]
-struct HolderChanges<'a> {
-    account: Option<Option<&'a AccountEntry>>,
-    grants: BTreeMap<GrantId, Option<&'a GrantEntry>>,
-}
-
-impl HolderChanges<'_> {
-    /// The digest of each entry that changes, in one order; none where there is no entry.
-    fn digests(&self, draft: &Draft<'_>) -> Vec<Option<Digest>> {
-        let account = self.account.is_some().then(|| account_digest(draft));
-        let grants = self.grants.keys().map(|id| grant_digest(draft, id.uuid().as_bytes()));
-        account.into_iter().chain(grants).collect()
-    }
-}
-
-/// The writer's half.
-impl CheckIndex {
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self, holder: &[u8], changes: &HolderChanges<'_>, Written { statistics: written, tally }: &mut Written) {
-        let old = self.find(holder);
-        let old_block = old.as_deref().and_then(Block::read);
-        let mut draft = Draft::of(holder, old_block);
-        let before = if tally.is_some() { changes.digests(&draft) } else { Vec::new() };
-        match changes.account {
-            Some(Some(account)) => draft.set_account(account),
-            Some(None) => draft.clear_account(),
-            None => {}
-        }
-        for (id, grant) in &changes.grants {
-            match grant {
-                Some(grant) => draft.set_grant(grant),
-                None => draft.clear_grant(*id),
-            }
-        }
-        if let Some(tally) = tally {
-            let after = changes.digests(&draft);
-            before.into_iter().zip(after).for_each(|(old, new)| tally.replace(old, new));
-        }
-        let new = draft.encode();
-        if let Some(new) = &new {
-            for name in draft.names() {
-                // A name is taken over by its account's own change alone, so that of two accounts that claim one
-                // identity the one applied last keeps it, whatever happens to the other's grants.
-                self.put(name, holder, new, changes.account.is_some() || *name == holder, written);
-            }
-        }
-        for name in old_block.iter().flat_map(Block::names) {
-            let is_kept = |kept: &&[u8]| self.hash(kept) == self.hash(name);
-            if new.is_none() || !draft.names().iter().any(is_kept) {
-                self.take(name, holder, written);
-            }
-        }
-        uncount(written, old_block);
-        count(written, new.as_deref().and_then(Block::read));
-    }
-
-    /// One slot for each hash of a holder's names: two names of one hash share it, since the block has both.
-    fn put(&self, name: &[u8], holder: &[u8], new: &Arc<[u8]>, claim: bool, written: &mut Statistics) {
-        let hash = self.hash(name);
-        let Some(shard) = self.table.shards().get(self.table.determine_map(&hash)) else { return };
-        let mut slots = shard.write();
-        let mut replaced = None;
-        if let Some((_, block)) = slots.get_mut(hash, |slot| is_of(slot, hash, holder)) {
-            replaced = Some(mem::replace(block.get_mut(), Arc::clone(new)));
-        } else if claim {
-            // The slot of the account that had the name goes over, unless another of its names needs it: then that
-            // account's own change, in the same batch, takes this name out of it.
-            let only_name = |slot: &Slot| is_slot(slot, hash, name) && self.names_of_hash(slot, hash) == 1;
-            match slots.get_mut(hash, only_name) {
-                Some((_, block)) => replaced = Some(mem::replace(block.get_mut(), Arc::clone(new))),
-                None => {
-                    slots.insert(hash, (hash, SharedValue::new(Arc::clone(new))), |(hash, _)| *hash);
-                    written.names = written.names.saturating_add(1);
-                }
-            }
-        }
-        drop(slots);
-        // Freed here, after the shard is released.
-        drop(replaced);
-    }
-
-    fn take(&self, name: &[u8], holder: &[u8], written: &mut Statistics) {
-        let hash = self.hash(name);
-        let Some(shard) = self.table.shards().get(self.table.determine_map(&hash)) else { return };
-        let removed = shard.write().remove_entry(hash, |slot| is_of(slot, hash, holder));
-        if removed.is_some() {
-            written.names = written.names.saturating_sub(1);
-        }
-    }
-
-    fn names_of_hash(&self, (_, block): &Slot, hash: u64) -> usize {
-        let block = Block::read(block.get());
-        block.iter().flat_map(Block::names).filter(|name| self.hash(name) == hash).count()
-    }
-}
-
-/// The places of the bits that are set, the lowest first.
-fn ascending(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let lowest = (bits != 0).then(|| bits.trailing_zeros())?;
-        bits &= bits.wrapping_sub(1);
-        usize::try_from(lowest).ok()
-    })
-}
-
-/// Asks for each cache line of a block before the first is needed: the misses of a cold block then overlap, where
-/// comparing from front to back would wait for them one by one.
-#[inline]
-fn touch(block: &[u8]) {
-    let lines = block.chunks(CACHE_LINE_BYTES).take(TOUCHED_LINES);
-    let last = block.last().copied().unwrap_or_default();
-    black_box(lines.fold(last, |sum, line| sum ^ line.first().copied().unwrap_or_default()));
-}
-
-/// Whether it is this holder's.
-fn is_of((key, block): &Slot, hash: u64, holder: &[u8]) -> bool {
-    *key == hash && Block::read(block.get()).is_some_and(|block| block.holder() == holder)
-}
-
-/// Whether it answers to this name.
-#[inline]
-fn is_slot((key, block): &Slot, hash: u64, name: &[u8]) -> bool {
-    *key == hash && Block::read(block.get()).is_some_and(|block| block.is_named(name))
-}
-
-fn uncount(written: &mut Statistics, old: Option<Block<'_>>) {
-    let Some(old) = old else { return };
-    written.holders = written.holders.saturating_sub(1);
-    written.grants = written.grants.saturating_sub(old.grants());
-    written.bytes = written.bytes.saturating_sub(old.length_bytes().saturating_add(COUNTS_BYTES));
-}
-
-fn count(written: &mut Statistics, new: Option<Block<'_>>) {
-    let Some(new) = new else { return };
-    written.holders = written.holders.saturating_add(1);
-    written.grants = written.grants.saturating_add(new.grants());
-    written.bytes = written.bytes.saturating_add(new.length_bytes().saturating_add(COUNTS_BYTES));
-}
-
-/// The key is a hash, so it is its own hash.
-#[derive(Clone, Default)]
-struct HashedAlready;
-
-/// See [`HashedAlready`].
-#[derive(Default)]
-struct OwnHash(u64);
-
-impl BuildHasher for HashedAlready {
-    type Hasher = OwnHash;
-    fn build_hasher(&self) -> OwnHash {
-        OwnHash::default()
-    }
-}
-
-impl Hasher for OwnHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::domain::value::ids::{AccountId, Identity};
 use crate::domain::value::scope::Scope;
 use std::collections::BTreeSet;
@@ -56,7 +57,7 @@ fn ask<'a>(subject: &'a str, action: &'a str, resource: &'a str) -> Query<'a> {
     Query { subject, action, resource }
 }
 
-fn index_of(changes: &[Change]) -> (CheckIndex, Caller) {
+fn index_of(changes: &[Change]) -> (CheckIndex, CheckCaller) {
     let index = CheckIndex::new();
     index.apply(&[checker()]);
     index.apply(changes);

@@ -28,7 +28,7 @@ impl Reference {
     }
 
     /// Everything that is in it; with the baseline, and with what is locked, if that was ever said.
-    pub(crate) fn entries(&self, (baseline, locked): (bool, bool)) -> Vec<Change> {
+    pub(crate) fn entries(&self, baseline: bool, locked: bool) -> Vec<Change> {
         let accounts = self.accounts.values().cloned().map(Change::Account);
         let grants = self.grants.values().cloned().map(Change::Grant);
         let baseline = baseline.then(|| Change::Baseline(self.baseline.clone()));

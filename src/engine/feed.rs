@@ -1,4 +1,4 @@
-//! The feed: the newest events, numbered as in the journal. A follower gets each one in order or is told to begin anew;
+//! The feed: the newest events, numbered as in the journal. A follower gets each one in order, or has to begin anew;
 //! none is ever skipped (known failures F4 and F5).
 
 use std::collections::VecDeque;
@@ -94,7 +94,7 @@ impl Follower {
             }
             let halted = || Refusal::new(Reason::Halted, "");
             tokio::select! {
-                // What was published before the end is given before the end is told.
+                // What was published before the end is given before the end is reported.
                 biased;
                 changed = self.newest.changed() => changed.map_err(|_| halted())?,
                 _ = self.halted.wait_for(|halted| *halted) => return Err(halted()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Done;
+use super::outcome::Done;
 use crate::domain::record::command::Command;
 use crate::domain::state::State;
 use crate::domain::value::ids::{Identity, RequestId};
@@ -66,7 +66,20 @@ impl Queues {
         Ok(())
     }
 
-    pub(super) fn ask(&self, task: Task) -> Result<(), Refusal> {
+    /// Puts a question to the writer's state, and waits for the answer.
+    pub(super) async fn answer<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&State, Now) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Box::new(move |state, now| {
+            // Who asked may have gone.
+            let _ = reply.send(question(state, now));
+        }))?;
+        answer.await.map_err(|_| Refusal::new(Reason::Halted, ""))
+    }
+
+    fn ask(&self, task: Task) -> Result<(), Refusal> {
         let mut waiting = self.open()?;
         if waiting.questions.len() >= self.capacity.div_ceil(2) {
             return Err(overloaded());

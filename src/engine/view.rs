@@ -20,8 +20,8 @@ impl View {
         read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One short write lock a batch: brings a few events to the view, or makes the writer's state, which has them all,
-    /// the view. To share it costs both their next changes, so that is for what is longer to tell. Gives back what
+    /// One short write lock a batch: applies a few events to the view, or makes the writer's state, which has them all,
+    /// the view. To share it costs both their next changes, so that is for longer batches. Gives back what
     /// nobody needs any more: to take it apart takes its time.
     #[must_use]
     pub(super) fn record(&self, events: &[Event], writers: &State) -> Option<State> {

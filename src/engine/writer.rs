@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::changes;
 use super::feed::Feed;
+use super::outcome::{Done, Halt};
 use super::queue::{Job, Queues, Taken};
-use super::replication::Hub;
+use super::refusals::{Unrecorded, UnrecordedRefusals};
+use super::replication::hub::Hub;
+use super::rows::{nonce, rows};
+use super::settings::Settings;
 use super::view::View;
-use super::{Done, Halt, Settings, changes};
 use crate::check::CheckIndex;
 use crate::clock::{BootMillis, Timekeeper};
 use crate::domain::decide::refused::{counted, minute_of, refused};
@@ -24,14 +28,13 @@ use crate::domain::record::grant::Revocation;
 use crate::domain::record::row::encode;
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
-use crate::domain::value::ids::Principal;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
-use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Row};
+use crate::journal::{AppendError, Journal, MAX_BODY_BYTES};
 
 /// Events of one batch, about: no command is begun past it.
 const BATCH_EVENTS: usize = 4_096;
-/// What time brings in one batch: few enough to be durable soon, and to be told to the view one by one.
+/// What time brings in one batch: few enough to be durable soon, and to be applied to the view one by one.
 const TICK_EVENTS: usize = 1_024;
 /// Words of a caller, up to which an event fits a row however they are escaped: 12 bytes for one, twice.
 const WORDS_BYTES: usize = 16 * 1024;
@@ -51,8 +54,7 @@ pub(super) struct Writer {
     pub(super) checks: Arc<CheckIndex>,
     pub(super) feed: Arc<Feed>,
     pub(super) hub: Arc<Hub>,
-    /// Refusals of this minute that were not told one by one.
-    pub(super) untold: BTreeMap<Principal, (Timestamp, u32)>,
+    pub(super) refusals: UnrecordedRefusals,
     pub(super) clock_noted: Option<BootMillis>,
     /// The wall clock stood before the last event when the broker started.
     pub(super) was_behind: bool,
@@ -90,7 +92,7 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    /// Records the start, and what it brings, before anything else.
+    /// Records the start, and what follows from it, before anything else.
     pub(super) fn begin(mut self, abandoned: Option<RangeInclusive<u64>>) -> Result<Self, Halt> {
         let mut batch = Vec::new();
         if let Some(rows) = abandoned {
@@ -145,11 +147,11 @@ impl Writer {
         }
     }
 
-    /// What was counted is told, though its minute is not over.
+    /// Refusals that were counted are recorded, though their minute is not over.
     fn finish(&mut self) {
         let mut events = Vec::new();
-        self.tell_untold(&mut events, Timestamp::MAX);
-        // There is nobody left to tell that it failed, but for the log.
+        self.record_refusals(&mut events, Timestamp::MAX);
+        // If it fails, nobody is left to answer; the log says so.
         let _ = self.record(&mut events, &mut Vec::new());
     }
 
@@ -192,14 +194,14 @@ impl Writer {
             Err(refusal) => {
                 match refused(&self.state, &envelope, &refusal) {
                     Some(event) => self.take_in(vec![event], batch),
-                    None => self.count_untold(&envelope),
+                    None => self.refusals.count(&self.state, &envelope),
                 }
                 Err(refusal)
             }
         }
     }
 
-    /// What the passing of time brings, some of it: the rest comes with the next batch, which does not wait.
+    /// Some of what is due by now: the rest comes with the next batch, which does not wait.
     fn due(&mut self, batch: &mut Vec<Event>) {
         if !self.settings.timer {
             return;
@@ -211,7 +213,7 @@ impl Writer {
             }
             self.take_in(events, batch);
         }
-        self.tell_untold(batch, minute_of(self.now().stamp));
+        self.record_refusals(batch, minute_of(self.now().stamp));
         let record = self.keeper.record();
         let is_old = self.clock_noted.is_none_or(|noted| record.boot.since(noted) >= CLOCK_EVERY);
         if is_old && self.state.is_anything_live() {
@@ -256,8 +258,7 @@ impl Writer {
             for event in events {
                 let Fact::Broker(fact) = &event.fact else { continue };
                 if let BrokerFact::RefusalsCounted(fact) = fact {
-                    let entry = self.untold.entry(fact.caller.clone()).or_insert((fact.minute, 0));
-                    entry.1 = entry.1.saturating_add(fact.count);
+                    self.refusals.put_back(fact);
                 } else if let BrokerFact::ClockRead(_) = fact {
                     self.clock_noted = None;
                 }
@@ -286,24 +287,14 @@ impl Writer {
         batch.extend(events);
     }
 
-    fn count_untold(&mut self, envelope: &Envelope) {
-        let Some(principal) = self.state.organisation().principal(&envelope.caller) else { return };
-        let minute = minute_of(envelope.now.stamp);
-        let entry = self.untold.entry(principal.clone()).or_insert((minute, 0));
-        entry.1 = entry.1.saturating_add(1);
-    }
-
-    /// Counts of the minutes before one.
-    fn tell_untold(&mut self, batch: &mut Vec<Event>, before: Timestamp) {
-        if self.untold.is_empty() {
+    /// Records how many refusals of the minutes before one were not recorded one by one.
+    fn record_refusals(&mut self, batch: &mut Vec<Event>, before: Timestamp) {
+        if self.refusals.is_empty() {
             return;
         }
-        let now = self.now();
-        let (over, current) =
-            std::mem::take(&mut self.untold).into_iter().partition(|(_, (minute, _))| *minute < before);
-        self.untold = current;
-        for (principal, (minute, count)) in over {
-            let event = counted(&self.state, principal, minute, count, now.stamp);
+        let stamp = self.now().stamp;
+        for (principal, Unrecorded { minute, count }) in self.refusals.take(before) {
+            let event = counted(&self.state, principal, minute, count, stamp);
             self.take_in(vec![event], batch);
         }
     }
@@ -356,19 +347,4 @@ fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Done, Refusal
         // Who asked may have gone.
         let _ = reply.send(Err(refusal));
     }
-}
-
-/// The rows of a batch: the last one says so.
-pub(super) fn rows(events: &[Event]) -> Result<Vec<Row>, Halt> {
-    let last = events.last().map(|event| event.sequence);
-    let row = |event: &Event| {
-        let body = encode(event, Some(event.sequence) == last).map_err(|error| Halt::System(error.to_string()))?;
-        Ok(Row { sequence: event.sequence, body })
-    };
-    events.iter().map(row).collect()
-}
-
-/// Entropy for the ids of one command.
-pub(super) fn nonce() -> [u8; 16] {
-    uuid::Uuid::new_v4().into_bytes()
 }

@@ -164,7 +164,7 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// The store in this build is too old, or does not do as told (known failures H2 and H4).
+    /// The store in this build is too old, or does not do what it is asked to (known failures H2 and H4).
     #[error("this build cannot keep a journal safely: {what}; use a released build")]
     Unsafe {
         /// What is wrong.

@@ -25,7 +25,7 @@ fn append(journal: &mut dyn Journal, events: &[(&str, &str, &[&str])]) -> bool {
     journal.append(head, &rows).is_ok()
 }
 
-fn told(journal: &mut dyn Journal) {
+fn append_five(journal: &mut dyn Journal) {
     assert!(append(
         journal,
         &[
@@ -50,7 +50,7 @@ fn at(millis: i64) -> Option<Timestamp> {
 fn lists_answer_by_actor_kind_about_and_time() {
     let store = MemoryStore::new();
     let (mut journal, _) = MemoryJournal::open(&store, &mut |_| Ok(())).unwrap();
-    told(&mut journal);
+    append_five(&mut journal);
     let index = Index::in_memory(&store).unwrap();
     assert_eq!(index.list(&Filter::default(), Page { limit: 9, ..Page::default() }).unwrap(), Listed::default());
     assert_eq!(index.catch_up(&store).unwrap(), 5);
@@ -78,7 +78,7 @@ fn lists_answer_by_actor_kind_about_and_time() {
 fn pages_neither_repeat_nor_skip_in_either_direction() {
     let store = MemoryStore::new();
     let (mut journal, _) = MemoryJournal::open(&store, &mut |_| Ok(())).unwrap();
-    told(&mut journal);
+    append_five(&mut journal);
     let index = Index::in_memory(&store).unwrap();
     index.catch_up(&store).unwrap();
     for (newest_first, wanted) in [(false, vec![1, 2, 3, 4, 5]), (true, vec![5, 4, 3, 2, 1])] {
@@ -132,7 +132,7 @@ fn a_batch_longer_than_a_step_is_taken_in_whole() {
 fn the_file_goes_on_where_it_was_and_is_built_again_when_it_is_not_this_journals() {
     let place = InFile::new();
     let (mut journal, _) = SqliteJournal::open(&place.path(), Options::default(), &mut |_| Ok(())).unwrap();
-    told(&mut journal);
+    append_five(&mut journal);
     let reader = journal.reader();
     let index = Index::open(&place.path(), &*reader).unwrap();
     assert_eq!(index.catch_up(&*reader).unwrap(), 5);

@@ -14,7 +14,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first SQLite without the WAL-reset bug (known failure H4).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// `CSGN`, so that `file` and a wrong path are told apart from a journal.
+/// `CSGN`, so that `file` and a wrong path are not taken for a journal.
 const APPLICATION_ID: i32 = 0x4353_474e;
 const FORMAT: i32 = 1;
 

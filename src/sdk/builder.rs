@@ -1,4 +1,4 @@
-//! How a client is told where the broker is, whom it trusts and who it is.
+//! The settings of a client: where the broker is, whom it trusts and who it is.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,6 +36,13 @@ impl std::fmt::Debug for Pem {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Text(_) => f.write_str("PEM"),
         }
+    }
+}
+
+impl Client {
+    /// Begins to build a client of the broker at `address`: `https://host:port`, or `host:port`.
+    pub fn builder(address: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(address)
     }
 }
 

@@ -11,9 +11,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::*;
 use crate::domain::value::refusal::Reason;
+use crate::sdk::ClientBuilder;
 use crate::wire::v1::access_service_server::{AccessService, AccessServiceServer};
 use crate::wire::v1::grant_service_server::{GrantService, GrantServiceServer};
 use crate::wire::v1::policy_service_server::{PolicyService, PolicyServiceServer};
+use crate::wire::v1::propose_policy_request;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 

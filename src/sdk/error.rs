@@ -12,7 +12,7 @@ use crate::domain::value::refusal::{CATALOGUE, Reason};
 /// The `ErrorInfo.domain` of every error of a broker.
 const ERROR_DOMAIN: &str = "countersign";
 
-/// Why a call brought no answer. For whoever guards something each of them is a deny.
+/// Why a call has no answer. For whoever guards something each of them is a deny.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -146,7 +146,7 @@ impl ClientError {
                 retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
             }));
         }
-        // A deadline is told by the client's own timer or by the broker's.
+        // A deadline is reported by the client's own timer or by the broker's.
         let timed_out = matches!(status.code(), Code::DeadlineExceeded)
             || (status.code() == Code::Cancelled && status.message().contains("Timeout expired"));
         if timed_out {

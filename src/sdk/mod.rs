@@ -23,12 +23,15 @@
 
 mod answer;
 mod builder;
+mod calls;
 mod check_stream;
 mod client;
 mod error;
+mod files;
 pub mod replica;
 mod token;
 mod watch;
+mod watches;
 
 pub use answer::CheckedAccess;
 pub use builder::ClientBuilder;
@@ -39,5 +42,5 @@ pub use replica::{
     Act, Break, CheckLayer, Checked, CheckedBatch, Cut, NoPeer, NotReached, PassedCheck, Replica, ReplicaBuilder,
     ReplicaStatus, Trust, VerifiedPeer,
 };
-pub use token::{TokenDenied, TokenKeys, TokenVerdict, TokenVerifier};
+pub use token::{PresentedToken, TokenDenied, TokenKeys, TokenVerdict, TokenVerifier};
 pub use watch::{Sequenced, Watch};

@@ -25,6 +25,21 @@ pub struct TokenVerifier {
     keys: ArcSwap<TokenKeys>,
 }
 
+/// A token as a holder presents it, and what for.
+#[derive(Debug, Clone, Copy)]
+pub struct PresentedToken<'a> {
+    /// The token.
+    pub token: &'a str,
+    /// The certificate of whoever presents it (DER), as the TLS connection verified it.
+    pub peer_leaf_der: &'a [u8],
+    /// What is about to be done.
+    pub action: &'a str,
+    /// To what.
+    pub resource: &'a str,
+    /// The service's own time.
+    pub now: Timestamp,
+}
+
 /// What a token comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a verdict that is not looked at protects nothing"]
@@ -85,16 +100,10 @@ impl TokenVerifier {
         Ok(())
     }
 
-    /// Whether the token lets its holder, who is at the other end with this certificate (DER), do `action` on `resource` at
-    /// `now`. Of a revocation in the token's lifetime it knows nothing.
-    pub fn verify(
-        &self,
-        token: &str,
-        peer_leaf_der: &[u8],
-        action: &str,
-        resource: &str,
-        now: Timestamp,
-    ) -> TokenVerdict {
+    /// Whether the token lets its holder, who is at the other end with that certificate, do what is asked for. Of a
+    /// revocation in the token's lifetime it knows nothing.
+    pub fn verify(&self, presented: PresentedToken<'_>) -> TokenVerdict {
+        let PresentedToken { token, peer_leaf_der, action, resource, now } = presented;
         let presented = Presented { audience: &self.audience, peer_leaf_der, action, resource, now };
         match self.keys.load().verified(token, presented) {
             Ok(claims) => TokenVerdict::Allow {
@@ -112,13 +121,11 @@ impl TokenVerifier {
     /// still the token's subject is for `also` to know.
     pub fn verify_and(
         &self,
-        token: &str,
-        peer_leaf_der: &[u8],
-        (action, resource): (&str, &str),
-        now: Timestamp,
+        presented: PresentedToken<'_>,
         also: impl FnOnce(Query<'_>) -> Result<(Option<GrantId>, Timestamp), &'static str>,
     ) -> TokenVerdict {
-        let verdict = self.verify(token, peer_leaf_der, action, resource, now);
+        let PresentedToken { peer_leaf_der, action, resource, .. } = presented;
+        let verdict = self.verify(presented);
         let TokenVerdict::Allow { subject, valid_until, sequence, .. } = verdict else { return verdict };
         let Ok(peer) = VerifiedPeer::from_certificate(peer_leaf_der) else {
             return TokenVerdict::Deny { because: TokenDenied::OtherHolder };
@@ -130,20 +137,13 @@ impl TokenVerifier {
     }
 
     /// The same, and then the replica: so a revocation is seen as soon as the replica has it.
-    pub fn verify_by_replica(
-        &self,
-        token: &str,
-        peer_leaf_der: &[u8],
-        asked: (&str, &str),
-        now: Timestamp,
-        replica: &Replica,
-    ) -> TokenVerdict {
+    pub fn verify_by_replica(&self, presented: PresentedToken<'_>, replica: &Replica) -> TokenVerdict {
         let mut holder = None;
-        let verdict = self.verify_and(token, peer_leaf_der, asked, now, |query| {
+        let verdict = self.verify_and(presented, |query| {
             let checked = replica.check(query.subject, query.action, query.resource);
             holder = replica.account_of(query.subject);
             // Into the time of `now`: the replica's is the broker's.
-            checked.left().map(|left| (checked.grant(), now.plus(left))).ok_or(checked.reason())
+            checked.left().map(|left| (checked.grant(), presented.now.plus(left))).ok_or(checked.reason())
         });
         match &verdict {
             // The certificate's identity has passed to somebody else, who may do it too.

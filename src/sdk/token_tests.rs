@@ -77,6 +77,11 @@ fn claims() -> Value {
     })
 }
 
+/// Presented at the time of all tests, to read orders.
+fn presented<'a>(token: &'a str, peer_leaf_der: &'a [u8]) -> PresentedToken<'a> {
+    PresentedToken { token, peer_leaf_der, action: "db.read", resource: RESOURCE, now: at(NOW) }
+}
+
 fn with(change: impl FnOnce(&mut Value)) -> Value {
     let mut claims = claims();
     change(&mut claims);
@@ -85,7 +90,7 @@ fn with(change: impl FnOnce(&mut Value)) -> Value {
 
 #[track_caller]
 fn denied(verifier: &TokenVerifier, token: &str, because: TokenDenied) {
-    let verdict = verifier.verify(token, LEAF, "db.read", RESOURCE, at(NOW));
+    let verdict = verifier.verify(presented(token, LEAF));
     assert_eq!(verdict, TokenVerdict::Deny { because });
     assert!(!verdict.is_allowed() && verdict.reason().starts_with("TOKEN_"));
 }
@@ -94,8 +99,10 @@ fn denied(verifier: &TokenVerifier, token: &str, because: TokenDenied) {
 fn a_token_allows_what_it_says_to_whom_it_says_until_it_is_over() {
     let broker = Broker::new();
     let (verifier, token) = (broker.verifier(), broker.token(&claims()));
-    let verify = |leaf, action, resource, now| verifier.verify(&token, leaf, action, resource, now).reason();
-    let verdict = verifier.verify(&token, LEAF, "db.read", RESOURCE, at(NOW));
+    let verify = |peer_leaf_der, action, resource, now| {
+        verifier.verify(PresentedToken { token: &token, peer_leaf_der, action, resource, now }).reason()
+    };
+    let verdict = verifier.verify(presented(&token, LEAF));
     let TokenVerdict::Allow { subject, valid_until, .. } = &verdict else { panic!("{verdict:?}") };
     assert_eq!((subject.as_str(), *valid_until), ("ana", at(NOW + 50)));
     assert_eq!(verify(LEAF, "db.write", RESOURCE, at(NOW)), "TOKEN_OUT_OF_SCOPE");
@@ -284,7 +291,7 @@ fn what_is_huge_or_no_token_is_refused_before_it_is_parsed() {
         &format!("{signed}."),
         &format!(".{signed}"),
     ] {
-        assert!(!verifier.verify(text, LEAF, "db.read", RESOURCE, at(NOW)).is_allowed(), "{text}");
+        assert!(!verifier.verify(presented(text, LEAF)).is_allowed(), "{text}");
     }
 }
 
@@ -297,7 +304,7 @@ fn whoever_is_asked_too_has_the_last_word() {
     let bound = with(|claims| claims["cnf"] = json!({ "x5t#S256": base64(Digest::of(&leaf).bytes()) }));
     let (verifier, token) = (broker.verifier(), broker.token(&bound));
     let ask = |answer: Result<(Option<GrantId>, Timestamp), &'static str>| {
-        verifier.verify_and(&token, &leaf, ("db.read", RESOURCE), at(NOW), |query| {
+        verifier.verify_and(presented(&token, &leaf), |query| {
             // by the certificate's identity, which may have been taken from the holder since
             assert_eq!((query.subject, query.action, query.resource), (ANA, "db.read", RESOURCE));
             answer
@@ -311,7 +318,7 @@ fn whoever_is_asked_too_has_the_last_word() {
         assert_eq!((grant, valid_until), (other, at(shorter)));
     }
     // and is not asked about what the token does not allow
-    let verdict = verifier.verify_and(&token, b"", ("db.read", RESOURCE), at(NOW), |_| panic!("asked"));
+    let verdict = verifier.verify_and(presented(&token, b""), |_| panic!("asked"));
     assert!(!verdict.is_allowed());
 }
 
@@ -328,7 +335,7 @@ fn a_token_is_good_nowhere_else() {
         }));
         for (broker, service, peer) in (0..8).map(|case| (case & 1, case >> 1 & 1, case >> 2)) {
             let verifier = TokenVerifier::new(services[service], brokers[broker].keys()).unwrap();
-            if verifier.verify(&token, leaves[peer], "db.read", RESOURCE, at(NOW)).is_allowed() {
+            if verifier.verify(presented(&token, leaves[peer])).is_allowed() {
                 assert_eq!((signer, aud, leaf), (broker, service, peer));
                 allowed.insert((signer, aud, leaf));
             }
@@ -346,7 +353,7 @@ proptest! {
         let place = place.index(bytes.len());
         bytes[place] ^= 1 << bit;
         if let Ok(token) = String::from_utf8(bytes) {
-            prop_assert!(!broker.verifier().verify(&token, LEAF, "db.read", RESOURCE, at(NOW)).is_allowed());
+            prop_assert!(!broker.verifier().verify(presented(&token, LEAF)).is_allowed());
         }
     }
 
@@ -354,6 +361,7 @@ proptest! {
     fn nothing_that_is_sent_panics(token in ".{0,200}", action in ".{0,20}", resource in ".{0,40}", now in 0..253_402_300_799_999_i64) {
         let broker = Broker::new();
         let now = Timestamp::from_millis(now).unwrap();
-        prop_assert!(!broker.verifier().verify(&token, LEAF, &action, &resource, now).is_allowed());
+        let presented = PresentedToken { action: &action, resource: &resource, now, ..presented(&token, LEAF) };
+        prop_assert!(!broker.verifier().verify(presented).is_allowed());
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Access {
 /// One call: who asks, and the moment that it is answered at.
 pub(super) struct Asking<'a> {
     checks: &'a CheckIndex,
-    pub(super) asker: check::Caller,
+    pub(super) asker: check::CheckCaller,
     /// All that led to this sequence is in the answers.
     pub(super) sequence: u64,
     now: Timestamp,
@@ -113,7 +113,7 @@ impl Access {
     }
 
     /// The caller as the index knows it. Why it does not is looked up off the check path.
-    fn asker(&self, caller: &Caller) -> Result<check::Caller, Refusal> {
+    fn asker(&self, caller: &Caller) -> Result<check::CheckCaller, Refusal> {
         if let Some(asker) = self.broker.engine.checks().caller(caller.identity.as_str()) {
             return Ok(asker);
         }

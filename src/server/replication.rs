@@ -210,7 +210,7 @@ impl Feed {
 
     /// The feed first, and a ping's answer once all before it has been told.
     fn next(&mut self, subscription: &mut Subscription) -> Result<Option<Message>, Refusal> {
-        if let Some(sent) = subscription.tell_next()? {
+        if let Some(sent) = subscription.take_next()? {
             if let Sent::Start(start) = &sent {
                 let outcome = if start.snapshot { "snapshot" } else { "resumed" };
                 self.broker.metrics.feeds.get_or_create(&Outcome { outcome }).inc();

@@ -1,4 +1,4 @@
-//! From messages to commands. A message becomes a command whole, or every field that is wrong is told at once; nothing
+//! From messages to commands. A message becomes a command whole, or every field that is wrong is reported at once; nothing
 //! of a review can be said in a request (known failures A1, A5 and A6).
 
 use std::collections::BTreeSet;
@@ -208,7 +208,7 @@ impl TryFrom<pb::ProposalHeader> for Proposal {
     }
 }
 
-/// Actions, each by itself; the number of the wrong ones is told.
+/// Actions, each by itself; the mistakes name the number of each wrong one.
 pub(super) fn actions(fields: &mut Fields, texts: &[String]) -> BTreeSet<Action> {
     let parsed = texts.iter().enumerate().filter_map(|(at, text)| fields.take(format!("actions[{at}]"), parsed(text)));
     parsed.collect()
@@ -236,11 +236,12 @@ pub(super) fn mutation(
 /// A command with a dry run.
 pub(super) fn change(
     mut fields: Fields,
-    (id, dry): (&str, bool),
+    request_id: &str,
+    validate_only: bool,
     command: Option<Command>,
 ) -> Result<Change, InvalidMessage> {
-    let request_id = request_id(&mut fields, id, dry);
-    let change = match (dry, request_id, command) {
+    let request_id = self::request_id(&mut fields, request_id, validate_only);
+    let change = match (validate_only, request_id, command) {
         (true, _, Some(command)) => Some(Change::Dry(command)),
         (false, Some(request_id), Some(command)) => Some(Change::ForReal(Mutation { request_id, command })),
         _ => None,

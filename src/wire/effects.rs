@@ -1,5 +1,5 @@
 //! What a change takes away and gives besides what it says itself: from the events that it makes, and from the state before
-//! it and after it. A dry run and the change itself are told by this one function, so that they can be compared.
+//! it and after it. A dry run and the change itself are described by this one function, so that they can be compared.
 
 use std::collections::BTreeSet;
 
@@ -240,19 +240,19 @@ fn cut<T>(list: &mut Vec<T>, most: usize) -> usize {
     omitted
 }
 
-/// Accounts of which is told what they gain and lose.
+/// Accounts that are listed with what they gain and lose.
 const MOST_ACCOUNTS: usize = 1_000;
 
 /// Who gains what and who loses what.
 #[must_use]
 pub fn rights(changes: &[RightsChange]) -> Vec<pb::RightsChange> {
     let texts = |rights: &BTreeSet<Right>| rights.iter().map(ToString::to_string).collect();
-    let told = changes.iter().take(MOST_ACCOUNTS).map(|change| pb::RightsChange {
+    let listed = changes.iter().take(MOST_ACCOUNTS).map(|change| pb::RightsChange {
         account: change.account.as_ref().map(ToString::to_string).unwrap_or_default(),
         gains: texts(&change.gains),
         loses: texts(&change.loses),
     });
-    told.collect()
+    listed.collect()
 }
 
 /// How many more accounts do.

@@ -1,4 +1,4 @@
-//! Elevations and their reviews as messages. What is over is told as over by comparison with the time, whatever the
+//! Elevations and their reviews as messages. What is over is given as over by comparison with the time, whatever the
 //! timer has recorded (invariant 1).
 
 use std::collections::BTreeMap;
@@ -61,17 +61,17 @@ pub fn requester_role(organisation: &Organisation, it: &Elevation, now: Now) -> 
 /// What is owed for an emergency that led to a grant.
 fn follow_up(it: &Emergency) -> Option<pb::FollowUp> {
     let follow_up = it.follow_up.as_ref()?;
-    let completion = follow_up.completed.as_ref().map(|found| pb::FollowUpCompletion {
-        person: found.person.to_string(),
-        account: found.account.to_string(),
-        role: found.through.to_string(),
-        time: Some(pb_timestamp(found.at)),
-        finding: match found.finding {
+    let completion = follow_up.completed.as_ref().map(|completed| pb::FollowUpCompletion {
+        person: completed.person.to_string(),
+        account: completed.account.to_string(),
+        role: completed.through.to_string(),
+        time: Some(pb_timestamp(completed.at)),
+        finding: match completed.finding {
             Finding::Justified => pb::FollowUpFinding::Justified,
             Finding::NotJustified => pb::FollowUpFinding::NotJustified,
         }
         .into(),
-        comment: found.comment.clone(),
+        comment: completed.comment.clone(),
     });
     let ordinary_stages = stages(&it.ordinary);
     Some(pb::FollowUp { due_time: Some(pb_timestamp(follow_up.due)), ordinary_stages, completion })
@@ -163,7 +163,7 @@ pub fn review(organisation: &Organisation, reviewed: &impl Reviewed, pending: bo
     }
 }
 
-/// Reviewers that are told; more are not notified one by one.
+/// Reviewers that are listed; more are not notified one by one.
 const MOST_REVIEWERS: usize = 100;
 
 /// Who could approve in the open stage now, each once.
@@ -180,12 +180,12 @@ pub fn could_follow_up(organisation: &Organisation, it: &Elevation, at: Timestam
     reviewers(ordinary_stages(it, organisation).flat_map(|stage| could_approve(organisation, it, stage, at)))
 }
 
-/// So many of them as are told.
+/// As many of them as are listed.
 #[must_use]
 pub fn reviewers<'a>(could: impl IntoIterator<Item = (&'a AccountId, &'a PersonId)>) -> Vec<pb::Reviewer> {
     let each: BTreeMap<&AccountId, &PersonId> = could.into_iter().collect();
-    let told = each.into_iter().take(MOST_REVIEWERS);
-    told.map(|(account, person)| pb::Reviewer { account: account.to_string(), person: person.to_string() }).collect()
+    let listed = each.into_iter().take(MOST_REVIEWERS);
+    listed.map(|(account, person)| pb::Reviewer { account: account.to_string(), person: person.to_string() }).collect()
 }
 
 /// A decision.

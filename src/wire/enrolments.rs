@@ -1,5 +1,5 @@
 //! Enrolments, both ways: what is asked and decided as commands, and what stands as messages. Nothing of a review can be
-//! said in a request (known failure A1); what is over is told as over by comparison with the time.
+//! said in a request (known failure A1); what is over is given as over by comparison with the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ impl TryFrom<pb::RequestEnrolmentRequest> for Change {
         let ask = asked(&mut fields, message.ask);
         let justification = fields.take("justification", text(message.justification, 0, LONGEST_TEXT_BYTES));
         let request = ask.zip(justification).map(|(ask, justification)| RequestEnrolment { ask, justification });
-        change(fields, (&message.request_id, message.validate_only), request.map(Command::from))
+        change(fields, &message.request_id, message.validate_only, request.map(Command::from))
     }
 }
 
@@ -46,7 +46,7 @@ impl TryFrom<pb::ApproveEnrolmentRequest> for Change {
         let comment = fields.take("comment", text(message.comment, 0, LONGEST_TEXT_BYTES));
         let command =
             || Some(Command::from(ApproveEnrolment { enrolment: enrolment?, digest: digest?, comment: comment? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -58,7 +58,7 @@ impl TryFrom<pb::DenyEnrolmentRequest> for Change {
         let enrolment = fields.take("enrolment_id", parsed(&message.enrolment_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(DenyEnrolment { enrolment: enrolment?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -70,7 +70,7 @@ impl TryFrom<pb::WithdrawEnrolmentRequest> for Change {
         let enrolment = fields.take("enrolment_id", parsed(&message.enrolment_id));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(WithdrawEnrolment { enrolment: enrolment?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -233,7 +233,7 @@ pub fn enrolment_of(fact: &Fact) -> Option<EnrolmentId> {
     })
 }
 
-/// A step of an enrolment; none if the event is no such step. How its sequence is told depends on to whom.
+/// A step of an enrolment; none if the event is no such step. How its sequence is written depends on the reader.
 #[must_use]
 pub fn enrolment_event(it: &Event) -> Option<pb::EnrolmentEvent> {
     let id = enrolment_of(&it.fact)?;

@@ -26,14 +26,12 @@ fn wrong(message: pb::RequestEnrolmentRequest) -> Vec<(String, String)> {
 }
 
 fn asked_in(message: pb::RequestEnrolmentRequest) -> EnrolmentAsk {
-    match Change::try_from(message).unwrap() {
-        Change::Dry(Command::Enrolment(EnrolmentCommand::Request(asked))) => asked.ask,
-        Change::ForReal(mutation) => match mutation.command {
-            Command::Enrolment(EnrolmentCommand::Request(asked)) => asked.ask,
-            other => panic!("{other:?}"),
-        },
-        Change::Dry(other) => panic!("{other:?}"),
-    }
+    let command = match Change::try_from(message).unwrap() {
+        Change::Dry(command) => command,
+        Change::ForReal(mutation) => mutation.command,
+    };
+    let Command::Enrolment(EnrolmentCommand::Request(asked)) = command else { panic!("{command:?}") };
+    asked.ask
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::domain::record::event::{Actor, ElevationFact, Event, Fact, GrantFact}
 use crate::domain::record::grant::{Grant, GrantPhase};
 use crate::domain::value::ids::{Digest, ElevationId, GrantId};
 
-/// A row of the journal. `body` is the row as stored. How its sequence is told depends on to whom.
+/// A row of the journal. `body` is the row as stored. How its sequence is written depends on the reader.
 #[must_use]
 pub fn event(it: &Event, body: &str, hash: Option<Digest>) -> pb::Event {
     let stored: Option<Stored<'_>> = serde_json::from_str(body).ok();

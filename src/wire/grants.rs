@@ -1,4 +1,4 @@
-//! Grants as messages. A grant is told as ended from its end on, whatever the timer has recorded (invariant 1).
+//! Grants as messages. A grant is given as ended from its end on, whatever the timer has recorded (invariant 1).
 
 use super::elevations::scope_texts;
 use super::v1 as pb;

@@ -13,12 +13,12 @@ use crate::domain::rule::feed::{FeedStatus, StreamStatus};
 use crate::domain::value::ids::{Identity, RequestId};
 use crate::domain::value::time::Timestamp;
 
-/// Holds that are told, oldest first: who sends event by event beyond the brake makes as many holds, and an answer that
+/// Holds that are listed, oldest first: who sends event by event beyond the brake makes as many holds, and an answer that
 /// could not be sent would let nobody decide.
 pub const MOST_HOLDS: usize = 500;
-/// Events of a hold that are told as messages. All of them are in the JSON that the digest is over.
+/// Events of a hold that are listed as messages. All of them are in the JSON that the digest is over.
 pub const MOST_HELD_EVENTS: usize = 1_000;
-/// The JSON of all holds together that a status tells; what is longer is read hold by hold.
+/// The JSON of all holds together that a status has; what is longer is read hold by hold.
 pub const LONGEST_HELD_BYTES: usize = 256 * 1024;
 
 /// The header of an import.
@@ -74,7 +74,7 @@ impl TryFrom<pb::ApplyHrEventsRequest> for Change {
         let events: Vec<HrEvent> = events.filter_map(|(at, said)| event(&mut fields, at, said)).collect();
         let command = place.filter(|_| events.len() == count);
         let command = command.map(|place| Command::from(ApplyHrEvents { place, events }));
-        change(fields, (&message.request_id, message.validate_only), command)
+        change(fields, &message.request_id, message.validate_only, command)
     }
 }
 
@@ -88,7 +88,7 @@ impl TryFrom<pb::ReleaseBrakeRequest> for Change {
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let release = !message.discard;
         let command = || Some(Command::from(DecideHold { hold: hold?, digest: digest?, release, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -100,7 +100,7 @@ impl TryFrom<pb::RetireStreamRequest> for Change {
         let stream = fields.take("stream", parsed(&message.stream));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(RetireStream { stream: stream?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 

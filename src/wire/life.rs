@@ -1,5 +1,5 @@
 //! What is done to persons and accounts one by one: attestations, the end of a membership, the end of a service account;
-//! and what is told of them: lapses ahead, and the events of a watch.
+//! and what is reported of them: lapses ahead, and the events of a watch.
 
 use super::commands::{Change, change};
 use super::events::{actor, kind_name};
@@ -31,7 +31,7 @@ impl TryFrom<pb::RecordAttestationRequest> for Change {
             let (person, requirement) = (person?, requirement?);
             Some(Command::from(RecordAttestation { person, requirement, met_at: met_at?, evidence: evidence? }))
         };
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -48,7 +48,7 @@ impl TryFrom<pb::CorrectAttestationRequest> for Change {
             let (person, requirement) = (person?, requirement?);
             Some(Command::from(CorrectAttestation { person, requirement, met_at: met_at?, reason: reason? }))
         };
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -61,7 +61,7 @@ impl TryFrom<pb::EndMembershipRequest> for Change {
         let role = fields.take("role", parsed(&message.role));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(EndMembership { account: account?, role: role?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -73,7 +73,7 @@ impl TryFrom<pb::CloseAccountRequest> for Change {
         let account = fields.take("account", parsed(&message.account));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(CloseAccount { account: account?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -96,7 +96,7 @@ pub fn lapse_ahead(person: &PersonId, it: &Coming, at: Timestamp) -> pb::LapseAh
     }
 }
 
-/// Whether a fact is about the life of an account or a person: what a watch of accounts tells.
+/// Whether a fact is about the life of an account or a person: what a watch of accounts gives.
 #[must_use]
 pub fn is_of_life(fact: &Fact) -> bool {
     matches!(

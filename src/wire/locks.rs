@@ -20,7 +20,7 @@ impl TryFrom<pb::CreateLockRequest> for Change {
         let until = fields.take("end_time", message.end_time.as_ref().map(timestamp).transpose());
         let command = || Some(Command::from(CreateLock { on: on?, mode: mode?, reason: reason?, until: until? }));
         let command = command();
-        change(fields, (&message.request_id, message.validate_only), command)
+        change(fields, &message.request_id, message.validate_only, command)
     }
 }
 

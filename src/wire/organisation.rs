@@ -9,7 +9,7 @@ use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, EntitlementName, PersonId};
 use crate::domain::value::time::Now;
 
-/// An account. One at its own end is told as disabled, whatever the timer has recorded.
+/// An account. One at its own end is given as disabled, whatever the timer has recorded.
 #[must_use]
 pub fn account(id: &AccountId, it: &Account, now: Now) -> pb::Account {
     let (kind, acts_for, tenant) = match &it.kind {

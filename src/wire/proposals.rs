@@ -22,7 +22,7 @@ impl TryFrom<pb::ApproveProposalRequest> for Change {
         let comment = fields.take("comment", text(message.comment, 0, LONGEST_TEXT_BYTES));
         let command =
             || Some(Command::from(ApproveProposal { proposal: proposal?, digest: digest?, comment: comment? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -34,7 +34,7 @@ impl TryFrom<pb::DenyProposalRequest> for Change {
         let proposal = fields.take("proposal_id", parsed(&message.proposal_id));
         let reason = fields.take("reason", text(message.reason, 1, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(DenyProposal { proposal: proposal?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 
@@ -46,7 +46,7 @@ impl TryFrom<pb::WithdrawProposalRequest> for Change {
         let proposal = fields.take("proposal_id", parsed(&message.proposal_id));
         let reason = fields.take("reason", text(message.reason, 0, LONGEST_TEXT_BYTES));
         let command = || Some(Command::from(WithdrawProposal { proposal: proposal?, reason: reason? }));
-        change(fields, (&message.request_id, message.validate_only), command())
+        change(fields, &message.request_id, message.validate_only, command())
     }
 }
 

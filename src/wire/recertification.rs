@@ -11,7 +11,7 @@ use crate::domain::record::campaign::{Campaign, CampaignItem, CampaignOutcome};
 use crate::domain::record::command::{Command, ConfirmMembership, StartCampaign};
 use crate::domain::value::ids::{AccountId, RoleName};
 
-/// All items of a campaign that are told together; well under the largest answer.
+/// All items of a campaign that are given together; well under the largest answer.
 const MOST_ITEM_BYTES: usize = 640 * 1024;
 /// What stands before an item: its tag and its length.
 const ITEM_FRAME_BYTES: usize = 4;
@@ -27,7 +27,7 @@ impl TryFrom<pb::StartRecertificationRequest> for Change {
             None => fields.take("due_time", Err("missing; the instant by which to confirm is wanted".to_owned())),
         };
         let command = role.zip(due).map(|(role, due)| Command::from(StartCampaign { role, due }));
-        change(fields, (&message.request_id, message.validate_only), command)
+        change(fields, &message.request_id, message.validate_only, command)
     }
 }
 
@@ -40,7 +40,7 @@ impl TryFrom<pb::ConfirmMembershipRequest> for Change {
         let account = fields.take("account", parsed(&message.account));
         let command =
             campaign.zip(account).map(|(campaign, account)| Command::from(ConfirmMembership { campaign, account }));
-        change(fields, (&message.request_id, message.validate_only), command)
+        change(fields, &message.request_id, message.validate_only, command)
     }
 }
 
@@ -144,15 +144,15 @@ mod tests {
             items: items(count).collect(),
             closed_at: None,
         };
-        // when it is told whole, then as much as fits
+        // when it is given whole, then as much as fits
         let many = campaign(10_000);
-        let told = recertification(&many, &many.items);
-        assert!(told.encoded_len() < 700 * 1024, "{} bytes", told.encoded_len());
-        assert!(told.items.len() > 3_000);
-        assert_eq!(told.items.len() + usize::try_from(told.omitted_item_count).unwrap(), 10_000);
+        let message = recertification(&many, &many.items);
+        assert!(message.encoded_len() < 700 * 1024, "{} bytes", message.encoded_len());
+        assert!(message.items.len() > 3_000);
+        assert_eq!(message.items.len() + usize::try_from(message.omitted_item_count).unwrap(), 10_000);
         // and of fewer all
         let few = campaign(500);
-        let told = recertification(&few, &few.items);
-        assert_eq!((told.items.len(), told.omitted_item_count), (500, 0));
+        let message = recertification(&few, &few.items);
+        assert_eq!((message.items.len(), message.omitted_item_count), (500, 0));
     }
 }

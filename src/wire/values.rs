@@ -129,9 +129,9 @@ pub fn sequence(text: &str) -> Result<Option<SaidSequence>, String> {
 /// A sequence as a message has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SaidSequence {
-    /// A number, as it is told in the own organisation.
+    /// A number, as the own organisation reads it.
     Number(u64),
-    /// Sealed, as it is told to customers.
+    /// Sealed, as customers read it.
     Sealed(String),
 }
 

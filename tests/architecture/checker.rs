@@ -9,8 +9,8 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 use crate::rules::{
-    BANNED_NAMES_IN_DOMAIN, BANNED_STD_IN_DOMAIN, CLOCK_FILE, CLOCK_NAMES, Crates, FILE_LINES_MAX, FUNCTION_LINES_MAX,
-    LAYERS, Layer,
+    BANNED_NAMES_IN_DOMAIN, BANNED_STD_IN_DOMAIN, CLOCK_FILE, CLOCK_NAMES, Crates, FILE_LINES_MAX, FLOORS,
+    FUNCTION_LINES_MAX, LAYERS, Layer,
 };
 
 /// A broken rule.
@@ -59,7 +59,7 @@ fn fault(path: &str, line: usize, rule: &'static str, detail: String) -> Fault {
 }
 
 /// `src/domain/value/scope.rs` is `domain::scope`; `x_tests.rs` is the module `tests` within `x`.
-fn module_of(path: &str) -> Vec<String> {
+pub(crate) fn module_of(path: &str) -> Vec<String> {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
     let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();
     let last = parts.pop().unwrap_or_default();
@@ -74,7 +74,7 @@ fn module_of(path: &str) -> Vec<String> {
     parts
 }
 
-fn is_test_file(path: &str) -> bool {
+pub(crate) fn is_test_file(path: &str) -> bool {
     path.ends_with("_tests.rs") || path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
@@ -145,6 +145,20 @@ impl Checker<'_> {
             }
             // A macro or another item of the root.
             Some(_) => {}
+        }
+        self.floors(&module, span);
+    }
+
+    /// Within the domain no arrow leads to a floor above.
+    fn floors(&mut self, target: &[String], span: Span) {
+        let number = |module: &[String]| {
+            let [layer, floor, ..] = module else { return None };
+            FLOORS.iter().position(|it| layer == "domain" && it == floor)
+        };
+        if let (0, Some(own), Some(meant)) = (self.tests, number(&self.module), number(target))
+            && meant > own
+        {
+            self.report(span, "floor", format!("{} may not use {}, which lies above it", FLOORS[own], FLOORS[meant]));
         }
     }
 
@@ -382,7 +396,7 @@ impl<'ast> Visit<'ast> for Checker<'_> {
     }
 }
 
-fn is_test(attribute: &syn::Attribute) -> bool {
+pub(crate) fn is_test(attribute: &syn::Attribute) -> bool {
     let path = attribute.path();
     let condition = attribute.meta.require_list().map(|list| compact(&list.tokens)).unwrap_or_default();
     let last = path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();

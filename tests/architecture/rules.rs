@@ -94,3 +94,7 @@ pub(crate) const CLOCK_NAMES: &[&str] = &["clock_gettime", "now_v7", "now_v1", "
 
 pub(crate) const FILE_LINES_MAX: usize = 500;
 pub(crate) const FUNCTION_LINES_MAX: usize = 70;
+
+/// The floors of `src/domain/`, from the ground up: each may use what lies below it.
+pub(crate) const FLOORS: &[&str] =
+    &["value", "directory", "policy", "directory_file", "record", "state", "rule", "effect", "decide"];

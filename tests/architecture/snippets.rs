@@ -204,3 +204,18 @@ fn a_silenced_lint_says_why() {
 fn what_does_not_parse_is_a_fault() {
     caught("src/engine/writer.rs", "parse", "fn f( {");
 }
+
+#[test]
+fn a_floor_of_the_domain_is_not_left_upward() {
+    caught("src/domain/record/lock.rs", "floor", "use crate::domain::state::organisation::Organisation;");
+    caught("src/domain/record/lock.rs", "floor", "use super::super::rule::reviewers::first;");
+    caught("src/domain/value/ids.rs", "floor", "fn f() -> crate::domain::policy::Policy {}");
+    caught("src/domain/directory.rs", "floor", "use super::policy::Policy;");
+    caught("src/domain/effect/life.rs", "floor", "fn f() { crate::domain::decide::decide(); }");
+    caught("src/domain/rule/issue.rs", "floor", "fn f() { vec![super::super::effect::overlay::X]; }");
+    innocent("src/domain/decide/mod.rs", "use super::{effect, rule::visibility, state::State, value};");
+    innocent("src/domain/record/lock.rs", "use super::review::Review; use crate::domain::policy::Stage;");
+    innocent("src/domain/record/lock.rs", "pub(in crate::domain) struct S;");
+    innocent("src/domain/record/lock.rs", "#[cfg(test)] mod tests { use crate::domain::decide::decide; }");
+    innocent("src/domain/mod.rs", "pub mod decide; pub use decide::decide;");
+}

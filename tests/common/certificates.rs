@@ -105,6 +105,22 @@ impl Authority {
     }
 }
 
+/// Writes a leaf's chain and key as `NAME.pem` and `NAME.key`.
+pub fn write_leaf(folder: &Path, name: &str, leaf: &Leaf) {
+    write(folder, &format!("{name}.pem"), &leaf.chain_pem);
+    write(folder, &format!("{name}.key"), &leaf.key_pem);
+}
+
+/// Writes an authority, the broker's leaf, and one for each client whose identity `identity` gives.
+pub fn write_all(folder: &Path, clients: impl IntoIterator<Item = String>, identity: impl Fn(&str) -> String) {
+    let authority = Authority::new("northwind");
+    write(folder, "authority.pem", &authority.pem());
+    write_leaf(folder, "broker", &authority.issue_server(&identity("countersign")));
+    for name in clients {
+        write_leaf(folder, &name, &authority.issue(&client(&identity(&name))));
+    }
+}
+
 /// Writes a file that its owner alone may read.
 pub fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     write_with_mode(folder, name, text, 0o600)

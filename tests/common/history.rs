@@ -210,7 +210,7 @@ impl Past {
             Step::Repeat { which, altered } => return self.repeat(which, altered),
             Step::Change { kind, whom, how } => {
                 let now = self.world.at;
-                self.world.load(|all| change(all, now, kind, whom, how)).map(|_| ())
+                self.world.change_directory(|all| change(all, now, kind, whom, how)).map(|_| ())
             }
             Step::Policy(which) => {
                 let (one, other) = POLICY_CHANGES[which];

@@ -1,5 +1,11 @@
-//! The example organisation of the tests of the core: who works there, as values that a test changes, and as the
-//! directory file that they make.
+//! Organisations of tests and benches: who works there, as values that a test changes, and as the directory file that they
+//! make. One of them is the example of the tests of the core.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test crate uses a part of it; a test may panic"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,6 +16,7 @@ pub const NOON: &str = "2026-11-22T12:00:00Z";
 /// A directory before it is written as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organisation {
+    pub tenants: BTreeSet<String>,
     pub people: BTreeMap<String, Person>,
     pub accounts: BTreeMap<String, Account>,
 }
@@ -45,11 +52,16 @@ pub fn identity(name: &str) -> String {
 }
 
 impl Organisation {
-    /// Two engineers, two commanders, two on security duty, their manager, two administrators and two who load
-    /// what tests change, an auditor, a revoker,
-    /// a machine that asks for itself and one that asks for people.
+    /// Nobody, and these customers.
+    pub fn of_tenants(tenants: &[&str]) -> Self {
+        let tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
+        Self { tenants, people: BTreeMap::new(), accounts: BTreeMap::new() }
+    }
+
+    /// Two engineers, two commanders, two on security duty, their manager, two administrators and two who
+    /// propose what tests change, an auditor, a revoker, a machine that asks for itself and one that asks for people.
     pub fn example() -> Self {
-        let mut all = Self { people: BTreeMap::new(), accounts: BTreeMap::new() };
+        let mut all = Self::of_tenants(&["acme", "zeta"]);
         for (name, manager, roles) in [
             ("ana", Some("ines"), vec!["engineer"]),
             ("dan", Some("ines"), vec!["engineer"]),
@@ -72,14 +84,7 @@ impl Organisation {
         all.account("ana-lab", "ana");
         all.person("pia", Some("ines")).login.insert(identity("pia"));
         for (name, acts_for_people) in [("bot", false), ("pipe", true)] {
-            let machine = Account {
-                owner: Some("odo".to_owned()),
-                acts_for_people,
-                identities: [identity(name)].into(),
-                roles: [("robot".to_owned(), None)].into(),
-                ..Account::default()
-            };
-            all.accounts.insert(name.to_owned(), machine);
+            all.machine(name, "odo", "robot").acts_for_people = acts_for_people;
         }
         all
     }
@@ -99,20 +104,32 @@ impl Organisation {
         self.accounts.entry(name.to_owned()).insert_entry(account).into_mut()
     }
 
+    /// Adds somebody without attestations, with an account of the same name in one role.
+    pub fn member(&mut self, name: &str, role: &str) -> &mut Account {
+        self.people.insert(name.to_owned(), Person::default());
+        let account = self.account(name, name);
+        account.roles.insert(role.to_owned(), None);
+        account
+    }
+
+    /// Adds a machine in one role.
+    pub fn machine(&mut self, name: &str, owner: &str, role: &str) -> &mut Account {
+        let machine = Account {
+            owner: Some(owner.to_owned()),
+            identities: [identity(name)].into(),
+            roles: [(role.to_owned(), None)].into(),
+            ..Account::default()
+        };
+        self.accounts.entry(name.to_owned()).insert_entry(machine).into_mut()
+    }
+
     /// Two customers, each with two who approve, one who asks, and a feed of its own.
     pub fn with_customers(mut self) -> Self {
         for tenant in ["acme", "zeta"] {
-            for (who, roles) in [
-                ("lena", &["mail-approver"][..]),
-                ("kim", &["mail-approver"]),
-                ("moe", &["mail-user"]),
-                ("feed", &["tenant-feed"]),
-            ] {
-                let name = format!("{tenant}.{who}");
-                self.people.insert(name.clone(), Person::default());
-                let account = self.account(&name, &name);
-                account.tenant = Some(tenant.to_owned());
-                account.roles = roles.iter().map(|role| ((*role).to_owned(), None)).collect();
+            for (who, role) in
+                [("lena", "mail-approver"), ("kim", "mail-approver"), ("moe", "mail-user"), ("feed", "tenant-feed")]
+            {
+                self.member(&format!("{tenant}.{who}"), role).tenant = Some(tenant.to_owned());
             }
         }
         self
@@ -139,9 +156,10 @@ impl Organisation {
 
     /// The file.
     pub fn to_toml(&self) -> String {
-        let mut text = String::from(
-            "[tenants.acme]\ntrust_domain = \"acme.example\"\n[tenants.zeta]\ntrust_domain = \"zeta.example\"\n",
-        );
+        let mut text = String::new();
+        for tenant in &self.tenants {
+            writeln!(text, "[tenants.{tenant}]\ntrust_domain = \"{tenant}.example\"").unwrap();
+        }
         for (name, person) in &self.people {
             writeln!(text, "[people.{name:?}]\nlogin = {:?}", person.login.iter().collect::<Vec<_>>()).unwrap();
             if let Some(manager) = &person.manager {

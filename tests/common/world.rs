@@ -8,8 +8,8 @@ use countersign::domain::decide::refused::refused;
 use countersign::domain::decide::tick::{decide_start, decide_tick};
 use countersign::domain::decide::{Files, decide_all, initialise};
 use countersign::domain::record::command::{
-    ApproveElevation, ApproveProposal, Command, DenyElevation, Envelope, ProposeFile, RelinquishGrant,
-    RequestElevation, RevokeGrant, WithdrawElevation,
+    ApproveElevation, ApproveProposal, Command, DenyElevation, Envelope, ProposeFile, RelinquishGrant, RevokeGrant,
+    WithdrawElevation,
 };
 use countersign::domain::record::elevation::Elevation;
 use countersign::domain::record::event::{BrokerStarted, ClockPair, ElevationFact, Event, Fact, ProposalFact};
@@ -20,11 +20,12 @@ use countersign::domain::state::State;
 use countersign::domain::state::apply::apply;
 use countersign::domain::value::ids::{Digest, ElevationId, GrantId, ProposalId, RequestId};
 use countersign::domain::value::refusal::{Reason, Refusal};
-use countersign::domain::value::scope::Pattern;
 use countersign::domain::value::time::{Now, Span, Timestamp};
 
+pub mod ask;
 pub mod enrolments;
 pub mod organisation;
+pub use ask::Ask;
 pub use organisation::{NOON, Organisation, POLICY, identity};
 
 /// How long what closed is kept.
@@ -154,18 +155,18 @@ impl World {
         self.send(who, Command::from(RevokeGrant { grant, reason: "enough".into() }))
     }
 
-    /// Proposals the directory as changed.
-    pub fn load(&mut self, change: impl FnOnce(&mut Organisation)) -> Result<Vec<Event>, Refusal> {
+    /// Puts the directory in force as changed, by a proposal and its approval.
+    pub fn change_directory(&mut self, change: impl FnOnce(&mut Organisation)) -> Result<Vec<Event>, Refusal> {
         let mut changed = self.organisation.clone();
         change(&mut changed);
         let replaces = self.state.organisation().directory_digest().unwrap();
-        let loaded = self.proposal_file(ProposedFile::Directory, replaces, changed.to_toml())?;
+        let events = self.put_in_force(ProposedFile::Directory, replaces, changed.to_toml())?;
         self.organisation = changed;
-        Ok(loaded)
+        Ok(events)
     }
 
-    /// Proposed by `lea`, approved by `lou`, to whom no test gives anything. What the new file brings.
-    fn proposal_file(&mut self, file: ProposedFile, replaces: Digest, text: String) -> Result<Vec<Event>, Refusal> {
+    /// Proposed by `lea`, approved by `lou`, to whom no test gives anything. The events of the new file.
+    fn put_in_force(&mut self, file: ProposedFile, replaces: Digest, text: String) -> Result<Vec<Event>, Refusal> {
         let proposed = self.propose("lea", file, replaces, text)?;
         let mut events = self.approve_proposal("lou", proposed)?;
         events.retain(|event| {
@@ -197,14 +198,14 @@ impl World {
         self.send(who, Command::from(ApproveProposal { proposal, digest, comment: String::new() }))
     }
 
-    /// Proposals the policy with one part of its text replaced.
+    /// Puts the policy in force with one part of its text replaced, by a proposal and its approval.
     pub fn propose_policy(&mut self, from: &str, to: &str) -> Result<Vec<Event>, Refusal> {
         assert!(self.policy.contains(from), "the policy has no `{from}`");
         let text = self.policy.replace(from, to);
         let replaces = Digest::of(self.policy.as_bytes());
-        let loaded = self.proposal_file(ProposedFile::Policy, replaces, text.clone())?;
+        let events = self.put_in_force(ProposedFile::Policy, replaces, text.clone())?;
         self.policy = text;
-        Ok(loaded)
+        Ok(events)
     }
 
     /// Time passes; no timer runs.
@@ -300,90 +301,8 @@ pub fn replay<'a>(rows: impl IntoIterator<Item = &'a String>) -> State {
     state
 }
 
-/// A request, with what most tests do not care about filled in.
-#[derive(Debug, Clone)]
-pub struct Ask(pub RequestElevation);
-
 impl Ask {
-    pub fn of(entitlement: &str, actions: &[&str], resources: &[&str]) -> Self {
-        Self(RequestElevation {
-            entitlement: entitlement.parse().unwrap(),
-            actions: actions.iter().map(|action| action.parse().unwrap()).collect(),
-            resources: resources.iter().map(|pattern| pattern.parse::<Pattern>().unwrap()).collect(),
-            duration: None,
-            start: None,
-            justification: "orders are stuck".into(),
-            ticket: Some("INC-7".into()),
-            on_behalf_of: None,
-            extends: None,
-            emergency: false,
-        })
-    }
-
-    pub fn repair() -> Self {
-        Self::of("repair", &["db.read", "db.write"], &["prod/eu/db/orders/**"])
-    }
-
-    pub fn critical() -> Self {
-        Self::of("critical", &["db.admin"], &["prod/eu/db/**"])
-    }
-
-    pub fn maintenance() -> Self {
-        Self::of("maintenance", &["db.schema"], &["prod/eu/db/orders"])
-    }
-
-    /// Into a mailbox of a tenant's.
-    pub fn mailbox(tenant: &str) -> Self {
-        Self::of("mailbox", &["mail.read"], &[&format!("tenants/{tenant}/mail/inbox")])
-    }
-
-    pub fn managed() -> Self {
-        Self::of("managed", &["report.read"], &["reports/2026"])
-    }
-
-    pub fn deploy() -> Self {
-        Self::of("deploy", &["deploy.run"], &["prod/eu/apps/orders"])
-    }
-
-    pub fn lasting(mut self, text: &str) -> Self {
-        self.0.duration = Some(span(text));
-        self
-    }
-
-    pub fn starting(mut self, start: Timestamp) -> Self {
-        self.0.start = Some(start);
-        self
-    }
-
-    pub fn on(mut self, resources: &[&str]) -> Self {
-        self.0.resources = resources.iter().map(|pattern| pattern.parse::<Pattern>().unwrap()).collect();
-        self
-    }
-
-    pub fn on_behalf_of(mut self, person: &str) -> Self {
-        self.0.on_behalf_of = Some(person.parse().unwrap());
-        self
-    }
-
-    pub fn extending(mut self, grant: GrantId) -> Self {
-        self.0.extends = Some(grant);
-        self
-    }
-
-    pub fn in_an_emergency(mut self) -> Self {
-        self.0.emergency = true;
-        self
-    }
-
-    pub fn with(mut self, change: impl FnOnce(&mut RequestElevation)) -> Self {
-        change(&mut self.0);
-        self
-    }
-
-    pub fn command(self) -> Command {
-        Command::from(self.0)
-    }
-
+    /// Sends the request.
     pub fn by(self, who: &str, world: &mut World) -> Result<ElevationId, Refusal> {
         let events = world.send(who, self.command())?;
         match &events[0].fact {

@@ -48,7 +48,7 @@ fn a_journal_is_filled_once_and_a_missing_one_is_not_made_by_serving() {
     assert!(before.contains("every row verifies"), "{before}");
     let again = organisation.init();
     assert_eq!(again.code, Some(1), "{}{}", again.stdout, again.stderr);
-    let what_to_do = "load a new policy or directory through the running broker";
+    let what_to_do = "propose a new policy or directory to the running broker";
     assert!(again.stderr.contains(what_to_do), "{}", again.stderr);
     assert_eq!(verify(&organisation).stdout, before);
 }

@@ -73,7 +73,7 @@ async fn what_a_dry_run_prints_is_what_the_command_prints() {
     let scene = Scene::set().await;
     let broker = &scene.broker;
     let hour = |hours: i64| instant(now_millis() + hours * 3_600_000);
-    // a round that is due before the scheduled grant would end
+    // a campaign that is due before the scheduled grant would end
     let told = tried_and_done(broker, "ines", &["recertify", "start", "db-engineer", "--due", &hour(50)]).await;
     says(&told, &[&["asks for", "db-engineer of dev"]]);
     // a transfer that is known ahead: the enrolment at the old manager stays until then, the role is cut
@@ -186,13 +186,13 @@ async fn what_gives_is_told_before_as_well() {
     // a role that is taken back before it is approved
     let asked = dev.ask(role("db-engineer")).await.unwrap();
     tried_and_done(&broker, "dev", &["withdraw", &asked.id]).await;
-    // a membership that its manager ends in a round, and what the brake holds and is thrown away
+    // a membership that its manager ends in a campaign, and what the brake holds and is thrown away
     let due = instant(now_millis() + 2 * DAY);
     tried_and_done(&broker, "ines", &["recertify", "start", "db-engineer", "--due", &due]).await;
     let listed = ended(&broker, "ines", &["recertify", "ls", "-o", "json"]).stdout;
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let round = listed[0]["id"].as_str().unwrap();
-    let words = ["recertify", "end", round, "eng04", "--reason", "moved on"];
+    let campaign = listed[0]["id"].as_str().unwrap();
+    let words = ["recertify", "end", campaign, "eng04", "--reason", "moved on"];
     says(&tried_and_done(&broker, "ines", &words).await, &[&["ends", "db-engineer of eng04"]]);
     let people: Vec<_> = everybody().into_iter().take(20).collect();
     let file = broker.organisation.path("half.csv");
@@ -208,7 +208,7 @@ async fn what_gives_is_told_before_as_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_has_its_exit_code_and_says_what_to_do_next() {
     let broker = Broker::new();
-    let round = "01a206e5-711d-75a3-a5ab-149840b6b700";
+    let campaign = "01a206e5-711d-75a3-a5ab-149840b6b700";
     let text = "{\"person\":\"dev\",\"event\":\"fired\"}\n";
     let file = broker.organisation.path("events.jsonl");
     std::fs::write(&file, text).unwrap();
@@ -240,7 +240,7 @@ async fn what_is_refused_has_its_exit_code_and_says_what_to_do_next() {
         ("ana", vec!["enrol", "role", "no-such-role"], 4, &["no-such-role"]),
         ("ana", vec!["enrol", "keep", "db-engineer"], 5, &["NOTHING_TO_KEEP"]),
         ("ana", vec!["enrol", "restore"], 5, &["NOTHING_TO_RESTORE"]),
-        ("ana", vec!["recertify", "show", round], 4, &["NOT_FOUND"]),
+        ("ana", vec!["recertify", "show", campaign], 4, &["NOT_FOUND"]),
         ("ana", vec!["recertify", "start", "db-engineer", "--due", "2099-01-01"], 3, &[]),
         ("ines", vec!["recertify", "start", "db-engineer", "--due", "2099-01-01"], 2, &["180 days"]),
         ("sam", vec!["account", "end-membership", "ana", "db-engineer", "--reason", "x"], 4, &[]),

@@ -33,7 +33,7 @@ async fn with_certificate(broker: &Broker, name: &str) -> (Person, Leaf) {
 #[tokio::test]
 async fn a_request_passes_a_real_envoy_while_there_is_a_grant() {
     let (broker, envoy) = stage().await;
-    let ((ana, hers), (ben, his)) = (with_certificate(&broker, "ana").await, with_certificate(&broker, "ben").await);
+    let ((ana, hers), (ben, bens)) = (with_certificate(&broker, "ana").await, with_certificate(&broker, "ben").await);
     // given no grant, then it is refused with the reason, and the backend hears nothing
     let refused = envoy.ask(&hers, LINE, &[]).await;
     assert_eq!((refused.status, refused.header(REASON)), (403, Some("NO_GRANT")), "{refused:?}\n{}", envoy.log());
@@ -66,9 +66,9 @@ async fn a_request_passes_a_real_envoy_while_there_is_a_grant() {
     let underscores =
         envoy.ask(&hers, LINE, &[("x_countersign_subject", "spiffe://northwind.example/person/sam")]).await;
     assert_eq!(underscores.status, 400, "{underscores:?}");
-    // and nobody else does, whatever his headers say, and not she on another thing
+    // and nobody else does, whatever the headers say, and not ana on another thing
     for (leaf, line, headers, reason) in [
-        (&his, LINE, &forged[..], "NO_GRANT"),
+        (&bens, LINE, &forged[..], "NO_GRANT"),
         (&hers, "GET /us/orders/primary", &[], "NO_GRANT"),
         (&hers, "POST /eu/orders/primary/repairs", &[("content-length", "0")], "NO_GRANT"),
         (&hers, "GET /eu/payments/ledger", &[], "NO_ROUTE"),

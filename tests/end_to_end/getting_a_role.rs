@@ -121,11 +121,11 @@ async fn a_request_is_approved_as_it_was_read_and_repeated_without_a_second_effe
 
 #[tokio::test]
 async fn nobody_gets_a_role_by_the_own_approval_as_its_owner() {
-    // given omar, who owns the role that he asks for
+    // given omar, who owns the role that omar asks for
     let broker = Broker::new();
     let omar = broker.person("omar").await;
     let asked = omar.ask(role("people-office")).await.unwrap();
-    // then his own approval counts in no stage, and whoever stands in for the manager he has not got decides
+    // then omar's own approval counts in no stage, and whoever stands in for the missing manager decides
     let text = asked.review.clone().unwrap().approval_text;
     refused(omar.approve_enrolment_text(&asked.id, &text, false).await, "SELF_APPROVAL");
     let done = broker.person("noa").await.approve_enrolment(&asked.id).await.unwrap();

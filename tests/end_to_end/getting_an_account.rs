@@ -100,7 +100,7 @@ async fn changes_by(pia: &Person) -> Vec<Called> {
         validate_only: true,
     };
     let piece = pb::ImportPeopleRequest { piece: Some(pb::import_people_request::Piece::Header(header)) };
-    let round = pb::StartRecertificationRequest {
+    let campaign = pb::StartRecertificationRequest {
         request_id: id(),
         role: "db-engineer".into(),
         due_time: at_millis(now_millis() + 9 * DAY),
@@ -127,7 +127,7 @@ async fn changes_by(pia: &Person) -> Vec<Called> {
         ("ProposeDirectory", pia.accounts().propose_directory(file(())).await.err()),
         ("ApplyHrEvents", pia.tell(vec![joined("friend", "ines")]).await.err()),
         ("ImportPeople", pia.hr().import_people(tokio_stream::iter([piece])).await.err()),
-        ("StartRecertification", pia.campaigns().start_recertification(round).await.err()),
+        ("StartRecertification", pia.campaigns().start_recertification(campaign).await.err()),
     ]
 }
 

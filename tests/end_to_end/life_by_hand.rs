@@ -237,28 +237,28 @@ async fn machines_and_their_owners() {
 async fn recertification() {
     let broker = Broker::new();
     engineer(&broker, "dev", "ben");
-    // when the owner of the role begins a round, then the manager sees whom to judge, and confirms one at a time
+    // when the owner of the role begins a campaign, then the manager sees whom to judge, and confirms one at a time
     let due = day(now_millis() + 30 * DAY);
     let begun = tried_and_done(&broker, "ines", &["recertify", "start", "db-engineer", "--due", &due]);
-    let round = begun["recertification"]["id"].as_str().unwrap().to_owned();
-    assert_eq!(told(&broker, "ben", &["recertify", "list"])[0]["id"], *round);
-    let shown = told(&broker, "ben", &["recertify", "show", &round]).to_string();
+    let campaign = begun["recertification"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(told(&broker, "ben", &["recertify", "list"])[0]["id"], *campaign);
+    let shown = told(&broker, "ben", &["recertify", "show", &campaign]).to_string();
     assert!(shown.contains("\"dev\"") && !shown.contains("\"eng01\""), "{shown}");
-    let confirm = ["recertify", "confirm", &round, "dev"];
+    let confirm = ["recertify", "confirm", &campaign, "dev"];
     told(&broker, "ben", &[&confirm[..], &["--dry-run"]].concat());
-    assert_eq!(outcome(&broker, &round, "dev"), "UNSPECIFIED", "a dry run confirms nobody");
+    assert_eq!(outcome(&broker, &campaign, "dev"), "UNSPECIFIED", "a dry run confirms nobody");
     told(&broker, "ben", &confirm);
-    let end = ["recertify", "end", &round, "ana", "--reason", "another team"];
+    let end = ["recertify", "end", &campaign, "ana", "--reason", "another team"];
     let done = tried_and_done(&broker, "ines", &end);
     assert_eq!(done["effects"]["changed_memberships"][0]["account"], "ana");
-    assert_eq!(outcome(&broker, &round, "dev"), "CONFIRMED");
-    assert_eq!(outcome(&broker, &round, "ana"), "ENDED");
+    assert_eq!(outcome(&broker, &campaign, "dev"), "CONFIRMED");
+    assert_eq!(outcome(&broker, &campaign, "ana"), "ENDED");
 }
 
-/// What became of somebody in a round, as the owner of the role is shown it.
+/// What became of somebody in a campaign, as the owner of the role is shown it.
 #[track_caller]
-fn outcome(broker: &Broker, round: &str, account: &str) -> Value {
-    let shown = told(broker, "ines", &["recertify", "show", round]);
+fn outcome(broker: &Broker, campaign: &str, account: &str) -> Value {
+    let shown = told(broker, "ines", &["recertify", "show", campaign]);
     let items = shown["items"].as_array().unwrap_or_else(|| panic!("{shown}"));
     items.iter().find(|item| item["account"] == account).unwrap()["outcome"].clone()
 }

@@ -1,4 +1,4 @@
-//! Lists of people, accounts, enrolments and rounds: page by page, each once, and to each what is theirs to see, on every page
+//! Lists of people, accounts, enrolments and campaigns: page by page, each once, and to each what is theirs to see, on every page
 //! anew (known failures A14 and F9).
 
 use std::collections::BTreeSet;
@@ -52,7 +52,7 @@ async fn people_and_accounts_page_by_page_and_to_each_their_own() {
     assert_eq!(all.len(), ENGINEERS + 10);
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     assert_eq!(all, persons(&omar, 500).await);
-    // a manager sees those who report to her, and everybody sees himself
+    // a manager sees those who report to them, and everybody sees themselves
     let reports: BTreeSet<String> = persons(&ines, 11).await.into_iter().collect();
     assert_eq!(reports.len(), ENGINEERS + 4, "{reports:?}");
     assert!(reports.contains("ines") && reports.contains("pia") && !reports.contains("sam"), "{reports:?}");
@@ -98,7 +98,7 @@ async fn enrolments_page_by_page_with_the_rights_of_each_page() {
 async fn rounds_page_by_page_to_whom_they_concern() {
     let broker = Broker::new();
     let (omar, ben) = (broker.person("omar").await, broker.person("ben").await);
-    // given three rounds, newest last
+    // given three campaigns, newest last
     let mut begun = Vec::new();
     for role in ["security-duty", "incident-commander", "db-engineer"] {
         let request = pb::StartRecertificationRequest {
@@ -107,8 +107,8 @@ async fn rounds_page_by_page_to_whom_they_concern() {
             due_time: at_millis(now_millis() + 9 * DAY),
             validate_only: false,
         };
-        let round = omar.campaigns().start_recertification(request).await.unwrap().into_inner().recertification;
-        begun.push(round.unwrap().id);
+        let campaign = omar.campaigns().start_recertification(request).await.unwrap().into_inner().recertification;
+        begun.push(campaign.unwrap().id);
     }
     let (mut read, mut page_token) = (Vec::new(), String::new());
     loop {

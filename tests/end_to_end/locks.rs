@@ -207,7 +207,7 @@ async fn part_2_a_lock_of_each_kind_stops_at_once_in_the_replica_too_and_ends_wh
 }
 
 #[tokio::test]
-async fn part_2_nobody_lifts_a_lock_on_himself() {
+async fn part_2_nobody_lifts_a_lock_on_themselves() {
     // given two who may lock
     let mut files = Files::example();
     files.policy.push_str("\n[roles.second-duty]\ncapabilities = [\"lock.manage\"]\n");
@@ -222,5 +222,5 @@ async fn part_2_nobody_lifts_a_lock_on_himself() {
     // then the one whom it is on does not lift it, and the other does
     let (_, no) = said(&broker, "ben", &["unlock", id, "--reason", "that was me"], 3);
     assert!(no.contains("reason: LOCKED") && no.contains("who was that"), "{no}");
-    said(&broker, "sam", &["unlock", id, "--reason", "that was him"], 0);
+    said(&broker, "sam", &["unlock", id, "--reason", "that was them"], 0);
 }

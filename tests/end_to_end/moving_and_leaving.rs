@@ -149,7 +149,7 @@ async fn a_last_day_ahead_can_be_taken_back_and_no_end_moves_later() {
 
 #[tokio::test]
 async fn an_urgent_termination_in_the_middle_of_a_grant_is_at_once_for_holder_and_approver() {
-    // given two engineers with grants that ben approved, and a request that waits for him
+    // given two engineers with grants that ben approved, and a request that waits for ben
     let broker = Broker::new();
     let (dev, ben) = broker.hired_engineer("dev", "sam").await;
     let (other, hr, orders) =
@@ -163,7 +163,7 @@ async fn an_urgent_termination_in_the_middle_of_a_grant_is_at_once_for_holder_an
     assert_eq!(done.revoked_grants.iter().map(|it| &it.grant_id).collect::<Vec<_>>(), [&of_dev.id]);
     assert_eq!(dev.account().await.disabled_by, "TERMINATION");
     assert_eq!(orders.verdict(&other.name, "db.read", ORDERS).await, ALLOWED);
-    // when the approver leaves as well, with what he approved
+    // when the approver leaves as well, with what they approved
     let done = hr.tell(vec![left_urgently("ben", true)]).await.unwrap().effects.unwrap();
     let revoked: Vec<(&str, &str)> =
         done.revoked_grants.iter().map(|it| (it.grant_id.as_str(), it.cause.as_str())).collect();
@@ -247,7 +247,7 @@ async fn a_rename_moves_the_identity_of_the_account_and_a_circle_of_managers_is_
     let devi = broker.person("devi").await;
     assert_eq!(devi.account().await.id, "dev");
     assert_eq!(dev.obstacles().await, ["NO_ACCOUNT"]);
-    // and nobody comes to be a manager of himself
+    // and nobody becomes their own manager
     let status = refused(hr.tell(vec![moved("ben", "dev", None)]).await, "MANAGER_CYCLE");
     assert!(status.message().contains("`dev`") || status.message().contains("`ben`"), "{status:?}");
     // and one wrong event among several changes nothing

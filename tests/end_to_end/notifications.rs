@@ -107,16 +107,16 @@ async fn part_5_a_proposal_that_waits_is_told_to_whoever_could_approve_it() {
     let broker = broker();
     let (hook, kept) = keeping(&broker);
     let _notifier = Notifier::start(&broker, &[], &[hook.to_str().unwrap()]);
-    // when a load is proposed, and approved by another
+    // when a directory is proposed, and approved by another
     let directory = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
-    let load = broker.person("omar").await.propose_directory(&directory, &format!("{directory}# again\n")).await;
+    let proposal = broker.person("omar").await.propose_directory(&directory, &format!("{directory}# again\n")).await;
     let opened = until_told(&kept, "proposal.opened", 1).await;
     assert_eq!(
         (opened["proposal"].as_str(), opened["what"]["file"].as_str()),
-        (Some(load.id.as_str()), Some("DIRECTORY"))
+        (Some(proposal.id.as_str()), Some("DIRECTORY"))
     );
     assert_eq!(opened["to"], serde_json::json!([{ "account": "vera", "person": "vera" }]));
-    broker.person("vera").await.approve_proposal(Some(load)).await.unwrap();
+    broker.person("vera").await.approve_proposal(Some(proposal)).await.unwrap();
     let decided = until_told(&kept, "proposal.decided", 1).await;
     assert_eq!((decided["outcome"].as_str(), decided["to"][0]["account"].as_str()), (Some("APPROVED"), Some("omar")));
 }

@@ -1,4 +1,4 @@
-//! Proposals over the wire: mistakes as data, a dry run that tells exactly what the load then does, and who may not
+//! Proposals over the wire: mistakes as data, a dry run that says exactly what the proposal then does, and who may not
 //! (known failures J2 and B8).
 
 use countersign::wire::v1 as pb;
@@ -74,8 +74,8 @@ async fn a_policy_with_five_mistakes_comes_back_with_five_lines_and_changes_noth
     let chunks = policy.as_bytes().chunks(1_000).map(|chunk| pb::ValidatePolicyRequest { chunk: chunk.to_vec() });
     let stream = tokio_stream::iter(chunks.collect::<Vec<_>>());
     let validated = omar.policy().validate_policy(stream).await.unwrap().into_inner().mistakes;
-    let loaded = propose_policy(&omar, header(&before.text, false), &policy).await.unwrap().mistakes;
-    for mistakes in [validated, loaded] {
+    let proposed = propose_policy(&omar, header(&before.text, false), &policy).await.unwrap().mistakes;
+    for mistakes in [validated, proposed] {
         let told: Vec<usize> = mistakes.iter().map(|mistake| mistake.line as usize).collect();
         assert_eq!(told, lines, "{mistakes:?}");
         assert!(mistakes.iter().all(|it| !it.path.is_empty() && !it.text.is_empty() && !it.wanted.is_empty()));
@@ -172,7 +172,7 @@ async fn whoever_leaves_the_directory_loses_everything_in_the_same_proposal() {
     let text = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
     let without = text.replace(&crate::organisation::engineer("eng07"), "");
     assert_ne!(text, without);
-    // when a directory without them is thought through, then loaded
+    // when a directory without them is thought through, then proposed
     let told = propose_directory(&omar, header(&text, true), &without).await.unwrap().effects.unwrap();
     assert_eq!(orders.verdict("eng07", "db.read", ORDERS).await.0, pb::Verdict::Allow);
     let proposed = propose_directory(&omar, header(&text, false), &without).await.unwrap().proposal;
@@ -222,7 +222,7 @@ async fn a_proposal_needs_its_capability_the_right_predecessor_and_whole_pieces(
     }
     let endless = [Piece::Header(header(&policy, true))].into_iter().chain(vec![Piece::Chunk(vec![b'#'; 30_000]); 9]);
     refused(send(&omar, endless.collect()).await, Code::InvalidArgument, "INVALID_MESSAGE");
-    // when nobody could load any more
+    // when nobody could propose any more
     let alone = policy.replace("\"countersign.policy.propose\"", "\"countersign.feed.release\"");
     refused(propose_policy(&omar, header(&policy, false), &alone).await, Code::FailedPrecondition, "NO_QUORUM");
 }

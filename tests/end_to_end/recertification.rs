@@ -80,7 +80,7 @@ async fn each_holder_is_confirmed_by_the_manager_or_ends() {
     // and the membership ends by comparison unless it is confirmed
     let account = dev.account().await;
     assert_eq!(millis(membership(&account, "db-engineer").end_time.as_ref()), due);
-    // and ben sees the items that are his to judge, while dev sees no campaign
+    // and ben sees the items that are theirs to judge, while dev sees no campaign
     let seen = campaign(&ben, &begun.id).await.unwrap();
     assert_eq!(seen.items.iter().map(|item| item.account.as_str()).collect::<Vec<_>>(), ["dev"]);
     refused(campaign(&dev, &begun.id).await, "NOT_FOUND");
@@ -108,7 +108,7 @@ async fn each_holder_is_confirmed_by_the_manager_or_ends() {
 }
 
 #[tokio::test]
-async fn nobody_confirms_for_himself_and_nobody_ends_what_is_no_business_of_his() {
+async fn nobody_confirms_for_themselves_and_nobody_ends_what_is_no_business_of_theirs() {
     let broker = Broker::new();
     let (omar, ben, ines) = (broker.person("omar").await, broker.person("ben").await, broker.person("ines").await);
     let due = now_millis() + 7 * DAY;
@@ -118,7 +118,7 @@ async fn nobody_confirms_for_himself_and_nobody_ends_what_is_no_business_of_his(
     assert!(["SELF_APPROVAL", "NOT_FOUND"].contains(&crate::person::reason(&status).as_str()), "{status:?}");
     let status = end(&ben, "sam", "security-duty").await.unwrap_err();
     assert!(["NOT_OWNER", "NOT_FOUND"].contains(&crate::person::reason(&status).as_str()), "{status:?}");
-    // a holder gives up his own, and who loads directories may end any
+    // a holder gives up their own, and who proposes directories may end any
     end(&ben, "ben", "incident-commander").await.unwrap();
     end(&omar, "sam", "security-duty").await.unwrap();
     assert_eq!(ben.account().await.memberships, []);

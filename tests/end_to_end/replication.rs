@@ -181,7 +181,7 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     let broker = Broker::new();
     let orders = broker.person("orders-api").await;
     let mut replica = Follower::begin(&orders, pb::ReplicaHello::default()).await.unwrap();
-    // when a load takes its role away
+    // when a proposal takes its role away
     let directory = Files::example().directory;
     let without = directory.replace("roles = [\"enforcement-point\"]\n", "");
     assert_ne!(directory, without);
@@ -204,8 +204,8 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     let words = ["approve", id, "--digest", shown["approval_digest"].as_str().unwrap()];
     let alone = run(&mut broker.command("omar", &words));
     assert!(alone.code == Some(3) && alone.stderr.contains("SELF_APPROVAL"), "{}{}", alone.stdout, alone.stderr);
-    let loaded = run(&mut broker.command("vera", &words));
-    assert_eq!(loaded.code, Some(0), "{}{}", loaded.stdout, loaded.stderr);
+    let proposed = run(&mut broker.command("vera", &words));
+    assert_eq!(proposed.code, Some(0), "{}{}", proposed.stdout, proposed.stderr);
     // then the feed is over, and there is no other
     refused::<()>(Err(replica.end().await), Code::OutOfRange, "RESYNC");
     let begun = Follower::begin(&orders, pb::ReplicaHello::default()).await.map(|_| ());

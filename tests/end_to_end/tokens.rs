@@ -2,7 +2,7 @@
 //! service, cut off by the grant's end (known failure E3 to E7, E10).
 
 use countersign::domain::value::time::{Span, Timestamp};
-use countersign::sdk::{Client, TokenVerifier};
+use countersign::sdk::{Client, PresentedToken, TokenVerifier};
 use countersign::wire::v1 as pb;
 use pb::token_service_client::TokenServiceClient;
 use rustls::pki_types::CertificateDer;
@@ -19,6 +19,11 @@ fn now() -> Timestamp {
 
 fn der(leaf: &Leaf) -> Vec<u8> {
     CertificateDer::from_pem_slice(leaf.chain_pem.as_bytes()).unwrap().to_vec()
+}
+
+/// To read orders, now.
+fn read_orders<'a>(token: &'a str, peer_leaf_der: &'a [u8]) -> PresentedToken<'a> {
+    PresentedToken { token, peer_leaf_der, action: "db.read", resource: ORDERS, now: now() }
 }
 
 /// An engineer with a certificate that the test knows, and a client of the same.
@@ -60,8 +65,10 @@ async fn a_service_without_the_broker_believes_the_holder_for_a_minute() {
     // when the holder has a token signed
     let asked = request(&grant, "orders-api");
     let answer = issue(&engineer, asked.clone()).await.unwrap();
-    let verify =
-        |leaf: &Leaf, action, resource, now| verifier.verify(&answer.token, &der(leaf), action, resource, now).reason();
+    let verify = |leaf: &Leaf, action, resource, now| {
+        let peer_leaf_der = &der(leaf);
+        verifier.verify(PresentedToken { token: &answer.token, peer_leaf_der, action, resource, now }).reason()
+    };
     // then it is believed with that certificate, within the grant, until it is over
     assert_eq!(verify(&leaf, "db.read", ORDERS, now()), "GRANTED");
     assert_eq!(verify(&leaf, "db.write", ORDERS, now()), "TOKEN_OUT_OF_SCOPE");
@@ -71,7 +78,7 @@ async fn a_service_without_the_broker_believes_the_holder_for_a_minute() {
     assert_eq!(verify(&broker.organisation.leaf(&engineer.name), "db.read", ORDERS, now()), "TOKEN_OTHER_CERTIFICATE");
     // and by no other service
     let other = TokenVerifier::new("deploy-bot", keys).unwrap();
-    assert_eq!(other.verify(&answer.token, &der(&leaf), "db.read", ORDERS, now()).reason(), "TOKEN_OTHER_AUDIENCE");
+    assert_eq!(other.verify(read_orders(&answer.token, &der(&leaf))).reason(), "TOKEN_OTHER_AUDIENCE");
     // when the same call is sent again, then it is the same token
     assert_eq!(issue(&engineer, asked.clone()).await.unwrap(), answer);
     // when the grant is revoked, then no token is signed any more, not for the same call either
@@ -118,7 +125,7 @@ async fn keys_outlive_the_broker_and_no_token_is_written_down() {
     // then its keys are the same
     let keys = client(&broker, "orders-api").await.token_keys().await.unwrap();
     let verifier = TokenVerifier::new("orders-api", keys).unwrap();
-    assert_eq!(verifier.verify(&token, &der(&leaf), "db.read", ORDERS, now()).reason(), "GRANTED");
+    assert_eq!(verifier.verify(read_orders(&token, &der(&leaf))).reason(), "GRANTED");
     // and neither the log nor the journal has the token, or its signature
     let signature = token.rsplit('.').next().unwrap();
     let journal = std::fs::read(organisation.journal()).unwrap();

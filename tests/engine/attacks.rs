@@ -114,7 +114,7 @@ async fn a_command_too_large_for_a_row_fails_alone() {
 #[tokio::test]
 async fn a_batch_longer_than_is_committed_at_once_answers_everybody() {
     use countersign::journal::memory::StoreFault;
-    // given more people than events fit one commit, all touched by one load, and one who calls after it
+    // given more people than events fit one commit, all touched by one proposal, and one who calls after it
     let broker = Broker::with(Settings::default(), 2_100);
     let approval = broker.propose_directory(directory("2026-05-31", 2_100)).await.unwrap();
     let held = hold(&broker.engine).await;

@@ -48,7 +48,7 @@ impl Copy {
     /// Takes in all that there is.
     fn catch_up(&mut self, subscription: &mut Subscription) -> Result<Standing, Refusal> {
         loop {
-            let entries = match subscription.tell_next()? {
+            let entries = match subscription.take_next()? {
                 Some(Sent::Start(start)) => {
                     if start.snapshot {
                         *self = Self { snapshots: self.snapshots + 1, id: self.id, ..Self::default() };
@@ -275,7 +275,7 @@ async fn no_part_of_a_batch_names_the_sequence_of_all_of_it() {
     let mut copy = Copy::default();
     let mut subscription = copy.follow(&broker.engine).await;
     copy.catch_up(&mut subscription).unwrap();
-    // when one load changes an account, which all are told, and ends its grant
+    // when one proposal changes an account, which all are told, and ends its grant
     let text = directory("2026-06-01", 1).replace(
         "identities = [\"spiffe://northwind.example/person/e0\"]\nroles = [\"db-engineer\"]",
         "identities = [\"spiffe://northwind.example/person/x0\"]",
@@ -283,7 +283,7 @@ async fn no_part_of_a_batch_names_the_sequence_of_all_of_it() {
     let done = broker.load_directory(text).await.unwrap();
     // then whoever has the sequence of the answer no longer has the grant
     let mut frames = Vec::new();
-    while let Some(sent) = subscription.tell_next().unwrap() {
+    while let Some(sent) = subscription.take_next().unwrap() {
         let Sent::Change(frame) = sent else { panic!("{sent:?}") };
         read_changes(&frame.entries).for_each(|change| copy.apply(&change.unwrap()));
         frames.push((frame.sequence >= done.sequence, copy.grants.contains_key(&grant)));

@@ -29,7 +29,7 @@ fn assert_same_but_feeds(one: &State, other: &State) {
     assert!(one.elevations() == other.elevations(), "elevations");
     assert!(one.grants() == other.grants(), "grants: {:?}\n{:?}", one.grants(), other.grants());
     assert!(one.enrolments() == other.enrolments(), "enrolments");
-    assert!(one.campaigns() == other.campaigns() && one.holds() == other.holds(), "rounds, holds");
+    assert!(one.campaigns() == other.campaigns() && one.holds() == other.holds(), "campaigns, holds");
 }
 
 #[track_caller]
@@ -55,7 +55,7 @@ fn assert_same_but_causes(one: &State, other: &State) {
         grants.chain(elevations).chain(enrolments).collect::<Vec<_>>()
     };
     assert_eq!(phases(one), phases(other));
-    assert!(one.campaigns() == other.campaigns() && one.holds() == other.holds(), "rounds, holds");
+    assert!(one.campaigns() == other.campaigns() && one.holds() == other.holds(), "campaigns, holds");
 }
 
 fn apply(world: &mut World, place: Option<StreamPlace>, events: Vec<HrEvent>) -> Result<(), Refusal> {

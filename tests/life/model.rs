@@ -213,7 +213,7 @@ impl Model {
         self.deeds[..index].iter().any(|deed| matches!(&deed.what, W::Hired { person: who, .. } if who == person))
     }
 
-    /// Whether somebody would be a manager of himself by what is in force or announced, if a person got this manager.
+    /// Whether somebody would be their own manager by what is in force or announced, if a person got this manager.
     pub fn may_close_a_circle(&self, person: &str, manager: &str, t: Timestamp) -> bool {
         let mut reached = BTreeSet::from([manager.to_owned()]);
         loop {

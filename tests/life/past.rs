@@ -387,7 +387,7 @@ impl Past {
         for (campaign, role) in open {
             let command = Command::from(ConfirmMembership { campaign, account: account.parse().unwrap() });
             if self.send(&self.caller(&by), command).is_ok() {
-                assert_ne!(by, whom, "nobody confirms for himself");
+                assert_ne!(by, whom, "nobody confirms for themselves");
                 self.learn(What::Confirmed { account: account.clone(), role });
             }
         }

@@ -104,8 +104,7 @@ pub fn in_days(from: Timestamp, days: i64) -> Timestamp {
 /// machine of training; `omar`, who administers and owns the other; and `hera`, who owns that of HR and manages nobody.
 pub fn organisation(starts: &[Start]) -> Organisation {
     let noon = at(NOON);
-    let mut all =
-        Organisation { people: std::collections::BTreeMap::new(), accounts: std::collections::BTreeMap::new() };
+    let mut all = Organisation::of_tenants(&["acme", "zeta"]);
     for (name, role) in [
         ("hal", Some("people-office")),
         ("omar", Some("admin")),

@@ -19,7 +19,7 @@ fn while_the_clock_is_suspect_nothing_gives_access_and_what_takes_it_goes_on() {
         world.wall_off_by = off;
         assert_refused(Ask::maintenance().by("dan", &mut world), Reason::ClockSuspect);
         assert_refused(world.approve("ben", withdrawn), Reason::ClockSuspect);
-        assert_refused(world.load(|_| ()), Reason::ClockSuspect);
+        assert_refused(world.change_directory(|_| ()), Reason::ClockSuspect);
         assert_refused(world.propose_policy("Planned work", "Planned"), Reason::ClockSuspect);
     }
     world.withdraw("ana", withdrawn).unwrap();
@@ -61,7 +61,7 @@ fn with_no_timer_at_all_everything_ends_when_it_should() {
     // given a grant, a request and a membership that all come to their end unrecorded
     let mut world = World::new();
     world
-        .load(|all| {
+        .change_directory(|all| {
             let until = Some("2026-11-22T12:20:00Z".to_owned());
             all.accounts.get_mut("dan").unwrap().roles.insert("engineer".into(), until);
             all.accounts.get_mut("cleo").unwrap().roles.insert("commander".into(), Some("2026-11-22T12:20:00Z".into()));

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use countersign::sdk::{Client, Replica, TokenVerdict, TokenVerifier};
+use countersign::domain::value::time::Timestamp;
+use countersign::sdk::{Client, PresentedToken, Replica, TokenVerdict, TokenVerifier};
 use countersign::wire::v1 as pb;
 use countersign::wire::v1::lock_service_client::LockServiceClient;
 use pb::token_service_client::TokenServiceClient;
@@ -254,6 +255,10 @@ fn no_longer_than(verdict: &TokenVerdict, core: &Answer) {
     }
 }
 
+fn presented<'a>(token: &'a str, peer_leaf_der: &'a [u8], asked: &'a Asked, now: Timestamp) -> PresentedToken<'a> {
+    PresentedToken { token, peer_leaf_der, action: &asked.action, resource: &asked.resource, now }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_11_a_token_allows_no_more_than_the_broker_when_it_was_signed() {
     // given the questions, the core's answers, and a token for every live grant
@@ -276,13 +281,12 @@ async fn invariant_11_a_token_allows_no_more_than_the_broker_when_it_was_signed(
         let mut tokens = TokenServiceClient::new(person.channel.clone());
         let token = tokens.issue_grant_token(request).await.unwrap().into_inner().token;
         let leaf = CertificateDer::from_pem_slice(scene.leaves[*engineer].chain_pem.as_bytes()).unwrap();
-        let verify = |asked: &Asked| verifier.verify(&token, &leaf, &asked.action, &asked.resource, engine.latest());
         let about = |asked: &Asked| asked.subject == person.name || asked.subject == identity(&person.name);
         let asks: Vec<Asked> = asked.iter().filter(|asked| about(asked)).cloned().collect();
         let expected = scene.core(POINT).ask(&asks).await;
         // when it is asked what the broker was asked about its holder
         for (asked, expected) in asks.iter().zip(&expected) {
-            let verdict = verify(asked);
+            let verdict = verifier.verify(presented(&token, &leaf, asked, engine.latest()));
             tally.add(verdict.reason());
             match &verdict {
                 // then it allows nothing that the broker did not allow by a grant, nor for longer
@@ -298,8 +302,7 @@ async fn invariant_11_a_token_allows_no_more_than_the_broker_when_it_was_signed(
                 }
             }
             // and with a replica it says no more than the replica does
-            let both = (asked.action.as_str(), asked.resource.as_str());
-            let with_replica = verifier.verify_by_replica(&token, &leaf, both, engine.latest(), &replica);
+            let with_replica = verifier.verify_by_replica(presented(&token, &leaf, asked, engine.latest()), &replica);
             assert_eq!(with_replica.is_allowed(), verdict.is_allowed(), "{asked:?}");
             no_longer_than(&with_replica, expected);
         }
@@ -308,9 +311,9 @@ async fn invariant_11_a_token_allows_no_more_than_the_broker_when_it_was_signed(
         replica.reached(engine.sequence(), Duration::from_secs(20)).await.unwrap();
         let after = scene.core(POINT).ask(&asks).await;
         for (asked, after) in asks.iter().zip(&after) {
-            let both = (asked.action.as_str(), asked.resource.as_str());
-            let with_replica = verifier.verify_by_replica(&token, &leaf, both, engine.latest(), &replica);
-            let allowed = ["GRANTED", "BASELINE"].contains(&after.reason) && verify(asked).is_allowed();
+            let with_replica = verifier.verify_by_replica(presented(&token, &leaf, asked, engine.latest()), &replica);
+            let allowed = ["GRANTED", "BASELINE"].contains(&after.reason)
+                && verifier.verify(presented(&token, &leaf, asked, engine.latest())).is_allowed();
             assert_eq!(with_replica.is_allowed(), allowed, "{asked:?}");
             no_longer_than(&with_replica, after);
         }

@@ -1,5 +1,5 @@
-//! What of everything is told to one enforcement point: of grants what overlaps its audience, of accounts what a check of
-//! others needs; and of itself all, for an account may check itself.
+//! What one enforcement point gets to know: of grants what overlaps its audience, of accounts what a check of others needs,
+//! and of its own account everything, for an account may check itself.
 
 use std::collections::BTreeSet;
 
@@ -20,18 +20,18 @@ impl Audience {
         Self { account: entry.id.clone(), patterns: entry.audience.clone() }
     }
 
-    /// The account as it is told here.
+    /// The account as this audience sees it.
     pub(super) fn account(&self, entry: &AccountEntry) -> Change {
         if entry.id == self.account { Change::Account(entry.clone()) } else { as_others_see(entry) }
     }
 
-    /// Whether anything of such a grant is told here.
+    /// Whether this audience sees anything of such a grant.
     pub(super) fn concerns(&self, holder: &AccountId, scope: &Scope) -> bool {
         let overlaps = |ours: &Pattern| self.patterns.iter().any(|theirs| ours.overlaps(theirs));
         *holder == self.account || scope.resources().iter().any(overlaps)
     }
 
-    /// What of the grant is told here, if anything.
+    /// The part of the grant that this audience sees, if any.
     pub(super) fn grant(&self, entry: &GrantEntry) -> Option<Change> {
         if entry.holder == self.account {
             return Some(Change::Grant(entry.clone()));
@@ -41,7 +41,7 @@ impl Audience {
     }
 }
 
-/// An account as it is told to every other one.
+/// An account as every other one sees it.
 pub(super) fn as_others_see(entry: &AccountEntry) -> Change {
     Change::Account(AccountEntry {
         id: entry.id.clone(),

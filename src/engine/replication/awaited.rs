@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Hub;
+use super::hub::Hub;
 use super::roster::Name;
 use crate::clock::{BootMillis, Timekeeper};
 
@@ -33,28 +33,28 @@ pub struct Awaited {
     waited_for: BTreeSet<Name>,
     arrived: usize,
     changed: watch::Receiver<u64>,
-    told: Option<Reached>,
+    reported: Option<Reached>,
 }
 
 impl Awaited {
-    pub(super) fn new(hub: &Arc<Hub>, keeper: &Arc<Timekeeper>) -> Self {
+    pub(in crate::engine) fn new(hub: &Arc<Hub>, keeper: &Arc<Timekeeper>) -> Self {
         let changed = hub.changed.subscribe();
-        let marks = hub.published().channels.values().map(|channel| channel.mark()).collect();
+        let marks = hub.marks();
         // Who joins from here on begins with what is marked.
         let waited_for = hub.roster.known(keeper.boot()).into_iter().collect();
         let (hub, keeper) = (Arc::clone(hub), Arc::clone(keeper));
-        Self { hub, keeper, marks, waited_for, arrived: 0, changed, told: None }
+        Self { hub, keeper, marks, waited_for, arrived: 0, changed, reported: None }
     }
 
-    /// How far it is, as soon as that differs from what was told last; none once all of them are there.
+    /// How far it is, as soon as that differs from what was reported last; none once all of them are there.
     pub async fn next(&mut self) -> Option<Reached> {
-        if self.told.is_some_and(|told| told.connected == told.reached && told.lost == 0) {
+        if self.reported.is_some_and(|last| last.connected == last.reached && last.lost == 0) {
             return None;
         }
         loop {
             self.changed.borrow_and_update();
             let (all, next) = self.count();
-            if self.told.replace(all) != Some(all) {
+            if self.reported.replace(all) != Some(all) {
                 return Some(all);
             }
             let denies = next.map(|until| until.since(self.keeper.boot()).millis());

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::audience::Audience;
 use super::delta::{Delta, Difference, own};
+use super::frame::{Frame, Standing};
 use super::snapshot::Snapshot;
-use super::{Frame, Standing};
 use crate::check::SetDigest;
 use crate::clock::BootMillis;
 use crate::domain::value::time::Span;
@@ -20,7 +20,7 @@ const RING_FRAMES: usize = 16_384;
 const FRAMES_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: usize = 128 * 1024;
 
-pub(super) struct Channel {
+pub(in crate::engine) struct Channel {
     pub(super) audience: Audience,
     pub(super) feed_id: String,
     frames: Mutex<Frames>,
@@ -80,7 +80,7 @@ impl Channel {
     }
 
     /// Takes in a batch. False: this feed is over, for the audience is another from now on, or it was closed before.
-    pub(super) fn publish(&self, sequence: u64, differences: &[Difference<'_>], told_to_all: &Delta) -> bool {
+    pub(super) fn publish(&self, sequence: u64, differences: &[Difference<'_>], for_all: &Delta) -> bool {
         let own = own(&self.audience.account, differences);
         let is_other = own.is_some_and(|(old, new)| {
             old.is_none_or(|old| {
@@ -91,9 +91,9 @@ impl Channel {
         if is_other || frames.is_closed {
             frames.close();
         } else if own.is_some() {
-            frames.take(sequence, &[&Delta::told_to(&self.audience, differences, true)]);
+            frames.take(sequence, &[&Delta::for_audience(&self.audience, differences, true)]);
         } else {
-            frames.take(sequence, &[told_to_all, &Delta::told_to(&self.audience, differences, false)]);
+            frames.take(sequence, &[for_all, &Delta::for_audience(&self.audience, differences, false)]);
         }
         let goes_on = !frames.is_closed;
         drop(frames);
@@ -101,7 +101,7 @@ impl Channel {
         goes_on
     }
 
-    /// Takes note of a snapshot that was made where the channel stood at `at`. The first one tells what was there when
+    /// Takes note of a snapshot that was made where the channel stood at `at`. The first one says what was there when
     /// the channel began; each later one must be what the differences have led to, or the feed is over.
     pub(super) fn keep(&self, at: &Standing, snapshot: &Arc<Snapshot>) {
         let mut frames = self.frames();

@@ -33,7 +33,7 @@ pub(super) struct Delta {
 
 impl Delta {
     /// What is the same for every account that it is not about: so it is made once.
-    pub(super) fn told_to_all(differences: &[Difference<'_>]) -> Self {
+    pub(super) fn for_all(differences: &[Difference<'_>]) -> Self {
         let mut delta = Self::default();
         for difference in differences {
             match difference {
@@ -49,7 +49,7 @@ impl Delta {
     }
 
     /// The rest of it, or with `whole` all of it, for one audience.
-    pub(super) fn told_to(audience: &Audience, differences: &[Difference<'_>], whole: bool) -> Self {
+    pub(super) fn for_audience(audience: &Audience, differences: &[Difference<'_>], whole: bool) -> Self {
         let mut delta = Self::default();
         for difference in differences {
             match difference {

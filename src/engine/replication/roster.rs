@@ -98,14 +98,14 @@ impl Roster {
         seen.replicas.keys().cloned().collect()
     }
 
-    /// Tells of each of these where it is; none: it denies by now.
+    /// Visits each of these with where it is; none: it denies by now.
     pub(super) fn look<'a>(
         &self,
         names: impl Iterator<Item = &'a Name>,
-        mut tell: impl FnMut(&'a Name, Option<&Following>),
+        mut visit: impl FnMut(&'a Name, Option<&Following>),
     ) {
         let seen = self.seen();
-        names.for_each(|name| tell(name, seen.replicas.get(name)));
+        names.for_each(|name| visit(name, seen.replicas.get(name)));
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

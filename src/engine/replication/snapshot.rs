@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::Standing;
 use super::audience::Audience;
 use super::delta::Delta;
+use super::frame::Standing;
 use crate::check::{AccountEntry, Change, SetDigest};
 use crate::domain::record::grant::Grant;
 use crate::domain::state::State;
@@ -41,18 +41,18 @@ pub(super) const ROOM_KIB: usize = 256 * 1024;
 impl Snapshot {
     /// Each account with its grants behind it, so that a replica writes each holder once.
     pub(super) fn pieces(audience: &Audience, base: &Base) -> Delta {
-        // All of them in the order in which they lie, and then what is told in the order of the holders: to look each up
+        // All of them in the order in which they lie, and then those that the audience sees, in the order of the holders: to look each up
         // takes longer than all the rest.
-        let is_told = |grant: &&Grant| grant.is_open() && audience.concerns(&grant.holder, &grant.scope);
-        let mut told: Vec<&Grant> = base.state.grants().values().filter(is_told).collect();
-        told.sort_by(|one, other| one.holder.cmp(&other.holder));
-        let mut told = told.into_iter().peekable();
+        let is_seen = |grant: &&Grant| grant.is_open() && audience.concerns(&grant.holder, &grant.scope);
+        let mut grants: Vec<&Grant> = base.state.grants().values().filter(is_seen).collect();
+        grants.sort_by(|one, other| one.holder.cmp(&other.holder));
+        let mut grants = grants.into_iter().peekable();
         let mut delta = Delta::default();
         delta.add(&Change::Baseline(base.baseline.clone()));
         delta.add(&Change::Locked(base.locked.clone()));
         for (id, entry) in &base.accounts {
             delta.add(&audience.account(entry));
-            while let Some(grant) = told.next_if(|grant| grant.holder <= *id) {
+            while let Some(grant) = grants.next_if(|grant| grant.holder <= *id) {
                 let entry = grant_entry(&base.state, grant).and_then(|entry| audience.grant(&entry));
                 entry.iter().for_each(|entry| delta.add(entry));
             }

@@ -1,96 +1,22 @@
 //! One replica's place in its feed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use super::Hub;
 use super::channel::Channel;
+use super::frame::{Frame, Place, Sent, Standing, Start};
+use super::hub::Hub;
 use super::roster::{Name, Replica};
 use super::snapshot::Snapshot;
-use crate::check::SetDigest;
 use crate::clock::Timekeeper;
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::engine::Engine;
+use crate::engine::queue::Queues;
 
 /// For how long a snapshot is kept though nobody may read it: those who begin together share it.
 const SNAPSHOT_KEPT: Duration = Duration::from_secs(5);
-
-/// Where a replica stood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The feed that it followed.
-    pub feed_id: String,
-    /// The last change that it applied.
-    pub number: u64,
-    /// The sequence that it had reached.
-    pub sequence: u64,
-    /// How many entries it holds.
-    pub count: u64,
-    /// The set digest of them.
-    pub digest: SetDigest,
-}
-
-/// Where a feed stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// The last change.
-    pub number: u64,
-    /// The sequence after it.
-    pub sequence: u64,
-    /// How many entries there are.
-    pub count: u64,
-    /// The set digest of them.
-    pub digest: SetDigest,
-}
-
-/// A numbered change.
-#[derive(Debug, Clone)]
-pub struct Frame {
-    /// One more than that of the change before.
-    pub number: u64,
-    /// All that led to this sequence is in it and in the frames before it.
-    pub sequence: u64,
-    /// Entries, as [`Change::put`](crate::check::Change::put) writes them.
-    pub entries: Bytes,
-}
-
-/// How a feed begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// As whom the replica checks.
-    pub account: String,
-    /// The journal's id.
-    pub journal_id: String,
-    /// The feed's id.
-    pub feed_id: String,
-    /// Whether a snapshot follows.
-    pub snapshot: bool,
-    /// The last change that is contained in what the replica then has.
-    pub number: u64,
-    /// The sequence that this stands at.
-    pub sequence: u64,
-}
-
-/// What is told next.
-#[derive(Debug, Clone)]
-pub enum Sent {
-    /// First.
-    Start(Start),
-    /// A piece of the snapshot.
-    Piece(Bytes),
-    /// The snapshot is whole: how many entries, and their digest.
-    SnapshotEnd {
-        /// How many.
-        count: u64,
-        /// Of them.
-        digest: SetDigest,
-    },
-    /// A change.
-    Change(Frame),
-}
 
 /// A replica that follows. Dropped, it has gone.
 pub struct Subscription {
@@ -99,21 +25,21 @@ pub struct Subscription {
     keeper: Arc<Timekeeper>,
     name: Name,
     stream: u64,
-    /// What is still to be told before the changes.
+    /// What is still to be sent before the changes.
     beginning: Option<Beginning>,
     number: u64,
-    taken: std::collections::VecDeque<Frame>,
+    taken: VecDeque<Frame>,
     newest: watch::Receiver<u64>,
 }
 
 struct Beginning {
     start: Option<Start>,
     snapshot: Option<Arc<Snapshot>>,
-    pieces_told: usize,
+    pieces_sent: usize,
 }
 
 impl Subscription {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         hub: Arc<Hub>,
         channel: Arc<Channel>,
         keeper: Arc<Timekeeper>,
@@ -127,11 +53,16 @@ impl Subscription {
     }
 
     /// Finds where to begin, with a snapshot if it must be, of `at_least` this sequence if there is such a one.
-    pub(super) async fn begin(&mut self, engine: &Engine, at_least: u64, place: Option<Place>) -> Result<(), Refusal> {
+    pub(in crate::engine) async fn begin(
+        &mut self,
+        queues: &Queues,
+        at_least: u64,
+        place: Option<Place>,
+    ) -> Result<(), Refusal> {
         let (at, snapshot) = match place.as_ref().and_then(|place| self.resumed(place)) {
             Some(at) => (at, None),
             None => {
-                let snapshot = self.snapshot(engine, at_least).await?;
+                let snapshot = self.snapshot(queues, at_least).await?;
                 let at = (snapshot.number, snapshot.sequence);
                 // What a replica has from a broker that was restarted since is what there is.
                 let is_had = place.is_some_and(|place| {
@@ -150,7 +81,7 @@ impl Subscription {
             sequence,
         };
         self.number = number;
-        self.beginning = Some(Beginning { start: Some(start), snapshot, pieces_told: 0 });
+        self.beginning = Some(Beginning { start: Some(start), snapshot, pieces_sent: 0 });
         Ok(())
     }
 
@@ -163,7 +94,7 @@ impl Subscription {
         here.then_some((place.number, place.sequence))
     }
 
-    async fn snapshot(&self, engine: &Engine, at_least: u64) -> Result<Arc<Snapshot>, Refusal> {
+    async fn snapshot(&self, queues: &Queues, at_least: u64) -> Result<Arc<Snapshot>, Refusal> {
         if let Some(snapshot) = self.channel.fresh_snapshot(at_least) {
             return Ok(snapshot);
         }
@@ -176,9 +107,9 @@ impl Subscription {
         let place = Arc::clone(&self.hub.making).acquire_owned().await.map_err(|_| halted())?;
         let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
         // Between two batches, so that number, state and accounts are of one moment.
-        let (at, base) = engine.ask(move |state, _| (channel.place(), hub.base(state))).await?;
+        let (at, base) = queues.answer(move |state, _| (channel.place(), hub.base(state))).await?;
         let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
-        let (told, made) = oneshot::channel();
+        let (done, made) = oneshot::channel();
         // To its end even if whoever asked has gone meanwhile: the next one finds it.
         tokio::spawn(async move {
             let its = Arc::clone(&channel);
@@ -188,24 +119,24 @@ impl Subscription {
             let snapshot = Arc::new(snapshot);
             channel.keep(&at, &snapshot);
             drop((turn, place));
-            let _ = told.send(Arc::clone(&snapshot));
+            let _ = done.send(Arc::clone(&snapshot));
             tokio::time::sleep(SNAPSHOT_KEPT).await;
         });
         made.await.map_err(|_| halted())
     }
 
-    /// What is to be told next, if there is anything.
+    /// What is to be sent next, if there is anything.
     ///
     /// # Errors
     /// `RESYNC` if the follower was too slow, or its audience is another.
-    pub fn tell_next(&mut self) -> Result<Option<Sent>, Refusal> {
+    pub fn take_next(&mut self) -> Result<Option<Sent>, Refusal> {
         if let Some(beginning) = &mut self.beginning {
             if let Some(start) = beginning.start.take() {
                 return Ok(Some(Sent::Start(start)));
             }
             if let Some(snapshot) = &beginning.snapshot {
-                let piece = snapshot.pieces.get(beginning.pieces_told).cloned();
-                beginning.pieces_told = beginning.pieces_told.saturating_add(1);
+                let piece = snapshot.pieces.get(beginning.pieces_sent).cloned();
+                beginning.pieces_sent = beginning.pieces_sent.saturating_add(1);
                 if let Some(piece) = piece {
                     return Ok(Some(Sent::Piece(piece)));
                 }
@@ -225,10 +156,10 @@ impl Subscription {
         Ok(next.map(Sent::Change))
     }
 
-    /// Where the feed stands, if all of it has been told.
+    /// Where the feed stands, if all of it has been sent.
     ///
     /// # Errors
-    /// As [`Subscription::tell_next`].
+    /// As [`Subscription::take_next`].
     pub fn standing(&mut self) -> Result<Option<Standing>, Refusal> {
         if self.beginning.is_some() || !self.taken.is_empty() {
             return Ok(None);
@@ -237,8 +168,8 @@ impl Subscription {
     }
 
     fn take(&mut self) -> Result<Option<Standing>, Refusal> {
-        let found = self.channel.after(self.number);
-        let (frames, standing) = found.ok_or_else(|| {
+        let after = self.channel.after(self.number);
+        let (frames, standing) = after.ok_or_else(|| {
             let why = if self.channel.is_closed() { "the account's audience has changed" } else { "it was too slow" };
             Refusal::new(Reason::Resync, why)
         })?;
@@ -246,7 +177,7 @@ impl Subscription {
         Ok(standing.filter(|_| self.taken.is_empty()))
     }
 
-    /// Whether the snapshot has not been told to its end: as long as that is so it keeps its place among the few that
+    /// Whether the snapshot has not been sent to its end: as long as that is so it keeps its place among the few that
     /// there may be at one time.
     #[must_use]
     pub const fn is_beginning(&self) -> bool {

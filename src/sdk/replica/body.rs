@@ -11,7 +11,6 @@ use tonic::Status;
 
 use super::Checked;
 use super::guard::Vigil;
-use super::layer::denied_text;
 
 /// A body behind a [`CheckLayer`](super::CheckLayer). Cut off, one of gRPC ends with PERMISSION_DENIED, and any other with
 /// an error, so that nobody takes it for whole.
@@ -30,7 +29,7 @@ enum Kind<B> {
 
 /// Cut off in the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", denied_text(*.0))]
+#[error("{}", .0.denied_text())]
 pub struct BodyCut(Checked);
 
 impl<B> fmt::Debug for CheckedBody<B> {
@@ -90,7 +89,7 @@ where
         }
         let mut trailers = HeaderMap::new();
         // What cannot be written as trailers ends the stream without any, which no client takes for OK.
-        let _ = Status::permission_denied(denied_text(checked)).add_header(&mut trailers);
+        let _ = Status::permission_denied(checked.denied_text()).add_header(&mut trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

@@ -1,4 +1,4 @@
-//! How a replica is told where the broker is, whom it trusts, who it is, and how old its knowledge may grow.
+//! The settings of a replica: where the broker is, whom it trusts, who it is, and how old its knowledge may grow.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::Replica;
 use super::follower::Follower;
 use super::session::{Session, Task};
+use super::shared::{Connection, Shared};
 use super::status::{CheckCounters, FeedCounters};
 use super::view::{Trust, View};
-use super::{Connection, Replica, Shared};
 use crate::check::Patterns;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::value::scope::{Pattern, PatternSegment};
@@ -47,8 +48,16 @@ impl std::fmt::Debug for ReplicaBuilder {
     }
 }
 
+impl Replica {
+    /// Begins to build a replica of what the brokers at these addresses know: `https://host:port`, or `host:port`. They are
+    /// of one broker, tried in turn.
+    pub fn builder(endpoints: impl IntoIterator<Item = impl Into<String>>) -> ReplicaBuilder {
+        ReplicaBuilder::new(endpoints.into_iter().map(Into::into).collect())
+    }
+}
+
 impl ReplicaBuilder {
-    pub(super) fn new(endpoints: Vec<String>) -> Self {
+    fn new(endpoints: Vec<String>) -> Self {
         Self {
             client: ClientBuilder::new(String::new()),
             endpoints,
@@ -133,7 +142,7 @@ impl ReplicaBuilder {
     pub async fn connect(self) -> Result<Replica, ClientError> {
         let (max_staleness, run_on) = (self.staleness()?, self.patterns()?);
         for address in &self.endpoints {
-            // What is wrong with a setting is told at once.
+            // What is wrong with a setting is reported at once.
             self.client.at(address).endpoint()?;
         }
         let shared = Arc::new(Shared {
@@ -162,7 +171,7 @@ impl ReplicaBuilder {
         let task = Arc::new(Task(tokio::spawn(session.run())));
         let is_live = || shared.view.load().trust == Trust::Live;
         let first = changed.wait_for(|_| is_live() || shared.connection().definite >= brokers);
-        // The view tells how it ended.
+        // The view says how it ended.
         let _ = timeout(self.first_sync_within, first).await;
         if is_live() {
             return Ok(Replica { shared, _session: task });

@@ -72,6 +72,11 @@ impl Checked {
         self.left().map(duration)
     }
 
+    /// The text of a deny, for the other side.
+    pub(super) fn denied_text(self) -> String {
+        format!("access is denied ({}); ask for it first", self.reason())
+    }
+
     pub(in crate::sdk) fn left(&self) -> Option<Span> {
         self.valid_until().map(|until| until.since(self.now))
     }

@@ -36,7 +36,7 @@ pub(super) struct Follower {
 enum Phase {
     Starting,
     Loading,
-    /// The snapshot agrees with its own digest; that the broker's present state does is told by the first answer.
+    /// The snapshot agrees with its own digest; that the broker's present state does too shows with the first answer.
     Proving,
     Following,
 }
@@ -63,7 +63,7 @@ struct Floor {
 pub(super) struct Taken {
     /// What checks are to read from now on.
     pub(super) view: Option<View>,
-    /// The number of the last change in force by then, to be told to the broker.
+    /// The number of the last change in force by then, to be reported to the broker.
     pub(super) applied: Option<u64>,
     /// A snapshot is in force.
     pub(super) synced: bool,

@@ -12,7 +12,8 @@ use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::WatchStream;
 
-use super::{Checked, Replica};
+use super::Replica;
+use super::checked::{Checked, duration};
 use crate::check::Query;
 
 /// It looks again at least so often: after a suspend of the machine the runtime's timers are late.
@@ -135,7 +136,7 @@ impl Replica {
     /// How long an allow can last without a change.
     fn next_look(&self, checked: &Checked) -> Duration {
         let left = checked.valid_for().unwrap_or_default();
-        let fresh = super::duration(self.shared.max_staleness.minus(checked.age));
+        let fresh = duration(self.shared.max_staleness.minus(checked.age));
         // What runs on is stale already.
         let until_stale = if fresh.is_zero() { LONGEST_WAIT } else { fresh };
         left.min(until_stale).clamp(SHORTEST_WAIT, LONGEST_WAIT)

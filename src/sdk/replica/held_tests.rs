@@ -6,11 +6,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::Replica;
 use super::age::Beat;
 use super::session::Task;
+use super::shared::{Connection, Shared};
 use super::status::{CheckCounters, FeedCounters};
 use super::view::{Trust, View};
-use super::{Connection, Replica, Shared};
 use crate::check::{AccountEntry, Change, CheckIndex, GrantEntry, Patterns};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::value::scope::Scope;

@@ -1,5 +1,5 @@
 //! A layer in front of a service: a request passes if its client may do what it asks for, and is cut off when that ends.
-//! Whatever cannot be told, who asks, what it is or whether it is allowed, is denied (known failure F6, invariant 7).
+//! Where it cannot be made out who asks, for what, or whether it is allowed, the request is denied (known failure F6, invariant 7).
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -64,7 +64,7 @@ impl std::fmt::Debug for CheckLayer {
 }
 
 impl CheckLayer {
-    /// `acts` tells what a request is about to do; what it does not know is denied. It sees the request without its body:
+    /// `acts` says what a request is about to do; what it does not know is denied. It sees the request without its body:
     /// what depends on a body is checked in the handler, with [`PassedCheck::subject`] or [`VerifiedPeer::of`].
     pub fn new(replica: Replica, acts: impl Fn(&Parts) -> Option<Act> + Send + Sync + 'static) -> Self {
         Self { replica, acts: Arc::new(acts) }
@@ -205,7 +205,7 @@ impl Denial {
             Self::UnknownAct => {
                 "access is denied (UNKNOWN_ACT): this service does not know what that would do".to_owned()
             }
-            Self::Checked(checked) => denied_text(*checked),
+            Self::Checked(checked) => checked.denied_text(),
         }
     }
 
@@ -223,11 +223,6 @@ impl Denial {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
     }
-}
-
-/// What the other side is told of a deny.
-pub(super) fn denied_text(checked: Checked) -> String {
-    format!("access is denied ({}); ask for it first", checked.reason())
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

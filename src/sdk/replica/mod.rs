@@ -34,16 +34,13 @@ mod held_tests;
 mod layer;
 mod peer;
 mod session;
+mod shared;
 mod status;
 mod view;
 
 use std::fmt;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-
-use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
 pub use body::{BodyCut, CheckedBody};
 pub use builder::ReplicaBuilder;
@@ -54,43 +51,15 @@ pub use peer::{NoPeer, VerifiedPeer};
 pub use status::ReplicaStatus;
 pub use view::{Break, Trust};
 
-use crate::check::{Allowed, Denied, Patterns, Query, Verdict};
-use crate::clock::{BootMillis, Clock};
+use self::shared::Shared;
+use crate::check::Query;
 use crate::domain::value::ids::AccountId;
-use crate::domain::value::time::{Span, Timestamp};
-use age::is_stale;
-use checked::duration;
-use status::{CheckCounters, FeedCounters};
-use view::View;
 
 /// A replica. Cheap to clone; all clones are one. When the last is dropped, its connection ends.
 #[derive(Clone)]
 pub struct Replica {
     shared: Arc<Shared>,
     _session: Arc<session::Task>,
-}
-
-/// What the checks and the session share.
-struct Shared {
-    clock: Arc<dyn Clock>,
-    view: ArcSwap<View>,
-    /// Counts the views, so that whoever waits for one is woken.
-    changed: watch::Sender<u64>,
-    max_staleness: Span,
-    run_on: Patterns,
-    checks: CheckCounters,
-    feed: FeedCounters,
-    connection: Mutex<Connection>,
-}
-
-/// For people, off the check path.
-#[derive(Default)]
-struct Connection {
-    endpoint: Option<String>,
-    last_error: Option<crate::sdk::ClientError>,
-    last_break: Option<Break>,
-    /// How many attempts in a row ended in an error that no repetition mends.
-    definite: usize,
 }
 
 impl fmt::Debug for Replica {
@@ -101,12 +70,6 @@ impl fmt::Debug for Replica {
 }
 
 impl Replica {
-    /// Begins to build a replica of what the brokers at these addresses know: `https://host:port`, or `host:port`. They are
-    /// of one broker, tried in turn.
-    pub fn builder(endpoints: impl IntoIterator<Item = impl Into<String>>) -> ReplicaBuilder {
-        ReplicaBuilder::new(endpoints.into_iter().map(Into::into).collect())
-    }
-
     /// Whether `subject` (an account, or one of its identities) may do `action` on `resource` now. Memory only: it waits for
     /// nothing, allocates nothing, and never fails; what cannot be decided is a deny.
     pub fn check(&self, subject: &str, action: &str, resource: &str) -> Checked {
@@ -164,95 +127,6 @@ pub struct NotReached {
     pub sequence: u64,
     /// Where it is.
     pub at: u64,
-}
-
-const STALE: Verdict = Verdict::Deny { because: Denied::Stale };
-/// The own account cannot be used, so nothing may be asked.
-const NO_CALLER: Verdict = Verdict::Deny { because: Denied::OutOfAudience };
-
-impl Shared {
-    /// One check that is not counted.
-    fn look(&self, at_least: u64, query: Query<'_>) -> Checked {
-        let view = self.view.load();
-        // After the view, so that no moment between the two makes it younger than it is.
-        let boot = self.clock.boot();
-        self.look_in(&view, boot, at_least, query)
-    }
-
-    fn look_in(&self, view: &View, boot: BootMillis, at_least: u64, query: Query<'_>) -> Checked {
-        let (sequence, age, now) = view.at(boot);
-        let verdict = if view.trust != Trust::Live || sequence < at_least {
-            STALE
-        } else if is_stale(age, self.max_staleness) {
-            self.run_on(view, query, now)
-        } else {
-            view.caller.as_ref().map_or(NO_CALLER, |caller| view.index.check(caller, query, now))
-        };
-        Checked { verdict, sequence, age, now }
-    }
-
-    fn look_at_all(&self, queries: &[Query<'_>], answers: &mut CheckedBatch) {
-        let view = self.view.load();
-        let boot = self.clock.boot();
-        answers.verdicts.clear();
-        (answers.sequence, answers.age, answers.now) = view.at(boot);
-        match &view.caller {
-            Some(caller) if view.trust == Trust::Live && !is_stale(answers.age, self.max_staleness) => {
-                view.index.check_batch(caller, queries, answers.now, &mut answers.verdicts);
-            }
-            _ => {
-                let one = |query: &Query<'_>| self.look_in(&view, boot, 0, *query).verdict;
-                answers.verdicts.extend(queries.iter().map(one));
-            }
-        }
-    }
-
-    /// What was held and may run on goes on to its end. Nothing else is known any more.
-    fn run_on(&self, view: &View, query: Query<'_>, now: Timestamp) -> Verdict {
-        let may_run_on = view.is_unbroken && self.run_on.cover(query.resource);
-        let caller = view.caller.as_ref().filter(|_| may_run_on);
-        match caller.map(|caller| view.index.check(caller, query, now)) {
-            Some(held @ Verdict::Allow { because: Allowed::Granted { .. }, .. }) => held,
-            _ => STALE,
-        }
-    }
-
-    /// From now on checks read this.
-    fn publish(&self, view: View) {
-        self.view.store(Arc::new(view));
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    fn status(&self) -> ReplicaStatus {
-        let view = self.view.load();
-        let (allowed, denied, denied_stale) = self.checks.sums();
-        let statistics = view.index.statistics();
-        let connection = self.connection();
-        let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        ReplicaStatus {
-            trust: view.trust,
-            age: view.beat.map(|beat| duration(beat.age(self.clock.boot()))),
-            max_staleness: duration(self.max_staleness),
-            sequence: view.sequence,
-            grants: statistics.grants,
-            bytes: statistics.bytes,
-            endpoint: connection.endpoint.clone(),
-            last_error: connection.last_error.as_ref().map(ToString::to_string),
-            last_break: connection.last_break,
-            allowed,
-            denied,
-            denied_stale,
-            snapshots: of(&self.feed.snapshots),
-            resumes: of(&self.feed.resumes),
-            losses: of(&self.feed.losses),
-            breaks: of(&self.feed.breaks),
-            changes: of(&self.feed.changes),
-        }
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::domain::value::ids::Identity;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedPeer(Identity);
 
-/// Why nobody can be told to ask.
+/// Why it cannot be said who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoPeer {

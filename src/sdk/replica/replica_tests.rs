@@ -2,6 +2,7 @@
 
 use super::held_tests::{ANA, BROKER_TIME_MILLIS, Held, grant, revoked};
 use super::*;
+use crate::domain::value::time::{Span, Timestamp};
 
 const READ: &str = "db.read";
 const ORDERS: &str = "prod/db/orders";

@@ -13,8 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::Shared;
 use super::follower::{Follower, Taken};
+use super::shared::Shared;
 use super::status::FeedCounters;
 use super::view::{Break, View};
 use crate::domain::value::refusal::Reason;
@@ -65,7 +65,7 @@ pub(super) struct Session {
 
 /// Why a stream is over.
 enum Ended {
-    /// What is held stays; its age tells the rest.
+    /// What is held stays, and grows old.
     Lost(ClientError),
     /// What is held is not believed any more.
     Broken(Break, Option<ClientError>),
@@ -124,7 +124,7 @@ impl Session {
             }
         };
         FeedCounters::add(&self.shared.feed.losses);
-        let is_gap = matches!(&error, Some(ClientError::Refused(told)) if told.reason == Some(Reason::Resync));
+        let is_gap = matches!(&error, Some(ClientError::Refused(refused)) if refused.reason == Some(Reason::Resync));
         let asked = error.as_ref().map(asked_pause).unwrap_or_default();
         {
             let mut connection = self.shared.connection();

@@ -1,4 +1,4 @@
-//! What a replica tells of itself: plain numbers, for whichever metrics a service has.
+//! What a replica reports of itself: plain numbers, for whichever metrics a service has.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::age::Beat;
-use crate::check::{Caller, CheckIndex};
+use crate::check::{CheckCaller, CheckIndex};
 use crate::clock::BootMillis;
 use crate::domain::value::time::{Span, Timestamp};
 
@@ -64,7 +64,7 @@ pub(super) struct View {
     pub(super) trust: Trust,
     pub(super) index: Arc<CheckIndex>,
     /// The own account, as whom every check asks. None: the account cannot be used.
-    pub(super) caller: Option<Caller>,
+    pub(super) caller: Option<CheckCaller>,
     pub(super) beat: Option<Beat>,
     pub(super) sequence: u64,
     /// Nothing but its age is against it. What may run on while stale does so for age alone, never over a gap.

@@ -1,10 +1,14 @@
 //! A world with another tenant or without, and what happens in it.
 
+#[path = "../../../tests/common/organisation.rs"]
+mod organisation;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tonic::Request;
 
+use self::organisation::Organisation;
 use crate::clock::ManualClock;
 use crate::domain::decide::Files;
 use crate::domain::value::ids::{Digest, Identity};
@@ -93,34 +97,29 @@ pub(super) struct World {
 }
 
 fn directory(with_zeta: bool) -> String {
-    let mut text = String::new();
+    let tenants: &[&str] = if with_zeta { &["acme", "zeta"] } else { &["acme"] };
+    let mut all = Organisation::of_tenants(tenants);
     for (who, role) in
         [("ana", "engineer"), ("zack", "zeta-engineer"), ("sam", "duty"), ("omar", "admin"), ("olga", "admin")]
     {
-        text.push_str(&format!(
-            "[people.{who}]\n[accounts.{who}]\nperson = \"{who}\"\nroles = [\"{role}\"]\n\
-             identities = [\"spiffe://northwind.example/{who}\"]\n"
-        ));
+        all.member(who, role);
     }
-    for tenant in ["acme", "zeta"].into_iter().filter(|tenant| *tenant == "acme" || with_zeta) {
-        text.push_str(&format!("[tenants.{tenant}]\ntrust_domain = \"{tenant}.example\"\n"));
-        for (who, roles) in [
-            ("lena", "\"mail-approver\""),
-            ("kim", "\"mail-approver\""),
-            ("moe", "\"mail-user\""),
-            ("gate", "\"mail-gate\""),
-            ("feed", "\"tenant-feed\""),
+    for tenant in tenants {
+        for (who, role) in [
+            ("lena", "mail-approver"),
+            ("kim", "mail-approver"),
+            ("moe", "mail-user"),
+            ("gate", "mail-gate"),
+            ("feed", "tenant-feed"),
         ] {
-            let audience =
-                if who == "gate" { format!("audience = [\"tenants/{tenant}/**\"]\n") } else { String::new() };
-            text.push_str(&format!(
-                "[people.\"{tenant}.{who}\"]\n[accounts.\"{tenant}.{who}\"]\nperson = \"{tenant}.{who}\"\n\
-                 tenant = \"{tenant}\"\nroles = [{roles}]\n{audience}\
-                 identities = [\"spiffe://{tenant}.example/{tenant}.{who}\"]\n"
-            ));
+            let account = all.member(&format!("{tenant}.{who}"), role);
+            account.tenant = Some((*tenant).to_owned());
+            if who == "gate" {
+                account.audience = vec![format!("tenants/{tenant}/**")];
+            }
         }
     }
-    text
+    all.to_toml()
 }
 
 impl World {
@@ -262,8 +261,7 @@ impl World {
 }
 
 pub(super) fn identity(who: &str) -> Identity {
-    let domain = who.split_once('.').map_or("northwind", |(tenant, _)| tenant);
-    format!("spiffe://{domain}.example/{who}").parse().unwrap()
+    organisation::identity(who).parse().unwrap()
 }
 
 pub(super) fn peer(who: &str) -> Peer {

@@ -3,7 +3,7 @@
 
 use ::csv::{ReaderBuilder, StringRecord};
 
-use super::{Draft, Entry, KEYS, lines};
+use super::draft::{Draft, Entry, KEYS, lines};
 use crate::domain::policy::nearest;
 use crate::domain::value::ids::{Identity, excerpt};
 

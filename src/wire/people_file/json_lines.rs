@@ -4,7 +4,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Draft, Entry, KEYS, lines};
+use super::draft::{Draft, Entry, KEYS, lines};
 use crate::domain::policy::nearest;
 use crate::domain::value::ids::{Identity, excerpt};
 

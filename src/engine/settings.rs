@@ -1,0 +1,39 @@
+//! How the engine works.
+
+use crate::domain::value::time::Span;
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long what closed stays in memory.
+    pub keep_closed: Span,
+    /// Revoke every open grant at a start (`grants_on_restart = "void"`).
+    pub void_on_restart: bool,
+    /// The operator says that the wall clock is right.
+    pub accept_clock: bool,
+    /// Commands that may wait, in each of the two queues; questions, half of that.
+    pub queue: usize,
+    /// Commands of one batch at most.
+    pub batch: usize,
+    /// Events that a watch can resume over without listing anew.
+    pub feed_events: usize,
+    /// Bytes of changes that a replica can resume over without a snapshot.
+    pub replica_bytes: usize,
+    /// Whether due events are recorded. Off in tests alone: no access hangs on it.
+    pub timer: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            keep_closed: Span::DAY,
+            void_on_restart: false,
+            accept_clock: false,
+            queue: 4_096,
+            batch: 256,
+            feed_events: 65_536,
+            replica_bytes: 4 * 1024 * 1024,
+            timer: true,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! How an engine starts, and how a journal is filled for the first time.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::ahead::Ahead;
+use super::feed::Feed;
+use super::history::History;
+use super::outcome::Halt;
+use super::queue::Queues;
+use super::refusals::UnrecordedRefusals;
+use super::replay::Replay;
+use super::replication::hub::Hub;
+use super::rows::rows;
+use super::settings::Settings;
+use super::store::Store;
+use super::view::View;
+use super::writer::Writer;
+use super::{Engine, Shared, changes};
+use crate::check::CheckIndex;
+use crate::clock::{Clock, Timekeeper};
+use crate::domain::decide::tick::abandon_rows;
+use crate::domain::decide::{self, Files};
+use crate::domain::record::event::RowsAbandoned;
+use crate::domain::state::State;
+use crate::domain::value::time::Timestamp;
+use crate::journal::{Options, SqliteJournal};
+
+impl Engine {
+    /// Verifies the journal, replays it, records the start, and starts the writer.
+    ///
+    /// # Errors
+    /// Why it cannot; the text says what to do.
+    pub fn start(store: &Store, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Halt> {
+        let mut replay = Replay::new(settings.feed_events);
+        let (journal, recovered) = store.open(&mut replay)?;
+        let (state, recent, milestones) = replay.into_parts();
+        if state.sequence() == 0 {
+            return Err(Halt::NotInitialised);
+        }
+        let record = state.clock().and_then(changes::clock_record);
+        let mut keeper = Timekeeper::new(Arc::clone(&clock), record.as_ref(), state.last_at());
+        let was_behind = keeper.was_behind_at_start();
+        if settings.accept_clock && was_behind {
+            keeper = Timekeeper::new(Arc::new(Ahead::of(clock, state.last_at())), None, state.last_at());
+        } else if settings.accept_clock {
+            let _ = keeper.accept();
+        }
+        let keeper = Arc::new(keeper);
+        let refresher = keeper.spawn_refresher().map_err(|error| Halt::System(error.to_string()))?;
+        let reader = journal.reader();
+        let history = match store {
+            Store::File(path) => Arc::new(History::open(path, reader, milestones)?),
+            Store::Memory(_) => Arc::new(History::in_memory(reader, milestones)?),
+        };
+        let (halt, halted) = watch::channel(false);
+        let queues = Arc::new(Queues::new(settings.queue));
+        let feed = Arc::new(Feed::new(recent, state.sequence(), settings.feed_events, halted.clone()));
+        let checks = Arc::new(CheckIndex::new());
+        let all = changes::all(&state, keeper.now(state.last_at()));
+        // Side by side: with many grants both take their time.
+        let copy = std::thread::scope(|scope| {
+            let copying = scope.spawn(|| state.unshared());
+            checks.apply(&all);
+            copying.join()
+        });
+        let view = Arc::new(View::new(copy.unwrap_or_else(|_| state.clone())));
+        let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all, settings.replica_bytes));
+        let writer = Writer {
+            state,
+            journal,
+            settings,
+            queues: Arc::clone(&queues),
+            view: Arc::clone(&view),
+            keeper: Arc::clone(&keeper),
+            checks: Arc::clone(&checks),
+            feed: Arc::clone(&feed),
+            hub: Arc::clone(&hub),
+            refusals: UnrecordedRefusals::default(),
+            clock_noted: None,
+            was_behind,
+            held_back: false,
+            halt,
+        };
+        let writer = writer.begin(recovered.abandoned)?;
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
+        let thread = thread.map_err(|error| Halt::System(error.to_string()))?;
+        let writer = RwLock::new(Some(thread));
+        let shared = Shared { queues, view, keeper, checks, feed, hub, history, halted, writer, _refresher: refresher };
+        let engine = Self { shared: Arc::new(shared) };
+        engine.index_in_the_background()?;
+        Ok(engine)
+    }
+
+    /// Fills the side file of lists, which a long journal makes too slow for the first who lists; then keeps a state now and
+    /// then, for those who ask as of a time.
+    fn index_in_the_background(&self) -> Result<(), Halt> {
+        let history = Arc::clone(&self.shared.history);
+        let view = Arc::downgrade(&self.shared.view);
+        let fill = move || {
+            if let Err(error) = history.catch_up() {
+                tracing::warn!(%error, "the side file of lists could not be filled; it is tried again at each list");
+            }
+            // A state that is kept costs the next change of each part of it: not more often than once a minute.
+            let mut seconds = 0_u32;
+            while let Some(view) = view.upgrade() {
+                seconds = seconds.saturating_add(1);
+                if seconds >= 60 && history.milestones().wants(view.read(State::sequence)) {
+                    history.milestones().note(&view.read(State::clone));
+                    seconds = 0;
+                }
+                drop(view);
+                std::thread::park_timeout(Duration::from_secs(1));
+            }
+        };
+        let thread = std::thread::Builder::new().name("lists".to_owned()).spawn(fill);
+        thread.map(|_| ()).map_err(|error| Halt::System(error.to_string()))
+    }
+}
+
+/// Fills an empty journal, creating the file if there is none: `countersign init`.
+///
+/// # Errors
+/// If it was filled before, or the files have mistakes.
+pub fn initialise(store: &Store, files: Files<'_>, clock: Arc<dyn Clock>) -> Result<(), Halt> {
+    if let Store::File(path) = store
+        && !path.exists()
+    {
+        // The files are looked at first, so that mistakes in them leave no empty journal behind.
+        let now = Timekeeper::new(Arc::clone(&clock), None, Timestamp::MIN).now(Timestamp::MIN);
+        decide::initialise(files, now).map_err(Halt::Files)?;
+        drop(SqliteJournal::create(Path::new(path), Options::default())?);
+    }
+    let mut replay = Replay::new(0);
+    let (mut journal, recovered) = store.open(&mut replay)?;
+    if replay.finish().0.sequence() > 0 {
+        return Err(Halt::AlreadyInitialised);
+    }
+    let now = Timekeeper::new(clock, None, Timestamp::MIN).now(Timestamp::MIN);
+    let mut events = decide::initialise(files, now).map_err(Halt::Files)?;
+    if let Some(torn) = recovered.abandoned {
+        // An earlier `init` was cut short: its rows are struck out, and keep their numbers.
+        let torn = RowsAbandoned { first: *torn.start(), last: *torn.end() };
+        let mut all = abandon_rows(&State::default(), now, torn);
+        let after = all.last().map_or(0, |event| event.sequence);
+        events.iter_mut().for_each(|event| event.sequence = event.sequence.saturating_add(after));
+        all.append(&mut events);
+        events = all;
+    }
+    let rows = rows(&events)?;
+    let head = journal.head();
+    journal.append(head, &rows)?;
+    Ok(())
+}

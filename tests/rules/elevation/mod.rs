@@ -1,0 +1,7 @@
+//! Elevations: what is asked for, reviewed, started; and emergencies.
+
+pub(crate) mod emergency;
+pub(crate) mod machine;
+pub(crate) mod request;
+pub(crate) mod review;
+pub(crate) mod start;

@@ -1,0 +1,7 @@
+//! Enrolments: accounts, roles and machines, and what a lapse took.
+
+pub(crate) mod account;
+pub(crate) mod machine;
+pub(crate) mod restoration;
+pub(crate) mod review;
+pub(crate) mod role;

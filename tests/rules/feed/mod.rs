@@ -1,0 +1,5 @@
+//! What HR sends: numbered events, whole files, and the brake over both.
+
+pub(crate) mod brake;
+pub(crate) mod import;
+pub(crate) mod stream;

@@ -1,0 +1,5 @@
+//! Worlds and calls that several subjects use.
+
+pub(crate) mod feed;
+pub(crate) mod life;
+pub(crate) mod records;
