@@ -10,6 +10,10 @@ mod circles;
 mod citations;
 #[path = "architecture/floors.rs"]
 mod floors;
+#[path = "architecture/handlers.rs"]
+mod handlers;
+#[path = "architecture/rooms.rs"]
+mod rooms;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/snippets.rs"]

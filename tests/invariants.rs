@@ -207,7 +207,7 @@ fn invariant_2_no_emergency_leads_to_a_grant_while_a_follow_up_is_overdue() {
                     assert!(!elevation.behind.contains(person) && !elevation.review.has_decided(person));
                 }
                 Fact::Broker(BrokerFact::CommandRefused(told)) if told.reason == Reason::FollowUpOverdue => {
-                    refused += 1
+                    refused += 1;
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use countersign::server::tls::provider;
+use countersign::server::transport::tls::provider;
 use countersign::wire::v1::CheckAccessRequest;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};

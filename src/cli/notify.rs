@@ -28,8 +28,8 @@ use crate::sdk::{ClientError, Watch};
 use crate::wire::v1::{
     ElevationRelation, ElevationState, EnrolmentState, Event, GetElevationRequest, GetEnrolmentRequest,
     GetGrantRequest, GetProposalRequest, Grant, GrantRelation, GrantState, ListElevationsRequest,
-    ListEnrolmentsRequest, ListEventsRequest, ListGrantsRequest, ListLoadsRequest, ProposalState, WatchEventsRequest,
-    WatchEventsResponse,
+    ListEnrolmentsRequest, ListEventsRequest, ListGrantsRequest, ListProposalsRequest, ProposalState,
+    WatchEventsRequest, WatchEventsResponse,
 };
 
 /// How long it pauses after the broker was lost.
@@ -204,7 +204,7 @@ impl Notifier<'_, '_> {
         let states = vec![EnrolmentState::Pending.into()];
         let pending = ListEnrolmentsRequest { states, ..Default::default() };
         let enrolments = all_pages!(client, list_enrolments, pending, enrolments);
-        let pending = ListLoadsRequest { states: vec![ProposalState::Pending.into()], ..Default::default() };
+        let pending = ListProposalsRequest { states: vec![ProposalState::Pending.into()], ..Default::default() };
         let proposals = all_pages!(client, list_proposals, pending, proposals);
         for elevation in elevations {
             self.look("elevation", &elevation.id).await?;
@@ -242,13 +242,12 @@ impl Notifier<'_, '_> {
             | "elevation-withdrawn"
             | "elevation-expired"
             | "elevation-cancelled" => self.decided("elevation", about("elevation:")).await?,
-            "proposal-made" => {
+            "load-proposed" => {
                 if let Some(id) = about("proposal:") {
                     self.look("proposal", &id).await?;
                 }
             }
-            "proposal-approved" | "proposal-denied" | "proposal-withdrawn" | "proposal-expired"
-            | "proposal-cancelled" => {
+            "load-approved" | "load-denied" | "load-withdrawn" | "load-expired" | "load-cancelled" => {
                 self.decided("proposal", about("proposal:")).await?;
             }
             "enrolment-approved"

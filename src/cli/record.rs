@@ -11,7 +11,7 @@ use super::session::Session;
 use super::text::time_field;
 use super::values;
 use crate::domain::value::time::Timestamp;
-use crate::server::signed_note::verified;
+use crate::server::keys::note::verified;
 use crate::wire::v1::ExportTenantRecordRequest;
 
 /// `record …`.

@@ -18,8 +18,8 @@ use super::values;
 use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
     DenyElevationRequest, DenyEnrolmentRequest, DenyProposalRequest, Effects, Elevation, ElevationRelation,
-    ElevationState, Enrolment, EnrolmentRelation, ListElevationsRequest, ListLoadsRequest, Proposal, ProposalRelation,
-    ProposalState, WithdrawElevationRequest, WithdrawEnrolmentRequest, WithdrawProposalRequest,
+    ElevationState, Enrolment, EnrolmentRelation, ListElevationsRequest, ListProposalsRequest, Proposal,
+    ProposalRelation, ProposalState, WithdrawElevationRequest, WithdrawEnrolmentRequest, WithdrawProposalRequest,
 };
 
 /// `inbox`.
@@ -291,7 +291,7 @@ async fn proposals(
     closed_too: bool,
 ) -> Result<Vec<Proposal>, Failure> {
     let states = if closed_too { Vec::new() } else { vec![ProposalState::Pending.into()] };
-    let request = ListLoadsRequest { relation: relation.into(), states, ..Default::default() };
+    let request = ListProposalsRequest { relation: relation.into(), states, ..Default::default() };
     Ok(all_pages!(session.client, list_proposals, request, proposals))
 }
 

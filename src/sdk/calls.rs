@@ -121,7 +121,7 @@ calls! {
         /// One proposal of policy or directory.
         get_proposal(GetProposalRequest) -> GetProposalResponse;
         /// A page of proposals, newest first.
-        list_proposals(ListLoadsRequest) -> ListLoadsResponse;
+        list_proposals(ListProposalsRequest) -> ListProposalsResponse;
         /// Approves. The digest is SHA-256 over the bytes of the text that the approver was shown: compute it over those.
         approve_proposal(ApproveProposalRequest) -> ApproveProposalResponse;
         /// Denies, which ends the review.

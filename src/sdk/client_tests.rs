@@ -11,10 +11,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::*;
 use crate::domain::value::refusal::Reason;
-use crate::sdk::ClientBuilder;
+use crate::sdk::builder::ClientBuilder;
 use crate::wire::v1::access_service_server::{AccessService, AccessServiceServer};
 use crate::wire::v1::grant_service_server::{GrantService, GrantServiceServer};
-use crate::wire::v1::policy_service_server::{PolicyService, PolicyServiceServer};
+use crate::wire::v1::proposal_service_server::{ProposalService, ProposalServiceServer};
 use crate::wire::v1::propose_policy_request;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -69,7 +69,7 @@ impl Broker {
             .client_ca_root(Certificate::from_pem(authority.0.pem()));
         let server = Server::builder().tls_config(tls).unwrap().add_service(AccessServiceServer::new(self.clone()));
         let server = server.add_service(GrantServiceServer::new(self.clone()));
-        let server = server.add_service(PolicyServiceServer::new(self));
+        let server = server.add_service(ProposalServiceServer::new(self));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         port
     }
@@ -164,16 +164,9 @@ impl GrantService for Broker {
 }
 
 #[tonic::async_trait]
-impl PolicyService for Broker {
-    async fn get_policy(&self, _: Request<v1::GetPolicyRequest>) -> Result<Response<v1::GetPolicyResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn validate_policy(
-        &self,
-        _: Request<Streaming<v1::ValidatePolicyRequest>>,
-    ) -> Result<Response<v1::ValidatePolicyResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
+impl ProposalService for Broker {
+    type GetProposalTextStream = ReceiverStream<Result<v1::GetProposalTextResponse, Status>>;
+
     async fn propose_policy(
         &self,
         request: Request<Streaming<v1::ProposePolicyRequest>>,
@@ -190,6 +183,48 @@ impl PolicyService for Broker {
             }
         }
         self.next(v1::ProposePolicyResponse::default())
+    }
+    async fn propose_directory(
+        &self,
+        _: Request<Streaming<v1::ProposeDirectoryRequest>>,
+    ) -> Result<Response<v1::ProposeDirectoryResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn get_proposal(
+        &self,
+        _: Request<v1::GetProposalRequest>,
+    ) -> Result<Response<v1::GetProposalResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn list_proposals(
+        &self,
+        _: Request<v1::ListProposalsRequest>,
+    ) -> Result<Response<v1::ListProposalsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn approve_proposal(
+        &self,
+        _: Request<v1::ApproveProposalRequest>,
+    ) -> Result<Response<v1::ApproveProposalResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn deny_proposal(
+        &self,
+        _: Request<v1::DenyProposalRequest>,
+    ) -> Result<Response<v1::DenyProposalResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn withdraw_proposal(
+        &self,
+        _: Request<v1::WithdrawProposalRequest>,
+    ) -> Result<Response<v1::WithdrawProposalResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn get_proposal_text(
+        &self,
+        _: Request<v1::GetProposalTextRequest>,
+    ) -> Result<Response<Self::GetProposalTextStream>, Status> {
+        Err(Status::unimplemented(""))
     }
 }
 

@@ -3,7 +3,6 @@
 use super::client::Client;
 use super::error::ClientError;
 use crate::wire::v1;
-use crate::wire::v1::account_service_client::AccountServiceClient;
 use crate::wire::v1::audit_service_client::AuditServiceClient;
 use crate::wire::v1::hr_service_client::HrServiceClient;
 use crate::wire::v1::policy_service_client::PolicyServiceClient;
@@ -28,7 +27,7 @@ impl Client {
         let pieces: Vec<_> =
             std::iter::once(first).chain(chunks).map(|piece| v1::ProposePolicyRequest { piece: Some(piece) }).collect();
         self.call(pieces, |channel, pieces| async move {
-            PolicyServiceClient::new(channel).propose_policy(pieces.map(tokio_stream::iter)).await
+            ProposalServiceClient::new(channel).propose_policy(pieces.map(tokio_stream::iter)).await
         })
         .await
     }
@@ -61,7 +60,7 @@ impl Client {
             .map(|piece| v1::ProposeDirectoryRequest { piece: Some(piece) })
             .collect();
         self.call(pieces, |channel, pieces| async move {
-            AccountServiceClient::new(channel).propose_directory(pieces.map(tokio_stream::iter)).await
+            ProposalServiceClient::new(channel).propose_directory(pieces.map(tokio_stream::iter)).await
         })
         .await
     }

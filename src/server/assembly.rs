@@ -13,39 +13,40 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tokio::sync::watch;
 use tonic::server::NamedService;
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::Builder as Reflection;
 
-use super::access::Access;
-use super::access_calls::AccessCalls;
-use super::accounts::Accounts;
-use super::audit::Audit;
-use super::authzen;
 use super::caller::Broker;
-use super::elevations::Elevations;
-use super::enrolments::Enrolments;
-use super::ext_authz::ExtAuthz;
-use super::ext_authz::routes::RouteMap;
-use super::grants::Grants;
-use super::hr::Hr;
-use super::locks::Locks;
-use super::policies::Policies;
-use super::proposal_reviews::ProposalReviews;
-use super::recertifications::Recertifications;
-use super::scim;
-use super::tokens::{SigningKeys, Tokens};
+use super::check::access::Access;
+use super::check::calls::AccessCalls;
+use super::check::ext_authz::ExtAuthz;
+use super::check::ext_authz::routes::RouteMap;
+use super::https;
+use super::keys::sealed::keys_beside;
+use super::keys::signing::SigningKeys;
+use super::service::accounts::Accounts;
+use super::service::audit::Audit;
+use super::service::elevations::Elevations;
+use super::service::enrolments::Enrolments;
+use super::service::grants::Grants;
+use super::service::hr::Hr;
+use super::service::locks::Locks;
+use super::service::policies::Policies;
+use super::service::proposals::Proposals;
+use super::service::recertifications::Recertifications;
+use super::service::tokens::Tokens;
+use super::transport::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
+use super::transport::listener::{ListenError, ListenerSettings, listen};
+use super::transport::listeners::Listeners;
+use super::transport::served::{Grpc, Services, Speaks};
+use super::transport::tls::TlsStore;
 use crate::clock::SystemClock;
 use crate::engine::{self, Engine, Halt, Store};
 use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, LogFormat, ServeSettings};
-use crate::server::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
-use crate::server::listener::{ListenError, ListenerSettings, Services, Speaks, listen};
-use crate::server::listeners::Listeners;
 use crate::server::metrics::{self, Metrics, MetricsError};
-use crate::server::sealed::keys_beside;
-use crate::server::tls::TlsStore;
 use crate::wire::DESCRIPTOR_SET;
 use crate::wire::v1::account_service_server::AccountServiceServer;
 use crate::wire::v1::audit_service_server::AuditServiceServer;
@@ -158,8 +159,8 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
             reload_on_hangup: false,
             ..listener.clone()
         };
-        let routes: Routes = scim::router(&broker).merge(authzen::router(Access::new(broker.clone()))).into();
-        listen(&settings, tls, Arc::clone(&metrics), move || routes.clone())
+        let services = https::services(&broker);
+        listen(&settings, tls, Arc::clone(&metrics), move || services.clone())
     });
     let https = https.transpose()?;
     let https_address = https.as_ref().map(|listening| listening.local_address);
@@ -286,7 +287,7 @@ pub(super) fn services(
     health: &HealthReporter,
     keys: &Arc<SigningKeys>,
     route_map: RouteMap,
-) -> Result<Services, ServeError> {
+) -> Result<Services<Access>, ServeError> {
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -309,7 +310,7 @@ pub(super) fn services(
     add!(PolicyServiceServer, Policies(broker.clone()));
     add!(AuditServiceServer, Audit(broker.clone()));
     add!(EnrolmentServiceServer, Enrolments(broker.clone()));
-    add!(ProposalServiceServer, ProposalReviews(broker.clone()));
+    add!(ProposalServiceServer, Proposals(broker.clone()));
     add!(HrServiceServer, Hr(broker.clone()));
     add!(RecertificationServiceServer, Recertifications(broker.clone()));
     add!(LockServiceServer, Locks(broker.clone()));
@@ -320,7 +321,8 @@ pub(super) fn services(
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
     routes.add_service(reflection().build_v1alpha().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
-    Ok(Services { routes: routes.routes(), access: Some(Access::new(broker.clone())) })
+    let direct = Access::new(broker.clone());
+    Ok(Services { routes: routes.routes(), direct, dialect: Arc::new(Grpc) })
 }
 
 /// Notes a service as serving. The reporter's lock is free while the broker starts, so that one look is enough.

@@ -1,42 +1,49 @@
 //! Who calls: the verified peer of the connection and nothing else; no header is read (known failure D10). The certificate's
 //! end is compared on every call, and again at every beat of an open stream (known failure G12).
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_stream::Stream;
 use tonic::{Extensions, Request, Status};
 
+use super::keys::note::NoteKey;
+use super::keys::sealed::Seal;
+use super::transport::peer::Peer;
+use super::transport::standing::Standing;
 use crate::domain::rule::visibility::{Viewer, is_shut_out, viewer};
 use crate::domain::state::State;
 use crate::domain::value::ids::{Identity, Principal};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
-use crate::engine::Engine;
+use crate::engine::{Done, Engine};
 use crate::server::metrics::Metrics;
-use crate::server::peer::{Peer, Standing};
-use crate::server::sealed::Seal;
-use crate::server::signed_note::NoteKey;
+use crate::wire::commands::Mutation;
 use crate::wire::message::InvalidMessage;
 use crate::wire::values::SaidSequence;
 
+/// A stream of messages to a caller.
+pub(crate) type Messages<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+
 /// What every service works on.
 #[derive(Clone)]
-pub(super) struct Broker {
-    pub(super) engine: Engine,
+pub(crate) struct Broker {
+    pub(crate) engine: Engine,
     /// What only the broker reads.
-    pub(super) seal: Arc<Seal>,
+    pub(crate) seal: Arc<Seal>,
     /// What records are signed with.
-    pub(super) note_key: Arc<NoteKey>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(crate) note_key: Arc<NoteKey>,
+    pub(crate) metrics: Arc<Metrics>,
     /// True once the broker drains: open streams end.
-    pub(super) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 /// The verified other end of one call.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
-    pub(super) identity: Identity,
-    pub(super) not_after: Timestamp,
+pub(crate) struct VerifiedCaller {
+    pub(crate) identity: Identity,
+    pub(crate) not_after: Timestamp,
     standing: Option<Standing>,
     /// Sequences are sealed with this: to customers, and to whoever is nobody here yet.
     seal: Option<Arc<Seal>>,
@@ -44,20 +51,20 @@ pub(super) struct Caller {
 
 impl Broker {
     /// Who calls.
-    pub(super) fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    pub(crate) fn caller<T>(&self, request: &Request<T>) -> Result<VerifiedCaller, Status> {
         Ok(self.caller_of(request.extensions())?)
     }
 
     /// The same, of a request of whatever protocol: the connection put it there.
-    pub(super) fn caller_of(&self, extensions: &Extensions) -> Result<Caller, Refusal> {
+    pub(crate) fn caller_of(&self, extensions: &Extensions) -> Result<VerifiedCaller, Refusal> {
         let peer = extensions.get::<Peer>().ok_or_else(|| Refusal::new(Reason::NotAuthenticated, ""))?;
-        let caller = Caller::of(peer, extensions.get::<Standing>().cloned());
+        let caller = VerifiedCaller::of(peer, extensions.get::<Standing>().cloned());
         caller.is_in_date(self.engine.latest())?;
         Ok(self.sealing(caller))
     }
 
     /// The caller, to whom sequences are told as befits: to one of a tenant, or one whom nobody knows, sealed.
-    pub(super) fn sealing(&self, mut caller: Caller) -> Caller {
+    pub(crate) fn sealing(&self, mut caller: VerifiedCaller) -> VerifiedCaller {
         let is_own = self.engine.read(|state| {
             let organisation = state.organisation();
             match organisation.principal(&caller.identity) {
@@ -71,9 +78,9 @@ impl Broker {
     }
 
     /// Reads the view as the caller.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
-        caller: &Caller,
+        caller: &VerifiedCaller,
         read: impl FnOnce(&State, &Viewer, Now) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let now = self.engine.now();
@@ -81,9 +88,9 @@ impl Broker {
     }
 
     /// Whether an open stream of this caller may go on: whoever it is open to, by the present view.
-    pub(super) fn still_lets(
+    pub(crate) fn still_lets(
         &self,
-        caller: &Caller,
+        caller: &VerifiedCaller,
         is_open: impl FnOnce(&State, &Viewer, Now) -> Result<(), Refusal>,
     ) -> Result<(), Status> {
         caller.is_in_date(self.engine.latest())?;
@@ -93,21 +100,28 @@ impl Broker {
         Ok(self.read(caller, is_open)?)
     }
 
+    /// Executes a command as the caller. A refusal is counted.
+    pub(crate) async fn execute(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<Done, Status> {
+        let Mutation { request_id, command } = mutation;
+        let done = self.engine.execute(&caller.identity, request_id, command).await;
+        done.map_err(|refusal| self.counted(refusal))
+    }
+
     /// Counts a refused command.
-    pub(super) fn counted(&self, refusal: Refusal) -> Status {
+    pub(crate) fn counted(&self, refusal: Refusal) -> Status {
         let reason = crate::server::metrics::Reason { reason: refusal.reason.entry().name };
         self.metrics.refusals.get_or_create(&reason).inc();
         refusal.into()
     }
 }
 
-impl Caller {
-    pub(super) fn of(peer: &Peer, standing: Option<Standing>) -> Self {
+impl VerifiedCaller {
+    pub(crate) fn of(peer: &Peer, standing: Option<Standing>) -> Self {
         Self { identity: peer.identity.clone(), not_after: peer.not_after, standing, seal: None }
     }
 
     /// A sequence as this caller is told it.
-    pub(super) fn told(&self, sequence: u64) -> String {
+    pub(crate) fn sequence_text(&self, sequence: u64) -> String {
         match &self.seal {
             Some(seal) => seal.seal(&[b"sequence", self.identity.as_str().as_bytes()], &sequence.to_string()),
             None => sequence.to_string(),
@@ -115,7 +129,7 @@ impl Caller {
     }
 
     /// A refusal without the numbers that tell how far the broker has come, to whom sequences are sealed.
-    pub(super) fn untold(&self, refusal: Refusal) -> Refusal {
+    pub(crate) fn redacted(&self, refusal: Refusal) -> Refusal {
         match refusal.reason {
             Reason::Resync | Reason::BehindSequence if self.is_sealed() => Refusal::new(refusal.reason, ""),
             _ => refusal,
@@ -123,7 +137,7 @@ impl Caller {
     }
 
     /// Whether sequences are sealed for this caller.
-    pub(super) fn is_sealed(&self) -> bool {
+    pub(crate) fn is_sealed(&self) -> bool {
         self.seal.is_some()
     }
 
@@ -132,7 +146,11 @@ impl Caller {
     ///
     /// # Errors
     /// If it was not told to this caller.
-    pub(super) fn meant(&self, field: &str, said: Option<&SaidSequence>) -> Result<Option<u64>, InvalidMessage> {
+    pub(crate) fn sequence_meant(
+        &self,
+        field: &str,
+        said: Option<&SaidSequence>,
+    ) -> Result<Option<u64>, InvalidMessage> {
         let Some(said) = said else { return Ok(None) };
         let meant = match (&self.seal, said) {
             (None, SaidSequence::Number(number)) => Some(*number),
@@ -146,7 +164,7 @@ impl Caller {
         meant.map(Some).ok_or_else(|| InvalidMessage::one(field, wanted))
     }
 
-    pub(super) fn is_in_date(&self, now: Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn is_in_date(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.not_after.is_over(now) {
             return Err(Refusal::new(Reason::CertificateExpired, format!("it ended at {}", self.not_after)));
         }
@@ -155,7 +173,7 @@ impl Caller {
 }
 
 /// Whoever is shut out sees nothing any more, so that a stream of theirs has no use.
-pub(super) fn is_usable(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
+pub(crate) fn is_usable(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
     let Ok(id) = viewer.account() else { return Ok(()) };
     if is_shut_out(state.organisation(), viewer, now) {
         return Err(Refusal::new(Reason::AccountDisabled, format!("`{id}`")).with("account", id));

@@ -1,6 +1,6 @@
 //! No customer learns of another: random organisations, once with another tenant and all that happens there, and once
 //! without; all that the accounts of a tenant can ask is asked in both, and the answers compared, with ids and sealed texts
-//! masked. Times are the same in both (issue of guard rails, "Shown by"; known failure A14).
+//! masked. Times are the same in both (known failure A14).
 
 use proptest::prelude::*;
 

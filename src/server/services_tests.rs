@@ -7,16 +7,16 @@ use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::access::Access;
-use super::accounts::Accounts;
-use super::audit::Audit;
 use super::caller::Broker;
-use super::check_messages::pb_answer;
-use super::checker::Checker;
-use super::elevations::Elevations;
-use super::grants::Grants;
-use super::hr::Hr;
-use super::policies::Policies;
+use super::check::access::Access;
+use super::check::checker::Checker;
+use super::check::messages::pb_answer;
+use super::service::accounts::Accounts;
+use super::service::audit::Audit;
+use super::service::elevations::Elevations;
+use super::service::grants::Grants;
+use super::service::hr::Hr;
+use super::service::policies::Policies;
 use crate::clock::ManualClock;
 use crate::domain::decide::Files;
 use crate::domain::value::ids::{Digest, Identity};
@@ -24,7 +24,7 @@ use crate::domain::value::time::{Span, Timestamp};
 use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
 use crate::server::metrics::{Metrics, Verdict};
-use crate::server::peer::Peer;
+use crate::server::transport::peer::Peer;
 use crate::wire::v1 as pb;
 use crate::wire::v1::account_service_server::AccountService as _;
 use crate::wire::v1::audit_service_server::AuditService as _;
@@ -52,7 +52,7 @@ fn world() -> World {
     initialise(&store, files, Arc::clone(&clock) as _).unwrap();
     let engine = Engine::start(&store, Arc::clone(&clock) as _, Settings::default()).unwrap();
     let (stopping, watched) = watch::channel(false);
-    let (seal, note_key) = super::sealed::keys_of(&[9; 32], "test").unwrap();
+    let (seal, note_key) = super::keys::sealed::keys_of(&[9; 32], "test").unwrap();
     let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
     let broker = Broker { engine, seal, note_key, metrics: Arc::new(Metrics::default()), stopping: watched };
     World { broker, clock, _stopping: stopping }
@@ -338,7 +338,7 @@ async fn who_reads_the_audit_sees_all_and_everybody_else_what_is_about_themselve
 async fn every_service_is_assembled_and_told_as_serving() {
     let world = world();
     let health = tonic_health::server::HealthReporter::new();
-    let keys = Arc::new(super::tokens::SigningKeys::in_memory(now()));
+    let keys = Arc::new(super::keys::signing::SigningKeys::in_memory(now()));
     // debug assertions within see each service noted
     assert!(super::assembly::services(&world.broker, &health, &keys, Default::default()).is_ok());
 }

@@ -87,11 +87,7 @@ pub(super) fn withholds(state: &State, viewer: &Viewer, event: &Event) -> bool {
 }
 
 /// An entitlement, as a viewer is told it: a customer the part that lies in its tenant, and its own roles.
-pub(super) fn entitlement(
-    state: &State,
-    viewer: &Viewer,
-    (name, it): (&EntitlementName, &Entitlement),
-) -> pb::Entitlement {
+pub(super) fn entitlement(state: &State, viewer: &Viewer, name: &EntitlementName, it: &Entitlement) -> pb::Entitlement {
     let organisation = state.organisation();
     let customer = tenant(organisation, viewer);
     let seen = customer.map(|tenant| {

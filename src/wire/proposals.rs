@@ -61,10 +61,10 @@ pub struct Proposals {
     pub states: Vec<pb::ProposalState>,
 }
 
-impl TryFrom<&pb::ListLoadsRequest> for Proposals {
+impl TryFrom<&pb::ListProposalsRequest> for Proposals {
     type Error = InvalidMessage;
 
-    fn try_from(message: &pb::ListLoadsRequest) -> Result<Self, InvalidMessage> {
+    fn try_from(message: &pb::ListProposalsRequest) -> Result<Self, InvalidMessage> {
         let mut fields = Fields::default();
         let paging = Paging::parse(&mut fields, message.page_size, &message.page_token, &message.min_sequence);
         let relation = match message.relation {

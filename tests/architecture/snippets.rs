@@ -49,8 +49,8 @@ fn a_layer_is_not_left_by_a_use() {
     caught("src/journal/mod.rs", "layer", "use crate::engine::Batch;");
     caught("src/wire/mod.rs", "layer", "use crate::server::reasons;");
     caught("src/sdk/mod.rs", "layer", "use crate::server::reasons;");
-    caught("src/server/access.rs", "layer", "use crate::cli::table;");
-    caught("src/server/access.rs", "layer", "use crate::sdk::Client;");
+    caught("src/server/check/access.rs", "layer", "use crate::cli::table;");
+    caught("src/server/check/access.rs", "layer", "use crate::sdk::Client;");
     caught("src/check/index.rs", "layer", "use crate::clock::Clock;");
     caught("src/clock/anchor.rs", "layer", "use crate::check::Verdict;");
     innocent("src/domain/decide.rs", "use super::ids; use crate::domain::time::Now; use self::inner::X;");
@@ -155,7 +155,7 @@ fn clocks_are_read_in_one_file() {
         "fn f() { say!(started.elapsed()) }",
         "#[cfg(test)] mod tests { fn f() { Instant::now(); } }",
     ] {
-        caught("src/server/access.rs", "clock", reads);
+        caught("src/server/check/access.rs", "clock", reads);
         assert!(!rules_broken("src/clock.rs", reads).contains("clock"), "{reads}");
     }
     caught("src/clock/timekeeper.rs", "clock", "fn f() { SystemTime::now(); }");

@@ -124,7 +124,7 @@ async fn changes_by(pia: &Person) -> Vec<Called> {
         ("CorrectAttestation", pia.correct("pia", "screening", None, true).await.err()),
         ("EndMembership", pia.accounts().end_membership(end).await.err()),
         ("CloseAccount", pia.accounts().close_account(close).await.err()),
-        ("ProposeDirectory", pia.accounts().propose_directory(file(())).await.err()),
+        ("ProposeDirectory", pia.proposals().propose_directory(file(())).await.err()),
         ("ApplyHrEvents", pia.tell(vec![joined("friend", "ines")]).await.err()),
         ("ImportPeople", pia.hr().import_people(tokio_stream::iter([piece])).await.err()),
         ("StartRecertification", pia.campaigns().start_recertification(campaign).await.err()),

@@ -78,7 +78,7 @@ impl Person {
         let chunks = text.as_bytes().chunks(20_000).map(|chunk| Piece::Chunk(chunk.to_vec()));
         let pieces = [Piece::Header(header)].into_iter().chain(chunks);
         let messages: Vec<_> = pieces.map(|piece| pb::ProposeDirectoryRequest { piece: Some(piece) }).collect();
-        let proposed = self.accounts().propose_directory(tokio_stream::iter(messages)).await.unwrap();
+        let proposed = self.proposals().propose_directory(tokio_stream::iter(messages)).await.unwrap();
         proposed.into_inner().proposal.expect("a proposal")
     }
     /// Approves a proposal by the text of it that this one reads.

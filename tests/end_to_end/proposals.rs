@@ -1,4 +1,4 @@
-//! Proposals over the wire: mistakes as data, a dry run that says exactly what the proposal then does, and who may not
+//! Proposals over the wire: mistakes as data, a dry run that tells exactly what the load then does, and who may not
 //! (known failures J2 and B8).
 
 use countersign::wire::v1 as pb;
@@ -51,7 +51,7 @@ async fn propose_policy(
 async fn send(person: &Person, pieces: Vec<Piece>) -> Result<pb::ProposePolicyResponse, Status> {
     let messages = pieces.into_iter().map(|piece| pb::ProposePolicyRequest { piece: Some(piece) });
     let stream = tokio_stream::iter(messages.collect::<Vec<_>>());
-    Ok(person.policy().propose_policy(stream).await?.into_inner())
+    Ok(person.proposals().propose_policy(stream).await?.into_inner())
 }
 
 async fn propose_directory(
@@ -63,7 +63,7 @@ async fn propose_directory(
     let pieces = [DirectoryPiece::Header(header)].into_iter().chain(pieces);
     let messages = pieces.map(|piece| pb::ProposeDirectoryRequest { piece: Some(piece) });
     let stream = tokio_stream::iter(messages.collect::<Vec<_>>());
-    Ok(person.accounts().propose_directory(stream).await?.into_inner())
+    Ok(person.proposals().propose_directory(stream).await?.into_inner())
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn a_policy_with_five_mistakes_comes_back_with_five_lines_and_changes_noth
     let chunks = policy.as_bytes().chunks(1_000).map(|chunk| pb::ValidatePolicyRequest { chunk: chunk.to_vec() });
     let stream = tokio_stream::iter(chunks.collect::<Vec<_>>());
     let validated = omar.policy().validate_policy(stream).await.unwrap().into_inner().mistakes;
-    let proposed = propose_policy(&omar, header(&before.text, false), &policy).await.unwrap().mistakes;
-    for mistakes in [validated, proposed] {
+    let loaded = propose_policy(&omar, header(&before.text, false), &policy).await.unwrap().mistakes;
+    for mistakes in [validated, loaded] {
         let told: Vec<usize> = mistakes.iter().map(|mistake| mistake.line as usize).collect();
         assert_eq!(told, lines, "{mistakes:?}");
         assert!(mistakes.iter().all(|it| !it.path.is_empty() && !it.text.is_empty() && !it.wanted.is_empty()));
@@ -172,7 +172,7 @@ async fn whoever_leaves_the_directory_loses_everything_in_the_same_proposal() {
     let text = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
     let without = text.replace(&crate::organisation::engineer("eng07"), "");
     assert_ne!(text, without);
-    // when a directory without them is thought through, then proposed
+    // when a directory without them is thought through, then loaded
     let told = propose_directory(&omar, header(&text, true), &without).await.unwrap().effects.unwrap();
     assert_eq!(orders.verdict("eng07", "db.read", ORDERS).await.0, pb::Verdict::Allow);
     let proposed = propose_directory(&omar, header(&text, false), &without).await.unwrap().proposal;
@@ -222,7 +222,7 @@ async fn a_proposal_needs_its_capability_the_right_predecessor_and_whole_pieces(
     }
     let endless = [Piece::Header(header(&policy, true))].into_iter().chain(vec![Piece::Chunk(vec![b'#'; 30_000]); 9]);
     refused(send(&omar, endless.collect()).await, Code::InvalidArgument, "INVALID_MESSAGE");
-    // when nobody could propose any more
+    // when nobody could load any more
     let alone = policy.replace("\"countersign.policy.propose\"", "\"countersign.feed.release\"");
     refused(propose_policy(&omar, header(&policy, false), &alone).await, Code::FailedPrecondition, "NO_QUORUM");
 }
@@ -290,7 +290,7 @@ async fn part_3_proposals_by_two_persons() {
     let engineer = broker.person("eng01").await;
     let hidden = engineer.proposals().get_proposal(pb::GetProposalRequest { proposal_id: proposal.id.clone() }).await;
     refused(hidden, Code::NotFound, "NOT_FOUND");
-    let waiting = pb::ListLoadsRequest { relation: pb::ProposalRelation::CanReview.into(), ..Default::default() };
+    let waiting = pb::ListProposalsRequest { relation: pb::ProposalRelation::CanReview.into(), ..Default::default() };
     let told = async |who: &Person| {
         who.proposals().list_proposals(waiting.clone()).await.unwrap().into_inner().proposals.len()
     };

@@ -188,7 +188,7 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     std::fs::write(broker.organisation.path("without.toml"), &without).unwrap();
     let path = broker.organisation.path("without.toml").display().to_string();
     let replaces: String = Sha256::digest(directory.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let words = ["-o", "json", "account", "load", &path, "--replaces", &replaces, "-m", "it moves"];
+    let words = ["-o", "json", "account", "propose", &path, "--replaces", &replaces, "-m", "it moves"];
     let proposed = run(&mut broker.command("omar", &words));
     assert_eq!(proposed.code, Some(0), "{}{}", proposed.stdout, proposed.stderr);
     let proposed: serde_json::Value = serde_json::from_str(&proposed.stdout).unwrap();

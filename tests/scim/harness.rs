@@ -11,7 +11,7 @@ use countersign::engine::{self, Store};
 use countersign::journal::index::{Filter, Page};
 use countersign::server::assembly::{Running, start};
 use countersign::server::config::{ServeOverrides, ServeSettings, parse};
-use countersign::server::tls::provider;
+use countersign::server::transport::tls::provider;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::domain::value::time::Timestamp;
-use countersign::server::limits::Limits;
-use countersign::server::listener::{ListenerSettings, Listening, Speaks, listen};
 use countersign::server::metrics::{Metrics, Outcome, Reason};
-use countersign::server::peer::Peer;
-use countersign::server::tls::{AuthoritySettings, TlsSettings, TlsStore, provider};
+use countersign::server::transport::limits::Limits;
+use countersign::server::transport::listener::{ListenerSettings, Listening, listen};
+use countersign::server::transport::peer::Peer;
+use countersign::server::transport::served::Speaks;
+use countersign::server::transport::tls::{AuthoritySettings, TlsSettings, TlsStore, provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

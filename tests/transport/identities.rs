@@ -1,6 +1,6 @@
 //! Who gets in. Identity is exactly one URI of a certificate whose issuer may speak for its trust domain.
 
-use countersign::server::tls::TlsStore;
+use countersign::server::transport::tls::TlsStore;
 use tonic::Request;
 use tonic_health::pb::HealthCheckRequest;
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use countersign::domain::value::time::Timestamp;
-use countersign::server::limits::Limits;
-use countersign::server::listener::{ListenError, ListenerSettings, Speaks, listen};
 use countersign::server::metrics::{self, Metrics, MetricsError, Outcome};
-use countersign::server::tls::{AuthoritySettings, Reloaded, TlsSettings, TlsStore};
+use countersign::server::transport::limits::Limits;
+use countersign::server::transport::listener::{ListenError, ListenerSettings, listen};
+use countersign::server::transport::served::Speaks;
+use countersign::server::transport::tls::{AuthoritySettings, Reloaded, TlsSettings, TlsStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request};

@@ -21,8 +21,8 @@ use crate::domain::value::time::{Span, Timestamp};
 use crate::engine::{self, Store};
 use crate::server::assembly::{self, Running};
 use crate::server::config::{GrantsOnRestart, LogFormat, ServeSettings};
-use crate::server::limits::Limits;
-use crate::server::tls::{AuthoritySettings, TlsSettings};
+use crate::server::transport::limits::Limits;
+use crate::server::transport::tls::{AuthoritySettings, TlsSettings};
 
 /// The policy of the example, as the repository has it.
 pub(crate) const EXAMPLE_POLICY: &str = include_str!("../../../examples/policy.toml");

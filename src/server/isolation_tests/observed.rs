@@ -10,21 +10,20 @@ use tonic::{Response, Status};
 use tower::ServiceExt as _;
 
 use super::world::{World, peer};
-use crate::server::access::Access;
-use crate::server::accounts::Accounts;
-use crate::server::audit::Audit;
-use crate::server::caller::Caller;
-use crate::server::checker::Checker;
-use crate::server::elevations::Elevations;
-use crate::server::enrolments::Enrolments;
-use crate::server::grants::Grants;
-use crate::server::hr::Hr;
-use crate::server::locks::Locks;
-use crate::server::policies::Policies;
-use crate::server::proposal_reviews::ProposalReviews;
-use crate::server::recertifications::Recertifications;
-use crate::server::scim;
-use crate::server::watch::Told as Streamed;
+use crate::server::caller::{Messages, VerifiedCaller};
+use crate::server::check::access::Access;
+use crate::server::check::checker::Checker;
+use crate::server::https::scim;
+use crate::server::service::accounts::Accounts;
+use crate::server::service::audit::Audit;
+use crate::server::service::elevations::Elevations;
+use crate::server::service::enrolments::Enrolments;
+use crate::server::service::grants::Grants;
+use crate::server::service::hr::Hr;
+use crate::server::service::locks::Locks;
+use crate::server::service::policies::Policies;
+use crate::server::service::proposals::Proposals;
+use crate::server::service::recertifications::Recertifications;
 use crate::wire::v1 as pb;
 use crate::wire::v1::account_service_server::AccountService as _;
 use crate::wire::v1::audit_service_server::AuditService as _;
@@ -140,10 +139,10 @@ pub(super) async fn observed(world: &World, who: &str, own: &[String], others: &
     let enrolments =
         pb::ListEnrolmentsRequest { relation: pb::EnrolmentRelation::CanReview.into(), ..Default::default() };
     told.put("enrolments", Enrolments(broker()).list_enrolments(world.by(who, enrolments)).await);
-    let proposals = pb::ListLoadsRequest::default();
-    told.put("proposals", ProposalReviews(broker()).list_proposals(world.by(who, proposals)).await);
-    let rounds = pb::ListRecertificationsRequest::default();
-    told.put("campaigns", Recertifications(broker()).list_recertifications(world.by(who, rounds)).await);
+    let proposals = pb::ListProposalsRequest::default();
+    told.put("proposals", Proposals(broker()).list_proposals(world.by(who, proposals)).await);
+    let campaigns = pb::ListRecertificationsRequest::default();
+    told.put("campaigns", Recertifications(broker()).list_recertifications(world.by(who, campaigns)).await);
     let own_access = pb::ListAccessAsOfRequest { account: who.to_owned(), ..Default::default() };
     told.put("access", audit.list_access_as_of(world.by(who, own_access)).await);
     let all_access = pb::ListAccessAsOfRequest { resource: "tenants/zeta/mail/1".to_owned(), ..Default::default() };
@@ -206,7 +205,7 @@ async fn singles(world: &World, who: &str, own: &[String], others: &[String], to
 }
 
 fn checks(world: &World, who: &str, told: &mut Told) {
-    let caller = world.broker.sealing(Caller::of(&peer(who), None));
+    let caller = world.broker.sealing(VerifiedCaller::of(&peer(who), None));
     let checker = Checker { access: Access::new(world.broker.clone()), caller };
     for subject in [who, "ana", "zack", "zeta.moe", "nobody"] {
         for resource in ["tenants/acme/mail/1", "tenants/zeta/mail/1", "tenants/nobody/mail/1", "status/x"] {
@@ -222,8 +221,8 @@ async fn streams(world: &World, who: &str, told: &mut Told) {
     let (elevations, grants, audit) =
         (Elevations(world.broker.clone()), Grants(world.broker.clone()), Audit(world.broker.clone()));
     // From where this account was told that the world began.
-    let caller = world.broker.sealing(Caller::of(&peer(who), None));
-    let after_sequence = caller.told(world.start.parse().unwrap());
+    let caller = world.broker.sealing(VerifiedCaller::of(&peer(who), None));
+    let after_sequence = caller.sequence_text(world.start.parse().unwrap());
     let message = pb::WatchElevationsRequest { after_sequence: after_sequence.clone(), ..Default::default() };
     told.stream("watch elevations", elevations.watch_elevations(world.by(who, message)).await).await;
     let message = pb::WatchGrantsRequest { after_sequence: after_sequence.clone(), ..Default::default() };
@@ -239,6 +238,6 @@ async fn streams(world: &World, who: &str, told: &mut Told) {
 }
 
 /// The pieces of a record as text.
-fn texts(pieces: Streamed<pb::ExportTenantRecordResponse>) -> impl Stream<Item = Result<String, Status>> + Unpin {
+fn texts(pieces: Messages<pb::ExportTenantRecordResponse>) -> impl Stream<Item = Result<String, Status>> + Unpin {
     pieces.map(|piece| piece.map(|piece| String::from_utf8_lossy(&piece.chunk).into_owned()))
 }

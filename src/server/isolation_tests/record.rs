@@ -7,7 +7,7 @@ use super::world::{Step, World, identity};
 use crate::domain::record::command::{Command, IssueGrantToken};
 use crate::domain::value::ids::{Digest, GrantId, RequestId};
 use crate::domain::value::time::Span;
-use crate::server::audit::Audit;
+use crate::server::service::audit::Audit;
 use crate::wire::v1::audit_service_server::AuditService as _;
 
 async fn record_of(world: &World, who: &str) -> String {

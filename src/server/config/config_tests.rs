@@ -1,0 +1,123 @@
+use crate::server::config::*;
+
+const GOOD: &str = r#"
+listen = "127.0.0.1:7443"
+journal = "journal.sqlite"
+runtimes = 2
+[tls]
+certificate = "broker.pem"
+key = "/etc/countersign/broker.key"
+[[tls.authorities]]
+file = "ca.pem"
+trust_domains = ["northwind.example"]
+[limits]
+per_address = 9
+"#;
+
+fn read(text: &str) -> Result<ServeSettings, ConfigMistakes> {
+    parse(text, Path::new("/conf"), &BTreeMap::new(), &ServeOverrides::default())
+}
+
+#[test]
+fn a_file_is_read_and_its_paths_begin_at_its_folder() {
+    let settings = read(GOOD).unwrap();
+    assert_eq!(settings.journal, Path::new("/conf/journal.sqlite"));
+    assert_eq!(settings.tls.key, Path::new("/etc/countersign/broker.key"));
+    assert_eq!((settings.runtimes, settings.limits.per_address, settings.limits.half_open), (2, 9, 512));
+    assert_eq!(settings.grants_on_restart, GrantsOnRestart::Resume);
+    assert_eq!(settings.keep_closed, Span::DAY);
+}
+
+#[test]
+fn environment_goes_before_the_file_and_a_flag_before_both() {
+    let environment = BTreeMap::from([
+        ("COUNTERSIGN_RUNTIMES".to_owned(), "3".to_owned()),
+        ("COUNTERSIGN_LISTEN".to_owned(), "127.0.0.1:1".to_owned()),
+        ("COUNTERSIGN_JOURNAL".to_owned(), "here.sqlite".to_owned()),
+        ("COUNTERSIGN_ADDR".to_owned(), "a client's variable".to_owned()),
+    ]);
+    let overrides = ServeOverrides { listen: Some("127.0.0.1:2".to_owned()), ..ServeOverrides::default() };
+    let settings = parse(GOOD, Path::new("/conf"), &environment, &overrides).unwrap();
+    assert_eq!(settings.runtimes, 3);
+    assert_eq!(settings.listen, "127.0.0.1:2".parse().unwrap());
+    assert_eq!(settings.journal, Path::new("here.sqlite"));
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_key_and_what_would_be_right() {
+    let text = r#"
+listen = "nowhere"
+runtimes = 0
+grants_on_restart = "maybe"
+drain_deadline = "soon"
+lisen = "x"
+[tls]
+certificate = "a.pem"
+[[tls.authorities]]
+file = "ca.pem"
+trust_domains = ["Northwind"]
+domains = []
+[metrics]
+listen = "0.0.0.0:9090"
+[limits]
+connections = true
+per_adress = 3
+"#;
+    let mistakes = read(text).unwrap_err();
+    let shown = mistakes.to_string();
+    for (place, said) in [
+        ("`listen`", "`nowhere` is not an address and port"),
+        ("`runtimes`", "`0` is not a whole number from 1 to 1024"),
+        ("`grants_on_restart`", "`maybe` is not `resume` or `void`"),
+        ("`drain_deadline`", "`soon` is not a duration"),
+        ("`lisen`", "unknown key; there are `listen`"),
+        ("`journal`", "is missing"),
+        ("`tls.key`", "is missing"),
+        ("`tls.authorities[0]`", "unknown key `domains`"),
+        ("`tls.authorities[0]`", "`Northwind` is not a trust domain"),
+        ("`tls.authorities[0]`", "missing or empty"),
+        ("`metrics.listen`", "not a loopback address"),
+        ("`limits.connections`", "a boolean is not a whole number"),
+        ("`limits.per_adress`", "there are `connections`, `per_address`, `half_open`"),
+    ] {
+        let found = mistakes.0.iter().any(|mistake| mistake.place == place && mistake.problem.contains(said));
+        assert!(found, "{place}: {said}\nin:\n{shown}");
+    }
+    assert_eq!(mistakes.0.len(), 13, "{shown}");
+}
+
+#[test]
+fn a_mistake_in_the_environment_or_a_flag_names_it() {
+    let environment = BTreeMap::from([("COUNTERSIGN_LIMITS_CONNECTIONS".to_owned(), "-1".to_owned())]);
+    let overrides = ServeOverrides { log_format: Some("xml".to_owned()), ..ServeOverrides::default() };
+    let shown = parse(GOOD, Path::new("/conf"), &environment, &overrides).unwrap_err().to_string();
+    assert!(shown.contains("`COUNTERSIGN_LIMITS_CONNECTIONS`: `-1` is not a whole number"), "{shown}");
+    assert!(shown.contains("`--log-format`: `xml` is not `text` or `json`"), "{shown}");
+}
+
+#[test]
+fn checking_names_every_file_that_is_not_there() {
+    let settings = read(&GOOD.replace("\"journal.sqlite\"", "\"/nowhere/journal.sqlite\"")).unwrap();
+    let shown = check(&settings).unwrap_err().to_string();
+    for place in ["`tls.certificate`", "`tls.key`", "`tls.authorities.file`", "`journal`"] {
+        assert!(shown.contains(place), "{place} in {shown}");
+    }
+}
+
+#[test]
+fn a_file_of_routes_is_read_whole_or_not_at_all() {
+    // given none, then every request is denied; given one, its place begins at the configuration's folder
+    assert_eq!(read(GOOD).unwrap().ext_authz_routes, None);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.toml");
+    let text = format!("ext_authz.routes = \"routes.toml\"\n{GOOD}");
+    let settings = parse(&text, folder.path(), &BTreeMap::new(), &ServeOverrides::default()).unwrap();
+    assert_eq!(settings.ext_authz_routes.as_deref(), Some(file.as_path()));
+    // when it is missing or has a mistake, then that is told with its line
+    let told = |settings: &ServeSettings| route_map(settings).unwrap_err().to_string();
+    assert!(told(&settings).contains("cannot be read"), "{}", told(&settings));
+    std::fs::write(&file, include_str!("../../../examples/routes.toml")).unwrap();
+    assert!(route_map(&settings).unwrap().resolve("GET", "orders.northwind.example", "/eu/orders/primary").is_ok());
+    std::fs::write(&file, include_str!("../../../examples/routes.toml").replace("db.write", "db write")).unwrap();
+    assert!(told(&settings).contains("line 13"), "{}", told(&settings));
+}

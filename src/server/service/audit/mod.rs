@@ -1,0 +1,257 @@
+//! AuditService: the journal, to read. With `audit.read` all of it; everybody else the events about themselves, and those
+//! that they caused.
+
+mod as_of;
+mod tenant_record;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tonic::{Request, Response, Status};
+
+use self::tenant_record::Wanted;
+use super::method::list::{Draft, Page, begin, bound, next_token};
+use super::method::past;
+use super::method::pieces;
+use super::method::watch::{Step, Teller, watch};
+use crate::domain::record::event::Event;
+use crate::domain::rule::visibility::{Thing, Viewer, audits_tenants, audits_whole, may_see};
+use crate::domain::state::State;
+use crate::domain::value::ids::Digest;
+use crate::domain::value::refusal::Refusal;
+use crate::domain::value::time::Now;
+use crate::engine::{History, HistoryError};
+use crate::journal::index::{self, Filter};
+use crate::server::caller::{Broker, Messages, VerifiedCaller};
+use crate::server::tenant_view;
+use crate::wire::answers::{self, AccessAsOf};
+use crate::wire::events::{event, kind_name};
+use crate::wire::queries::{EventFilter, Paging};
+use crate::wire::v1 as pb;
+use crate::wire::v1::audit_service_server::AuditService;
+use crate::wire::values::SaidSequence;
+
+/// Rows that are read from the journal at a time.
+const STEP_ROWS: usize = 100;
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct Audit(pub(crate) Broker);
+
+#[tonic::async_trait]
+impl AuditService for Audit {
+    async fn list_events(
+        &self,
+        request: Request<pb::ListEventsRequest>,
+    ) -> Result<Response<pb::ListEventsResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let (paging, filter) = <(Paging, EventFilter)>::try_from(request.get_ref())?;
+        let Page { items: events, next_page_token, sequence } = self.list(&caller, &paging, &filter).await?;
+        Ok(Response::new(pb::ListEventsResponse { events, next_page_token, sequence }))
+    }
+
+    async fn list_access_as_of(
+        &self,
+        request: Request<pb::ListAccessAsOfRequest>,
+    ) -> Result<Response<pb::ListAccessAsOfResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let query = AccessAsOf::try_from(request.get_ref())?;
+        let Page { items: accesses, next_page_token, sequence } = as_of::accesses(&self.0, &caller, query).await?;
+        Ok(Response::new(pb::ListAccessAsOfResponse { accesses, next_page_token, sequence }))
+    }
+
+    async fn report_standing(
+        &self,
+        request: Request<pb::ReportStandingRequest>,
+    ) -> Result<Response<pb::ReportStandingResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let at = answers::as_of(request.get_ref())?;
+        Ok(Response::new(as_of::standing(&self.0, &caller, at).await?))
+    }
+
+    type ExportTenantRecordStream = Messages<pb::ExportTenantRecordResponse>;
+
+    async fn export_tenant_record(
+        &self,
+        request: Request<pb::ExportTenantRecordRequest>,
+    ) -> Result<Response<Self::ExportTenantRecordStream>, Status> {
+        let caller = self.0.caller(&request)?;
+        let wanted = Wanted::try_from(request.get_ref())?;
+        let note = tenant_record::record(&self.0, &caller, wanted).await?;
+        Ok(Response::new(self.in_pieces(&note)))
+    }
+
+    type WatchEventsStream = Messages<pb::WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<pb::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let caller = self.0.caller(&request)?;
+        let (after, filter) = <(Option<SaidSequence>, EventFilter)>::try_from(request.get_ref())?;
+        Ok(Response::new(watch(&self.0, caller, after.as_ref(), Rows::new(filter))?))
+    }
+}
+
+impl Audit {
+    /// A note in pieces, the first of them with the key that verifies it.
+    fn in_pieces(&self, note: &str) -> Messages<pb::ExportTenantRecordResponse> {
+        let mut verifier_key = self.0.note_key.verifier();
+        pieces::send(note.as_bytes(), |chunk| {
+            let verifier_key = std::mem::take(&mut verifier_key);
+            pb::ExportTenantRecordResponse { verifier_key, chunk }
+        })
+    }
+
+    async fn list(
+        &self,
+        caller: &VerifiedCaller,
+        paging: &Paging,
+        filter: &EventFilter,
+    ) -> Result<Page<pb::Event>, Status> {
+        let bound = bound(caller, "events", &format!("{filter:?}"));
+        let mut after: Option<u64> = begin(&self.0, caller, &bound, paging).await?;
+        let (filters, audits, sequence) = self.0.read(caller, |state, viewer, now| {
+            Ok((narrowed(state, viewer, filter, now), reads_all(state, viewer, now), state.sequence()))
+        })?;
+        let mut page: Draft<u64, pb::Event> = Draft::new(paging.size);
+        'pages: loop {
+            let (wanted, from) = (filters.clone(), after);
+            let rows = past::blocking(&self.0.engine, move |history| rows(history, &wanted, from, audits)).await?;
+            let last = rows.len() < STEP_ROWS;
+            for (at, (it, body, hash)) in rows {
+                // The page is of the view that it says it is of; what came since is for the next.
+                if at > sequence {
+                    page.end();
+                    break 'pages;
+                }
+                let told = self.0.read(caller, |state, viewer, now| {
+                    let visible = may_see(state, viewer, Thing::Event(&it), now);
+                    Ok(visible.then(|| tenant_view::event(state, viewer, &it, event(&it, &body, hash))))
+                })?;
+                page.look_again();
+                if !page.offer(&at, || told.map(|event| pb::Event { sequence: caller.sequence_text(at), ..event })) {
+                    break 'pages;
+                }
+                after = Some(at);
+            }
+            if last {
+                page.end();
+                break;
+            }
+        }
+        let next_page_token = next_token(&self.0, &bound, &page);
+        Ok(Page { items: page.into_items(), next_page_token, sequence: caller.sequence_text(sequence) })
+    }
+}
+
+/// Whether the viewer's `audit.read` is of the whole journal, but for what touches tenants.
+fn reads_all(state: &State, viewer: &Viewer, now: Now) -> bool {
+    audits_whole(state.organisation(), viewer, now)
+}
+
+/// What to ask the index for: one question for who reads all, two for who reads about themselves.
+fn narrowed(state: &State, viewer: &Viewer, filter: &EventFilter, now: Now) -> Vec<Filter> {
+    let all = Filter {
+        actor: filter.actor.clone(),
+        kind: filter.kind.clone(),
+        about: filter.about.clone(),
+        about_any: None,
+        about_things_of: None,
+        of_no_tenant: false,
+        from: filter.from,
+        until: filter.until,
+    };
+    let organisation = state.organisation();
+    let reads_all = reads_all(state, viewer, now);
+    if reads_all && audits_tenants(organisation, viewer, now) {
+        return vec![all];
+    }
+    let own = viewer.principal.to_string();
+    let tenant = viewer.account().ok().and_then(|id| organisation.tenant_of_account(id));
+    let about = viewer.person.iter().map(|person| format!("person:{person}")).chain([own.clone()]);
+    let about: BTreeSet<String> = about.chain(tenant.map(|tenant| format!("tenant:{tenant}"))).collect();
+    let mut filters = vec![Filter { about_things_of: Some(about), ..all.clone() }];
+    if reads_all {
+        filters.push(Filter { of_no_tenant: true, ..all.clone() });
+    }
+    if all.actor.as_ref().is_none_or(|actor| *actor == own) {
+        filters.push(Filter { actor: Some(own), ..all });
+    }
+    filters
+}
+
+/// An event, its row as stored, and for auditors the chain's hash there.
+type Stored = (Event, String, Option<Digest>);
+
+/// At most [`STEP_ROWS`] rows that meet one of the filters, by sequence.
+fn rows(
+    history: &History,
+    filters: &[Filter],
+    after: Option<u64>,
+    with_hash: bool,
+) -> Result<BTreeMap<u64, Stored>, HistoryError> {
+    let mut rows = BTreeMap::new();
+    for filter in filters {
+        let past = history.list(filter, index::Page { after, limit: STEP_ROWS, newest_first: false })?;
+        for (event, body) in past.events.into_iter().zip(past.bodies) {
+            let hash = if with_hash { history.hash(event.sequence)? } else { None };
+            rows.insert(event.sequence, (event, body, hash));
+        }
+    }
+    // Past the shorter answer the other may have more that is not here yet.
+    Ok(rows.into_iter().take(STEP_ROWS).collect())
+}
+
+/// Tells events as rows of the journal.
+struct Rows {
+    filter: EventFilter,
+    /// Whether the viewer of the event just looked at reads all, and so the hashes as well.
+    audits: AtomicBool,
+    /// Whether its facts are nothing for the viewer.
+    withheld: AtomicBool,
+}
+
+impl Rows {
+    fn new(filter: EventFilter) -> Self {
+        Self { filter, audits: AtomicBool::new(false), withheld: AtomicBool::new(false) }
+    }
+}
+
+impl Teller for Rows {
+    type Told = pb::Event;
+    type Message = pb::WatchEventsResponse;
+
+    fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal> {
+        let is = |wanted: &Option<String>, actual: &str| wanted.as_ref().is_none_or(|wanted| wanted == actual);
+        let about = &self.filter.about;
+        let wanted = is(&self.filter.actor, &event.actor.to_string())
+            && is(&self.filter.kind, kind_name(&event.fact))
+            && (about.is_none() || event.fact.about().iter().any(|subject| is(about, &subject.to_string())));
+        let told = wanted && may_see(state, viewer, Thing::Event(event), now);
+        self.audits.store(told && reads_all(state, viewer, now), Ordering::Relaxed);
+        self.withheld.store(tenant_view::withholds(state, viewer, event), Ordering::Relaxed);
+        // The row as stored says more than the event: whether it ends its batch.
+        Ok(if told { Step::Past } else { Step::Skip })
+    }
+
+    fn look_back(&self, history: &History, it: &Event) -> Result<Option<Self::Told>, HistoryError> {
+        let page = index::Page { after: it.sequence.checked_sub(1), limit: 1, newest_first: false };
+        let past = history.list(&Filter::default(), page)?;
+        let row = past.events.first().zip(past.bodies.first()).filter(|(found, _)| found.sequence == it.sequence);
+        let hash = if self.audits.load(Ordering::Relaxed) { history.hash(it.sequence)? } else { None };
+        let withheld = self.withheld.load(Ordering::Relaxed);
+        Ok(row.map(|(found, body)| {
+            let mut told = event(found, body, hash);
+            if withheld {
+                told.facts_json.clear();
+            }
+            told
+        }))
+    }
+
+    fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message {
+        let event = told.map(|event| pb::Event { sequence: sequence.clone(), ..event });
+        pb::WatchEventsResponse { sequence, event }
+    }
+}

@@ -1,0 +1,156 @@
+//! A change: carried out, or with `validate_only` only thought through, and what it takes away and gives. Both are told by
+//! the same function over the same two things: the state before, and the events.
+
+use tonic::Status;
+
+use super::past;
+use crate::domain::decide::brings;
+use crate::domain::record::command::Command;
+use crate::domain::record::event::{Event, Fact, OrganisationFact, ProposalFact, Subject};
+use crate::domain::rule::proposal::rights::{RightsChange, difference};
+use crate::domain::state::State;
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::RequestId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
+use crate::engine::{Done, Engine, is_of_same_command};
+use crate::server::caller::{Broker, VerifiedCaller};
+use crate::wire::commands::{Change, Mutation};
+use crate::wire::effects::effects;
+use crate::wire::v1 as pb;
+
+/// What a change came to.
+pub(crate) struct Changed {
+    /// Of its first event; of a dry run that of the state it was decided on. As the caller is told it.
+    pub(crate) sequence: String,
+    /// What it is about.
+    pub(crate) about: Option<Subject>,
+    pub(crate) effects: pb::Effects,
+    /// Its events, in order; of a dry run those that it would make.
+    pub(crate) events: Vec<Event>,
+    /// Of a proposed file, who gains and loses what.
+    pub(crate) rights: Vec<RightsChange>,
+}
+
+/// Carries a change out, or thinks it through.
+pub(crate) async fn carry_out(broker: &Broker, caller: &VerifiedCaller, change: Change) -> Result<Changed, Status> {
+    let tried = match change {
+        Change::Dry(command) => think_through(broker, caller, command).await,
+        Change::ForReal(Mutation { request_id, command }) => attempt(broker, caller, request_id, command).await,
+    };
+    tried?.map_err(|refusal| broker.counted(refusal))
+}
+
+/// What a command would do, or why it would be refused.
+pub(crate) async fn think_through(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    command: Command,
+) -> Result<Result<Changed, Refusal>, Status> {
+    let (events, before) = match broker.engine.preview_on_state(&caller.identity, command).await {
+        Ok(previewed) => previewed,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let sequence = caller.sequence_text(before.sequence());
+    let about = events.first().and_then(|first| first.fact.about().into_iter().next());
+    let (events, effects, rights) = consequences(Some(before), events).await?;
+    Ok(Ok(Changed { sequence, about, effects, events, rights }))
+}
+
+/// Does it, or says why not.
+pub(crate) async fn attempt(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    request_id: RequestId,
+    command: Command,
+) -> Result<Result<Changed, Refusal>, Status> {
+    // A copy that shares all that does not change.
+    let before = broker.engine.read(State::clone);
+    let done = match broker.engine.execute(&caller.identity, request_id, command).await {
+        Ok(done) => done,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (before, events) = events_of(&broker.engine, &done, before).await?;
+    let (events, effects, rights) = consequences(before, events).await?;
+    let sequence = caller.sequence_text(done.sequence);
+    Ok(Ok(Changed { sequence, about: done.about, effects, events, rights }))
+}
+
+/// Of a file that comes into force, who gains and loses what.
+fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
+    let is_loading = |event: &Event| {
+        matches!(
+            event.fact,
+            Fact::Organisation(OrganisationFact::PolicyLoaded(_))
+                | Fact::Organisation(OrganisationFact::DirectoryLoaded(_))
+        )
+    };
+    let Some(loading) = events.iter().find(|event| is_loading(event)) else { return Vec::new() };
+    let mut after = before.clone();
+    events.iter().for_each(|event| apply(&mut after, event));
+    difference(before.organisation(), after.organisation(), loading.at)
+}
+
+/// Of a proposal that was made, the events that its approval would bring.
+fn brought(before: &State, events: &[Event]) -> Option<Vec<Event>> {
+    let Fact::Proposal(ProposalFact::Made(proposal)) = &events.first()?.fact else { return None };
+    let piece = |event: &Event| match &event.fact {
+        Fact::Proposal(ProposalFact::TextAdded(piece)) => Some(piece.text.clone()),
+        _ => None,
+    };
+    let text: String = events.iter().filter_map(piece).collect();
+    brings(before, proposal, &text, Now::exactly(proposal.requested_at)).ok()
+}
+
+/// The events again, with what they take away and give. On a thread for long work: a whole file of people makes very many
+/// events.
+async fn consequences(
+    before: Option<State>,
+    events: Vec<Event>,
+) -> Result<(Vec<Event>, pb::Effects, Vec<RightsChange>), Status> {
+    let found = tokio::task::spawn_blocking(move || {
+        // Those of a proposal are those that its approval would have.
+        let brought = before.as_ref().and_then(|before| brought(before, &events));
+        let leading = brought.as_ref().unwrap_or(&events);
+        let effects = effects(before.as_ref(), leading);
+        let rights = before.map(|before| rights(&before, leading)).unwrap_or_default();
+        (events, effects, rights)
+    });
+    found.await.map_err(|error| {
+        tracing::error!(%error, "the effects could not be told");
+        Refusal::new(Reason::Overloaded, "it took effect, but what it took away cannot be told now").into()
+    })
+}
+
+/// The events of a command that was carried out, with the state right before them: the copy, brought up to there. Of a
+/// repetition the events alone.
+async fn events_of(engine: &Engine, done: &Done, copy: State) -> Result<(Option<State>, Vec<Event>), Status> {
+    let mut before = (!done.repeated).then_some(copy);
+    let first = done.sequence.saturating_sub(1);
+    let from = before.as_ref().map_or(first, State::sequence);
+    let mut events: Vec<Event> = Vec::new();
+    let newest = engine.sequence();
+    let Ok(mut follower) = engine.follow(from) else { return from_the_journal(engine, done, before).await };
+    while follower.place() < newest {
+        let Ok(event) = follower.next().await else { return from_the_journal(engine, done, before).await };
+        if event.sequence < done.sequence {
+            before.iter_mut().for_each(|state| apply(state, &event));
+        } else if events.first().is_none_or(|first| is_of_same_command(first, &event)) {
+            events.push((*event).clone());
+        } else {
+            break;
+        }
+    }
+    Ok((before, events))
+}
+
+/// What the feed no longer holds.
+async fn from_the_journal(
+    engine: &Engine,
+    done: &Done,
+    before: Option<State>,
+) -> Result<(Option<State>, Vec<Event>), Status> {
+    let first = done.sequence;
+    let events = past::blocking(engine, move |history| history.led_to(first)).await?;
+    Ok((before, events))
+}

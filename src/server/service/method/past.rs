@@ -1,0 +1,48 @@
+//! What the journal tells of the past. Reading it blocks, so it happens on threads for that.
+
+use tonic::Status;
+
+use crate::domain::record::event::Subject;
+use crate::domain::record::grant::Grant;
+use crate::domain::state::State;
+use crate::domain::state::apply::apply;
+use crate::domain::value::ids::GrantId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::engine::{Engine, History, HistoryError};
+use crate::journal::index::{Filter, Page};
+
+/// Reads the journal on a thread for that.
+pub(crate) async fn blocking<T: Send + 'static>(
+    engine: &Engine,
+    read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
+) -> Result<T, Status> {
+    let engine = engine.clone();
+    let read = tokio::task::spawn_blocking(move || read(engine.history())).await;
+    match read {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the past cannot be read");
+            Err(Refusal::new(Reason::StorageUnavailable, "the journal's past cannot be read now").into())
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading the past broke off");
+            Err(Refusal::new(Reason::StorageUnavailable, "the journal's past cannot be read now").into())
+        }
+    }
+}
+
+/// A grant as one event left it.
+pub(crate) fn grant_at(history: &History, id: GrantId, sequence: u64) -> Result<Option<Grant>, HistoryError> {
+    let filter = Filter { about: Some(Subject::Grant(id).to_string()), ..Filter::default() };
+    let mut state = State::default();
+    let mut after = None;
+    loop {
+        let past = history.list(&filter, Page { after, limit: 100, newest_first: false })?;
+        let reached = past.events.last().map(|event| event.sequence);
+        past.events.iter().filter(|event| event.sequence <= sequence).for_each(|event| apply(&mut state, event));
+        match reached {
+            Some(last) if last < sequence => after = Some(last),
+            _ => return Ok(state.grants().get(&id).cloned()),
+        }
+    }
+}

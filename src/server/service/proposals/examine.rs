@@ -1,0 +1,109 @@
+//! What is wrong with a file of policy or directory: by itself, and together with what is in force. Mistakes are data.
+
+use tonic::Status;
+
+use crate::domain::directory::Directory;
+use crate::domain::directory_file::parse_directory;
+use crate::domain::policy::{Mistake, SourceFile, check_together, parse_policy};
+use crate::domain::record::proposal::ProposedFile;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::engine::Engine;
+use crate::server::caller::Broker;
+use crate::server::service::method::pieces::File;
+use crate::wire::organisation::{mistake, warning};
+use crate::wire::v1 as pb;
+
+/// The largest policy.
+pub(crate) const LONGEST_POLICY_BYTES: usize = 256 * 1024;
+/// The largest directory.
+const LONGEST_DIRECTORY_BYTES: usize = 16 * 1024 * 1024;
+/// Mistakes and warnings that come back at most, each.
+const MOST_FINDINGS: usize = 500;
+
+/// How large a file may be.
+pub(super) fn longest(kind: ProposedFile) -> usize {
+    match kind {
+        ProposedFile::Policy => LONGEST_POLICY_BYTES,
+        ProposedFile::Directory => LONGEST_DIRECTORY_BYTES,
+    }
+}
+
+/// What a file by itself, and together with what is in force, comes to.
+pub(crate) enum Examined {
+    Wrong(Vec<pb::Mistake>),
+    Right(String, Vec<pb::Mistake>),
+}
+
+/// Parses a file and compares it with its counterpart in force, on a thread for long work.
+pub(super) async fn examined(broker: &Broker, kind: ProposedFile, file: File) -> Result<Examined, Status> {
+    let engine = broker.engine.clone();
+    let examined = tokio::task::spawn_blocking(move || examine(&engine, kind, file)).await;
+    examined.map_err(|error| unexamined(&error))
+}
+
+/// A policy file by itself: compared with nothing that its sender may not see.
+pub(crate) async fn policy_alone(file: File) -> Result<Examined, Status> {
+    let examined = tokio::task::spawn_blocking(move || {
+        let text = match file.into_text() {
+            Ok(text) => text,
+            Err(mistake) => return Examined::Wrong(vec![mistake]),
+        };
+        match parse_policy(&text) {
+            Err(mistakes) => wrong(&mistakes),
+            Ok(parsed) => Examined::Right(text, parsed.warnings.iter().take(MOST_FINDINGS).map(warning).collect()),
+        }
+    });
+    examined.await.map_err(|error| unexamined(&error))
+}
+
+fn unexamined(error: &tokio::task::JoinError) -> Status {
+    tracing::error!(%error, "a file could not be examined");
+    Refusal::new(Reason::Overloaded, "the file could not be examined").into()
+}
+
+fn examine(engine: &Engine, kind: ProposedFile, file: File) -> Examined {
+    let text = match file.into_text() {
+        Ok(text) => text,
+        Err(mistake) => return Examined::Wrong(vec![mistake]),
+    };
+    let in_force = || {
+        engine.read(|state| {
+            let organisation = state.organisation();
+            let (tenants, people) = (organisation.tenants().clone(), organisation.people().clone());
+            let directory = Directory { tenants, people, accounts: organisation.accounts().clone() };
+            (organisation.policy().clone(), directory)
+        })
+    };
+    let (together, mut warnings, places, source) = match kind {
+        ProposedFile::Policy => match parse_policy(&text) {
+            Err(mistakes) => return wrong(&mistakes),
+            Ok(parsed) => {
+                let together = check_together(&parsed.policy, &in_force().1);
+                (together, parsed.warnings, parsed.places, SourceFile::Policy)
+            }
+        },
+        ProposedFile::Directory => match parse_directory(&text) {
+            Err(mistakes) => return wrong(&mistakes),
+            Ok(parsed) => {
+                let policy = engine.read(|state| state.organisation().policy().clone());
+                let together = check_together(&policy, &parsed.directory);
+                (together, parsed.warnings, parsed.places, SourceFile::Directory)
+            }
+        },
+    };
+    match together {
+        Err(mut mistakes) => {
+            places.locate(source, &mut mistakes);
+            wrong(&mistakes)
+        }
+        Ok(more) => {
+            warnings.extend(more);
+            places.locate_warnings(source, &mut warnings);
+            Examined::Right(text, warnings.iter().take(MOST_FINDINGS).map(warning).collect())
+        }
+    }
+}
+
+fn wrong(mistakes: &[Mistake]) -> Examined {
+    Examined::Wrong(mistakes.iter().take(MOST_FINDINGS).map(mistake).collect())
+}

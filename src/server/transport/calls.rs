@@ -1,0 +1,164 @@
+//! The calls of one connection: each carries the peer, none goes through once the certificate is over, so many are worked on
+//! at a time, each within its time, and each is counted.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{Bytes, Service, StdError};
+use tonic::service::Routes;
+use tonic::{Code, Status};
+
+use super::limits::{HEADERS_MAX, STREAMS_PER_CONNECTION};
+use super::peer::Peer;
+use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded};
+use super::standing::Standing;
+use crate::server::metrics::{Call, Metrics};
+
+/// Pairs of method and code that one connection may be counted under.
+const KNOWN_MAX: usize = 128;
+/// The header in which a client says what it calls a request.
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// The calls of one connection: each carries the peer, and none goes through once the certificate is over.
+#[derive(Clone)]
+pub(super) struct Calls<C> {
+    direct: C,
+    routes: Routes,
+    dialect: Arc<dyn Dialect>,
+    peer: Peer,
+    standing: Standing,
+    permits: Arc<Semaphore>,
+    timeout: Duration,
+    counters: Arc<Counters>,
+}
+
+impl<C> Calls<C> {
+    /// The calls of a connection, which share its number of streams.
+    pub(super) fn new<D: Direct<Calls = C>>(
+        services: Services<D>,
+        peer: Peer,
+        standing: Standing,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let Services { routes, direct, dialect } = services;
+        let permits = Arc::new(Semaphore::new(usize::try_from(STREAMS_PER_CONNECTION).unwrap_or(1)));
+        let counters = Arc::new(Counters { metrics, known: Mutex::default() });
+        Self { direct: direct.connected(&peer, &standing), routes, dialect, peer, standing, permits, timeout, counters }
+    }
+}
+
+/// A call that is being answered.
+type Working = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<B, C: DirectCalls> Service<Request<B>> for Calls<C>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError> + Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Working;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Routes are always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Working {
+        match (self.admit(&request), C::method(request.uri().path())) {
+            (Ok(permit), Some(method)) => {
+                let counters = Arc::clone(&self.counters);
+                let working = tokio::time::timeout(self.timeout, self.direct.clone().call(method, request));
+                Box::pin(async move {
+                    let response = working.await.unwrap_or_else(|_| too_slow().into_http());
+                    drop(permit);
+                    counters.add(C::path(method), code_of(&response));
+                    Ok(response)
+                })
+            }
+            (admitted, _) => self.route(request, admitted),
+        }
+    }
+}
+
+impl<C: DirectCalls> Calls<C> {
+    /// A call's place, if its certificate still stands and neither its headers nor the calls beside it are too many.
+    fn admit<B>(&self, request: &Request<B>) -> Result<OwnedSemaphorePermit, Status> {
+        self.standing.check()?;
+        if request.headers().len() > HEADERS_MAX {
+            return Err(overloaded(&format!("over {HEADERS_MAX} header fields; send fewer")));
+        }
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            overloaded(&format!("over {STREAMS_PER_CONNECTION} calls at a time on one connection; try again"))
+        })
+    }
+
+    fn route<B>(&mut self, mut request: Request<B>, admitted: Result<OwnedSemaphorePermit, Status>) -> Working
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send,
+    {
+        let call = Head { uri: request.uri().clone(), request_id: request.headers().get(REQUEST_ID).cloned() };
+        let (dialect, counters) = (Arc::clone(&self.dialect), Arc::clone(&self.counters));
+        let permit = match admitted {
+            Ok(permit) => permit,
+            Err(status) => {
+                let response = dialect.refusal(&call, status);
+                counters.count(&*dialect, &call, &response);
+                return Box::pin(std::future::ready(Ok(response)));
+            }
+        };
+        request.extensions_mut().insert(self.peer.clone());
+        request.extensions_mut().insert(self.standing.clone());
+        let working = tokio::time::timeout(self.timeout, self.routes.call(request));
+        Box::pin(async move {
+            let response = match working.await {
+                Ok(Ok(response)) => response,
+                Err(_) => dialect.refusal(&call, too_slow()),
+            };
+            drop(permit);
+            counters.count(&*dialect, &call, &response);
+            Ok(response)
+        })
+    }
+}
+
+fn too_slow() -> Status {
+    overloaded("the broker took too long; send the same request_id again")
+}
+
+/// The counters that this connection has used, so that a call finds its own without the lock that all share.
+struct Counters {
+    metrics: Arc<Metrics>,
+    known: Mutex<Vec<(String, Code, Counter)>>,
+}
+
+impl Counters {
+    fn count(&self, dialect: &dyn Dialect, call: &Head, response: &Response<Body>) {
+        let (method, code) = dialect.counted(call.uri.path(), response);
+        self.add(method, code);
+    }
+
+    fn add(&self, path: &str, code: Code) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, _, counter)) = known.iter().find(|(known, of, _)| *of == code && known == path) {
+            counter.inc();
+            return;
+        }
+        let path = if known.len() < KNOWN_MAX { path } else { UNROUTED };
+        let call = Call { method: path.to_owned(), code: format!("{code:?}") };
+        let counter = self.metrics.calls.get_or_create_owned(&call);
+        counter.inc();
+        if known.len() < KNOWN_MAX {
+            known.push((call.method, code, counter));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Who is at the other end of a connection: read once from the verified certificate, never from a header, a common name
+//! or a DNS name (known failures D9 and D10).
+
+use std::net::SocketAddr;
+
+use rustls::pki_types::CertificateDer;
+use tonic::{Request, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::domain::value::ids::{Digest, Identity, InvalidId, TrustDomain};
+use crate::domain::value::time::Timestamp;
+
+/// The verified other end of a connection. A request carries it as an extension: [`Peer::of`].
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The one URI of the leaf certificate.
+    pub identity: Identity,
+    /// The identity's trust domain, for which the certificate's authority may speak.
+    pub trust_domain: TrustDomain,
+    /// From this instant on the certificate is over.
+    pub not_after: Timestamp,
+    /// SHA-256 of the leaf certificate in DER.
+    pub certificate_digest: Digest,
+    /// Where the connection comes from. For logs and limits: it proves nothing.
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    /// The peer of a request.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED, if the request did not come through the listener.
+    pub fn of<T>(request: &Request<T>) -> Result<&Self, Status> {
+        request
+            .extensions()
+            .get::<Self>()
+            .ok_or_else(|| unauthenticated("NOT_AUTHENTICATED", "no client certificate; connect with one".to_owned()))
+    }
+}
+
+/// Why a certificate names nobody. The text is for the operator's log; the other end sees a TLS alert.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityMistake {
+    /// The certificate cannot be read.
+    #[error("the client's certificate cannot be read: {0}; issue it anew")]
+    Unreadable(String),
+    /// No URI among the subject alternative names.
+    #[error(
+        "the client's certificate has no URI among its subject alternative names; issue one with exactly one SPIFFE ID (common name and DNS names are not read)"
+    )]
+    NoUri,
+    /// More than one URI.
+    #[error("the client's certificate has {0} URIs among its subject alternative names; issue one with exactly one")]
+    SeveralUris(usize),
+    /// The URI is not a SPIFFE ID.
+    #[error("the client's certificate: {0}")]
+    NotAnIdentity(String),
+}
+
+/// What the leaf says, read once.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    pub(crate) identity: Identity,
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) not_after: Timestamp,
+    pub(crate) digest: Digest,
+}
+
+impl Leaf {
+    /// Reads the one identity of a leaf certificate.
+    pub(crate) fn read(der: &CertificateDer<'_>) -> Result<Self, IdentityMistake> {
+        let unreadable = |error: &dyn std::fmt::Display| IdentityMistake::Unreadable(error.to_string());
+        let (rest, certificate) = X509Certificate::from_der(der).map_err(|error| unreadable(&error))?;
+        if !rest.is_empty() {
+            return Err(IdentityMistake::Unreadable("bytes after its end".to_owned()));
+        }
+        let names = certificate.subject_alternative_name().map_err(|error| unreadable(&error))?;
+        let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+        let uris: Vec<&str> =
+            names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect();
+        let uri = match uris.as_slice() {
+            [] => return Err(IdentityMistake::NoUri),
+            [uri] => *uri,
+            several => return Err(IdentityMistake::SeveralUris(several.len())),
+        };
+        let identity: Identity =
+            uri.parse().map_err(|error: InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
+        let trust_domain = identity
+            .trust_domain()
+            .parse()
+            .map_err(|error: InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
+        let seconds = certificate.validity().not_after.timestamp();
+        let not_after = seconds
+            .checked_mul(1_000)
+            .and_then(|millis| Timestamp::from_millis(millis).ok())
+            .ok_or_else(|| IdentityMistake::Unreadable("its end is out of range".to_owned()))?;
+        Ok(Self { identity, trust_domain, not_after, digest: Digest::of(der) })
+    }
+}
+
+/// What to do about a certificate that is none, or no more.
+pub(super) fn unauthenticated(reason: &str, text: String) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "countersign", std::collections::HashMap::new());
+    Status::with_error_details(tonic::Code::Unauthenticated, text, details)
+}

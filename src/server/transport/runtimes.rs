@@ -1,0 +1,128 @@
+//! One current-thread runtime a core, each on a thread of its own: a connection, its handshake and its calls stay on one
+//! thread, and all responses of a wake-up go out in one write (docs: the default runtime needs one write a response).
+
+use std::sync::{Arc, mpsc as threads};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::connection::serve;
+use super::served::{Direct, Services};
+use super::shared::{Accepted, Phase, Shared};
+
+/// Sockets that wait for one runtime. More than that, and it is not keeping up: the accept loop drops them.
+const WAITING_MAX: usize = 256;
+
+/// Makes what a runtime serves.
+pub(super) type MakeServices<D> = Arc<dyn Fn() -> Services<D> + Send + Sync>;
+
+/// What a thread of the listener says when it ends.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The accept loop stopped because it was told to.
+    Accept,
+    /// A runtime has no connection left.
+    Runtime {
+        /// Connections that ended by themselves during the drain.
+        finished: usize,
+        /// Connections that were cut.
+        cut: usize,
+    },
+    /// A thread ended though nobody told it to.
+    Broke(String),
+}
+
+/// Says that a thread is over even if it panics.
+pub(super) struct Farewell {
+    pub(super) name: String,
+    pub(super) to: threads::Sender<Ended>,
+    pub(super) said: bool,
+}
+
+impl Farewell {
+    pub(super) fn say(mut self, ended: Ended) {
+        self.said = true;
+        let _ = self.to.send(ended);
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if !self.said {
+            let _ = self.to.send(Ended::Broke(std::mem::take(&mut self.name)));
+        }
+    }
+}
+
+/// Starts one runtime; the sender is its queue of sockets, and closing it begins its end.
+pub(super) fn start<D: Direct>(
+    number: usize,
+    shared: Arc<Shared>,
+    services: MakeServices<D>,
+    ended: threads::Sender<Ended>,
+) -> std::io::Result<mpsc::Sender<Accepted>> {
+    let (sockets, queue) = mpsc::channel(WAITING_MAX);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let name = format!("countersign-serve-{number}");
+    let farewell = Farewell { name: name.clone(), to: ended, said: false };
+    let run = move || {
+        let report = runtime.block_on(serve_all(queue, shared, services));
+        runtime.shutdown_background();
+        farewell.say(report);
+    };
+    std::thread::Builder::new().name(name).spawn(run)?;
+    Ok(sockets)
+}
+
+async fn serve_all<D: Direct>(
+    mut queue: mpsc::Receiver<Accepted>,
+    shared: Arc<Shared>,
+    services: MakeServices<D>,
+) -> Ended {
+    // Made here, on the runtime's own thread, so that no two runtimes share one.
+    let Services { routes, direct, dialect } = services();
+    let services = Services { routes: routes.prepare(), direct, dialect };
+    let mut phase = shared.phase.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = queue.recv() => {
+                let Some(accepted) = accepted else { break };
+                let (shared, services) = (Arc::clone(&shared), services.clone());
+                shared.metrics.connections_open.inc();
+                connections.spawn(async move {
+                    let counted = Counted(Arc::clone(&shared));
+                    serve(accepted, shared, services).await;
+                    drop(counted);
+                });
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    let mut finished: usize = 0;
+    loop {
+        let (ended, told): (usize, bool) = tokio::select! {
+            _ = phase.wait_for(|phase| *phase == Phase::Cut) => (0, true),
+            over = connections.join_next() => match over {
+                Some(_) => (1, false),
+                None => return Ended::Runtime { finished, cut: 0 },
+            },
+        };
+        // Connections see the cut as well, perhaps before this does: what ends by it has not finished.
+        if told || *shared.phase.borrow() == Phase::Cut {
+            let cut = connections.len().saturating_add(ended);
+            connections.shutdown().await;
+            return Ended::Runtime { finished, cut };
+        }
+        finished = finished.saturating_add(ended);
+    }
+}
+
+/// Keeps the gauge right also when a connection's task is cut or panics.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections_open.dec();
+    }
+}
