@@ -101,7 +101,8 @@ fn import(path: &Path, people: usize) {
     fill(path, 0);
     let engine = start(path);
     let present = engine.read(|state| {
-        let people = state.organisation().people().iter();
+        // Whose ids have a dot are of a tenant, whose own feed speaks for them.
+        let people = state.organisation().people().iter().filter(|(id, _)| !id.as_str().contains('.'));
         people.map(|(id, it)| (id.clone(), file(it.manager.clone(), None))).collect::<BTreeMap<_, _>>()
     });
     let mut all = present;

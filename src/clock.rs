@@ -127,7 +127,9 @@ pub struct SystemClock;
 /// Counts suspend.
 #[cfg(target_os = "linux")]
 const BOOT_CLOCK: ClockId = ClockId::Boottime;
-/// The nearest that other systems share; client and SDK run there, the broker does not.
+/// The nearest that other systems share; the command line and the SDK run there, the broker does not. On macOS this clock
+/// counts sleep, as Linux's boot clock does: the manual page of its clock functions says that CLOCK_MONOTONIC "will continue to
+/// increment while the system is asleep" (CLOCK_UPTIME_RAW, which `Instant` reads, does not).
 #[cfg(not(target_os = "linux"))]
 const BOOT_CLOCK: ClockId = ClockId::Monotonic;
 

@@ -1,6 +1,6 @@
 //! Countersign: a just-in-time privileged access broker.
 pub mod check;
-#[cfg(feature = "cli")]
+#[cfg(feature = "client")]
 pub mod cli;
 pub mod clock;
 pub mod domain;

@@ -20,13 +20,13 @@ const STORY: &[(&str, &str)] = &[
     ("ana: request orders-db-repair, without a ticket", "TICKET_REQUIRED"),
     ("ana: the same with INC-4711", "PENDING"),
     ("ana: approve", "SELF_APPROVAL"),
-    ("ana-admin: approve, her second account", "SELF_APPROVAL"),
-    ("ben: inbox", "waits for him"),
+    ("ana-admin: approve, ana's second account", "SELF_APPROVAL"),
+    ("ben: inbox", "waits for ben"),
     ("| who: \"ana\"", ""),
     ("| duration: \"4s\"", ""),
     ("SHA-256, computed by ben's client:", ""),
     ("ben: approve a text that says 8h", "DIGEST_MISMATCH"),
-    ("ben: approve the text that he read", "APPROVED"),
+    ("ben: approve the text as it was shown", "APPROVED"),
     ("orders-api: may ana db.write prod/eu/db/orders/primary?", "ALLOW GRANTED"),
     ("orders-api: may ana db.schema prod/eu/db/orders/primary?", "DENY NO_GRANT"),
     ("orders-api: may ana db.write prod/us/db/orders/primary?", "DENY NO_GRANT"),
@@ -49,24 +49,24 @@ const STORY: &[(&str, &str)] = &[
     ("orders-api: may ana db.write prod/eu/db/orders/primary?", "DENY NO_GRANT"),
     ("pia: request orders-db-maintenance", "NO_ACCOUNT"),
     ("pia: enrol, an account", "NOT_ELIGIBLE"),
-    ("training-feed: attest her screening", "CAPABILITY_MISSING"),
-    ("training-feed: attest her annual-training", "on record"),
+    ("training-feed: attest pia's screening", "CAPABILITY_MISSING"),
+    ("training-feed: attest pia's annual-training", "on record"),
     ("pia: enrol, an account", "PENDING"),
     ("pia: approve it", "NO_ACCOUNT"),
-    ("ines, her manager: approve", "APPROVED"),
+    ("ines, pia's manager: approve", "APPROVED"),
     ("pia: request orders-db-maintenance", "NOT_IN_ROLE"),
-    ("ines, her manager, and the role's owner: approve", "APPROVED"),
+    ("ines, pia's manager and the role's owner: approve", "APPROVED"),
     ("pia: enrol, incident-commander", "ROLE_CONFLICT"),
     ("orders-api: may pia db.read prod/eu/db/orders/primary?", "ALLOW GRANTED"),
     ("orders-api: may pia db.read prod/eu/db/orders/primary?", "DENY NO_GRANT"),
     ("pia: whoami", "DISABLED LAPSE"),
-    ("training-feed: attest that she renewed it", "on record"),
+    ("training-feed: attest that it was renewed", "on record"),
     ("pia: request orders-db-maintenance", "ACCOUNT_DISABLED"),
     ("pia: enrol, to have it restored", "PENDING"),
-    ("ines, her manager: approve", "APPROVED"),
+    ("ines, pia's manager: approve", "APPROVED"),
     ("hr-sync: pia is transferred to omar", "1 cut"),
-    ("ines, her old manager: approve", "NOT_FOUND"),
-    ("omar, her manager: approve", "APPROVED"),
+    ("ines, pia's old manager: approve", "NOT_FOUND"),
+    ("omar, pia's manager: approve", "APPROVED"),
     ("pia: enrol, the machine orders-bot", "PENDING"),
     ("ines, owner of deploy-pipeline: approve", "APPROVED"),
     ("orders-api: may pia db.read prod/eu/db/orders/primary?", "ALLOW GRANTED"),
@@ -99,8 +99,8 @@ const STORY: &[(&str, &str)] = &[
     ("omar: request policy-change, sam approves", "APPROVED"),
     ("vera: the same", "APPROVED"),
     ("omar: propose the policy", "PENDING"),
-    ("omar: approve his own proposal", "SELF_APPROVAL"),
-    ("vera: approve it, by the digest of what she read", "APPROVED"),
+    ("omar: approve it, as its author", "SELF_APPROVAL"),
+    ("vera: approve it, by the digest of the text shown", "APPROVED"),
     ("omar, auditor: report standing", "nothing else stands"),
     ("audit verify", "verified"),
     ("audit verify, of a copy", "broken"),
@@ -122,8 +122,8 @@ fn the_demo_tells_the_whole_story_and_ends_well() {
     assert!(clock.boot().since(began).millis() < 60_000, "it took too long");
     let mut lines = out.lines();
     for (asked, answered) in STORY {
-        let told = lines.any(|line| line.contains(asked) && line.contains(answered));
-        assert!(told, "`{asked}` with `{answered}` is missing, or out of order, in\n{out}");
+        let found = lines.any(|line| line.contains(asked) && line.contains(answered));
+        assert!(found, "`{asked}` with `{answered}` is missing, or out of order, in\n{out}");
     }
     assert!(out.lines().count() <= 140, "the story is to stay short:\n{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 120), "a line is too long:\n{out}");
@@ -136,7 +136,7 @@ fn dev_runs_a_broker_that_the_command_line_is_tried_out_on() {
     // given `dev` in a folder, on a free port
     let folder = tempfile::tempdir().unwrap();
     let mut dev = Dev::start(folder.path(), &[]);
-    assert!(dev.told.contains("--as ben approve ID"), "{}", dev.told);
+    assert!(dev.said.contains("--as ben approve ID"), "{}", dev.said);
     owner_only(&folder.path().join("certs-dev"));
     // when ana asks
     let run = |arguments: &[&str]| countersign(folder.path(), arguments);
@@ -155,7 +155,7 @@ fn dev_runs_a_broker_that_the_command_line_is_tried_out_on() {
     ]);
     assert!(asked.status.success(), "{asked:?}");
     let id = text(&asked.stdout).trim().to_owned();
-    // then she cannot approve it, ben sees it, and nobody approves without saying what they read
+    // then ana cannot approve it, ben sees it, and nobody approves without saying what they read
     let digest = digest_of(&run(&["--as", "ben", "-o", "json", "show", &id]));
     assert_eq!(run(&["--as", "ana", "approve", &id, "--digest", &digest]).status.code(), Some(3));
     let inbox = run(&["--as", "ben", "inbox"]);
@@ -163,10 +163,10 @@ fn dev_runs_a_broker_that_the_command_line_is_tried_out_on() {
     assert!(!run(&["--as", "ben", "approve", &id]).status.success());
     let question = ["--as", "orders-api", "check", "ana", "db.write", "prod/eu/db/orders/primary"];
     assert_eq!(run(&question).status.code(), Some(3), "denied before the approval");
-    // when ben approves what he read
+    // when ben approves what ben read
     let approved = run(&["--as", "ben", "approve", &id, "--digest", &digest]);
     assert!(approved.status.success(), "{approved:?}");
-    // then the service is told that ana may, and not that ben may
+    // then the service is answered that ana may, and not that ben may
     assert_eq!(run(&question).status.code(), Some(0));
     assert_eq!(
         run(&["--as", "orders-api", "check", "ben", "db.write", "prod/eu/db/orders/primary"]).status.code(),
@@ -213,7 +213,7 @@ fn dev_is_for_this_machine_alone_and_says_which_port_is_taken() {
 }
 
 #[test]
-fn a_file_with_mistakes_keeps_dev_from_starting_and_every_mistake_is_told() {
+fn a_file_with_mistakes_keeps_dev_from_starting_and_every_mistake_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.toml"), "[roles.a]\nonwer = \"x\"\n[limits]\npending_per_person = 0\n")
         .unwrap();
@@ -227,7 +227,7 @@ fn a_file_with_mistakes_keeps_dev_from_starting_and_every_mistake_is_told() {
 /// A running `dev`. Dropping it kills it.
 struct Dev {
     child: Child,
-    told: String,
+    said: String,
 }
 
 impl Dev {
@@ -235,16 +235,16 @@ impl Dev {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command.arg("dev").args(arguments).current_dir(folder).stdout(Stdio::piped());
-        let mut dev = Self { child: command.spawn().unwrap(), told: String::new() };
+        let mut dev = Self { child: command.spawn().unwrap(), said: String::new() };
         let lines = BufReader::new(dev.child.stdout.take().unwrap()).lines();
         for line in lines.map_while(Result::ok) {
-            dev.told.push_str(&line);
-            dev.told.push('\n');
+            dev.said.push_str(&line);
+            dev.said.push('\n');
             if line == "Ctrl-C stops it." {
                 return dev;
             }
         }
-        panic!("it ended after saying\n{}", dev.told)
+        panic!("it ended after saying\n{}", dev.said)
     }
 
     /// Ctrl-C, and the end that follows.

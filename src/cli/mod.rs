@@ -1,175 +1,63 @@
 //! The command line (design.md 12). Data goes to stdout, all else to stderr; every end has an exit code of its own:
 //! 0 yes, 1 failed, 2 usage, 3 denied, 4 not found, 5 conflict, 6 still waiting or expired, 7 not authenticated,
 //! 8 unreachable.
+//!
+//! | Room | What it has |
+//! |---|---|
+//! | [`term`] | the terminal: output, tables, JSON, pages, values, failures |
+//! | [`show`] | cards and rows of one thing |
+//! | [`connect`] | which broker, as whom; what every call shares |
+//! | [`request`], [`review`], [`people`], [`admin`], [`audit`], [`notify`] | the commands that call a broker |
+//! | [`help`] | reasons, and completion for shells |
+//! | `broker`, `dev`, `demo` | what runs a broker: only with the feature `cli` |
+//!
+//! The feature `client` alone is the command line without the broker, for the machines that people work on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-pub mod account;
-pub mod approval;
-pub mod approve;
-pub mod attest;
+pub mod admin;
+pub mod arguments;
 pub mod audit;
-pub mod certificates;
-pub mod change;
-pub mod check;
-pub mod context;
+#[cfg(feature = "cli")]
+pub mod broker;
+pub mod connect;
+#[cfg(feature = "cli")]
 pub mod demo;
+#[cfg(feature = "cli")]
 pub mod dev;
-pub mod effects;
-pub mod elevation_card;
-pub mod enrol;
-pub mod enrolment_card;
-pub mod errors;
-pub mod failure;
-pub mod follow_up;
-pub mod found;
-pub mod grants;
-pub mod hr;
-mod hr_feed;
-pub mod hr_file;
-mod hr_hold;
-pub mod init;
-pub mod json;
-pub mod lock;
-pub mod membership;
+pub mod help;
 pub mod notify;
-pub mod output;
-pub mod page;
-pub mod policy;
-pub mod policy_test;
-pub mod proposal;
-pub mod proposal_card;
-pub mod recertify;
-pub mod record;
-pub mod report;
+pub mod people;
 pub mod request;
 pub mod review;
-pub mod review_card;
-#[cfg(test)]
-mod sample;
-pub mod serve;
-pub mod session;
-pub mod table;
-pub mod text;
-pub mod token;
-pub mod values;
-pub mod wait;
-pub mod wait_enrolled;
-pub mod webhook;
-pub mod whoami;
+pub mod show;
+pub mod term;
 
 use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser as _};
 
-use context::ConnectionArguments;
-use failure::{Failure, Ran};
-use output::{Format, Output};
-use session::Session;
-
-const EXIT_CODES: &str = "Exit codes: 0 yes, 1 failed, 2 usage, 3 denied, 4 not found, 5 conflict, 6 still waiting or \
-                          expired, 7 not authenticated, 8 unreachable";
-
-/// Just-in-time privileged access: ask, be approved by somebody else, hold it for minutes
-#[derive(Debug, Clone, Parser)]
-#[command(name = "countersign", version, after_help = EXIT_CODES, max_term_width = 100, propagate_version = false)]
-pub struct Arguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-    /// How to write data
-    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
-    pub output: Format,
-    /// Where the broker is, and who you are.
-    #[command(flatten)]
-    pub connection: ConnectionArguments,
-}
-
-/// What there is to do.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Run the whole story once, against a broker of its own
-    Demo,
-    /// Run a broker with example people, on this machine alone
-    Dev(dev::DevArguments),
-    /// Make a journal from a policy and a directory
-    Init(init::InitArguments),
-    /// Run the broker
-    Serve(serve::ServeArguments),
-    /// Who you are to the broker, and what stands in your way
-    Whoami,
-    /// What you may ask for, and on what terms
-    Entitlements(whoami::EntitlementsArguments),
-    /// Ask for an entitlement
-    Request(request::RequestArguments),
-    /// Requests and enrolments that wait for you
-    Inbox(review::InboxArguments),
-    /// One request, enrolment or load, with what a reviewer should know
-    Show(review::ShowArguments),
-    /// Approve one request, enrolment or load, after reading it
-    Approve(approve::ApproveArguments),
-    /// Say what was found of an emergency that went around you
-    FollowUp(follow_up::FollowUpArguments),
-    /// Deny a request, enrolment or load
-    Deny(review::DenyArguments),
-    /// Take your request, enrolment or load back
-    Withdraw(review::WithdrawArguments),
-    /// The grants that you hold
-    Grants(grants::GrantsArguments),
-    /// Ask for more time: a request of its own, the whole way again
-    Extend(request::ExtendArguments),
-    /// Give your grant up
-    Relinquish(grants::RelinquishArguments),
-    /// Take a grant away at once
-    Revoke(grants::RevokeArguments),
-    /// Stop something at once, on every path
-    #[command(subcommand)]
-    Lock(lock::LockCommand),
-    /// Lift a lock
-    Unlock(lock::UnlockArguments),
-    /// A signed copy of your grant, for a service that cannot reach the broker
-    Token(token::TokenArguments),
-    /// Whether a subject may do something now: exits 0 to allow, 3 to deny
-    Check(check::CheckArguments),
-    /// Ask for an account, a role or a machine, or to keep or restore one
-    #[command(subcommand)]
-    Enrol(enrol::EnrolCommand),
-    /// What you asked for by `enrol`
-    Enrolments(enrol::EnrolmentsArguments),
-    /// Record what people have proved
-    #[command(subcommand)]
-    Attest(attest::AttestCommand),
-    /// What HR says: who joins, moves and leaves
-    #[command(subcommand)]
-    Hr(hr::HrCommand),
-    /// Campaigns in which the holders of a role are confirmed, or end
-    #[command(subcommand)]
-    Recertify(recertify::RecertifyCommand),
-    /// Accounts, and the directory
-    #[command(subcommand)]
-    Account(account::AccountCommand),
-    /// The policy
-    #[command(subcommand)]
-    Policy(policy::PolicyCommand),
-    /// The journal
-    #[command(subcommand)]
-    Audit(audit::AuditCommand),
-    /// What an auditor asks, as of now or of a time
-    #[command(subcommand)]
-    Report(report::ReportCommand),
-    /// A customer's own record, signed
-    #[command(subcommand)]
-    Record(record::RecordCommand),
-    /// Run a command for each thing that somebody should know
-    Notify(notify::NotifyArguments),
-    /// Send what is on stdin to a signed webhook
-    Webhook(webhook::WebhookArguments),
-    /// Why a broker says no, and what to do
-    Errors(errors::ErrorsArguments),
-    /// What your shell needs to complete commands
-    Completion(errors::CompletionArguments),
-}
+use self::admin::policy::PolicyCommand;
+use self::admin::{directory, lock, policy, policy_test};
+use self::arguments::{Arguments, CallCommand, Command, OfflineCommand};
+use self::audit::record::RecordCommand;
+use self::audit::{events, record, report};
+use self::connect::context::ConnectionArguments;
+use self::connect::session::Session;
+use self::help::{completion, errors};
+use self::notify::{notifier, webhook};
+use self::people::{account, attest, enrol, hr, recertify};
+use self::request::{ask, check, entitlements, grants, token, whoami};
+use self::review::{approve, close, follow_up, inbox, show as show_one};
+use self::term::failure::{Failure, Ran};
+use self::term::output::{Format, Output};
+#[cfg(feature = "cli")]
+use self::{
+    arguments::BrokerCommand,
+    audit::{events::AuditCommand, verify},
+    broker::{init, serve},
+};
 
 /// Runs the command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -188,22 +76,41 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Help and versions are data; the rest is a usage error. Clap knows which.
+/// Help and versions are data; anything else is a usage error. Clap knows which it is.
 fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
+    #[cfg(not(feature = "cli"))]
+    if let Some(failure) = of_the_broker(error) {
+        Output::new(if wants_json(arguments) { Format::Json } else { Format::Text }).failure(&failure);
+        return ExitCode::from(failure.exit_code());
+    }
     let text = error.to_string();
-    let told = text.split("\n\nUsage:").next().and_then(|text| text.split("\n\nFor more").next());
-    match told.and_then(|told| told.strip_prefix("error: ")) {
-        Some(told) if wants_json(arguments) => Output::new(Format::Json).failure(&Failure::Usage(told.to_owned())),
+    let mistake = text.split("\n\nUsage:").next().and_then(|text| text.split("\n\nFor more").next());
+    match mistake.and_then(|mistake| mistake.strip_prefix("error: ")) {
+        Some(mistake) if wants_json(arguments) => {
+            Output::new(Format::Json).failure(&Failure::Usage(mistake.to_owned()));
+        }
         _ => drop(error.print()),
     }
     ExitCode::from(2)
 }
 
-/// What was asked for, as far as it can be told of what was not understood.
+/// The failure, if what was not understood is a command that this build leaves out.
+#[cfg(not(feature = "cli"))]
+fn of_the_broker(error: &clap::Error) -> Option<Failure> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    ["demo", "dev", "init", "serve"].contains(&name.as_str()).then(|| {
+        let text =
+            format!("`{name}` needs the broker, and this is the command line without it (the feature `client` alone)");
+        Failure::Usage(text)
+    })
+}
+
+/// Whether JSON was asked for, as far as a command line that was not understood shows it.
 fn wants_json(arguments: &[OsString]) -> bool {
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let one = words.iter().any(|word| matches!(&**word, "-ojson" | "-o=json" | "--output=json"));
@@ -219,61 +126,69 @@ fn wants_json(arguments: &[OsString]) -> bool {
 pub fn run(arguments: Arguments, output: &mut Output) -> Ran {
     let connection = arguments.connection;
     match arguments.command {
-        Command::Demo => demo::run(output),
-        Command::Dev(arguments) => dev::run(output, &arguments),
-        Command::Init(arguments) => init::run(output, &arguments),
-        Command::Serve(arguments) => serve::run(output, &arguments),
-        Command::Errors(arguments) => errors::errors(output, &arguments),
-        Command::Completion(arguments) => errors::completion(&arguments),
-        Command::Policy(policy::PolicyCommand::Check(arguments)) => policy::check(output, &arguments),
-        Command::Policy(policy::PolicyCommand::Test(arguments)) => policy_test::run(output, &arguments),
-        Command::Audit(audit::AuditCommand::Verify(arguments)) => audit::verify(output, &arguments),
-        Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(output, &arguments),
-        Command::Webhook(arguments) => webhook::run(output, &arguments),
-        command => block_on(ask_broker(command, &connection, output)),
+        #[cfg(feature = "cli")]
+        Command::Broker(command) => run_broker(command, output),
+        Command::Offline(command) => run_offline(command, output),
+        Command::Call(CallCommand::Policy(PolicyCommand::Check(arguments))) => policy::check(output, &arguments),
+        Command::Call(CallCommand::Policy(PolicyCommand::Test(arguments))) => policy_test::run(output, &arguments),
+        #[cfg(feature = "cli")]
+        Command::Call(CallCommand::Audit(AuditCommand::Verify(arguments))) => verify::verify(output, &arguments),
+        Command::Call(CallCommand::Record(RecordCommand::Verify(arguments))) => record::verify(output, &arguments),
+        Command::Call(command) => block_on(run_call(command, &connection, output)),
     }
 }
 
-async fn ask_broker(command: Command, connection: &ConnectionArguments, output: &mut Output) -> Ran {
+#[cfg(feature = "cli")]
+fn run_broker(command: BrokerCommand, output: &mut Output) -> Ran {
+    match command {
+        BrokerCommand::Demo => demo::run(output),
+        BrokerCommand::Dev(arguments) => dev::run(output, &arguments),
+        BrokerCommand::Init(arguments) => init::run(output, &arguments),
+        BrokerCommand::Serve(arguments) => serve::run(output, &arguments),
+    }
+}
+
+fn run_offline(command: OfflineCommand, output: &mut Output) -> Ran {
+    match command {
+        OfflineCommand::Webhook(arguments) => webhook::run(output, &arguments),
+        OfflineCommand::Errors(arguments) => errors::errors(output, &arguments),
+        OfflineCommand::Completion(arguments) => completion::completion(&arguments, Arguments::command()),
+    }
+}
+
+async fn run_call(command: CallCommand, connection: &ConnectionArguments, output: &mut Output) -> Ran {
     let mut session = Session::open(connection, output).await?;
     let session = &mut session;
     match command {
-        Command::Whoami => whoami::whoami(session).await,
-        Command::Entitlements(arguments) => whoami::entitlements(session, arguments).await,
-        Command::Request(arguments) => request::request(session, arguments).await,
-        Command::Inbox(arguments) => review::inbox(session, &arguments).await,
-        Command::Show(arguments) => review::show(session, arguments).await,
-        Command::Approve(arguments) => approve::approve(session, arguments).await,
-        Command::FollowUp(arguments) => follow_up::follow_up(session, arguments).await,
-        Command::Deny(arguments) => review::deny(session, arguments).await,
-        Command::Withdraw(arguments) => review::withdraw(session, arguments).await,
-        Command::Grants(arguments) => grants::grants(session, arguments).await,
-        Command::Extend(arguments) => request::extend(session, arguments).await,
-        Command::Relinquish(arguments) => grants::relinquish(session, arguments).await,
-        Command::Revoke(arguments) => grants::revoke(session, arguments).await,
-        Command::Lock(command) => lock::run(session, command).await,
-        Command::Unlock(arguments) => lock::unlock(session, arguments).await,
-        Command::Token(arguments) => token::token(session, arguments).await,
-        Command::Check(arguments) => check::check(session, arguments).await,
-        Command::Enrol(command) => enrol::run(session, command).await,
-        Command::Enrolments(arguments) => enrol::enrolments(session, &arguments).await,
-        Command::Attest(command) => attest::run(session, command).await,
-        Command::Hr(command) => hr::run(session, command).await,
-        Command::Recertify(command) => recertify::run(session, command).await,
-        Command::Account(command) => account::run(session, command).await,
-        Command::Policy(command) => policy::run(session, command).await,
-        Command::Audit(command) => audit::run(session, command).await,
-        Command::Report(command) => report::run(session, command).await,
-        Command::Notify(arguments) => notify::run(session, arguments).await,
-        Command::Record(record::RecordCommand::Export(arguments)) => record::export(session, &arguments).await,
-        Command::Record(record::RecordCommand::Verify(arguments)) => record::verify(session.output, &arguments),
-        Command::Demo
-        | Command::Dev(_)
-        | Command::Init(_)
-        | Command::Serve(_)
-        | Command::Webhook(_)
-        | Command::Errors(_)
-        | Command::Completion(_) => Err(Failure::Failed("this command needs no broker".to_owned())),
+        CallCommand::Whoami => whoami::whoami(session).await,
+        CallCommand::Entitlements(arguments) => entitlements::entitlements(session, arguments).await,
+        CallCommand::Request(arguments) => ask::request(session, arguments).await,
+        CallCommand::Inbox(arguments) => inbox::inbox(session, &arguments).await,
+        CallCommand::Show(arguments) => show_one::show(session, arguments).await,
+        CallCommand::Approve(arguments) => approve::approve(session, arguments).await,
+        CallCommand::FollowUp(arguments) => follow_up::follow_up(session, arguments).await,
+        CallCommand::Deny(arguments) => close::deny(session, arguments).await,
+        CallCommand::Withdraw(arguments) => close::withdraw(session, arguments).await,
+        CallCommand::Grants(arguments) => grants::grants(session, arguments).await,
+        CallCommand::Extend(arguments) => ask::extend(session, arguments).await,
+        CallCommand::Relinquish(arguments) => grants::relinquish(session, arguments).await,
+        CallCommand::Revoke(arguments) => grants::revoke(session, arguments).await,
+        CallCommand::Lock(command) => lock::run(session, command).await,
+        CallCommand::Unlock(arguments) => lock::unlock(session, arguments).await,
+        CallCommand::Token(arguments) => token::token(session, arguments).await,
+        CallCommand::Check(arguments) => check::check(session, arguments).await,
+        CallCommand::Enrol(command) => enrol::run(session, command).await,
+        CallCommand::Enrolments(arguments) => enrol::enrolments(session, &arguments).await,
+        CallCommand::Attest(command) => attest::run(session, command).await,
+        CallCommand::Hr(command) => hr::run(session, command).await,
+        CallCommand::Recertify(command) => recertify::run(session, command).await,
+        CallCommand::Account(command) => account::run(session, command).await,
+        CallCommand::Directory(command) => directory::run(session, command).await,
+        CallCommand::Policy(command) => policy::run(session, command).await,
+        CallCommand::Audit(command) => events::run(session, command).await,
+        CallCommand::Report(command) => report::run(session, command).await,
+        CallCommand::Record(command) => record::run(session, &command).await,
+        CallCommand::Notify(arguments) => notifier::run(session, arguments).await,
     }
 }
 
@@ -286,14 +201,14 @@ fn block_on(command: impl Future<Output = Ran>) -> Ran {
         let _ = subscriber.try_init();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Failed(format!("this machine gives no runtime: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::Failed(format!("the asynchronous runtime cannot be started: {error}")))?;
     runtime.block_on(command)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Extensions, Request, Status};
 
-use super::keys::note::NoteKey;
 use super::keys::sealed::Seal;
 use super::transport::peer::Peer;
 use super::transport::standing::Standing;
@@ -21,6 +20,7 @@ use crate::engine::{Done, Engine};
 use crate::server::metrics::Metrics;
 use crate::wire::commands::Mutation;
 use crate::wire::message::InvalidMessage;
+use crate::wire::signed_note::NoteKey;
 use crate::wire::values::SaidSequence;
 
 /// A stream of messages to a caller.

@@ -26,6 +26,8 @@ pub mod proposals;
 pub mod queries;
 pub mod recertification;
 pub mod replication;
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) mod signed_note;
 pub mod token_check;
 pub mod tokens;
 pub mod values;

@@ -227,6 +227,17 @@ async fn a_proposal_needs_its_capability_the_right_predecessor_and_whole_pieces(
     refused(propose_policy(&omar, header(&policy, false), &alone).await, Code::FailedPrecondition, "NO_QUORUM");
 }
 
+/// The file that a proposal would put in force, as its reviewer reads it.
+async fn proposed_text(reviewer: &Person, proposal: &str) -> Vec<u8> {
+    let request = pb::GetProposalTextRequest { proposal_id: proposal.to_owned() };
+    let mut pieces = reviewer.proposals().get_proposal_text(request).await.unwrap().into_inner();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.message().await.unwrap() {
+        bytes.extend(piece.chunk);
+    }
+    bytes
+}
+
 #[tokio::test]
 async fn part_3_proposals_by_two_persons() {
     // given two who may ask to change the policy, the machine that proposes what was merged, and the auditor
@@ -252,11 +263,11 @@ async fn part_3_proposals_by_two_persons() {
         pb::WithdrawProposalRequest { request_id: call_id(), proposal_id: proposal.id, ..Default::default() };
     let withdrawn = bot.proposals().withdraw_proposal(withdrawal).await.unwrap().into_inner().proposal.unwrap();
     assert_eq!(withdrawn.state(), pb::ProposalState::Withdrawn);
-    // when one of the two is let, and proposes it
+    // when one of the two has the right, and proposes it
     let omar_now = policy_changer(&broker, "omar").await;
     let proposed = propose_policy(&omar_now, header(&policy, false), &longer).await.unwrap().proposal;
     let proposal = proposed.clone().unwrap();
-    // then those who audit are told who could approve it, once she has asked to be let
+    // then those who audit see who could approve it
     let seen = omar
         .proposals()
         .get_proposal(pb::GetProposalRequest { proposal_id: proposal.id.clone() })
@@ -271,12 +282,7 @@ async fn part_3_proposals_by_two_persons() {
     assert!(text.contains(value), "{text}");
     // then another reads exactly what would come into force, and the author approves nothing
     let vera = policy_changer(&broker, "vera").await;
-    let request = pb::GetProposalTextRequest { proposal_id: proposal.id.clone() };
-    let mut pieces = vera.proposals().get_proposal_text(request).await.unwrap().into_inner();
-    let mut bytes = Vec::new();
-    while let Some(piece) = pieces.message().await.unwrap() {
-        bytes.extend(piece.chunk);
-    }
+    let bytes = proposed_text(&vera, &proposal.id).await;
     assert_eq!((bytes.as_slice(), proposal.digest.as_slice()), (longer.as_bytes(), digest(&longer).as_slice()));
     refused(omar.approve_proposal(proposed.clone()).await, Code::PermissionDenied, "SELF_APPROVAL");
     let request = pb::ApproveProposalRequest {
@@ -295,7 +301,7 @@ async fn part_3_proposals_by_two_persons() {
         who.proposals().list_proposals(waiting.clone()).await.unwrap().into_inner().proposals.len()
     };
     assert_eq!((told(&vera).await, told(&omar).await, told(&engineer).await), (1, 0, 0));
-    // when she approves it, then it is in force, and over a restart as well
+    // when vera approves it, then it is in force, and over a restart as well
     let approved = vera.approve_proposal(proposed).await.unwrap().proposal.unwrap();
     assert_eq!(approved.state(), pb::ProposalState::Approved);
     let in_force = omar.policy().get_policy(pb::GetPolicyRequest {}).await.unwrap().into_inner().policy.unwrap();
@@ -307,8 +313,8 @@ async fn part_3_proposals_by_two_persons() {
     let own = directory.replacen(omars, &format!("{omars}, \"people-office\""), 1);
     assert_ne!(directory, own);
     refused(propose_directory(&omar, header(&directory, false), &own).await, Code::PermissionDenied, "OWN_STANDING");
-    let hers = propose_directory(&vera, header(&directory, false), &own).await.unwrap().proposal;
-    refused(omar.approve_proposal(hers).await, Code::PermissionDenied, "OWN_STANDING");
+    let veras = propose_directory(&vera, header(&directory, false), &own).await.unwrap().proposal;
+    refused(omar.approve_proposal(veras).await, Code::PermissionDenied, "OWN_STANDING");
     // nor is one with which two roles of a person would decide about each other
     let both = directory.replacen(omars, &format!("{omars}, \"security-duty\""), 1);
     let mistakes = propose_directory(&omar, header(&directory, false), &both).await.unwrap().mistakes;

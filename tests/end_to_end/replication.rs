@@ -188,7 +188,7 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     std::fs::write(broker.organisation.path("without.toml"), &without).unwrap();
     let path = broker.organisation.path("without.toml").display().to_string();
     let replaces: String = Sha256::digest(directory.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let words = ["-o", "json", "account", "propose", &path, "--replaces", &replaces, "-m", "it moves"];
+    let words = ["-o", "json", "directory", "propose", &path, "--replaces", &replaces, "-m", "it moves"];
     let proposed = run(&mut broker.command("omar", &words));
     assert_eq!(proposed.code, Some(0), "{}{}", proposed.stdout, proposed.stderr);
     let proposed: serde_json::Value = serde_json::from_str(&proposed.stdout).unwrap();
@@ -204,8 +204,8 @@ async fn a_feed_ends_when_its_account_may_check_no_more() {
     let words = ["approve", id, "--digest", shown["approval_digest"].as_str().unwrap()];
     let alone = run(&mut broker.command("omar", &words));
     assert!(alone.code == Some(3) && alone.stderr.contains("SELF_APPROVAL"), "{}{}", alone.stdout, alone.stderr);
-    let proposed = run(&mut broker.command("vera", &words));
-    assert_eq!(proposed.code, Some(0), "{}{}", proposed.stdout, proposed.stderr);
+    let approved = run(&mut broker.command("vera", &words));
+    assert_eq!(approved.code, Some(0), "{}{}", approved.stdout, approved.stderr);
     // then the feed is over, and there is no other
     refused::<()>(Err(replica.end().await), Code::OutOfRange, "RESYNC");
     let begun = Follower::begin(&orders, pb::ReplicaHello::default()).await.map(|_| ());

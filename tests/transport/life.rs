@@ -221,8 +221,8 @@ async fn throwaway_certificates_get_in() {
     let now = Timestamp::from_millis(certificates::now_millis()).unwrap();
     let clients = [("ana".to_owned(), ANA.parse().unwrap())];
     // Made twice: the second run replaces the first.
-    countersign::cli::certificates::make(&folder, &server, &clients, now).unwrap();
-    let made = countersign::cli::certificates::make(&folder, &server, &clients, now).unwrap();
+    countersign::cli::dev::certificates::make(&folder, &server, &clients, now).unwrap();
+    let made = countersign::cli::dev::certificates::make(&folder, &server, &clients, now).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     for file in std::fs::read_dir(&folder).unwrap() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::narrator::Answer;
-use crate::cli::dev::broker::LocalBroker;
+use crate::cli::dev::local::LocalBroker;
 use crate::domain::value::ids::Digest;
 use crate::domain::value::time::{Span, Timestamp};
 use crate::sdk::{Checked, Client, ClientError, Replica};
@@ -190,6 +190,14 @@ impl Actor {
     }
 }
 
+/// What a service asks before it acts: whether somebody may do something to a resource.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    pub(super) subject: &'static str,
+    pub(super) action: &'static str,
+    pub(super) resource: &'static str,
+}
+
 /// A service that guards something: it checks in its own process, by a replica.
 pub(super) struct Service {
     pub(super) replica: Replica,
@@ -210,8 +218,8 @@ impl Service {
     }
 
     /// Checks by the replica, once it knows all that the broker knows now: the story tells one thing after another.
-    pub(super) async fn check(&self, question: (&str, &str, &str)) -> Called<Checked> {
-        let (subject, action, resource) = question;
+    pub(super) async fn check(&self, question: Question) -> Called<Checked> {
+        let Question { subject, action, resource } = question;
         let asked = self.client.check(subject, action, resource).await?.into_message();
         let sequence = asked.sequence.parse().unwrap_or(u64::MAX);
         // If it does not get there, the check says so.
@@ -220,8 +228,8 @@ impl Service {
     }
 
     /// Checks by the replica as it is.
-    pub(super) fn look(&self, (subject, action, resource): (&str, &str, &str)) -> Checked {
-        self.replica.check(subject, action, resource)
+    pub(super) fn look(&self, question: Question) -> Checked {
+        self.replica.check(question.subject, question.action, question.resource)
     }
 }
 

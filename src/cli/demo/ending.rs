@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::task::JoinHandle;
 
-use super::cast::{Cast, Wish, state, verdict};
+use super::cast::{Cast, Question, Wish, state, verdict};
 use super::narrator::{Answer, Narrator, seconds};
 use super::story::{Held, REPAIR_QUESTION, approval, asks_about, held, text_of};
 use crate::clock::{BootMillis, Clock as _, SystemClock};
@@ -24,7 +24,8 @@ const REPLICA: Wish = Wish {
     justification: "compare the replica with the primary",
     ticket: "INC-4711",
 };
-const REPLICA_QUESTION: (&str, &str, &str) = ("ana", "db.read", "prod/eu/db/orders/replica");
+const REPLICA_QUESTION: Question =
+    Question { subject: "ana", action: "db.read", resource: "prod/eu/db/orders/replica" };
 /// More than there will be time for.
 const ROWS: u32 = 10_000;
 const A_ROW: Duration = Duration::from_millis(2);
@@ -72,7 +73,7 @@ impl Act {
         let rows_done = Arc::new(AtomicU32::new(0));
         let (replica, done) = (cast.orders_api.replica.clone(), Arc::clone(&rows_done));
         let ends = tokio::spawn(async move {
-            let (subject, action, resource) = REPLICA_QUESTION;
+            let Question { subject, action, resource } = REPLICA_QUESTION;
             let rows = async {
                 for row in 1..=ROWS {
                     tokio::time::sleep(A_ROW).await;
@@ -110,7 +111,7 @@ pub(super) async fn time_runs_out(narrator: &mut Narrator<'_>, cast: &Cast, repa
         let sent = narrator.now().wall;
         let answer = verdict(&cast.orders_api.look(REPAIR_QUESTION));
         if answer.what != "ALLOW GRANTED" {
-            return ended(narrator, (last_allow, sent), repair, answer);
+            return ended(narrator, repair, Change { last_allow, denied: sent, answer });
         }
         ensure!(
             sent < repair.end.plus(CLOCK_MARGIN),
@@ -122,12 +123,15 @@ pub(super) async fn time_runs_out(narrator: &mut Narrator<'_>, cast: &Cast, repa
     }
 }
 
-fn ended(
-    narrator: &mut Narrator<'_>,
-    (last_allow, denied): (Option<Timestamp>, Timestamp),
-    repair: &Held,
+/// When the answer changed from ALLOW, and to what.
+struct Change {
+    last_allow: Option<Timestamp>,
+    denied: Timestamp,
     answer: Answer,
-) -> Result<()> {
+}
+
+fn ended(narrator: &mut Narrator<'_>, repair: &Held, change: Change) -> Result<()> {
+    let Change { last_allow, denied, answer } = change;
     let after = |at: Timestamp| seconds(at.since(repair.start));
     let before = last_allow.map(|at| format!(", ALLOW at {}", after(at))).unwrap_or_default();
     let answer = Answer { detail: format!("at {}{before}", after(denied)), ..answer };

@@ -1,9 +1,9 @@
-//! The second chapter: the life of an account. pia joined yesterday; she asks for an account and a role, lets a training
+//! The second chapter: the life of an account. pia joined yesterday; pia asks for an account and a role, has a training
 //! lapse in the middle of a grant, moves to another manager, owns a machine, and leaves in the middle of a grant.
 
 use anyhow::{Result, ensure};
 
-use super::cast::{Actor, Cast, Wish, ending, state, verdict};
+use super::cast::{Actor, Cast, Question, Wish, ending, state, verdict};
 use super::narrator::{Answer, Narrator, seconds};
 use super::people::{account_state, disabled, effects, enrolment_state, imported, met, on_record};
 use super::story::{approval, asks_about, text_of};
@@ -20,24 +20,24 @@ const WORK: Wish = Wish {
     justification: "look at last night's orders",
     ticket: "",
 };
-const QUESTION: (&str, &str, &str) = ("pia", "db.read", "prod/eu/db/orders/primary");
+const QUESTION: Question = Question { subject: "pia", action: "db.read", resource: "prod/eu/db/orders/primary" };
 /// What is left of pia's training in the middle of a grant of ten minutes.
 const TRAINING_LEFT: Span = Span::seconds(2);
 /// How long a check after the lapse may still be answered late, at most.
 const CLOCK_MARGIN: Span = Span::seconds(1);
 
 pub(super) async fn pia_gets_an_account(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
-    narrator.step("pia joined yesterday: she is known by her certificate, and has no account")?;
+    narrator.step("pia joined yesterday: known by a certificate, without an account")?;
     let asked = cast.pia.request(&WORK).await;
     narrator.answer("pia: request orders-db-maintenance", &Answer::of(&asked, state), "NO_ACCOUNT")?;
     let account = Ask::Account(v1::AccountAsk::default());
     let early = cast.pia.enrol(account.clone()).await;
     narrator.answer("pia: enrol, an account", &Answer::of(&early, enrolment_state), "NOT_ELIGIBLE")?;
     let foreign = cast.training_feed.attest(met("pia", "screening", a_moment_ago(narrator))).await;
-    narrator.answer("training-feed: attest her screening", &Answer::of(&foreign, on_record), "CAPABILITY_MISSING")?;
+    narrator.answer("training-feed: attest pia's screening", &Answer::of(&foreign, on_record), "CAPABILITY_MISSING")?;
     for requirement in ["annual-training", "dba-training"] {
         let passed = cast.training_feed.attest(met("pia", requirement, a_moment_ago(narrator))).await;
-        let asked = format!("training-feed: attest her {requirement}");
+        let asked = format!("training-feed: attest pia's {requirement}");
         narrator.answer(&asked, &Answer::of(&passed, on_record), "on record")?;
     }
     let asked = cast.pia.enrol(account).await;
@@ -45,7 +45,7 @@ pub(super) async fn pia_gets_an_account(narrator: &mut Narrator<'_>, cast: &Cast
     let asked = asked?;
     let own = cast.pia.accept(&asked).await;
     narrator.answer("pia: approve it", &Answer::of(&own, enrolment_state), "NO_ACCOUNT")?;
-    accepted(narrator, &cast.ines, "her manager", &asked, "APPROVED").await?;
+    accepted(narrator, &cast.ines, "pia's manager", &asked, "APPROVED").await?;
     let asked = cast.pia.request(&WORK).await;
     narrator.answer("pia: request orders-db-maintenance", &Answer::of(&asked, state), "NOT_IN_ROLE")
 }
@@ -54,7 +54,7 @@ pub(super) async fn a_role_is_another_request(narrator: &mut Narrator<'_>, cast:
     narrator.step("A role is a request of its own, and never one that brings asking and approving into one hand")?;
     let asked = cast.pia.enrol(role("db-engineer")).await;
     narrator.answer("pia: enrol, db-engineer", &Answer::of(&asked, enrolment_state), "PENDING")?;
-    accepted(narrator, &cast.ines, "her manager, and the role's owner", &asked?, "APPROVED").await?;
+    accepted(narrator, &cast.ines, "pia's manager and the role's owner", &asked?, "APPROVED").await?;
     let other = cast.pia.enrol(role("incident-commander")).await;
     narrator.answer("pia: enrol, incident-commander", &Answer::of(&other, enrolment_state), "ROLE_CONFLICT")
 }
@@ -84,16 +84,16 @@ pub(super) async fn training_lapses(narrator: &mut Narrator<'_>, cast: &Cast) ->
     let who = disabled(&cast.pia).await;
     narrator.answer("pia: whoami", &Answer::of(&who, account_state), "DISABLED LAPSE")?;
     let renewed = cast.training_feed.attest(met("pia", "annual-training", a_moment_ago(narrator))).await;
-    narrator.answer("training-feed: attest that she renewed it", &Answer::of(&renewed, on_record), "on record")?;
+    narrator.answer("training-feed: attest that it was renewed", &Answer::of(&renewed, on_record), "on record")?;
     let asked = cast.pia.request(&WORK).await;
     narrator.answer("pia: request orders-db-maintenance", &Answer::of(&asked, state), "ACCOUNT_DISABLED")?;
     let restore = cast.pia.enrol(Ask::Restore(v1::RestoreAsk::default())).await;
     narrator.answer("pia: enrol, to have it restored", &Answer::of(&restore, enrolment_state), "PENDING")?;
-    accepted(narrator, &cast.ines, "her manager", &restore?, "APPROVED").await
+    accepted(narrator, &cast.ines, "pia's manager", &restore?, "APPROVED").await
 }
 
 pub(super) async fn pia_moves(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
-    narrator.step("HR moves her to omar: what she holds is cut, and only the new manager can keep it")?;
+    narrator.step("HR moves pia to omar: what pia holds is cut, and only the new manager can keep it")?;
     let moved = Change::Transferred(v1::Transferred { manager: "omar".to_owned(), time: None });
     let applied = cast.hr_sync.hr("pia", moved, false).await;
     narrator.answer("hr-sync: pia is transferred to omar", &Answer::of(&applied, effects), "1 cut")?;
@@ -102,8 +102,8 @@ pub(super) async fn pia_moves(narrator: &mut Narrator<'_>, cast: &Cast) -> Resul
     narrator.answer("pia: enrol, to keep db-engineer", &Answer::of(&asked, enrolment_state), "PENDING")?;
     let asked = asked?;
     let old = cast.ines.accept(&asked).await;
-    narrator.answer("ines, her old manager: approve", &Answer::of(&old, enrolment_state), "NOT_FOUND")?;
-    accepted(narrator, &cast.omar, "her manager", &asked, "APPROVED").await
+    narrator.answer("ines, pia's old manager: approve", &Answer::of(&old, enrolment_state), "NOT_FOUND")?;
+    accepted(narrator, &cast.omar, "pia's manager", &asked, "APPROVED").await
 }
 
 pub(super) async fn pia_owns_a_machine(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
@@ -118,12 +118,12 @@ pub(super) async fn pia_owns_a_machine(narrator: &mut Narrator<'_>, cast: &Cast)
     let asked = cast.pia.enrol(Ask::Machine(machine)).await;
     narrator.answer("pia: enrol, the machine orders-bot", &Answer::of(&asked, enrolment_state), "PENDING")?;
     let asked = asked?;
-    accepted(narrator, &cast.omar, "her manager", &asked, "PENDING").await?;
+    accepted(narrator, &cast.omar, "pia's manager", &asked, "PENDING").await?;
     accepted(narrator, &cast.ines, "owner of deploy-pipeline", &asked, "APPROVED").await
 }
 
 pub(super) async fn pia_leaves(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<()> {
-    narrator.step("She leaves in the middle of a grant, at once; and no broken file takes anybody else along")?;
+    narrator.step("pia leaves in the middle of a grant, at once; and no broken file takes anybody else along")?;
     granted(narrator, cast).await?;
     let checked = cast.orders_api.check(QUESTION).await;
     narrator.answer(&asks_about(QUESTION), &Answer::of(&checked, verdict), "ALLOW GRANTED")?;

@@ -91,7 +91,7 @@ impl Answer {
         Self { what: what.into(), detail: detail.into() }
     }
 
-    /// What came back from a call: `render` tells an answer; a refusal tells its reason.
+    /// What came back from a call: `render` makes the answer; of a refusal it is the reason.
     pub(super) fn of<T>(result: &Result<T, ClientError>, render: impl FnOnce(&T) -> Self) -> Self {
         match result {
             Ok(value) => render(value),

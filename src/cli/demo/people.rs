@@ -131,8 +131,8 @@ pub(super) fn effects(effects: &v1::Effects) -> Answer {
         (accounts("CLOSED"), "closed"),
         (cut, "cut"),
     ];
-    let told = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    Answer::new(told.collect::<Vec<_>>().join(", "), "")
+    let present = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    Answer::new(present.collect::<Vec<_>>().join(", "), "")
 }
 
 /// How much of an import the brake holds.

@@ -3,10 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::Texts;
 use super::cast::{Called, Cast, Wish, state};
 use super::narrator::{Answer, Narrator};
 use super::story::{approval, text_of};
+use super::texts::Texts;
+use super::texts::replaced;
 use crate::domain::value::time::Span;
 use crate::wire::v1;
 
@@ -25,8 +26,8 @@ pub(super) async fn roles_stay_apart(narrator: &mut Narrator<'_>, cast: &Cast, t
     let approval = "approval = [{ by = [\"incident-commander\"], count = 1 }]";
     let own_role = "approval = [{ by = [\"incident-commander\", \"db-engineer\"], count = 1 }]";
     let one_role = replaced(&texts.policy, approval, own_role)?;
-    let loaded = cast.config_bot.propose_policy(&texts.policy, &one_role).await;
-    let found = loaded.map(|loaded| loaded.mistakes);
+    let proposed = cast.config_bot.propose_policy(&texts.policy, &one_role).await;
+    let found = proposed.map(|proposed| proposed.mistakes);
     narrator.answer(
         "config-bot: propose a policy where db-engineer also approves",
         &outcome(&found),
@@ -36,8 +37,8 @@ pub(super) async fn roles_stay_apart(narrator: &mut Narrator<'_>, cast: &Cast, t
 
     let second = "person/ana-admin\"]\nroles = []";
     let both_roles = replaced(&texts.directory, second, "person/ana-admin\"]\nroles = [\"incident-commander\"]")?;
-    let loaded = cast.omar.propose_directory(&texts.directory, &both_roles).await;
-    let found = loaded.map(|loaded| loaded.mistakes);
+    let proposed = cast.omar.propose_directory(&texts.directory, &both_roles).await;
+    let found = proposed.map(|proposed| proposed.mistakes);
     narrator.answer("omar: propose a directory that makes ana-admin an approver", &outcome(&found), "not proposed")?;
     because(narrator, &found, "for `ana`, who may ask for it as `db-engineer` in account `ana`")
 }
@@ -54,10 +55,10 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
 
     let bens = "roles = [\"incident-commander\"]";
     let without_ben = replaced(&texts.directory, bens, "roles = []")?;
-    let loaded = cast.propose_directory(&texts.directory, &without_ben).await;
+    let proposed = cast.propose_directory(&texts.directory, &without_ben).await;
     narrator.answer(
         "omar proposes a directory in which ben has lost that role, vera approves",
-        &Answer::of(&loaded, proposal_state),
+        &Answer::of(&proposed, proposal_state),
         "APPROVED",
     )?;
 
@@ -69,10 +70,10 @@ pub(super) async fn a_lost_role_counts_no_more(narrator: &mut Narrator<'_>, cast
     narrator.answer("sam: show it: the open stage, and ben's approval", &answer, "stage 1, NOT_AN_APPROVER")?;
     let withdrawn = cast.ana.withdraw(&asked.id).await;
     narrator.answer("ana: withdraw it", &Answer::of(&withdrawn, state), "WITHDRAWN")?;
-    let loaded = cast.propose_directory(&without_ben, &texts.directory).await;
+    let proposed = cast.propose_directory(&without_ben, &texts.directory).await;
     narrator.answer(
         "omar proposes the directory as it was, vera approves",
-        &Answer::of(&loaded, proposal_state),
+        &Answer::of(&proposed, proposal_state),
         "APPROVED",
     )
 }
@@ -107,9 +108,4 @@ fn because(narrator: &mut Narrator<'_>, mistakes: &Called<Vec<v1::Mistake>>, exp
     narrator.note(&format!("line {}: {}", first.line, first.text))?;
     ensure!(first.text.contains(expected), "the proposal was refused because of {}, and not of {expected}", first.text);
     Ok(())
-}
-
-/// The example file with one place changed: an example that no longer has that place is a fault of the story.
-pub(super) fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
-    text.contains(from).then(|| text.replacen(from, to, 1)).with_context(|| format!("the example lacks `{from}`"))
 }

@@ -1,9 +1,9 @@
-//! The promise itself: nobody has privilege, ana asks, cannot approve for herself, ben approves what he has read, and the
+//! The promise itself: nobody has privilege, ana asks, cannot approve it, ben approves what ben has read, and the
 //! service that guards the database asks before it acts.
 
 use anyhow::{Context, Result};
 
-use super::cast::{Cast, Wish, ending, state, timestamp, verdict};
+use super::cast::{Cast, Question, Wish, ending, state, timestamp, verdict};
 use super::narrator::{Answer, Narrator, seconds};
 use crate::domain::value::ids::Digest;
 use crate::domain::value::time::{Span, Timestamp};
@@ -19,7 +19,8 @@ const REPAIR: Wish = Wish {
     ticket: "INC-4711",
 };
 /// What the service asks about.
-pub(super) const REPAIR_QUESTION: (&str, &str, &str) = ("ana", "db.write", "prod/eu/db/orders/primary");
+pub(super) const REPAIR_QUESTION: Question =
+    Question { subject: "ana", action: "db.write", resource: "prod/eu/db/orders/primary" };
 
 /// A grant that the story comes back to.
 pub(super) struct Held {
@@ -48,7 +49,7 @@ pub(super) async fn nobody_has_privilege(narrator: &mut Narrator<'_>, cast: &Cas
 }
 
 pub(super) async fn ana_asks(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<v1::Elevation> {
-    narrator.step("ana asks, for four seconds, and cannot approve it herself")?;
+    narrator.step("ana asks, for four seconds; whoever asks cannot approve it")?;
     let without_ticket = cast.ana.request(&Wish { ticket: "", ..REPAIR }).await;
     let answer = Answer::of(&without_ticket, state);
     narrator.answer("ana: request orders-db-repair, without a ticket", &answer, "TICKET_REQUIRED")?;
@@ -63,7 +64,7 @@ pub(super) async fn nobody_approves_for_themselves(
     cast: &Cast,
     asked: &v1::Elevation,
 ) -> Result<()> {
-    for (actor, whose) in [(&cast.ana, ""), (&cast.ana_admin, ", her second account")] {
+    for (actor, whose) in [(&cast.ana, ""), (&cast.ana_admin, ", ana's second account")] {
         let seen = actor.elevation(&asked.id).await?;
         let approved = actor.approve(&asked.id, text_of(&seen)).await;
         let answer = Answer::of(&approved, approval);
@@ -73,13 +74,13 @@ pub(super) async fn nobody_approves_for_themselves(
 }
 
 pub(super) async fn ben_approves(narrator: &mut Narrator<'_>, cast: &Cast, asked: &v1::Elevation) -> Result<Held> {
-    narrator.step("ben, in another role, reads what he would approve")?;
+    narrator.step("ben, in another role, reads what is to be approved")?;
     let inbox = cast.ben.inbox().await;
     let waiting = Answer::of(&inbox, |inbox| {
         let here = inbox.iter().any(|elevation| elevation.id == asked.id);
-        Answer::new(if here { "waits for him" } else { "not there" }, "")
+        Answer::new(if here { "waits for ben" } else { "not there" }, "")
     });
-    narrator.answer("ben: inbox", &waiting, "waits for him")?;
+    narrator.answer("ben: inbox", &waiting, "waits for ben")?;
     let seen = cast.ben.elevation(&asked.id).await?;
     let text = text_of(&seen);
     // What was left empty says nothing; ben's client shows it, this story is short.
@@ -91,7 +92,7 @@ pub(super) async fn ben_approves(narrator: &mut Narrator<'_>, cast: &Cast, asked
     let answer = Answer::of(&cast.ben.approve(&asked.id, &other).await, approval);
     narrator.answer("ben: approve a text that says 8h", &answer, "DIGEST_MISMATCH")?;
     let approved = cast.ben.approve(&asked.id, text).await;
-    narrator.answer("ben: approve the text that he read", &Answer::of(&approved, approval), "APPROVED")?;
+    narrator.answer("ben: approve the text as it was shown", &Answer::of(&approved, approval), "APPROVED")?;
     held(approved?.grant)
 }
 
@@ -110,10 +111,10 @@ pub(super) async fn the_service_checks(narrator: &mut Narrator<'_>, cast: &Cast,
     });
     narrator.answer(&asks_about(REPAIR_QUESTION), &answer, "ALLOW GRANTED")?;
     let others = [
-        (("ana", "db.schema", "prod/eu/db/orders/primary"), "DENY NO_GRANT"),
-        (("ana", "db.write", "prod/us/db/orders/primary"), "DENY NO_GRANT"),
-        (("ana", "db.write", "prod/eu/db/payments/ledger"), "DENY OUT_OF_AUDIENCE"),
-        (("ben", "db.write", "prod/eu/db/orders/primary"), "DENY NO_GRANT"),
+        (Question { action: "db.schema", ..REPAIR_QUESTION }, "DENY NO_GRANT"),
+        (Question { resource: "prod/us/db/orders/primary", ..REPAIR_QUESTION }, "DENY NO_GRANT"),
+        (Question { resource: "prod/eu/db/payments/ledger", ..REPAIR_QUESTION }, "DENY OUT_OF_AUDIENCE"),
+        (Question { subject: "ben", ..REPAIR_QUESTION }, "DENY NO_GRANT"),
     ];
     for (question, expected) in others {
         let answer = Answer::of(&cast.orders_api.check(question).await, verdict);
@@ -123,7 +124,8 @@ pub(super) async fn the_service_checks(narrator: &mut Narrator<'_>, cast: &Cast,
 }
 
 /// A question as the story tells it.
-pub(super) fn asks_about((subject, action, resource): (&str, &str, &str)) -> String {
+pub(super) fn asks_about(question: Question) -> String {
+    let Question { subject, action, resource } = question;
     format!("orders-api: may {subject} {action} {resource}?")
 }
 

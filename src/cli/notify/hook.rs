@@ -20,7 +20,7 @@ impl Hook {
     /// Runs it once.
     ///
     /// # Errors
-    /// Why what was told was not taken.
+    /// Why the notification was not taken.
     pub(super) async fn run(&self, input: Vec<u8>) -> Result<(), String> {
         let (program, arguments) = self.words.split_first().ok_or("there is no command")?;
         let mut command = Command::new(program);
@@ -33,7 +33,7 @@ impl Hook {
         }
         let mut child = command.spawn().map_err(|error| format!("`{program}` cannot be run: {error}"))?;
         let stdin = child.stdin.take();
-        let told = async {
+        let ended = async {
             if let Some(mut stdin) = stdin {
                 // Whoever does not read to the end may still have taken it.
                 let _ = stdin.write_all(&input).await;
@@ -41,7 +41,7 @@ impl Hook {
             }
             child.wait().await
         };
-        match tokio::time::timeout(self.within, told).await {
+        match tokio::time::timeout(self.within, ended).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("`{program}` ended with {status}")),
             Ok(Err(error)) => Err(format!("`{program}`: {error}")),

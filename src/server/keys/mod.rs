@@ -1,5 +1,4 @@
-//! What the broker seals and signs with: texts that only it reads, signed notes, and the keys of grant tokens.
+//! What the broker seals and signs with: texts that only it reads, and the keys of grant tokens.
 
-pub(crate) mod note;
 pub(super) mod sealed;
 pub(super) mod signing;

@@ -10,9 +10,9 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::note::NoteKey;
 use crate::domain::value::ids::Digest;
 use crate::journal::file;
+use crate::wire::signed_note::NoteKey;
 
 /// Plain texts are filled up to a multiple of this, so that their length tells nothing.
 const BLOCK_BYTES: usize = 32;

@@ -1,0 +1,278 @@
+//! What the journal says, read event by event, and what of it is to be sent to somebody.
+
+use super::message::{self, Reviewed};
+use super::store::{Open, Progress, Store};
+use crate::cli::connect::session::{PAGE, Session, all_pages};
+use crate::cli::term::failure::Failure;
+use crate::cli::term::text::{instant, time_field, wall_time};
+use crate::domain::value::refusal::Reason;
+use crate::domain::value::time::Span;
+use crate::wire::v1::{
+    ElevationRelation, ElevationState, EnrolmentState, Event, GetElevationRequest, GetEnrolmentRequest,
+    GetGrantRequest, GetProposalRequest, Grant, GrantRelation, GrantState, ListElevationsRequest,
+    ListEnrolmentsRequest, ListEventsRequest, ListGrantsRequest, ListProposalsRequest, ProposalState, WhoAmIRequest,
+};
+
+/// A notifier that never ran begins this much before now: what is older is known by its sequence.
+const LOOK_BACK: Span = Span::seconds(60);
+
+/// Reads the journal, and keeps what is to be sent.
+pub(super) struct Reader<'s, 'o> {
+    /// The broker, and the two streams.
+    pub(super) session: &'s mut Session<'o>,
+    /// How far it has come.
+    pub(super) progress: Progress,
+    /// The file in which that is kept.
+    pub(super) store: Store,
+    /// How long before its end a grant is announced as about to end.
+    pub(super) ending_within: Span,
+}
+
+impl Reader<'_, '_> {
+    /// Reads all that the journal has since the last time, and all that is open: nothing is lost by having been away.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Failure> {
+        match self.progress.place {
+            Some(place) => {
+                let from_time = self.progress.time.map(time_field);
+                let mut request = ListEventsRequest { page_size: PAGE, from_time, ..Default::default() };
+                loop {
+                    let page = self.session.client.list_events(request.clone()).await?;
+                    for event in page.events.iter().filter(|event| sequence(event).is_some_and(|at| at > place)) {
+                        self.read(event).await?;
+                    }
+                    self.save()?;
+                    request.page_token = page.next_page_token;
+                    if request.page_token.is_empty() {
+                        break;
+                    }
+                }
+            }
+            None => {
+                let who = self.session.client.who_am_i(WhoAmIRequest {}).await?;
+                let place = who.sequence.parse().map_err(|_| {
+                    let text = "this account does not see the numbers of events: notify needs an account of the own organisation";
+                    Failure::Failed(text.to_owned())
+                })?;
+                let now = who.broker_time.as_ref().and_then(instant).unwrap_or_else(wall_time);
+                (self.progress.place, self.progress.time) = (Some(place), Some(now.minus(LOOK_BACK)));
+            }
+        }
+        self.look_at_all().await
+    }
+
+    /// What waits and what is live, as it is now: so the loss of the file costs nothing that is still open.
+    async fn look_at_all(&mut self) -> Result<(), Failure> {
+        let pending = ListElevationsRequest {
+            relation: ElevationRelation::Visible.into(),
+            states: vec![ElevationState::Pending.into()],
+            ..Default::default()
+        };
+        let client = &self.session.client;
+        let elevations = all_pages!(client, list_elevations, pending, elevations);
+        let live = ListGrantsRequest {
+            relation: GrantRelation::Visible.into(),
+            states: vec![GrantState::Active.into(), GrantState::Scheduled.into()],
+            ..Default::default()
+        };
+        let grants = all_pages!(client, list_grants, live, grants);
+        let states = vec![EnrolmentState::Pending.into()];
+        let pending = ListEnrolmentsRequest { states, ..Default::default() };
+        let enrolments = all_pages!(client, list_enrolments, pending, enrolments);
+        let pending = ListProposalsRequest { states: vec![ProposalState::Pending.into()], ..Default::default() };
+        let proposals = all_pages!(client, list_proposals, pending, proposals);
+        for elevation in elevations {
+            self.look("elevation", &elevation.id).await?;
+        }
+        for enrolment in enrolments {
+            self.look("enrolment", &enrolment.id).await?;
+        }
+        for proposal in proposals {
+            self.look("proposal", &proposal.id).await?;
+        }
+        for grant in grants {
+            self.expect_end(&grant);
+        }
+        Ok(())
+    }
+
+    /// What an event means for somebody.
+    pub(super) async fn read(&mut self, event: &Event) -> Result<(), Failure> {
+        let kind = event.kind.split('/').next().unwrap_or_default();
+        let about = |prefix: &str| event.about.iter().find_map(|about| about.strip_prefix(prefix)).map(str::to_owned);
+        let place = sequence(event);
+        match kind {
+            "elevation-requested" | "approval-recorded" | "approval-struck" => {
+                if let Some(id) = about("elevation:") {
+                    self.look("elevation", &id).await?;
+                }
+            }
+            "enrolment-requested" | "enrolment-approval-recorded" | "enrolment-approval-struck" => {
+                if let Some(id) = about("enrolment:") {
+                    self.look("enrolment", &id).await?;
+                }
+            }
+            "elevation-approved"
+            | "elevation-denied"
+            | "elevation-withdrawn"
+            | "elevation-expired"
+            | "elevation-cancelled" => self.decided("elevation", about("elevation:")).await?,
+            "proposal-made" => {
+                if let Some(id) = about("proposal:") {
+                    self.look("proposal", &id).await?;
+                }
+            }
+            "proposal-approved" | "proposal-denied" | "proposal-withdrawn" | "proposal-expired"
+            | "proposal-cancelled" => {
+                self.decided("proposal", about("proposal:")).await?;
+            }
+            "enrolment-approved"
+            | "enrolment-denied"
+            | "enrolment-withdrawn"
+            | "enrolment-expired"
+            | "enrolment-cancelled" => self.decided("enrolment", about("enrolment:")).await?,
+            "grant-issued" | "grant-started" | "grant-shortened" => self.grant(about("grant:"), false).await?,
+            "grant-ended" | "grant-relinquished" | "grant-revoked" => self.grant(about("grant:"), true).await?,
+            "lapse-ahead" => self.of_event("lapse.ahead", event),
+            "follow-up-opened" => self.follow_up("follow_up.opened", about("elevation:"), event).await?,
+            "follow-up-overdue" => self.follow_up("follow_up.overdue", about("elevation:"), event).await?,
+            _ => {}
+        }
+        self.progress.place = place.or(self.progress.place);
+        self.progress.time = event.time.as_ref().and_then(instant).or(self.progress.time);
+        Ok(())
+    }
+
+    /// What an event says by itself.
+    fn of_event(&mut self, kind: &str, event: &Event) {
+        self.progress.enqueue(&format!("{kind}:{}", event.sequence), message::of_event(kind, event), wall_time());
+    }
+
+    /// Something under review, as it is now. Nothing, if this account may not see it or it is not there any more.
+    async fn reviewed(&mut self, kind: &str, id: &str) -> Result<Option<Reviewed>, Failure> {
+        let client = &self.session.client;
+        let found = match kind {
+            "elevation" => {
+                let request = GetElevationRequest { elevation_id: id.to_owned() };
+                client.get_elevation(request).await.map(message::elevation)
+            }
+            "proposal" => {
+                let request = GetProposalRequest { proposal_id: id.to_owned() };
+                client.get_proposal(request).await.map(message::proposal)
+            }
+            _ => {
+                let request = GetEnrolmentRequest { enrolment_id: id.to_owned() };
+                client.get_enrolment(request).await.map(message::enrolment)
+            }
+        };
+        match found {
+            Ok(found) => Ok(found),
+            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A notification for those whose stage has opened.
+    async fn look(&mut self, kind: &str, id: &str) -> Result<(), Failure> {
+        let Some(it) = self.reviewed(kind, id).await?.filter(|it| it.pending) else { return Ok(()) };
+        let known = self.progress.open.get(&it.key()).cloned();
+        let stage = it.review.open_stage;
+        if known.as_ref().is_none_or(|known| known.stage != stage) {
+            // A stage that opens again, because an approval was struck out, is announced again.
+            let decisions = it.review.decisions.len();
+            self.progress.enqueue(&format!("{}.opened:{stage}:{decisions}", it.key()), it.opened(), wall_time());
+        }
+        let reminded = known.as_ref().is_some_and(|known| known.reminded);
+        let due = it.half_time().filter(|_| !reminded);
+        self.progress.open.insert(it.key(), Open { stage, due, reminded });
+        Ok(())
+    }
+
+    /// How something under review ended, to whoever asked for it.
+    async fn decided(&mut self, kind: &str, id: Option<String>) -> Result<(), Failure> {
+        let Some(id) = id else { return Ok(()) };
+        if let Some(it) = self.reviewed(kind, &id).await? {
+            self.progress.open.remove(&it.key());
+            self.progress.enqueue(&format!("{}.decided", it.key()), it.decided(), wall_time());
+        }
+        Ok(())
+    }
+
+    /// What an emergency owes, to those who could do it.
+    async fn follow_up(&mut self, kind: &str, id: Option<String>, event: &Event) -> Result<(), Failure> {
+        let Some(elevation_id) = id else { return Ok(()) };
+        match self.session.client.get_elevation(GetElevationRequest { elevation_id }).await {
+            Ok(found) => {
+                let message = message::follow_up(kind, &found);
+                self.progress.enqueue(&format!("{kind}:{}", event.sequence), message, wall_time());
+                Ok(())
+            }
+            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A grant that was issued, or has another end, or is over.
+    async fn grant(&mut self, id: Option<String>, over: bool) -> Result<(), Failure> {
+        let Some(id) = id else { return Ok(()) };
+        let key = format!("grant:{id}");
+        let Some(grant) = self.grant_now(id).await? else { return Ok(()) };
+        if over {
+            self.progress.open.remove(&key);
+            self.progress.enqueue(&format!("{key}.ended"), message::grant("ended", &grant), wall_time());
+        } else if message::is_open(&grant) {
+            self.expect_end(&grant);
+        }
+        Ok(())
+    }
+
+    async fn grant_now(&self, grant_id: String) -> Result<Option<Grant>, Failure> {
+        match self.session.client.get_grant(GetGrantRequest { grant_id }).await {
+            Ok(found) => Ok(found.grant),
+            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notes when a grant is to be announced as about to end.
+    fn expect_end(&mut self, grant: &Grant) {
+        let times = grant.start_time.as_ref().and_then(instant).zip(grant.end_time.as_ref().and_then(instant));
+        let Some((start, end)) = times else { return };
+        let half = end.since(start).millis().checked_div(2).and_then(|millis| Span::from_millis(millis).ok());
+        let ahead = half.map_or(self.ending_within, |half| half.min(self.ending_within));
+        let open = self.progress.open.entry(format!("grant:{}", grant.id)).or_default();
+        open.due = Some(end.minus(ahead)).filter(|_| !open.reminded);
+    }
+
+    /// Queues what has become due by now, if it is still so.
+    pub(super) async fn send_due(&mut self) -> Result<(), Failure> {
+        let now = wall_time();
+        for key in self.progress.due(now) {
+            let Some((kind, id)) = key.split_once(':').map(|(kind, id)| (kind.to_owned(), id.to_owned())) else {
+                continue;
+            };
+            let message = match kind.as_str() {
+                "grant" => {
+                    let live = self.grant_now(id).await?.filter(message::is_open);
+                    live.map(|grant| message::grant("ending", &grant))
+                }
+                _ => self.reviewed(&kind, &id).await?.filter(|it| it.pending).map(|it| it.half_gone()),
+            };
+            if let Some(open) = self.progress.open.get_mut(&key) {
+                (open.due, open.reminded) = (None, true);
+            }
+            if let Some(message) = message {
+                self.progress.enqueue(&format!("{key}.due"), message, now);
+            }
+        }
+        self.save()
+    }
+
+    /// Writes the progress to its file.
+    pub(super) fn save(&self) -> Result<(), Failure> {
+        self.store.write(&self.progress).map_err(Failure::Failed)
+    }
+}
+
+fn sequence(event: &Event) -> Option<u64> {
+    event.sequence.parse().ok()
+}

@@ -1,0 +1,224 @@
+//! What a notifier keeps over restarts, in one file: how far it has read, what it waits for, and what it has yet to send.
+//! The file is written whole before anything that it says is acted on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::value::ids::Digest;
+use crate::domain::value::time::{Span, Timestamp};
+
+/// Pauses between attempts double, up to this.
+const LONGEST_PAUSE: Span = Span::seconds(5 * 60);
+
+/// How far a notifier has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Progress {
+    /// The sequence of the last event that was read; none: it never read any.
+    pub(super) place: Option<u64>,
+    /// The instant of that event.
+    pub(super) time: Option<Timestamp>,
+    /// What is not over yet, by `elevation:<id>`, `enrolment:<id>`, `proposal:<id>` or `grant:<id>`.
+    #[serde(default)]
+    pub(super) open: BTreeMap<String, Open>,
+    /// What is to be sent, in order.
+    #[serde(default)]
+    pub(super) queue: VecDeque<Waiting>,
+}
+
+/// Something that is not over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Open {
+    /// The stage that was last announced as open.
+    #[serde(default)]
+    pub(super) stage: u32,
+    /// When its reminder is to be sent, unless it was: half of its time is gone, or its end is near.
+    #[serde(default)]
+    pub(super) due: Option<Timestamp>,
+    /// That its reminder was sent.
+    #[serde(default)]
+    pub(super) reminded: bool,
+}
+
+/// A notification on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Waiting {
+    /// What is sent.
+    pub(super) message: Value,
+    /// How often it was begun.
+    #[serde(default)]
+    pub(super) attempts: u32,
+    /// Not before this.
+    pub(super) not_before: Timestamp,
+}
+
+impl Progress {
+    /// Has something sent, once: `key` is the same for the same thing, whoever notices it and when.
+    pub(super) fn enqueue(&mut self, key: &str, mut message: Value, now: Timestamp) {
+        let hash = Digest::of(key.as_bytes()).to_string();
+        if let Value::Object(fields) = &mut message {
+            fields.insert("id".to_owned(), format!("ntf_{}", hash.get(..32).unwrap_or(&hash)).into());
+        }
+        self.queue.push_back(Waiting { message, attempts: 0, not_before: now });
+    }
+
+    /// The first that may be sent now.
+    #[must_use]
+    pub(super) fn next(&self, now: Timestamp) -> Option<usize> {
+        self.queue.iter().position(|waiting| waiting.not_before <= now)
+    }
+
+    /// When there is something to do without an event.
+    #[must_use]
+    pub(super) fn wakes_at(&self) -> Option<Timestamp> {
+        let due = self.open.values().filter_map(|open| open.due);
+        due.chain(self.queue.iter().map(|waiting| waiting.not_before)).min()
+    }
+
+    /// What is due by now, by its key.
+    #[must_use]
+    pub(super) fn due(&self, now: Timestamp) -> Vec<String> {
+        let due = self.open.iter().filter(|(_, open)| open.due.is_some_and(|at| at <= now));
+        due.map(|(key, _)| key.clone()).collect()
+    }
+}
+
+impl Waiting {
+    /// It is begun once more: should it fail, it waits, longer each time.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.attempts = self.attempts.saturating_add(1);
+        let doubled = 1_u32.checked_shl(self.attempts.min(20)).unwrap_or(u32::MAX);
+        self.not_before = now.plus(Span::seconds(doubled).min(LONGEST_PAUSE));
+        if let Value::Object(fields) = &mut self.message {
+            fields.insert("attempt".to_owned(), self.attempts.into());
+        }
+    }
+}
+
+/// The file, which one notifier has at a time.
+#[derive(Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens it, or begins one.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub(super) fn open(path: &Path) -> Result<(Self, Progress), String> {
+        let shown = path.display();
+        let lock = private(&beside(path, ".lock")).map_err(|error| format!("`{shown}.lock`: {error}"))?;
+        lock.try_lock()
+            .map_err(|_| format!("another notifier has `{shown}`: one at a time, or everything is sent twice"))?;
+        let progress = match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                format!("`{shown}` is damaged ({error}); remove it, and what is open is announced anew")
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Progress::default(),
+            Err(error) => return Err(format!("`{shown}`: {error}")),
+        };
+        Ok((Self { path: path.to_owned(), _lock: lock }, progress))
+    }
+
+    /// Writes it: whole or not at all, whenever the machine stops.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn write(&self, progress: &Progress) -> Result<(), String> {
+        let new = beside(&self.path, ".new");
+        let written = || -> io::Result<()> {
+            let mut file = private(&new)?;
+            file.set_len(0)?;
+            file.write_all(&serde_json::to_vec(progress)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()
+        };
+        written().map_err(|error| format!("`{}` cannot be written: {error}", self.path.display()))
+    }
+}
+
+/// It says who asks for what: its owner alone may read it.
+fn private(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_one_notifier_has_it() {
+        // given what a notifier kept
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify.json");
+        let (store, mut progress) = Store::open(&path).unwrap();
+        assert_eq!(progress, Progress::default());
+        progress.place = Some(7);
+        progress.open.insert("grant:x".into(), Open { due: Some(at(9)), ..Open::default() });
+        progress.enqueue("elevation.opened:x:1", json!({ "type": "elevation.opened" }), at(1));
+        store.write(&progress).unwrap();
+        // then nobody else has it meanwhile, and it is there for the next
+        assert!(Store::open(&path).unwrap_err().contains("another notifier"));
+        drop(store);
+        assert_eq!(Store::open(&path).unwrap().1, progress);
+        // and what is damaged is said to be
+        std::fs::write(&path, "{").unwrap();
+        assert!(Store::open(&path).unwrap_err().contains("damaged"));
+    }
+
+    #[test]
+    fn a_failing_one_waits_longer_each_time_and_holds_up_no_other() {
+        let mut progress = Progress::default();
+        progress.enqueue("a", json!({}), at(0));
+        progress.enqueue("b", json!({}), at(0));
+        assert_eq!(progress.next(at(0)), Some(0));
+        progress.queue[0].begin(at(0));
+        assert_eq!((progress.next(at(0)), progress.next(at(2))), (Some(1), Some(0)));
+        for _ in 0..40 {
+            progress.queue[0].begin(at(10));
+        }
+        assert_eq!(progress.queue[0].not_before, at(10).plus(LONGEST_PAUSE));
+        // the id is that of the thing, however often it is begun
+        assert_eq!(progress.queue[0].message["attempt"], 41);
+        let mut again = Progress::default();
+        again.enqueue("a", json!({}), at(5));
+        assert_eq!(again.queue[0].message["id"], progress.queue[0].message["id"]);
+        assert_ne!(progress.queue[1].message["id"], progress.queue[0].message["id"]);
+    }
+
+    #[test]
+    fn it_wakes_for_what_is_due_first() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.wakes_at(), None);
+        progress.open.insert("grant:x".into(), Open { due: Some(at(9)), ..Open::default() });
+        progress.open.insert("grant:y".into(), Open { due: Some(at(5)), ..Open::default() });
+        progress.open.insert("grant:z".into(), Open::default());
+        assert_eq!(progress.wakes_at(), Some(at(5)));
+        assert_eq!(progress.due(at(5)), ["grant:y"]);
+        progress.enqueue("a", json!({}), at(3));
+        assert_eq!(progress.wakes_at(), Some(at(3)));
+    }
+}

@@ -1,0 +1,155 @@
+//! `webhook`: sends what it reads on stdin to one address, signed as Standard Webhooks has it
+//! (<https://www.standardwebhooks.com>): for `notify`, and for whoever else has something to send. It follows no redirect,
+//! waits no longer than `--within`, and only an answer that begins with 2 counts as received.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::cli::term::failure::{Exit, Failure, Ran};
+use crate::cli::term::output::Output;
+use crate::cli::term::text::wall_time;
+use crate::domain::value::ids::Digest;
+
+/// What is sent at most.
+const LONGEST_BODY_BYTES: u64 = 1024 * 1024;
+/// The authorities of the system, where they are.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// `webhook`.
+#[derive(Debug, Clone, Args)]
+pub struct WebhookArguments {
+    /// Where to: https, or http to this machine alone
+    pub url: String,
+    /// The file with the secret that both sides share: `whsec_` and base64
+    #[arg(long, value_name = "FILE")]
+    pub secret: PathBuf,
+    /// The authorities that the receiver's certificate is checked against; left out, those of the system
+    #[arg(long, value_name = "FILE")]
+    pub authorities: Option<PathBuf>,
+    /// How long it may take in all
+    #[arg(long, value_parser = crate::cli::term::values::span, default_value = "10s", value_name = "TIME")]
+    pub within: crate::domain::value::time::Span,
+}
+
+/// Sends stdin.
+///
+/// # Errors
+/// If it was not received, or nobody knows.
+pub fn run(output: &mut Output, arguments: &WebhookArguments) -> Ran {
+    let mut body = Vec::new();
+    let read = std::io::stdin().lock().take(LONGEST_BODY_BYTES).read_to_end(&mut body);
+    read.map_err(|error| failed("what is to be sent cannot be read", &error))?;
+    let secret = secret(&arguments.secret)?;
+    let id = id_of(&body);
+    let seconds = wall_time().millis().div_euclid(1_000).to_string();
+    let within = Duration::from_millis(u64::try_from(arguments.within.millis()).unwrap_or_default());
+    let agent = agent(arguments, within)?;
+    let request = agent
+        .post(&arguments.url)
+        .header("content-type", "application/json")
+        .header("webhook-id", &id)
+        .header("webhook-timestamp", &seconds)
+        .header("webhook-signature", signature(&secret, &id, &seconds, &body));
+    let status = request.send(&body).map_err(|error| failed("it was not received", &error))?.status();
+    if !status.is_success() {
+        return Err(Failure::Failed(format!("it was not received: the answer is {status}")));
+    }
+    output.note(&format!("received as {id}"));
+    Ok(Exit::Yes)
+}
+
+/// The same for the same notification, however often it is sent: the receiver takes one of them.
+fn id_of(body: &[u8]) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let id = value.as_ref().and_then(|value| value.get("id")).and_then(serde_json::Value::as_str);
+    let plain = |id: &&str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    id.filter(plain).map_or_else(|| format!("msg_{}", Digest::of(body)), str::to_owned)
+}
+
+/// `v1,` and the HMAC-SHA256 of id, time and body.
+fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret));
+    context.update(format!("{id}.{seconds}.").as_bytes());
+    context.update(body);
+    format!("v1,{}", STANDARD.encode(context.sign()))
+}
+
+fn secret(file: &Path) -> Result<Vec<u8>, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&format!("`{}`", file.display()), &error))?;
+    let encoded = text.trim().strip_prefix("whsec_");
+    let secret = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).filter(|it| (24..=64).contains(&it.len()));
+    let wanted = || format!("`{}` has no secret: `whsec_` and the base64 of 24 to 64 random bytes", file.display());
+    secret.ok_or_else(|| Failure::Usage(wanted()))
+}
+
+fn agent(arguments: &WebhookArguments, within: Duration) -> Result<Agent, Failure> {
+    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+    let is_local = local.iter().any(|begin| arguments.url.starts_with(begin));
+    if !is_local && !arguments.url.starts_with("https://") {
+        let text = format!("`{}`: `https://…` is wanted, or `http://` to this machine", arguments.url);
+        return Err(Failure::Usage(text));
+    }
+    let mut tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    if !is_local {
+        tls = tls.root_certs(roots(arguments.authorities.as_deref())?);
+    }
+    let config = Agent::config_builder()
+        .timeout_global(Some(within))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent("countersign")
+        .tls_config(tls.build());
+    Ok(config.build().new_agent())
+}
+
+fn roots(given: Option<&Path>) -> Result<RootCerts, Failure> {
+    let system = SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
+    let file =
+        given.or(system).ok_or_else(|| Failure::Usage("this system has no authorities; name --authorities".into()))?;
+    let text = std::fs::read(file).map_err(|error| failed(&format!("`{}`", file.display()), &error))?;
+    let parsed = ureq::tls::parse_pem(&text).filter_map(|item| match item {
+        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let found: Vec<ureq::tls::Certificate<'static>> = parsed.collect();
+    if found.is_empty() {
+        return Err(Failure::Usage(format!("`{}` has no certificate of an authority", file.display())));
+    }
+    Ok(RootCerts::new_with_certs(&found))
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Failed(format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the Standard Webhooks specification's own libraries.
+    #[test]
+    fn a_signature_is_that_of_the_standard() {
+        let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signed = signature(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn the_same_notification_has_the_same_id() {
+        assert_eq!(id_of(br#"{"id":"ntf_ab12","x":1}"#), "ntf_ab12");
+        let other = id_of(br#"{"id":"a.b"}"#);
+        assert!(other.starts_with("msg_") && other == id_of(br#"{"id":"a.b"}"#) && other != id_of(b"x"));
+    }
+}

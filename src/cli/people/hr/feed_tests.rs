@@ -1,0 +1,123 @@
+use super::*;
+use crate::cli::show::sample;
+use crate::wire::v1::{ChangedAccount, Effects, FeedHold, Mistake};
+
+#[test]
+fn the_status_tells_streams_holds_and_brake() {
+    let stream = |name: &str, silent: bool| FeedStream {
+        stream: name.into(),
+        sender: "hr-sync".into(),
+        last_number: 1_204,
+        heard_time: Some(sample::at(-3_600)),
+        silent_time: Some(sample::at(if silent { -60 } else { 82_800 })),
+        silent,
+    };
+    let answer = GetFeedStatusResponse {
+        streams: vec![stream("workday", false), stream("temps", true)],
+        holds: vec![FeedHold {
+            id: sample::ENROLMENT_ID.into(),
+            held_time: Some(sample::at(-120)),
+            sender: "hr-sync".into(),
+            stream: "workday".into(),
+            event_count: 312,
+            events_json: b"[]".to_vec(),
+            ..Default::default()
+        }],
+        brake_limit: 50,
+        enabling_left: 48,
+        disabling_left: 0,
+        ..Default::default()
+    };
+    insta::assert_snapshot!(status_page(140, &answer, sample::moment()), @r#"
+    STREAM   SENT BY  LAST  HEARD                          SILENT FROM
+    workday  hr-sync  1204  2026-11-22 21:00:00Z (1h ago)  2026-11-23 21:00:00Z (in 23h)
+    temps    hr-sync  1204  2026-11-22 21:00:00Z (1h ago)  SILENT since 2026-11-22 21:59:00Z (1m ago)
+
+    HELD      SENT BY  STREAM   EVENTS  SINCE
+    ee55ff66  hr-sync  workday  312     2026-11-22 21:58:00Z (2m ago)
+
+    brake  50 people in 24h; 48 more may be enabled, 0 more disabled
+    "#);
+    let narrow = status_page(40, &answer, sample::moment());
+    assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    let value = status_json(&answer);
+    assert_eq!((&value["holds"][0]["event_count"], &value["streams"][1]["silent"]), (&312.into(), &true.into()));
+    // the bytes that the digest is over do not take the place of the events
+    assert_eq!(
+        (&value["holds"][0]["events_json"], &value["holds"][0]["events"]),
+        (&"[]".into(), &serde_json::json!([]))
+    );
+}
+
+#[test]
+fn an_answer_to_events_says_what_became_of_them() {
+    let answer = |skipped_count: u32, hold_id: &str| ApplyHrEventsResponse {
+        skipped_count,
+        hold_id: hold_id.into(),
+        ..Default::default()
+    };
+    let texts = [
+        after(&answer(0, ""), 3, "3 events are applied"),
+        after(&answer(2, ""), 3, "3 events are applied"),
+        after(&answer(3, ""), 3, "3 events are applied"),
+        after(&answer(0, sample::ENROLMENT_ID), 3, "3 events are applied"),
+        after(&answer(0, ""), 0, "0 events are applied"),
+    ];
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    3 events are applied
+    3 events are applied; 2 had been heard before
+    nothing new: the stream was heard that far before
+    the brake holds back what is too much at once, and what is about a person of whom it holds something already: somebody with `feed.release` reads it and decides, by `countersign hr release ee55ff66` or `countersign hr discard ee55ff66`
+    0 events are applied
+    "#);
+}
+
+#[test]
+fn an_import_tells_its_mistakes_or_what_it_comes_to() {
+    let wrong = ImportPeopleResponse {
+        mistakes: vec![Mistake {
+            line: 40_000,
+            path: "manager".into(),
+            text: "found `-`".into(),
+            wanted: "a person".into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    insta::assert_snapshot!(import_page(100, "people.csv", &wrong, sample::moment()), @r#"people.csv:40000: error: `manager`: found `-`; wanted a person"#);
+    let right = ImportPeopleResponse {
+        people_count: 50_000,
+        applied_count: 3,
+        held_count: 70,
+        hold_id: sample::ENROLMENT_ID.into(),
+        effects: Some(Effects {
+            changed_accounts: vec![ChangedAccount { account: "eva".into(), change: "DISABLED".into() }],
+            held_count: 70,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    insta::assert_snapshot!(import_page(100, "people.csv", &right, sample::moment()), @r#"
+    people      50000
+    events      3 to apply, 70 to hold
+    disables    account eva
+    holds back  70 events, for a person with `feed.release`
+    "#);
+    let texts = [
+        imported("people.csv", &right, false),
+        imported("people.csv", &right, true),
+        imported("people.csv", &ImportPeopleResponse::default(), false),
+    ];
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    3 events are applied; the brake holds back what is too much at once, and what is about a person of whom it holds something already: somebody with `feed.release` reads it and decides, by `countersign hr release ee55ff66` or `countersign hr discard ee55ff66`
+    nothing was changed: this is what it would do
+    the directory agrees with `people.csv`
+    "#);
+}
+
+#[test]
+fn the_format_is_known_by_the_files_ending_alone() {
+    let of = |name: &str| by_ending(Path::new(name));
+    assert_eq!((of("people.csv"), of("people.jsonl")), (Some(PeopleFormat::Csv), Some(PeopleFormat::JsonLines)));
+    assert_eq!((of("people.json"), of("people"), of("csv")), (None, None, None));
+}
