@@ -36,10 +36,6 @@ mod earlier;
 mod emergencies;
 #[path = "end_to_end/enrolment_watches.rs"]
 mod enrolment_watches;
-#[path = "end_to_end/envoy.rs"]
-mod envoy;
-#[path = "end_to_end/envoy_proxy.rs"]
-mod envoy_proxy;
 #[path = "end_to_end/every_field.rs"]
 mod every_field;
 #[path = "end_to_end/getting_a_role.rs"]
@@ -82,8 +78,6 @@ mod organisation;
 mod person;
 #[path = "end_to_end/proposals.rs"]
 mod proposals;
-#[path = "end_to_end/python.rs"]
-mod python;
 #[path = "end_to_end/recertification.rs"]
 mod recertification;
 #[path = "end_to_end/reflection.rs"]

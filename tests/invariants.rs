@@ -345,6 +345,25 @@ fn lockable(which: usize) -> Locked {
     }
 }
 
+/// Makes one move of a history; whatever is refused is refused.
+fn make(past: &mut Past, it: &Move) {
+    match it {
+        Move::Step(step) => drop(past.step(step)),
+        Move::Lock { on, revoke, lasts_millis } => {
+            let until = lasts_millis.map(|millis| past.world.at.plus(Span::from_millis(millis).unwrap()));
+            let mode = if *revoke { LockMode::Revoke } else { LockMode::Suspend };
+            let (on, reason) = (lockable(*on), "an incident".to_owned());
+            drop(past.send("rex", Command::from(CreateLock { on, mode, reason, until })));
+        }
+        Move::Lift => {
+            let lock = past.world.state.organisation().locks().all().keys().next().copied();
+            if let Some(lock) = lock {
+                drop(past.send("aud", Command::from(DeleteLock { lock, reason: "over".to_owned() })));
+            }
+        }
+    }
+}
+
 /// Nothing that a lock touches is asked for, approved, issued or started. And the timer, once it has run, has nothing left
 /// to do: a start that a lock holds back does not keep it awake.
 #[test]
@@ -361,20 +380,7 @@ fn invariant_6_what_a_lock_touches_gives_nothing_in_any_history() {
         for it in &moves {
             let before = past.world.state.clone();
             let first = past.world.events.len();
-            match it {
-                Move::Step(step) => drop(past.step(step)),
-                Move::Lock { on, revoke, lasts_millis } => {
-                    let until = lasts_millis.map(|millis| past.world.at.plus(Span::from_millis(millis).unwrap()));
-                    let mode = if *revoke { LockMode::Revoke } else { LockMode::Suspend };
-                    let (on, reason) = (lockable(*on), "an incident".to_owned());
-                    drop(past.send("rex", Command::from(CreateLock { on, mode, reason, until })));
-                }
-                Move::Lift => {
-                    if let Some(lock) = before.organisation().locks().all().keys().next().copied() {
-                        drop(past.send("aud", Command::from(DeleteLock { lock, reason: "over".to_owned() })));
-                    }
-                }
-            }
+            make(&mut past, it);
             let organisation = before.organisation();
             let (locked, held_back) = &mut *looks.borrow_mut();
             for event in &past.world.events[first..] {

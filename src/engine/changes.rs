@@ -24,10 +24,11 @@ pub(super) fn all(state: &State, now: Now) -> Vec<Change> {
     changes
 }
 
-/// What a batch is about.
-pub(super) fn touched_by<'a>(events: impl IntoIterator<Item = &'a Event>) -> Touched {
+/// What a batch is about, by the state after it.
+pub(super) fn touched_by<'a>(events: impl IntoIterator<Item = &'a Event>, state: &State) -> Touched {
     let mut touched = Touched::default();
     events.into_iter().for_each(|event| touched.note(&event.fact));
+    touched.reach_what_is_locked(state);
     touched
 }
 
@@ -41,7 +42,6 @@ pub(super) fn of_batch(state: &State, mut touched: Touched, now: Now) -> Vec<Cha
     }
     if !touched.locks.is_empty() {
         changes.push(Change::Locked(organisation.locks().resources()));
-        touched.reach_what_is_locked(state);
     }
     for person in &touched.persons {
         touched.accounts.extend(organisation.accounts_of(person).map(|(id, _)| id.clone()));
@@ -72,9 +72,9 @@ impl Touched {
     }
 
     /// The accounts and grants that locks which came or went are on. Resources are compared at the check.
-    pub(super) fn reach_what_is_locked(&mut self, state: &State) {
+    fn reach_what_is_locked(&mut self, state: &State) {
         let organisation = state.organisation();
-        for on in std::mem::take(&mut self.locks) {
+        for on in self.locks.clone() {
             match &on {
                 Locked::Account(id) => {
                     self.accounts.insert(id.clone());

@@ -270,7 +270,7 @@ impl Writer {
 
     /// What is given back may be dropped once everybody has an answer.
     fn publish(&mut self, events: Vec<Event>, now: Now) -> Option<State> {
-        let touched = changes::touched_by(&events);
+        let touched = changes::touched_by(&events, &self.state);
         let grants_before =
             if self.hub.is_followed() { self.view.read(|state| touched.open_grants(state)) } else { BTreeMap::new() };
         let before = self.view.record(&events, &self.state);

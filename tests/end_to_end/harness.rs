@@ -93,7 +93,8 @@ impl Keeper {
     fn of(broker: u32, folder: &Path) -> Self {
         let script = format!("trap '' TERM INT HUP; cat; kill -9 {broker}; rm -rf '{}'", folder.display());
         let mut command = Command::new("sh");
-        Self(command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
     }
 }
 

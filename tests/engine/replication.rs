@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::check::{AccountEntry, Change, CheckIndex, GrantEntry, Query, SetDigest, read_changes};
+use countersign::domain::record::command::{Command, CreateLock, DeleteLock};
 use countersign::domain::record::grant::GrantPhase;
+use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::state::State;
 use countersign::domain::value::ids::{AccountId, GrantId};
 use countersign::domain::value::refusal::{Reason, Refusal};
@@ -230,6 +232,34 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(history(steps, timer));
     }
+}
+
+#[tokio::test]
+async fn a_lock_on_what_a_live_grant_rests_on_is_told_without_a_snapshot() {
+    // given a replica that holds a grant
+    let broker = Broker::new();
+    let grant = broker.grant("ana", "ben").await;
+    let mut copy = Copy::default();
+    let mut subscription = copy.follow(&broker.engine).await;
+    copy.catch_up(&mut subscription).unwrap();
+    for on in [
+        Locked::Account("ana".parse().unwrap()),
+        Locked::Person("ana".parse().unwrap()),
+        Locked::Role("db-engineer".parse().unwrap()),
+        Locked::Entitlement("orders-db-repair".parse().unwrap()),
+    ] {
+        // when that is locked, then what is held is in count and digest what the broker says it is
+        let (mode, reason) = (LockMode::Suspend, "lost".to_owned());
+        broker.run("sam", Command::from(CreateLock { on: on.clone(), mode, reason, until: None })).await.unwrap();
+        copy.catch_up(&mut subscription).unwrap();
+        assert!(copy.grants[&grant].locked, "{on:?}");
+        // and so it is once the lock is lifted
+        let lock = broker.state().organisation().locks().on(&on).unwrap().id;
+        broker.run("sam", Command::from(DeleteLock { lock, reason: "found".to_owned() })).await.unwrap();
+        copy.catch_up(&mut subscription).unwrap();
+        assert!(!copy.grants[&grant].locked, "{on:?}");
+    }
+    assert_eq!(copy.snapshots, 1);
 }
 
 #[tokio::test]

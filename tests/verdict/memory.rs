@@ -347,11 +347,16 @@ fn compare(seed: u64, states: usize) -> Tally {
 /// Each question goes four ways: the broker's check and batch, the replica's check and batch.
 #[test]
 fn invariant_11_one_verdict_in_memory() {
-    let threads: Vec<_> = (1..=2).map(|seed| std::thread::spawn(move || compare(seed, STATES_PER_SEED))).collect();
+    // The same seeds each time, with which every reason comes up often; `scripts/soak` gives others.
+    let round: Option<u64> = std::env::var("PROPTEST_RNG_SEED").ok().map(|round| round.parse().unwrap());
+    let begin = |seed: u64| std::thread::spawn(move || compare(seed + round.unwrap_or_default(), STATES_PER_SEED));
+    let threads: Vec<_> = (1..=2).map(begin).collect();
     let mut tally = Tally::default();
     threads.into_iter().for_each(|thread| tally.merge(&thread.join().unwrap()));
     assert!(tally.total() * 4 >= 1_500_000, "{}", tally.total());
-    tally.is_even("in memory", &REASONS);
+    if round.is_none() {
+        tally.is_even("in memory", &REASONS);
+    }
 }
 
 /// Whoever is no enforcement point asks about itself alone, and is answered alike.

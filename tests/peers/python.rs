@@ -5,16 +5,9 @@ use std::process::Command;
 
 use crate::harness::{Broker, Ended, run};
 use crate::person::{ORDERS, repair};
+use crate::tool::tool;
 
-/// The interpreter that has gRPC; fetched the first time.
-fn python() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/python-tools");
-    let output = Command::new(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn check(broker: &Broker, python: &str, who: &str, words: [&str; 3]) -> Ended {
+fn check(broker: &Broker, python: &Path, who: &str, words: [&str; 3]) -> Ended {
     let (certificate, key) = broker.organisation.leaf_files(who);
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/check.py")).args(words);
@@ -27,7 +20,7 @@ fn check(broker: &Broker, python: &str, who: &str, words: [&str; 3]) -> Ended {
 
 #[tokio::test]
 async fn a_service_in_python_asks_before_it_acts() {
-    let (broker, python) = (Broker::new(), python());
+    let (broker, python) = (Broker::new(), tool("python"));
     let (engineer, ben) = (broker.engineer().await, broker.person("ben").await);
     let asked = [engineer.name.as_str(), "db.read", ORDERS];
     let ask = |who: &str, words: [&str; 3]| {

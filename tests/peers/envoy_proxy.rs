@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use crate::common::certificates::{Leaf, write};
 use crate::harness::{Broker, eventually};
 use crate::organisation::Organisation;
+use crate::tool::tool;
 
 pub const HOST: &str = "orders.northwind.example";
 
@@ -60,7 +61,7 @@ impl Envoy {
         let configuration = write(folder, "envoy.yaml", &sample);
         let administration = folder.join("envoy-admin");
         let log = std::fs::File::create(folder.join("envoy.log")).unwrap();
-        let child = Command::new(binary())
+        let child = Command::new(tool("envoy"))
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "--config-path"])
             .arg(configuration)
             .args(["--config-yaml", "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }"])
@@ -190,11 +191,4 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     Some(String::from_utf8(head).unwrap())
-}
-
-/// The Envoy that the scripts fetch; the first time that takes a while.
-fn binary() -> String {
-    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/envoy")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
