@@ -67,7 +67,7 @@ fn without_separation_rule_3_its_tests_fail() {
 fn without_separation_rule_4_for_approvers_its_tests_fail() {
     removed(
         "4",
-        &[Removal { file: "rule/reviewers.rs", from: "    void.collect()\n", to: "    void.take(0).collect()\n" }],
+        &[Removal { file: "rule/standing.rs", from: "    void.collect()\n", to: "    void.take(0).collect()\n" }],
     );
 }
 
@@ -77,8 +77,8 @@ fn without_separation_rule_4_for_the_requester_its_tests_fail() {
         "4",
         &[Removal {
             file: "rule/issue.rs",
-            from: "(elevation.held_by(), terms, now.latest).map_err(first)?;",
-            to: "(elevation.held_by(), terms, now.latest)\n        .unwrap_or(Validity { until: Timestamp::MAX, because: EndBecause::Duration });",
+            from: "(organisation, elevation.held_by(), terms, now.latest)?;",
+            to: "(organisation, elevation.held_by(), terms, now.latest)\n        .unwrap_or(Validity { until: Timestamp::MAX, because: EndBecause::Duration });",
         }],
     );
 }

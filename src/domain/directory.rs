@@ -304,6 +304,12 @@ impl Account {
     pub fn ends_at(&self) -> Timestamp {
         self.until.unwrap_or(Timestamp::MAX)
     }
+
+    /// Whether it is in use at an instant: neither disabled nor closed, nor at its own end.
+    #[must_use]
+    pub fn is_in_use(&self, at: Timestamp) -> bool {
+        self.state == AccountState::Active && !self.ends_at().is_over(at)
+    }
 }
 
 /// Who holds a grant, or would: as it was when it was asked for.
@@ -336,4 +342,33 @@ pub struct Directory {
     pub people: Map<PersonId, Person>,
     /// `[accounts.<id>]`.
     pub accounts: Map<AccountId, Account>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    #[test]
+    fn an_account_is_in_use_while_it_is_active_and_not_at_its_own_end() {
+        let person = "ana".parse().unwrap();
+        let account = |state, until| Account {
+            kind: AccountKind::ServiceTeam { person: PersonId::clone(&person) },
+            identities: BTreeSet::new(),
+            audience: BTreeSet::new(),
+            roles: BTreeMap::new(),
+            until,
+            state,
+        };
+        let disabled = AccountState::Disabled { reason: "lost".into(), because: Disabling::Directory };
+        assert!(account(AccountState::Active, None).is_in_use(at(1_000)));
+        assert!(account(AccountState::Active, Some(at(1_001))).is_in_use(at(1_000)));
+        // The end is half-open.
+        assert!(!account(AccountState::Active, Some(at(1_000))).is_in_use(at(1_000)));
+        assert!(!account(disabled, None).is_in_use(at(1_000)));
+        assert!(!account(AccountState::Closed, None).is_in_use(at(1_000)));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{AccountEntry, Change, GrantEntry};
 use crate::clock::{BootMillis, ClockRecord};
-use crate::domain::directory::{Account, AccountKind, AccountState};
+use crate::domain::directory::{Account, AccountKind};
 use crate::domain::record::event::{
     AccountEnded, ClockPair, Event, Fact, GrantClosed, GrantFact, GrantNamed, GrantRevoked, GrantShortened,
     GrantStarted, LifeFact, LockDeleted, LockFact, LockNamed, MembershipEnded, OrganisationFact,
@@ -183,11 +183,10 @@ pub(super) fn grant_entry(state: &State, grant: &Grant) -> Option<GrantEntry> {
 fn account(state: &State, id: &AccountId, now: Now) -> Option<Change> {
     let organisation = state.organisation();
     let account = organisation.accounts().get(id)?;
-    let employed = organisation.people().get(account.person()).is_some_and(|person| person.is_employed(now.latest));
-    let active = account.state == AccountState::Active && !account.ends_at().is_over(now.latest) && employed;
-    let rests = organisation.account_validity(id, now.latest);
-    let baseline_until = match (&account.kind, rests) {
-        (AccountKind::ServiceTeam { .. }, Ok(rest)) => rest.until,
+    let active = account.is_in_use(now.latest) && organisation.works_here(account.person(), now.latest);
+    let validity = organisation.account_validity(id, now.latest);
+    let baseline_until = match (&account.kind, validity) {
+        (AccountKind::ServiceTeam { .. }, Ok(validity)) => validity.until,
         _ => Timestamp::MIN,
     };
     let (checks_until, audience) = organisation.may_check(id, now.latest);

@@ -112,7 +112,7 @@ fn seen<'a>(state: &'a State, caller: &Caller<'_>, id: &AccountId, now: Now) -> 
 fn answers_for(state: &State, caller: &Caller<'_>, account: &Account, now: Now) -> bool {
     let organisation = &state.organisation;
     let person = caller.viewer.person.as_ref();
-    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(now.latest));
+    let works_here = person.is_some_and(|id| organisation.works_here(id, now.latest));
     let owns = works_here && account.is_machine() && person == Some(account.person());
     let manager = organisation.manager_of(account.person(), now.latest);
     let manages = manager.is_some() && manager == person;

@@ -127,7 +127,7 @@ fn attested_person(overlay: &Overlay, id: &PersonId, requirement: &RequirementNa
         let detail = format!("`{requirement}` is no requirement of the policy");
         return Err(Refusal::new(Reason::AttestationInvalid, detail).with("requirement", requirement));
     }
-    let person = organisation.people().get(id).filter(|person| person.is_employed(overlay.clocks().latest));
+    let person = organisation.employed(id, overlay.clocks().latest);
     person.cloned().ok_or_else(|| Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id))
 }
 

@@ -1,6 +1,5 @@
 //! Who calls, as every decision needs it: the account, whether it can be used, and what it may do in the broker.
 
-use crate::domain::directory::AccountState;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::Envelope;
 use crate::domain::rule::visibility::Viewer;
@@ -29,18 +28,7 @@ impl<'a> Caller<'a> {
 /// access away is never held up by what is missing.
 pub(super) fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<&'a AccountId, Refusal> {
     let id = viewer.account()?;
-    let Some(account) = state.organisation.accounts.get(id) else {
-        return Err(Refusal::new(Reason::NoAccount, format!("`{id}`")));
-    };
-    let disabled = |why: String| Err(Refusal::new(Reason::AccountDisabled, why).with("account", id));
-    match &account.state {
-        AccountState::Active if account.ends_at().is_over(now.latest) => {
-            disabled(format!("`{id}` ended at {}", account.ends_at()))
-        }
-        AccountState::Active => Ok(id),
-        AccountState::Disabled { reason, .. } => disabled(format!("`{id}` is disabled: {reason}")),
-        AccountState::Closed => disabled(format!("`{id}` is closed")),
-    }
+    state.organisation.account_in_use(id, now.latest).map(|_| id)
 }
 
 /// Whether the caller holds a capability, however narrowed.

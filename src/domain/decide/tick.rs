@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use super::numbering::events;
-use crate::domain::effect::cascade::grant_stands;
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{
@@ -16,6 +15,7 @@ use crate::domain::record::event::{
 };
 use crate::domain::record::grant::{EndBecause, Grant, Revocation};
 use crate::domain::rule::feed::silent_feed;
+use crate::domain::rule::standing::grant_stands;
 use crate::domain::state::{Closed, Due, State};
 use crate::domain::value::time::{Now, Span, Timestamp};
 
@@ -159,8 +159,8 @@ fn starts(state: &State, now: Now) -> Vec<Fact> {
 }
 
 fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
-    let rest = match grant_stands(&state.organisation, state, grant, now) {
-        Ok(rest) => rest,
+    let validity = match grant_stands(&state.organisation, state, grant, now) {
+        Ok(validity) => validity,
         Err(because) => return vec![revoked(grant, because)],
     };
     if let Some(refusal) = silent_feed(state, grant.scope.tenant(), now) {
@@ -169,17 +169,16 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
     let since =
         state.continuous_since(&grant.person, (&grant.entitlement, grant.scope.tenant()), grant.start, Some(grant.id));
     let terms = state.organisation.policy().entitlements.get(&grant.entitlement).map(|entitlement| &entitlement.terms);
-    let longest = terms.and_then(|terms| terms.max_continuous);
-    let continuous_end = longest.map_or(Timestamp::MAX, |longest| since.plus(longest));
+    let continuous_end = terms.map_or(Timestamp::MAX, |terms| terms.continuous_end(since));
     if continuous_end.is_over(now.latest) || continuous_end <= grant.start {
         return vec![revoked(grant, Revocation::ContinuousTooLong)];
     }
     let started = GrantStarted { grant: grant.id, holder: grant.holder.clone(), continuous_since: since };
     let mut facts = vec![Fact::Grant(GrantFact::Started(started))];
-    let (end, because) = if continuous_end < rest.until {
+    let (end, because) = if continuous_end < validity.until {
         (continuous_end, EndBecause::LongestContinuous)
     } else {
-        (rest.until, rest.because)
+        (validity.until, validity.because)
     };
     if end < grant.end {
         facts.push(Fact::Grant(GrantFact::Shortened(GrantShortened {

@@ -20,7 +20,8 @@ use crate::domain::record::event::{
 use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
 use crate::domain::record::lock::{Lock, Locks};
 use crate::domain::record::review::StruckOut;
-use crate::domain::rule::reviewers::{first, void_approvals};
+use crate::domain::rule::reviewers::first;
+use crate::domain::rule::standing::grant_stands;
 use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{ElevationId, GrantId};
@@ -111,47 +112,6 @@ fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Op
             because: rest.because,
         }))),
         Ok(_) => None,
-    }
-}
-
-/// Until when an open grant can go on under an organisation; separation rule 4 for one that has not started yet.
-///
-/// # Errors
-/// Why it must be revoked.
-pub fn grant_stands(
-    after: &Organisation,
-    state: &State,
-    grant: &Grant,
-    now: Now,
-) -> Result<crate::domain::rule::eligibility::Validity, Revocation> {
-    let Some(entitlement) = after.policy().entitlements.get(&grant.entitlement) else {
-        return Err(Revocation::TermsChanged);
-    };
-    let unstarted = grant.phase == GrantPhase::Scheduled;
-    let same_terms = entitlement.terms_digest == grant.terms;
-    // A started grant outlasts a change of terms that still covers it; an unstarted one was approved under other terms.
-    if (unstarted && !same_terms) || !entitlement.terms.scope.contains(&grant.scope) {
-        return Err(Revocation::TermsChanged);
-    }
-    let rests = after.holder_validity(grant.held_by(), &entitlement.terms, now.latest);
-    let rest = match rests {
-        Ok(rest) => rest,
-        Err(obstacles) => return Err(Revocation::NotEligible { reason: first(obstacles).reason }),
-    };
-    if unstarted {
-        separation_rule_4_approvers(after, state, grant, now)?;
-    }
-    Ok(rest)
-}
-
-/// Separation of duties, rule 4, for a scheduled grant: every counted approval must still hold (known failures A10, A11 and C11).
-fn separation_rule_4_approvers(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Result<(), Revocation> {
-    let Some(elevation) = state.elevations.get(&grant.elevation) else {
-        return Err(Revocation::NotEligible { reason: Reason::NotFound });
-    };
-    match void_approvals(after, elevation, now.latest).into_iter().next() {
-        Some((person, refusal)) => Err(Revocation::ApprovalVoid { person, reason: refusal.reason }),
-        None => Ok(()),
     }
 }
 

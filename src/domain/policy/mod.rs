@@ -314,6 +314,12 @@ pub struct Way<'a> {
 }
 
 impl Terms {
+    /// The first instant at which one person has held it for too long without a break; never, where there is no cap.
+    #[must_use]
+    pub fn continuous_end(&self, continuous_since: Timestamp) -> Timestamp {
+        self.max_continuous.map_or(Timestamp::MAX, |longest| continuous_since.plus(longest))
+    }
+
     /// The ordinary way, or that of emergencies, if there is one.
     #[must_use]
     pub fn way(&self, emergency: bool) -> Option<Way<'_>> {
@@ -457,5 +463,22 @@ impl Policy {
         let covering =
             self.entitlements.iter().filter(|(_, entitlement)| entitlement.terms.scope.covers(action, resource));
         covering.map(|(name, _)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cap_counts_from_when_an_entitlement_is_held_without_a_break() {
+        // given terms with a cap, and the same without
+        let policy = parse_policy(include_str!("../../../examples/policy.toml")).unwrap().policy;
+        let capped = policy.entitlements.values().find(|it| it.terms.max_continuous.is_some()).unwrap().terms.clone();
+        let uncapped = Terms { max_continuous: None, ..capped.clone() };
+        // then the end follows from the beginning and the cap alone
+        let since = Timestamp::from_millis(5_000).unwrap();
+        assert_eq!(capped.continuous_end(since), since.plus(capped.max_continuous.unwrap()));
+        assert_eq!(uncapped.continuous_end(since), Timestamp::MAX);
     }
 }

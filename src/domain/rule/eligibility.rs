@@ -1,6 +1,6 @@
 //! Who is eligible for what, and until when: the account, its person, their requirements, and the role.
 
-use crate::domain::directory::{AccountKind, AccountState, ActsFor, HeldBy};
+use crate::domain::directory::{Account, AccountKind, AccountState, ActsFor, HeldBy};
 use crate::domain::policy::{MemberKind, Terms};
 use crate::domain::record::grant::EndBecause;
 use crate::domain::state::organisation::Organisation;
@@ -37,7 +37,7 @@ impl Organisation {
         requires: impl IntoIterator<Item = &'a RequirementName>,
         at: Timestamp,
     ) -> Result<Option<Validity>, Obstacles> {
-        let Some(person) = self.people.get(id).filter(|person| person.is_employed(at)) else {
+        let Some(person) = self.employed(id, at) else {
             return Err(vec![
                 Refusal::new(Reason::NotEligible, format!("`{id}` is not employed here")).with("person", id),
             ]);
@@ -74,23 +74,29 @@ impl Organisation {
         if obstacles.is_empty() { Ok(validity) } else { Err(obstacles) }
     }
 
+    /// An account that is in use: neither disabled nor closed, nor at its own end. What its person lacks is another question.
+    ///
+    /// # Errors
+    /// `NO_ACCOUNT`; `ACCOUNT_DISABLED`, with why.
+    pub fn account_in_use(&self, id: &AccountId, at: Timestamp) -> Result<&Account, Refusal> {
+        let Some(account) = self.accounts.get(id) else {
+            return Err(Refusal::new(Reason::NoAccount, format!("there is no account `{id}`")));
+        };
+        let why = match &account.state {
+            _ if account.is_in_use(at) => return Ok(account),
+            AccountState::Active => format!("`{id}` ended at {}", account.ends_at()),
+            AccountState::Disabled { reason, .. } => format!("`{id}` is disabled: {reason}"),
+            AccountState::Closed => format!("`{id}` is closed"),
+        };
+        Err(Refusal::new(Reason::AccountDisabled, why).with("account", id))
+    }
+
     /// Until when an account can be used at all: active, its person (or owner) employed, the baseline met.
     ///
     /// # Errors
     /// All that stands in the way.
     pub fn account_validity(&self, id: &AccountId, at: Timestamp) -> Result<Validity, Obstacles> {
-        let Some(account) = self.accounts.get(id) else {
-            return Err(vec![Refusal::new(Reason::NoAccount, format!("there is no account `{id}`"))]);
-        };
-        let disabled = |why: String| Err(vec![Refusal::new(Reason::AccountDisabled, why).with("account", id)]);
-        match &account.state {
-            AccountState::Active if account.ends_at().is_over(at) => {
-                return disabled(format!("`{id}` ended at {}", account.ends_at()));
-            }
-            AccountState::Active => {}
-            AccountState::Disabled { reason, .. } => return disabled(format!("`{id}` is disabled: {reason}")),
-            AccountState::Closed => return disabled(format!("`{id}` is closed")),
-        }
+        let account = self.account_in_use(id, at).map_err(|refusal| vec![refusal])?;
         let own = Validity { until: account.ends_at(), because: EndBecause::AccountEnds { account: id.clone() } };
         // A machine needs an eligible human owner (known failure B9); a customer's screening is the tenant's own affair.
         let requires = match &account.kind {

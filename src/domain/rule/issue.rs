@@ -3,7 +3,8 @@
 use super::eligibility::Validity;
 use super::emergency::none_overdue;
 use super::feed::silent_feed;
-use super::reviewers::{can_be_completed, first};
+use super::reviewers::can_be_completed;
+use super::standing::separation_rule_4_requester;
 use crate::domain::policy::Terms;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::grant::{EndBecause, Grant, GrantPhase};
@@ -24,7 +25,7 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         return Err(Refusal::new(Reason::DigestMismatch, "the entitlement's terms have changed since the request"));
     };
     let terms = &entitlement.terms;
-    let rest = organisation.holder_validity(elevation.held_by(), terms, now.latest).map_err(first)?;
+    let validity = separation_rule_4_requester(organisation, elevation.held_by(), terms, now.latest)?;
     if !terms.scope.contains(&elevation.scope) {
         return Err(Refusal::new(Reason::OutOfScope, "policy no longer offers all of it"));
     }
@@ -42,7 +43,7 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
     let continuous_since =
         state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
-    let (end, end_because) = end_of(elevation, terms, start, continuous_since, rest);
+    let (end, end_because) = end_of(elevation, terms, start, continuous_since, validity);
     if end.is_over(now.latest) || end <= start {
         let by_cap = end_because == EndBecause::LongestContinuous;
         let reason = if by_cap { Reason::ContinuousTooLong } else { Reason::NotPending };
@@ -77,16 +78,16 @@ fn end_of(
     terms: &Terms,
     start: Timestamp,
     continuous_since: Timestamp,
-    rest: Validity,
+    validity: Validity,
 ) -> (Timestamp, EndBecause) {
     let window_start = elevation.start.unwrap_or(start);
     let longest = terms.way(elevation.emergency.is_some()).map_or(Span::ZERO, |way| way.max_duration);
-    let continuous = terms.max_continuous.map_or(Timestamp::MAX, |longest| continuous_since.plus(longest));
+    let continuous = terms.continuous_end(continuous_since);
     let ends = [
         (window_start.plus(elevation.duration), EndBecause::Duration),
         (start.plus(longest), EndBecause::LongestDuration),
         (continuous, EndBecause::LongestContinuous),
-        (rest.until, rest.because),
+        (validity.until, validity.because),
     ];
     // The first of several equal ends is the one that is told.
     let first = ends.into_iter().reduce(|a, b| if b.0 < a.0 { b } else { a });

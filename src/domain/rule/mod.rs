@@ -13,4 +13,5 @@ pub mod locking;
 pub mod obstacles;
 pub mod proposal;
 pub mod reviewers;
+pub mod standing;
 pub mod visibility;

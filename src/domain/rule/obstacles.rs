@@ -224,7 +224,7 @@ fn when(state: &State, elevation: &Elevation, (terms, way): (&Terms, Way<'_>), n
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
     let since = state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
-    if let Some(longest) = terms.max_continuous.filter(|longest| since.plus(*longest) <= start) {
+    if let Some(longest) = terms.max_continuous.filter(|_| terms.continuous_end(since) <= start) {
         let detail = format!("held since {since}, at most {longest} without a break");
         obstacles.push(Refusal::new(Reason::ContinuousTooLong, detail).with("max_continuous", longest));
     }

@@ -297,30 +297,6 @@ pub(in crate::domain) fn lock_on_reviewer<'a>(
     organisation.lock_on_account(account).or_else(on_role)
 }
 
-/// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision.
-#[must_use]
-pub fn void_approvals(
-    organisation: &Organisation,
-    reviewed: &impl Reviewed,
-    at: Timestamp,
-) -> Vec<(PersonId, Refusal)> {
-    let void = reviewed.review().approvals().filter_map(|decision| {
-        let index = usize::try_from(decision.stage).ok()?;
-        let stage = reviewed.review().stages.get(index)?;
-        let account = organisation.accounts().get(&decision.account);
-        let refusal = if account.is_some_and(|account| *account.person() != decision.person) {
-            // Who has the account now did not approve (known failure B5).
-            Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
-        } else if let Some(lock) = lock_on_reviewer(organisation, &decision.account, &decision.through) {
-            lock.refusal()
-        } else {
-            reviewer_in(organisation, reviewed, stage, &decision.account, at).err()?
-        };
-        Some((decision.person.clone(), refusal))
-    });
-    void.collect()
-}
-
 /// Of several obstacles the first in the catalogue's order.
 #[must_use]
 pub fn first(mut obstacles: Vec<Refusal>) -> Refusal {

@@ -244,9 +244,7 @@ pub fn visible_items<'a>(
 #[must_use]
 pub fn answers_for_role(organisation: &Organisation, viewer: &Viewer, role: &RoleName, now: Now) -> bool {
     let owner = organisation.policy().roles.get(role).and_then(|role| role.owner.as_ref());
-    let employed =
-        owner.and_then(|owner| organisation.people().get(owner)).is_some_and(|it| it.is_employed(now.latest));
-    employed && owner == viewer.person.as_ref()
+    owner.is_some_and(|owner| organisation.works_here(owner, now.latest)) && owner == viewer.person.as_ref()
 }
 
 /// Whether an account sees an entitlement: of the own organisation all without a tenant pattern; everybody what their own
@@ -412,8 +410,6 @@ pub fn as_told(organisation: &Organisation, account: &AccountId, refusal: Refusa
 pub fn is_shut_out(organisation: &Organisation, viewer: &Viewer, now: Now) -> bool {
     let account = viewer.account().ok().and_then(|id| organisation.accounts().get(id));
     let person = viewer.person.as_ref().or(account.map(Account::person));
-    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(now.latest));
-    let over =
-        |it: &Account| it.state != crate::domain::directory::AccountState::Active || it.ends_at().is_over(now.latest);
-    !works_here || account.is_some_and(over)
+    let works_here = person.is_some_and(|id| organisation.works_here(id, now.latest));
+    !works_here || account.is_some_and(|account| !account.is_in_use(now.latest))
 }

@@ -110,13 +110,24 @@ impl Organisation {
         self.accounts_of.of(person).filter_map(|id| self.accounts.get_key_value(id))
     }
 
+    /// The person, if they are on record and work here at an instant: in the own organisation, or at a tenant.
+    #[must_use]
+    pub fn employed(&self, id: &PersonId, at: Timestamp) -> Option<&Person> {
+        self.people.get(id).filter(|person| person.is_employed(at))
+    }
+
+    /// Whether a person works here at an instant. Nobody who left decides, answers or stands for anything.
+    #[must_use]
+    pub fn works_here(&self, id: &PersonId, at: Timestamp) -> bool {
+        self.employed(id, at).is_some()
+    }
+
     /// The manager of record of a person at an instant, if that manager works here.
     #[must_use]
     pub fn manager_of(&self, person: &PersonId, at: Timestamp) -> Option<&PersonId> {
         let person = self.people.get(person)?;
         let manager = person.manager_at(at)?;
-        let fits = |it: &&Person| it.is_employed(at) && it.tenant == person.tenant;
-        self.people.get(manager).filter(fits).map(|_| manager)
+        self.employed(manager, at).filter(|it| it.tenant == person.tenant).map(|_| manager)
     }
 
     /// The tenant whose person this is; none: of the own organisation, or nobody.
@@ -223,5 +234,24 @@ impl Organisation {
     pub fn persons_behind(&self, account: &AccountId, on_behalf_of: Option<&PersonId>) -> BTreeSet<PersonId> {
         let person = self.accounts.get(account).map(Account::person);
         person.into_iter().chain(on_behalf_of).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_works_here_until_the_last_day_is_over_and_nobody_else_does() {
+        let (ana, ben): (PersonId, PersonId) = ("ana".parse().unwrap(), "ben".parse().unwrap());
+        let last = Timestamp::from_millis(1_000).unwrap();
+        let mut organisation = Organisation::default();
+        organisation.put_person(ana.clone(), Person { employed_until: Some(last), ..Person::default() });
+        assert!(organisation.works_here(&ana, last.minus(Span::from_millis(1).unwrap())));
+        assert!(!organisation.works_here(&ana, last));
+        assert!(!organisation.works_here(&ben, Timestamp::MIN));
+        // and who is on record as having left does not, whenever that was
+        organisation.put_person(ana.clone(), Person { employment: Employment::Left, ..Person::default() });
+        assert!(!organisation.works_here(&ana, Timestamp::MIN));
     }
 }

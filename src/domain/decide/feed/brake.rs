@@ -130,7 +130,7 @@ impl<'a> Sorting<'a> {
     }
 
     fn works_here(&self, person: &PersonId) -> bool {
-        self.state.organisation.people.get(person).is_some_and(|it| it.is_employed(self.now.latest))
+        self.state.organisation.works_here(person, self.now.latest)
     }
 
     fn is_held(&self, person: &PersonId) -> bool {

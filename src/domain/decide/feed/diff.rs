@@ -79,7 +79,7 @@ impl Diff<'_> {
             return;
         }
         let over = file.leaves_at.filter(|at| at.is_over(self.now.latest));
-        let record = self.organisation.people.get(id).filter(|person| person.is_employed(self.now.latest));
+        let record = self.organisation.employed(id, self.now.latest);
         let left = |at| HrChange::Left { at, urgent: false, also_approved: false };
         match (record, over) {
             (None, Some(_)) => {}
@@ -188,7 +188,7 @@ impl Diff<'_> {
     }
 
     fn works_here(&self, id: &PersonId) -> bool {
-        self.organisation.people.get(id).is_some_and(|person| person.is_employed(self.now.latest))
+        self.organisation.works_here(id, self.now.latest)
     }
 
     /// Whether the file makes somebody leave now.

@@ -13,7 +13,7 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
     let (organisation, now) = (overlay.state().organisation(), overlay.clocks().latest);
     let id = &event.person;
     let person = organisation.people().get(id);
-    let employed = person.filter(|person| person.is_employed(now));
+    let employed = organisation.employed(id, now);
     match &event.change {
         // Tried: who comes back leaves those behind who reported to him, and may report to them.
         HrChange::Joined { login, manager } => {

@@ -153,7 +153,7 @@ fn releaser<'a>(state: &State, caller: &Caller<'a>, now: Now) -> Result<&'a Pers
 /// The first hold that was caught before this one and is about one of the same persons, or about a manager who is yet to
 /// join: by whom those who report to him would come to nothing.
 fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a PersonId, HoldId)> {
-    let works_here = |id: &PersonId| state.organisation.people.get(id).is_some_and(|it| it.is_employed(now.latest));
+    let works_here = |id: &PersonId| state.organisation.works_here(id, now.latest);
     let mut persons = hold.events.iter().flat_map(|event| {
         let manager = match &event.change {
             HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.as_ref(),

@@ -123,7 +123,7 @@ impl Merge<'_> {
     /// move to them by now was left without one, and what is to come names somebody who left (known failure B5).
     fn arrived(&self, mut person: Person) -> Person {
         let now = self.now.latest;
-        let works_here = |id: &PersonId| self.before.people.get(id).is_some_and(|it| it.is_employed(now));
+        let works_here = |id: &PersonId| self.before.works_here(id, now);
         let mut announced = person.announced_by_time();
         let come = announced.iter().rfind(|(at, _)| at.is_over(now)).map(|(_, manager)| manager);
         if come.is_some_and(|manager| !manager.as_ref().is_some_and(works_here)) {

@@ -1,7 +1,8 @@
 //! The approvals under review that a change, or a lock, strikes out.
 
 use crate::domain::record::review::{Decision, StruckOut};
-use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer, void_approvals};
+use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer};
+use crate::domain::rule::standing::void_approvals;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::PersonId;
 use crate::domain::value::time::Now;

@@ -192,7 +192,7 @@ pub(in crate::domain) fn taken(
     if own.is_some() && person == own && !machine {
         return Claim::Own;
     }
-    let works_here = person.and_then(|id| organisation.people().get(id)).is_some_and(|it| it.is_employed(at));
+    let works_here = person.is_some_and(|id| organisation.works_here(id, at));
     if machine || works_here { Claim::Taken } else { Claim::Free }
 }
 

@@ -83,8 +83,8 @@ pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
 
 /// The manager of record at an instant, as far as that is known by now, if somebody who works here then.
 fn manager_then<'a>(overlay: &'a Overlay, person: &'a Person, at: Timestamp) -> Option<&'a PersonId> {
-    let people = overlay.state().organisation().people();
-    person.manager_at(at).filter(|manager| people.get(*manager).is_some_and(|it| it.is_employed(at)))
+    let organisation = overlay.state().organisation();
+    person.manager_at(at).filter(|manager| organisation.works_here(manager, at))
 }
 
 fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&PersonId>, at: Timestamp) {

@@ -26,7 +26,7 @@ pub(super) fn machines(overlay: &Overlay, person: &PersonId) -> Vec<(AccountId, 
 /// The person, if on record and working here.
 pub(super) fn employed(overlay: &Overlay, id: &PersonId) -> Result<Person, Refusal> {
     let now = overlay.clocks().latest;
-    let person = overlay.state().organisation().people().get(id).filter(|person| person.is_employed(now));
+    let person = overlay.state().organisation().employed(id, now);
     person.cloned().ok_or_else(|| Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id))
 }
 

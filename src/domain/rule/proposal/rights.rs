@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::directory::{Account, AccountState};
+use crate::domain::directory::Account;
 use crate::domain::policy::{Approver, Capability, CapabilityName, Policy, Terms};
 use crate::domain::rule::reviewers::is_peer;
 use crate::domain::state::organisation::Organisation;
@@ -193,8 +193,7 @@ impl<'a> Rights<'a> {
     }
 
     fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
-        let account = self.organisation.accounts().get(id)?;
-        (account.state == AccountState::Active && !account.ends_at().is_over(self.at)).then_some(account)
+        self.organisation.account_in_use(id, self.at).ok()
     }
 
     fn roles(&self, account: &'a Account) -> impl Iterator<Item = &'a RoleName> {

@@ -1,0 +1,88 @@
+//! Separation of duties, rule 4: what was asked for and approved is looked at again when it is given, and again when a
+//! scheduled grant starts (known failures A10, A11 and C11).
+
+use super::eligibility::Validity;
+use super::reviewers::{Reviewed, first, lock_on_reviewer, reviewer_in};
+use crate::domain::directory::HeldBy;
+use crate::domain::policy::Terms;
+use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
+use crate::domain::state::State;
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::PersonId;
+use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
+
+/// Separation of duties, rule 4, for whoever asked: they could ask for it now, and until when they may hold it.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub fn separation_rule_4_requester(
+    organisation: &Organisation,
+    held_by: HeldBy<'_>,
+    terms: &Terms,
+    at: Timestamp,
+) -> Result<Validity, Refusal> {
+    organisation.holder_validity(held_by, terms, at).map_err(first)
+}
+
+/// Separation of duties, rule 4, for whoever approved: every counted approval could be given now.
+///
+/// # Errors
+/// The first approval that could not, and why.
+pub fn separation_rule_4_approvers(
+    organisation: &Organisation,
+    reviewed: &impl Reviewed,
+    at: Timestamp,
+) -> Result<(), (PersonId, Refusal)> {
+    void_approvals(organisation, reviewed, at).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision.
+#[must_use]
+pub fn void_approvals(
+    organisation: &Organisation,
+    reviewed: &impl Reviewed,
+    at: Timestamp,
+) -> Vec<(PersonId, Refusal)> {
+    let void = reviewed.review().approvals().filter_map(|decision| {
+        let index = usize::try_from(decision.stage).ok()?;
+        let stage = reviewed.review().stages.get(index)?;
+        let account = organisation.accounts().get(&decision.account);
+        let refusal = if account.is_some_and(|account| *account.person() != decision.person) {
+            // Who has the account now did not approve (known failure B5).
+            Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
+        } else if let Some(lock) = lock_on_reviewer(organisation, &decision.account, &decision.through) {
+            lock.refusal()
+        } else {
+            reviewer_in(organisation, reviewed, stage, &decision.account, at).err()?
+        };
+        Some((decision.person.clone(), refusal))
+    });
+    void.collect()
+}
+
+/// Until when an open grant can go on under an organisation; separation rule 4 for one that has not started yet.
+///
+/// # Errors
+/// Why it must be revoked.
+pub fn grant_stands(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Result<Validity, Revocation> {
+    let Some(entitlement) = after.policy().entitlements.get(&grant.entitlement) else {
+        return Err(Revocation::TermsChanged);
+    };
+    let unstarted = grant.phase == GrantPhase::Scheduled;
+    let same_terms = entitlement.terms_digest == grant.terms;
+    // A started grant outlasts a change of terms that still covers it; an unstarted one was approved under other terms.
+    if (unstarted && !same_terms) || !entitlement.terms.scope.contains(&grant.scope) {
+        return Err(Revocation::TermsChanged);
+    }
+    let validity = separation_rule_4_requester(after, grant.held_by(), &entitlement.terms, now.latest)
+        .map_err(|refusal| Revocation::NotEligible { reason: refusal.reason })?;
+    if unstarted {
+        let Some(elevation) = state.elevations.get(&grant.elevation) else {
+            return Err(Revocation::NotEligible { reason: Reason::NotFound });
+        };
+        separation_rule_4_approvers(after, elevation, now.latest)
+            .map_err(|(person, refusal)| Revocation::ApprovalVoid { person, reason: refusal.reason })?;
+    }
+    Ok(validity)
+}
