@@ -1,4 +1,4 @@
-//! Cerbos: CheckResources over gRPC, a policy on disk, and a principal who brings along what he was granted.
+//! Cerbos: CheckResources over gRPC, a policy on disk, and a principal who brings along what they were granted.
 
 use std::collections::HashMap;
 use std::path::Path;

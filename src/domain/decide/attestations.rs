@@ -131,7 +131,7 @@ fn attested_person(overlay: &Overlay, id: &PersonId, requirement: &RequirementNa
     person.cloned().ok_or_else(|| Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id))
 }
 
-/// Nobody widens what he himself, or his machine's owner, may do.
+/// Nobody widens what they themselves, or their machine's owner, may do.
 fn not_own(state: &State, caller: &Caller<'_>, id: &PersonId) -> Result<(), Refusal> {
     let own = state.organisation.accounts().get(caller.account).map(Account::person);
     if own == Some(id) {

@@ -13,7 +13,7 @@ use crate::domain::policy::CapabilityName;
 use crate::domain::record::campaign::{Campaign, CampaignItem, LONGEST_CAMPAIGN, SHORTEST_CAMPAIGN};
 use crate::domain::record::command::Envelope;
 use crate::domain::record::event::{AccountRecorded, CampaignFact, CampaignItemNamed, Fact, OrganisationFact};
-use crate::domain::rule::campaign::{ends_by_itself, may_confirm};
+use crate::domain::rule::campaign::{Holder, ends_by_itself, may_confirm};
 use crate::domain::rule::visibility::{Thing, answers_for_role, may_see, visible_items};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, CampaignId, PersonId, RoleName};
@@ -93,7 +93,7 @@ fn confirm(state: &State, caller: &Caller<'_>, command: &ConfirmMembership, now:
     let &ConfirmMembership { campaign: id, account: ref account_id } = command;
     let campaign = state.campaigns().get(&id).ok_or_else(|| Refusal::not_found("campaign", id))?;
     if !may_see(state, caller.viewer, Thing::Campaign(campaign), now) {
-        // Who would confirm for himself is told no more than others; the journal says that it was that.
+        // Who would confirm for themselves is told no more than others; the journal says that it was that.
         let own =
             campaign.items.get(account_id).is_some_and(|item| caller.viewer.person.as_ref() == Some(&item.person));
         return Err(Refusal::hidden("campaign", id, if own { Reason::SelfApproval } else { Reason::NotOwner }));
@@ -107,7 +107,12 @@ fn confirm(state: &State, caller: &Caller<'_>, command: &ConfirmMembership, now:
             if caller.viewer.person.as_ref() == Some(&item.person) { Reason::SelfApproval } else { Reason::NotOwner };
         return Err(Refusal::hidden("membership in this campaign", account_id, hidden));
     }
-    may_confirm(&state.organisation, caller.account, (&item.person, account.person()), now.latest)?;
+    may_confirm(
+        &state.organisation,
+        caller.account,
+        Holder { at_start: &item.person, by_now: account.person() },
+        now.latest,
+    )?;
     let over =
         |why: String| Err(Refusal::new(Reason::CampaignOver, why).with("campaign", id).with("account", account_id));
     if !campaign.is_open(now.latest) {

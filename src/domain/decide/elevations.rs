@@ -2,7 +2,7 @@
 
 use super::super::state::State;
 use super::caller::{Caller, make_id, principal};
-use super::review::{approval, denial, person, same_text, still_pending};
+use super::review::{Signed, approval, denial, person, same_text, still_pending};
 use crate::domain::record::command::Envelope;
 use crate::domain::record::command::{
     ApproveElevation, CompleteFollowUp, DenyElevation, ElevationCommand, RequestElevation, WithdrawElevation,
@@ -71,7 +71,7 @@ fn approve(
     if let Some(lock) = state.organisation.lock_on_elevation(&elevation) {
         return Err(lock.refusal());
     }
-    let (struck, decision) = approval(state, caller, &mut elevation, (digest, comment), now)?;
+    let (struck, decision) = approval(state, caller, &mut elevation, Signed { digest, comment }, now)?;
     let mut facts: Vec<Fact> = struck
         .into_iter()
         .map(|(person, because)| {

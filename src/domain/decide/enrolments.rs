@@ -4,7 +4,7 @@ use crate::domain::record::command::{ApproveEnrolment, DenyEnrolment, EnrolmentC
 use std::collections::BTreeSet;
 
 use super::caller::{Caller, make_id, principal};
-use super::review::{self, approval, denial};
+use super::review::{self, Signed, approval, denial};
 use crate::domain::directory::{Account, AccountState, Disabling};
 use crate::domain::effect::cascade::{Touched, void_enrolment};
 use crate::domain::effect::life;
@@ -90,7 +90,7 @@ fn approve(
         still_possible(settled.state(), &enrolment, now)?;
     }
     still_pending(&enrolment, now)?;
-    let (struck, decision) = approval(settled.state(), caller, &mut enrolment, (digest, comment), now)?;
+    let (struck, decision) = approval(settled.state(), caller, &mut enrolment, Signed { digest, comment }, now)?;
     still_possible(settled.state(), &enrolment, now)?;
     // The decision names the command: what was due before follows it.
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);

@@ -1,4 +1,4 @@
-//! Locking and lifting. To lock takes access away and goes first; to lift gives it back, and nobody lifts a lock on himself.
+//! Locking and lifting. To lock takes access away and goes first; to lift gives it back, and nobody lifts a lock on themselves.
 
 use super::super::directory::Account;
 use super::super::policy::{Capability, CapabilityName};
@@ -67,7 +67,7 @@ fn create(state: &State, caller: &Caller<'_>, command: &CreateLock, envelope: &E
     Ok(facts)
 }
 
-/// Somebody with the capability lifts a lock that is not on himself.
+/// Somebody with the capability lifts a lock that is not on themselves.
 fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &DeleteLock { lock: id, ref reason } = command;
     let organisation = &state.organisation;
@@ -84,7 +84,7 @@ fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) ->
     Ok(vec![Fact::Lock(LockFact::Deleted(deleted))])
 }
 
-/// What the caller may still do under the locks in force: take away whatever is on himself, and under the lock on
+/// What the caller may still do under the locks in force: take away whatever is on themselves, and under the lock on
 /// everything what lifts it.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ use super::state::apply::{apply, bind};
 use super::value::ids::Principal;
 use super::value::refusal::{Reason, Refusal};
 
-pub use proposals::{Files, brings, could_approve as could_approve_proposal, initialise};
+pub use proposals::{Files, could_approve as could_approve_proposal, events_of_approval, initialise};
 
 /// What a command leads to.
 #[derive(Debug, Clone)]

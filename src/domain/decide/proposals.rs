@@ -1,4 +1,4 @@
-//! Loading policy and directory: proposed by one holder of the capability, approved by another on the digest, and brought
+//! Loading policy and directory: proposed by one holder of the capability, approved by another on the digest, and outcome
 //! into force whole or not at all (design.md 7; known failure J2).
 
 mod files;
@@ -7,9 +7,9 @@ mod merge;
 use crate::domain::record::command::{ApproveProposal, DenyProposal, ProposalCommand, ProposeFile, WithdrawProposal};
 use std::collections::BTreeSet;
 
-use self::files::{Brought, File, bring};
+use self::files::{File, ProposalOutcome, outcome_of};
 use super::caller::{Caller, make_id, needs, principal};
-use super::review::{approval, denial, still_pending};
+use super::review::{Signed, approval, denial, still_pending};
 use crate::domain::record::command::Envelope;
 use crate::domain::record::event::{
     AuthorsWait, Event, Fact, ProposalCancelled, ProposalDecision, ProposalFact, ProposalTextAdded, ProposalWithdrawn,
@@ -64,7 +64,7 @@ fn propose(
     let organisation = &state.organisation;
     needs(state, caller, file.capability(), now)?;
     let behind = organisation.persons_behind(caller.account, None);
-    let brought = bring(state, File { file, replaces, text, authors: &behind }, now)?;
+    let outcome = outcome_of(state, File { file, replaces, text, authors: &behind }, now)?;
     has_room(state, caller.account, file, now)?;
     let able = able(organisation, file.capability(), now.latest);
     if able.is_subset(&behind) {
@@ -90,7 +90,7 @@ fn propose(
         },
         phase: Phase::Pending,
     };
-    proposal.review.text = with_says(state, &brought, now, |says| proposal.approval_text(says, &ends(&brought.facts)));
+    proposal.review.text = with_says(state, &outcome, now, |says| proposal.approval_text(says, &ends(&outcome.facts)));
     let id = proposal.id;
     let pieces = pieces(text)
         .map(|text| Fact::Proposal(ProposalFact::TextAdded(ProposalTextAdded { proposal: id, text: text.to_owned() })));
@@ -128,7 +128,7 @@ fn approve(
     let now = envelope.now;
     let organisation = &state.organisation;
     let mut proposal = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
-    let (_, decision) = approval(state, caller, &mut proposal, (digest, comment), now)?;
+    let (_, decision) = approval(state, caller, &mut proposal, Signed { digest, comment }, now)?;
     if let Some(lock) = organisation.lock_on_account(&proposal.requester) {
         return Err(lock.refusal());
     }
@@ -142,8 +142,8 @@ fn approve(
     let mut persons = proposal.behind.clone();
     persons.extend(organisation.persons_behind(&proposal.requester, None));
     persons.insert(decision.person.clone());
-    let brought = as_signed(state, &proposal, (&text, &persons), now)?;
-    let mut facts = follows(state, &proposal, brought, persons, now);
+    let outcome = as_signed(state, &proposal, (&text, &persons), now)?;
+    let mut facts = follows(state, &proposal, outcome, persons, now);
     let others = state.pending_proposals().filter(|other| other.file == proposal.file && other.id != id);
     let because = ProposalCancellation::Stale;
     facts.extend(others.map(|other| {
@@ -159,16 +159,16 @@ fn as_signed(
     proposal: &Proposal,
     (text, persons): (&str, &BTreeSet<PersonId>),
     now: Now,
-) -> Result<Brought, Refusal> {
+) -> Result<ProposalOutcome, Refusal> {
     let file = |authors| File { file: proposal.file, replaces: proposal.replaces, text, authors };
-    let says_so = |brought: &Brought| {
-        proposal.review.text.starts_with(&with_says(state, brought, now, |says| proposal.approval_head(says)))
+    let says_so = |outcome: &ProposalOutcome| {
+        proposal.review.text.starts_with(&with_says(state, outcome, now, |says| proposal.approval_head(says)))
     };
-    let brought = bring(state, file(persons), now)?;
-    if says_so(&brought) {
-        return Ok(brought);
+    let outcome = outcome_of(state, file(persons), now)?;
+    if says_so(&outcome) {
+        return Ok(outcome);
     }
-    if bring(state, file(&proposal.behind), now).is_ok_and(|brought| says_so(&brought)) {
+    if outcome_of(state, file(&proposal.behind), now).is_ok_and(|outcome| says_so(&outcome)) {
         let detail = "it changes what is recorded of whoever approves it";
         return Err(Refusal::new(Reason::OwnStanding, detail));
     }
@@ -179,22 +179,28 @@ fn as_signed(
 ///
 /// # Errors
 /// Why it could not be approved.
-pub fn brings(state: &State, proposal: &Proposal, text: &str, now: Now) -> Result<Vec<Event>, Refusal> {
+pub fn events_of_approval(state: &State, proposal: &Proposal, text: &str, now: Now) -> Result<Vec<Event>, Refusal> {
     let file = File { file: proposal.file, replaces: proposal.replaces, text, authors: &proposal.behind };
-    let facts = follows(state, proposal, bring(state, file, now)?, proposal.behind.clone(), now);
+    let facts = follows(state, proposal, outcome_of(state, file, now)?, proposal.behind.clone(), now);
     Ok(super::numbering::events(state, now.stamp, &crate::domain::record::event::Actor::Broker, None, facts))
 }
 
 /// What the approval of a proposal by the last of these persons is followed by.
-fn follows(state: &State, proposal: &Proposal, brought: Brought, persons: BTreeSet<PersonId>, now: Now) -> Vec<Fact> {
-    let entitlements = wider(state, &brought);
-    let until = now.stamp.plus(author_waits(&state.organisation, &brought.after.policy, now.latest));
+fn follows(
+    state: &State,
+    proposal: &Proposal,
+    outcome: ProposalOutcome,
+    persons: BTreeSet<PersonId>,
+    now: Now,
+) -> Vec<Fact> {
+    let entitlements = wider(state, &outcome);
+    let until = now.stamp.plus(author_waits(&state.organisation, &outcome.after.policy, now.latest));
     // Another proposal of the same file is void by this one, whoever proposed it.
     let is_proposal = |fact: &Fact| {
         let Fact::Proposal(ProposalFact::Cancelled(fact)) = fact else { return false };
         state.proposals.get(&fact.proposal).is_some_and(|other| other.file == proposal.file)
     };
-    let mut facts: Vec<Fact> = brought.facts.into_iter().filter(|fact| !is_proposal(fact)).collect();
+    let mut facts: Vec<Fact> = outcome.facts.into_iter().filter(|fact| !is_proposal(fact)).collect();
     if !entitlements.is_empty() {
         facts.insert(
             1,
@@ -210,9 +216,9 @@ fn follows(state: &State, proposal: &Proposal, brought: Brought, persons: BTreeS
 }
 
 /// What the text of a proposal says of what it brings now.
-fn with_says<T>(state: &State, brought: &Brought, now: Now, text: impl FnOnce(&Says<'_>) -> T) -> T {
-    let rights = difference(&state.organisation, &brought.after, now.latest);
-    text(&Says { rights: &rights, widens: &wider(state, brought), changes: &brought.changes })
+fn with_says<T>(state: &State, outcome: &ProposalOutcome, now: Now, text: impl FnOnce(&Says<'_>) -> T) -> T {
+    let rights = difference(&state.organisation, &outcome.after, now.latest);
+    text(&Says { rights: &rights, widens: &wider(state, outcome), changes: &outcome.changes })
 }
 
 /// Who could approve a proposal: holders of the capability, and whoever could ask for it. None of those behind it.
@@ -228,8 +234,8 @@ pub fn could_approve<'a>(
 }
 
 /// What those behind it wait for.
-fn wider(state: &State, brought: &Brought) -> BTreeSet<EntitlementName> {
-    widened(&state.organisation.policy, &brought.after.policy)
+fn wider(state: &State, outcome: &ProposalOutcome) -> BTreeSet<EntitlementName> {
+    widened(&state.organisation.policy, &outcome.after.policy)
 }
 
 /// One denial ends it: by any other holder of the capability.

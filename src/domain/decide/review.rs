@@ -11,6 +11,15 @@ use crate::domain::value::ids::{Digest, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
+/// What an approver sends back.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    /// SHA-256 of the text that was shown, computed by the client.
+    pub(super) digest: Digest,
+    /// For the record.
+    pub(super) comment: &'a str,
+}
+
 /// An approval of whatever is under review: who does not count any more, and the decision. Both are put into its review.
 ///
 /// # Errors
@@ -19,7 +28,7 @@ pub(super) fn approval(
     state: &State,
     caller: &Caller<'_>,
     reviewed: &mut impl Reviewed,
-    (digest, comment): (Digest, &str),
+    signed: Signed<'_>,
     now: Now,
 ) -> Result<(Vec<(PersonId, StruckOut)>, Decision), Refusal> {
     let organisation = &state.organisation;
@@ -35,8 +44,8 @@ pub(super) fn approval(
             decision.struck = Some(because.clone());
         }
     }
-    let decision = decision_in_open_stage(organisation, caller, reviewed, comment, now)?;
-    same_text(reviewed, digest)?;
+    let decision = decision_in_open_stage(organisation, caller, reviewed, signed.comment, now)?;
+    same_text(reviewed, signed.digest)?;
     reviewed.review_mut().decisions.push(decision.clone());
     Ok((struck, decision))
 }

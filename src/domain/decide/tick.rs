@@ -16,7 +16,7 @@ use crate::domain::record::event::{
 use crate::domain::record::grant::{EndBecause, Grant, Revocation};
 use crate::domain::rule::feed::silent_feed;
 use crate::domain::rule::standing::grant_stands;
-use crate::domain::state::{Closed, Due, State};
+use crate::domain::state::{Closed, Due, HeldIn, State};
 use crate::domain::value::time::{Now, Span, Timestamp};
 
 /// Events of one tick at most; what is left is due in the next.
@@ -166,8 +166,12 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
     if let Some(refusal) = silent_feed(state, grant.scope.tenant(), now) {
         return vec![revoked(grant, Revocation::NotEligible { reason: refusal.reason })];
     }
-    let since =
-        state.continuous_since(&grant.person, (&grant.entitlement, grant.scope.tenant()), grant.start, Some(grant.id));
+    let since = state.continuous_since(
+        &grant.person,
+        HeldIn { entitlement: &grant.entitlement, tenant: grant.scope.tenant() },
+        grant.start,
+        Some(grant.id),
+    );
     let terms = state.organisation.policy().entitlements.get(&grant.entitlement).map(|entitlement| &entitlement.terms);
     let continuous_end = terms.map_or(Timestamp::MAX, |terms| terms.continuous_end(since));
     if continuous_end.is_over(now.latest) || continuous_end <= grant.start {

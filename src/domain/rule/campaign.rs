@@ -33,8 +33,17 @@ pub fn ends_by_itself(
     (ends_at < Timestamp::MAX).then_some(ends_at)
 }
 
+/// Whose membership is to be confirmed: the person's, or that of a machine of theirs.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// Whose it was when the campaign began.
+    pub at_start: &'a PersonId,
+    /// Whose it is now.
+    pub by_now: &'a PersonId,
+}
+
 /// Whether an account may confirm what a person, or a machine of that person's, holds: it is the manager of record's, or,
-/// where there is no manager, in a role that policy names in a manager's place. Nobody confirms for himself: neither whose
+/// where there is no manager, in a role that policy names in a manager's place. Nobody confirms for themselves: neither whose
 /// it was when the round began, nor whose it is now (known failures A3 and B6).
 ///
 /// # Errors
@@ -42,16 +51,17 @@ pub fn ends_by_itself(
 pub fn may_confirm(
     organisation: &Organisation,
     caller: &AccountId,
-    (at_start, by_now): (&PersonId, &PersonId),
+    of: Holder<'_>,
     at: Timestamp,
 ) -> Result<(), Refusal> {
+    let Holder { at_start, by_now } = of;
     let not_owner = |why: String| Refusal::new(Reason::NotOwner, why).with("person", by_now);
     let account = organisation.accounts().get(caller).filter(|account| !account.is_machine());
     let Some(confirming) = account.map(Account::person) else {
         return Err(not_owner("machines confirm nothing".to_owned()));
     };
     if confirming == at_start || confirming == by_now {
-        let detail = format!("`{confirming}` would confirm for himself");
+        let detail = format!("`{confirming}` would confirm for themselves");
         return Err(Refusal::new(Reason::SelfApproval, detail).with("person", confirming));
     }
     organisation.account_validity(caller, at).map_err(first)?;

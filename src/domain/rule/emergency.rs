@@ -18,7 +18,7 @@ pub fn ordinary_stages<'a>(
     emergency.into_iter().flat_map(move |emergency| emergency.ordinary.iter().chain(now.into_iter().flatten()))
 }
 
-/// Nobody gets further emergency access while a follow-up of his is overdue: nor from another account, nor by a machine.
+/// Nobody gets further emergency access while a follow-up of theirs is overdue: nor from another account, nor by a machine.
 ///
 /// # Errors
 /// `FOLLOW_UP_OVERDUE`.

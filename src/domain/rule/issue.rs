@@ -8,7 +8,7 @@ use super::standing::separation_rule_4_requester;
 use crate::domain::policy::Terms;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::grant::{EndBecause, Grant, GrantPhase};
-use crate::domain::state::State;
+use crate::domain::state::{HeldIn, State};
 use crate::domain::value::ids::GrantId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
@@ -41,8 +41,12 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
         return Err(refusal);
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
-    let continuous_since =
-        state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
+    let continuous_since = state.continuous_since(
+        &elevation.person,
+        HeldIn { entitlement: &elevation.entitlement, tenant: elevation.tenant() },
+        start,
+        None,
+    );
     let (end, end_because) = end_of(elevation, terms, start, continuous_since, validity);
     if end.is_over(now.latest) || end <= start {
         let by_cap = end_because == EndBecause::LongestContinuous;

@@ -15,8 +15,8 @@ use crate::domain::record::emergency::{Emergency, SHORTEST_REASON};
 use crate::domain::record::lock::Lock;
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::Review;
-use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
+use crate::domain::state::{HeldIn, State};
 use crate::domain::value::ids::{AccountId, ElevationId, EntitlementName, PersonId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::scope::{Pattern, Scope};
@@ -68,13 +68,15 @@ pub fn draft(
         obstacles.extend(has_approvers(state, &elevation, now).err());
     }
     obstacles.extend(room(state, &elevation, now));
-    obstacles.extend(silent_feed(state, elevation.tenant(), now).map(|refusal| told_of_feed(state, account, refusal)));
+    obstacles.extend(
+        silent_feed(state, elevation.tenant(), now).map(|refusal| as_the_account_may_know(state, account, refusal)),
+    );
     obstacles.sort_by_key(|refusal| refusal.reason);
     (Some(elevation), obstacles)
 }
 
 /// Which feed of the own organisation is silent, and since when, is for no customer to read.
-fn told_of_feed(state: &State, account: &AccountId, silent: Refusal) -> Refusal {
+fn as_the_account_may_know(state: &State, account: &AccountId, silent: Refusal) -> Refusal {
     let Some(tenant) = state.organisation().tenant_of_account(account) else { return silent };
     let own = silent.facts.get("stream").and_then(|stream| stream.strip_prefix(tenant.as_str()));
     if own.is_some_and(|rest| rest.starts_with('.')) { silent } else { Refusal::new(silent.reason, "") }
@@ -140,7 +142,7 @@ pub fn standing_obstacles(
     obstacles
 }
 
-/// Who asks for nothing yet of what a load of his widened.
+/// Who asks for nothing yet of what a proposal of theirs widened.
 fn waits(
     organisation: &Organisation,
     (account, on_behalf_of): (&AccountId, Option<&PersonId>),
@@ -223,7 +225,12 @@ fn when(state: &State, elevation: &Elevation, (terms, way): (&Terms, Way<'_>), n
         obstacles.extend(detail.map(|detail| Refusal::new(Reason::StartNotAllowed, detail)));
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
-    let since = state.continuous_since(&elevation.person, (&elevation.entitlement, elevation.tenant()), start, None);
+    let since = state.continuous_since(
+        &elevation.person,
+        HeldIn { entitlement: &elevation.entitlement, tenant: elevation.tenant() },
+        start,
+        None,
+    );
     if let Some(longest) = terms.max_continuous.filter(|_| terms.continuous_end(since) <= start) {
         let detail = format!("held since {since}, at most {longest} without a break");
         obstacles.push(Refusal::new(Reason::ContinuousTooLong, detail).with("max_continuous", longest));

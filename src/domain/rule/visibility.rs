@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::campaign::may_confirm;
+use super::campaign::{Holder, may_confirm};
 use super::reviewers::{Reviewed, reviewer_in_stages};
 use crate::domain::directory::{Account, AccountKind};
 use crate::domain::policy::{Approver, CapabilityName, Stage};
@@ -96,7 +96,7 @@ impl Viewer {
 #[must_use]
 pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bool {
     let organisation = &state.organisation;
-    // Who has no account that can be used still sees what he asks for.
+    // Who has no account that can be used still sees what they ask for.
     if let Thing::Enrolment(enrolment) = thing
         && is_behind(viewer, enrolment)
     {
@@ -235,7 +235,8 @@ pub fn visible_items<'a>(
             || viewer.has(organisation, CapabilityName::AuditRead, now));
     campaign.items.iter().filter(move |(id, item)| {
         let person = organisation.accounts().get(*id).map_or(&item.person, Account::person);
-        let confirms = |own| may_confirm(organisation, own, (&item.person, person), now.latest).is_ok();
+        let confirms =
+            |own| may_confirm(organisation, own, Holder { at_start: &item.person, by_now: person }, now.latest).is_ok();
         all || (!shut_out && viewer.account().is_ok_and(confirms))
     })
 }

@@ -64,7 +64,7 @@ pub struct State {
     pub(super) holds: Map<HoldId, Hold>,
     /// By the person whom a held event is about.
     pub(super) held_of: Index<PersonId, HoldId>,
-    /// Whom HR brought: a directory file that does not name them never knew them.
+    /// Whom HR outcome: a directory file that does not name them never knew them.
     pub(super) joined_by_feed: Set<PersonId>,
     /// What enrolments made, or gave another owner: the same.
     pub(super) made_by_enrolment: Set<AccountId>,
@@ -147,6 +147,15 @@ impl MinuteCount {
 pub fn minute_of(at: Timestamp) -> Timestamp {
     let past = at.millis().checked_rem(60_000).unwrap_or_default();
     at.minus(Span::from_millis(past).unwrap_or_default())
+}
+
+/// An entitlement as it is held within one tenant, or outside all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldIn<'a> {
+    /// Which.
+    pub entitlement: &'a EntitlementName,
+    /// Of which tenant.
+    pub tenant: Option<&'a str>,
 }
 
 impl State {
@@ -282,7 +291,7 @@ impl State {
     pub fn continuous_since(
         &self,
         person: &PersonId,
-        (entitlement, tenant): (&EntitlementName, Option<&str>),
+        held: HeldIn<'_>,
         start: Timestamp,
         except: Option<GrantId>,
     ) -> Timestamp {
@@ -290,7 +299,7 @@ impl State {
         let touching = others.filter(|grant| {
             let was_live = !matches!(grant.phase, GrantPhase::Scheduled);
             let over_at = grant.closed_at().map_or(grant.end, |closed| closed.min(grant.end));
-            let is_same = grant.entitlement == *entitlement && grant.scope.tenant() == tenant;
+            let is_same = grant.entitlement == *held.entitlement && grant.scope.tenant() == held.tenant;
             is_same && was_live && grant.start <= start && start <= over_at
         });
         touching.map(|grant| grant.continuous_since).min().map_or(start, |since| since.min(start))

@@ -1,10 +1,8 @@
 //! How long those behind a proposal wait, as it is on record.
 
-use std::collections::BTreeSet;
-
 use super::organisation::Organisation;
 use crate::domain::policy::Policy;
-use crate::domain::value::ids::{EntitlementName, PersonId};
+use crate::domain::record::event::AuthorsWait;
 use crate::domain::value::time::{Span, Timestamp};
 
 impl Organisation {
@@ -19,19 +17,16 @@ impl Organisation {
         self.waited_before = Some((span.max(was), until.max(at.plus(was))));
     }
 
-    pub(in crate::domain) fn put_waits(
-        &mut self,
-        (persons, names): (&BTreeSet<PersonId>, &BTreeSet<EntitlementName>),
-        until: Timestamp,
-        at: Timestamp,
-    ) {
+    /// Puts on record who waits for what; whose wait is over by now is forgotten.
+    pub(in crate::domain) fn put_waits(&mut self, wait: &AuthorsWait, at: Timestamp) {
+        let AuthorsWait { persons, entitlements: names, until, .. } = wait;
         let over: Vec<_> =
             self.waits.iter().filter(|(_, until)| until.is_over(at)).map(|(key, _)| key.clone()).collect();
         over.iter().for_each(|key| {
             self.waits.remove(key);
         });
         for key in names.iter().flat_map(|name| persons.iter().map(move |person| (name.clone(), person.clone()))) {
-            let later = self.waits.get(&key).map_or(until, |known| until.max(*known));
+            let later = self.waits.get(&key).map_or(*until, |known| *until.max(known));
             self.waits.insert(key, later);
         }
     }

@@ -133,11 +133,11 @@ catalogue! {
         "have HR record the person first";
     PersonKnown "PERSON_KNOWN" FailedPrecondition 5, "the person works here already",
         "send what changed about the person instead";
-    ManagerCycle "MANAGER_CYCLE" FailedPrecondition 5, "the person would be a manager of himself, over however many others",
+    ManagerCycle "MANAGER_CYCLE" FailedPrecondition 5, "the person would be their own manager, over however many others",
         "name another manager";
     AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "an attestation tells what was met, and when, up to now",
         "correct what is named";
-    OwnStanding "OWN_STANDING" PermissionDenied 3, "nobody widens what he himself, or his machine's owner, may do",
+    OwnStanding "OWN_STANDING" PermissionDenied 3, "nobody widens what they themselves, or their machine's owner, may do",
         "have somebody else record it";
     AuthorWaits "AUTHOR_WAITS" PermissionDenied 3, "whoever made or approved a proposal uses nothing yet of what it widened",
         "wait until the time that is named, or have somebody else ask or review";
@@ -176,7 +176,7 @@ catalogue! {
     TooManyProposals "TOO_MANY_PROPOSALS" ResourceExhausted 5, "the account has proposed as many files as one may in a day",
         "propose less often, or have somebody else propose";
     SelfApproval "SELF_APPROVAL" PermissionDenied 3, "a person behind the request cannot review it",
-        "ask somebody in an approving role; nobody approves for himself, from whatever account";
+        "ask somebody in an approving role; nobody approves for themselves, from whatever account";
     NotAnApprover "NOT_AN_APPROVER" PermissionDenied 3, "the caller is in no role that may review this",
         "see the stages of the review for who may";
     AlreadyReviewed "ALREADY_REVIEWED" FailedPrecondition 5, "this person has decided on this before, and counts once",
@@ -203,7 +203,7 @@ catalogue! {
         "ask somebody who holds the capability that is named";
     LockInvalid "LOCK_INVALID" FailedPrecondition 2, "such a lock cannot be",
         "name resources by a pattern that begins with a name, or lock everything; an end lies ahead";
-    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on himself",
+    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on themselves",
         "ask somebody else with the capability `lock.manage`";
     NobodyCouldUnlock "NOBODY_COULD_UNLOCK" FailedPrecondition 5, "after this nobody could lift the lock",
         "give it an end, or give another person the capability `lock.manage` first";

@@ -147,7 +147,7 @@ fn managers_in_a_circle_refuse_the_whole_file_and_are_named() {
     let refusal = assert_refused(import(&mut world, 1, &people), Reason::ImportInvalid);
     assert_eq!(
         mistakes(&refusal),
-        ["`ana` would be a manager of himself, over `ines`, `omar`", "`new1` would be a manager of himself"]
+        ["`ana` would be their own manager, over `ines`, `omar`", "`new1` would be their own manager"]
     );
     assert!(*world.state.organisation() == before && world.state.feeds().is_empty());
 }

@@ -22,8 +22,8 @@ pub(super) struct Sorted {
     pub(super) dropped: BTreeSet<PersonId>,
 }
 
-/// Whether an event would widen what a person may do (design.md 7): of himself anything but a leaving; of others, that he
-/// becomes their manager. Who stands in where there is none is the policy's word, whoever joins without one.
+/// Whether an event would widen what a person may do (design.md 7): of themselves anything but a leaving; of others, that
+/// they become their manager. Who stands in where there is none is the policy's word, whoever joins without one.
 pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
     if event.person == *author {
         return !event.change.is_leaving();

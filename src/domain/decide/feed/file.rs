@@ -82,9 +82,9 @@ fn circles(people: &People, ordered: &[&PersonId], conflicts: &mut Vec<Conflict>
         let circle: Vec<String> = way.iter().skip(from).map(|id| format!("`{id}`")).collect();
         let text = match circle.as_slice() {
             [first, rest @ ..] if !rest.is_empty() => {
-                format!("{first} would be a manager of himself, over {}", rest.join(", "))
+                format!("{first} would be their own manager, over {}", rest.join(", "))
             }
-            _ => format!("{} would be a manager of himself", circle.concat()),
+            _ => format!("{} would be their own manager", circle.concat()),
         };
         conflicts.push(Conflict::new(Reason::ImportInvalid, text));
     }

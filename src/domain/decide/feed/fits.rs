@@ -15,7 +15,7 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
     let person = organisation.people().get(id);
     let employed = organisation.employed(id, now);
     match &event.change {
-        // Tried: who comes back leaves those behind who reported to him, and may report to them.
+        // Tried: who comes back leaves those behind who reported to them, and may report to those.
         HrChange::Joined { login, manager } => {
             let mut tried = Overlay::new(overlay.state(), Actor::Broker, overlay.clocks());
             life::join(&mut tried, None, id, login, manager.as_ref()).is_ok()

@@ -47,7 +47,7 @@ pub(super) fn author(state: &State, caller: &Caller<'_>) -> Option<PersonId> {
     state.organisation.accounts.get(caller.account).map(|account| account.person().clone())
 }
 
-/// Nobody widens what he himself may do (design.md 7); that he leaves he may say.
+/// Nobody widens what they themselves may do (design.md 7); that they leave they may say.
 pub(super) fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
     if author == Some(&event.person) && !event.change.is_leaving() {
         return Err(Refusal::new(Reason::OwnStanding, format!("`{}`", event.person)).with("person", &event.person));

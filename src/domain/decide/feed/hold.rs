@@ -108,7 +108,7 @@ pub(super) fn decide_hold(
     if let Some(event) = hold.events.iter().find(|event| touches(event)) {
         let detail = match event.person == *own {
             true => format!("`{own}` is among them"),
-            false => format!("`{own}` sent what would make him answer for `{}`", event.person),
+            false => format!("`{own}` sent what would make them answer for `{}`", event.person),
         };
         return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
@@ -151,7 +151,7 @@ fn releaser<'a>(state: &State, caller: &Caller<'a>, now: Now) -> Result<&'a Pers
 }
 
 /// The first hold that was caught before this one and is about one of the same persons, or about a manager who is yet to
-/// join: by whom those who report to him would come to nothing.
+/// join: by whom those who report to them would come to nothing.
 fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a PersonId, HoldId)> {
     let works_here = |id: &PersonId| state.organisation.works_here(id, now.latest);
     let mut persons = hold.events.iter().flat_map(|event| {

@@ -70,7 +70,7 @@ pub(super) struct File<'a> {
 }
 
 /// What a file brings.
-pub(super) struct Brought {
+pub(super) struct ProposalOutcome {
     /// In order; the first is the file itself.
     pub(super) facts: Vec<Fact>,
     /// The organisation as it is with the file.
@@ -80,20 +80,20 @@ pub(super) struct Brought {
 }
 
 /// What a file would bring, with all that it cancels, voids, cuts and revokes.
-pub(super) fn bring(state: &State, file: File<'_>, now: Now) -> Result<Brought, Refusal> {
+pub(super) fn outcome_of(state: &State, file: File<'_>, now: Now) -> Result<ProposalOutcome, Refusal> {
     let present = state.organisation.digest_in_force(file.file);
     replaces_present(present, file.replaces)?;
-    let brought = match file.file {
-        ProposedFile::Policy => bring_policy(state, file.text, now)?,
-        ProposedFile::Directory => bring_directory(state, file.authors, file.text, now)?,
+    let outcome = match file.file {
+        ProposedFile::Policy => outcome_of_policy(state, file.text, now)?,
+        ProposedFile::Directory => outcome_of_directory(state, file.authors, file.text, now)?,
     };
-    two_could_propose(&state.organisation, &brought.after, now)?;
-    let widening = Widening { before: &state.organisation, after: &brought.after, authors: file.authors };
+    two_could_propose(&state.organisation, &outcome.after, now)?;
+    let widening = Widening { before: &state.organisation, after: &outcome.after, authors: file.authors };
     widening.refuse(file.file, now.latest)?;
-    Ok(brought)
+    Ok(outcome)
 }
 
-fn bring_policy(state: &State, text: &str, now: Now) -> Result<Brought, Refusal> {
+fn outcome_of_policy(state: &State, text: &str, now: Now) -> Result<ProposalOutcome, Refusal> {
     // What has lapsed by the policy before stays so, however much longer it lasts by this one.
     let settled = settled(state, now);
     let (state, before) = (settled.state(), &settled.state().organisation);
@@ -109,12 +109,17 @@ fn bring_policy(state: &State, text: &str, now: Now) -> Result<Brought, Refusal>
         settled.into_facts().into_iter().filter(|fact| !matches!(fact, Fact::Life(LifeFact::RequirementLapsed(_)))),
     );
     facts.extend(follows);
-    Ok(Brought { facts, after, changes })
+    Ok(ProposalOutcome { facts, after, changes })
 }
 
 /// What the file no longer names is disabled; nothing is forgotten. To whom a command or HR event has touched it gives
 /// nothing, and what it never knew it leaves alone.
-fn bring_directory(state: &State, authors: &BTreeSet<PersonId>, text: &str, now: Now) -> Result<Brought, Refusal> {
+fn outcome_of_directory(
+    state: &State,
+    authors: &BTreeSet<PersonId>,
+    text: &str,
+    now: Now,
+) -> Result<ProposalOutcome, Refusal> {
     // A later attestation alone restores nothing: what has lapsed until now is recorded first.
     let settled = settled(state, now);
     let (state, before) = (settled.state(), &settled.state().organisation);
@@ -135,7 +140,7 @@ fn bring_directory(state: &State, authors: &BTreeSet<PersonId>, text: &str, now:
     facts.extend(settled.into_facts());
     facts.extend(records);
     facts.extend(follows);
-    Ok(Brought { facts, after, changes })
+    Ok(ProposalOutcome { facts, after, changes })
 }
 
 fn settled(state: &State, now: Now) -> Overlay {
@@ -377,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_membership_ends_after_the_longest_that_its_role_allows() {
-        // given a role with a longest membership, and a member without an end of her own
+        // given a role with a longest membership, and a member without an end of their own
         let first = at("2026-11-03T00:00:00Z");
         let before = loaded(DIRECTORY, first).unwrap();
         let end = first.plus(Span::parse("180d").unwrap());

@@ -429,7 +429,7 @@ fn identity_taken(identity: &Identity, of: String) -> Refusal {
     Refusal::new(Reason::IdentityTaken, format!("`{identity}` is of {of}")).with("identity", identity)
 }
 
-/// Nobody is above himself, over however many steps: the file's managers together with those that HR named.
+/// Nobody is above themselves, over however many steps: the file's managers together with those that HR named.
 fn no_cycle(directory: &Directory, now: Now) -> Result<(), Refusal> {
     let mut walked: BTreeSet<&PersonId> = BTreeSet::new();
     for start in directory.people.keys() {

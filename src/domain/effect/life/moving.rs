@@ -119,7 +119,7 @@ pub(super) fn of_another_side(manager: &PersonId) -> Refusal {
     Refusal::new(Reason::OutsideTenant, detail).with("manager", manager)
 }
 
-/// Whether from an instant on, at whatever time, a person would be a manager of himself, over however many others, if this
+/// Whether from an instant on, at whatever time, a person would be their own manager, over however many others, if this
 /// were the manager: up the chain alone. Who is on it may move: from then on the way up is another, and is gone again.
 ///
 /// # Errors

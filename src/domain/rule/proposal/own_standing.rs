@@ -1,4 +1,4 @@
-//! Nobody changes the rules for himself: what a proposal would give to those who make or approve it, or to machines of theirs
+//! Nobody changes the rules for themselves: what a proposal would give to those who make or approve it, or to machines of theirs
 //! (design.md 7; known failure J2). What terms offer they wait for instead (`author_waits`).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -27,10 +27,10 @@ impl Proposal {
         line(&mut text, "bytes", &self.bytes.to_string());
         line(&mut text, "replaces", &self.replaces.to_string());
         line(&mut text, "justification", &self.justification);
-        line(&mut text, "gains", &told(&by_accounts(says.rights, |change| &change.gains)));
-        line(&mut text, "loses", &told(&by_accounts(says.rights, |change| &change.loses)));
+        line(&mut text, "gains", &bounded(&by_accounts(says.rights, |change| &change.gains)));
+        line(&mut text, "loses", &bounded(&by_accounts(says.rights, |change| &change.loses)));
         line(&mut text, "widens", &joined(says.widens.iter().map(EntitlementName::as_str).collect()));
-        line(&mut text, "changes", &told(says.changes));
+        line(&mut text, "changes", &bounded(says.changes));
         text
     }
 
@@ -72,7 +72,7 @@ fn by_accounts(rights: &[RightsChange], of: impl Fn(&RightsChange) -> &BTreeSet<
 }
 
 /// As many of the lines as fit. Of the others it says how many, and what all of them are, by their digest.
-fn told(lines: &[String]) -> String {
+fn bounded(lines: &[String]) -> String {
     let mut text = String::new();
     let mut omitted = 0_usize;
     for line in lines {
@@ -100,9 +100,9 @@ mod tests {
         // given a line that is too long by itself, between two others
         let lines = ["a: x".to_owned(), format!("b: {}", "y".repeat(TOLD_BYTES)), "c: z".to_owned()];
         let all = Digest::of(lines.join("\n").as_bytes());
-        assert_eq!(told(&lines), format!("a: x; c: z; and 1 more (SHA-256 of all {all})"));
-        assert_eq!(told(&lines[..1]), "a: x");
-        assert_eq!(told(&[]), "");
+        assert_eq!(bounded(&lines), format!("a: x; c: z; and 1 more (SHA-256 of all {all})"));
+        assert_eq!(bounded(&lines[..1]), "a: x");
+        assert_eq!(bounded(&[]), "");
     }
 
     #[test]

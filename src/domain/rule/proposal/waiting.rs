@@ -31,7 +31,7 @@ pub fn author_waits(before: &Organisation, after: &Policy, at: Timestamp) -> Spa
 }
 
 impl Organisation {
-    /// Whether a person uses nothing of an entitlement yet, because a load of his widened it.
+    /// Whether a person uses nothing of an entitlement yet, because a proposal of theirs widened it.
     ///
     /// # Errors
     /// `AUTHOR_WAITS`, with the first instant at which it is over.

@@ -20,8 +20,12 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
                 state.hr_touches.insert((at, fact.event.person.clone(), fact.event.change.part()));
             }
         }
-        FeedFact::Heard(fact) => hear(state, (&fact.place, &fact.sender), false, at),
-        FeedFact::Imported(fact) => hear(state, (&fact.place, &fact.sender), true, at),
+        FeedFact::Heard(fact) => {
+            hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: false }, at)
+        }
+        FeedFact::Imported(fact) => {
+            hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: true }, at)
+        }
         FeedFact::Held(hold) => put_hold(state, hold),
         FeedFact::HoldDecided(fact) => forget_hold(state, fact.hold),
         FeedFact::StreamRetired(fact) => {
@@ -32,8 +36,16 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
     }
 }
 
+/// What was heard of a stream, and from whom.
+struct Heard<'a> {
+    place: &'a StreamPlace,
+    sender: &'a AccountId,
+    whole_file: bool,
+}
+
 /// A stream that only repeats what is older than the last number is not heard: what is stale goes silent (known failure B4).
-fn hear(state: &mut State, (place, sender): (&StreamPlace, &AccountId), whole_file: bool, at: Timestamp) {
+fn hear(state: &mut State, heard: &Heard<'_>, at: Timestamp) {
+    let &Heard { place, sender, whole_file } = heard;
     let present = state.feeds.get(&place.stream);
     let is_news = match (present, state.retired_feeds.get(&place.stream)) {
         (Some(feed), _) => place.number >= feed.last_number,

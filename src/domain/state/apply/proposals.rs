@@ -21,7 +21,7 @@ pub(super) fn record(state: &mut State, fact: &ProposalFact, at: Timestamp) {
             proposal.phase = Phase::Cancelled { at, because: fact.because.clone() };
         }),
         ProposalFact::AuthorsWait(fact) => {
-            state.organisation.put_waits((&fact.persons, &fact.entitlements), fact.until, at);
+            state.organisation.put_waits(fact, at);
         }
     }
 }

@@ -4,7 +4,7 @@
 use tonic::Status;
 
 use super::past;
-use crate::domain::decide::brings;
+use crate::domain::decide::events_of_approval;
 use crate::domain::record::command::Command;
 use crate::domain::record::event::{Event, Fact, OrganisationFact, ProposalFact, Subject};
 use crate::domain::rule::proposal::rights::{RightsChange, difference};
@@ -92,14 +92,14 @@ fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
 }
 
 /// Of a proposal that was made, the events that its approval would bring.
-fn brought(before: &State, events: &[Event]) -> Option<Vec<Event>> {
+fn would_follow(before: &State, events: &[Event]) -> Option<Vec<Event>> {
     let Fact::Proposal(ProposalFact::Made(proposal)) = &events.first()?.fact else { return None };
     let piece = |event: &Event| match &event.fact {
         Fact::Proposal(ProposalFact::TextAdded(piece)) => Some(piece.text.clone()),
         _ => None,
     };
     let text: String = events.iter().filter_map(piece).collect();
-    brings(before, proposal, &text, Now::exactly(proposal.requested_at)).ok()
+    events_of_approval(before, proposal, &text, Now::exactly(proposal.requested_at)).ok()
 }
 
 /// The events again, with what they take away and give. On a thread for long work: a whole file of people makes very many
@@ -110,8 +110,8 @@ async fn consequences(
 ) -> Result<(Vec<Event>, pb::Effects, Vec<RightsChange>), Status> {
     let found = tokio::task::spawn_blocking(move || {
         // Those of a proposal are those that its approval would have.
-        let brought = before.as_ref().and_then(|before| brought(before, &events));
-        let leading = brought.as_ref().unwrap_or(&events);
+        let outcome = before.as_ref().and_then(|before| would_follow(before, &events));
+        let leading = outcome.as_ref().unwrap_or(&events);
         let effects = effects(before.as_ref(), leading);
         let rights = before.map(|before| rights(&before, leading)).unwrap_or_default();
         (events, effects, rights)
@@ -122,7 +122,7 @@ async fn consequences(
     })
 }
 
-/// The events of a command that was carried out, with the state right before them: the copy, brought up to there. Of a
+/// The events of a command that was carried out, with the state right before them: the copy, outcome up to there. Of a
 /// repetition the events alone.
 async fn events_of(engine: &Engine, done: &Done, copy: State) -> Result<(Option<State>, Vec<Event>), Status> {
     let mut before = (!done.repeated).then_some(copy);
