@@ -1,6 +1,6 @@
 //! What is wrong, or worth a look, in a policy, directory or people file: where, what is there, and what would be right.
 //!
-//! Every mistake is reported at once, with its line, so that a file is corrected in one round; a load that has one takes
+//! Every mistake is reported at once, with its line, so that a file is corrected in one go; a file that has one takes
 //! no effect at all.
 
 use std::collections::BTreeMap;

@@ -94,7 +94,7 @@ pub struct Limits {
     pub hr_brake_people: u32,
     /// The same as a share of all people, in percent.
     pub hr_brake_percent: u32,
-    /// How long the author of a load waits before using what it widened.
+    /// How long the author of a proposal waits before using what it widened.
     pub author_waits: Span,
 }
 

@@ -44,7 +44,7 @@ pub struct Holder<'a> {
 
 /// Whether an account may confirm what a person, or a machine of that person's, holds: it is the manager of record's, or,
 /// where there is no manager, in a role that policy names in a manager's place. Nobody confirms for themselves: neither whose
-/// it was when the round began, nor whose it is now (known failures A3 and B6).
+/// it was when the campaign began, nor whose it is now (known failures A3 and B6).
 ///
 /// # Errors
 /// `SELF_APPROVAL`, `NOT_OWNER`, or why the account is not eligible.

@@ -56,7 +56,7 @@ pub fn standing_in_the_way(organisation: &Organisation, enrolment: &Enrolment, n
 fn account_obstacles(organisation: &Organisation, person: &PersonId, id: &AccountId, now: Now) -> Obstacles {
     let requires = &organisation.policy.baseline.requires;
     let mut obstacles = organisation.person_validity(person, requires, now.latest).err().unwrap_or_default();
-    // A disabled account is in the way as well, unless a load took all from it: there are other ways to have it enabled.
+    // A disabled account is in the way as well, unless a new directory took all from it: there are other ways to have it enabled.
     let stands = |it: &Account| {
         !it.is_machine()
             && it.state != AccountState::Closed

@@ -19,7 +19,7 @@ use crate::domain::value::time::Now;
 /// So many of the things that a file may not give are named.
 const NAMED_AT_MOST: usize = 50;
 
-/// A directory as it would be after a load.
+/// A directory as it would be with the proposed file.
 pub(super) struct Merged {
     /// All that the file names, and what it leaves alone.
     pub(super) directory: Directory,

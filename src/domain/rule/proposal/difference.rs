@@ -1,4 +1,4 @@
-//! What a load changes, key by key, for whoever signs it: what each value was, and what it would be. Rights alone do not
+//! What a proposed file changes, key by key, for whoever signs it: what each value was, and what it would be. Rights alone do not
 //! say it: how long authors wait, who is admitted by whom, when a membership ends (design.md 7; known failure A6).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What a load gives and takes: who may ask, approve, check or use what, before and after (design.md 7). Memberships count, and
+//! What a proposed file gives and takes: who may ask, approve, check or use what, before and after (design.md 7). Memberships count, and
 //! not whether their holders are eligible at the moment: who lacks an attestation today has it tomorrow. The requirements
 //! of each role by which somebody has a right count: two roles that trade theirs still give the same to fewer hurdles.
 

@@ -21,8 +21,8 @@ pub fn widened(before: &Policy, after: &Policy) -> BTreeSet<EntitlementName> {
     wider.map(|(name, _)| name.clone()).collect()
 }
 
-/// How long those behind a load wait: by the policy before or the one after it, whichever is longer, and not shorter than by
-/// a policy that an own load has just shortened.
+/// How long those behind a proposal wait: by the policy before or the one after it, whichever is longer, and not shorter than by
+/// a policy that an own proposal has just shortened.
 #[must_use]
 pub fn author_waits(before: &Organisation, after: &Policy, at: Timestamp) -> Span {
     let until_lately = before.waited_before.filter(|(_, until)| !until.is_over(at));
