@@ -118,7 +118,7 @@ fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Op
 /// What a revoking lock ends at once: pending requests that it touches, open grants, and the approvals of those whom it is
 /// on, as far as they have not led to a started grant.
 pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fact> {
-    // Under this lock alone: what another one holds back stands still, and no more.
+    // Under this lock alone: what another lock holds back is not ended by this one.
     let mut under = state.organisation.clone();
     under.locks = Locks::default();
     under.locks.put(lock.clone());

@@ -8,7 +8,7 @@ use super::{MemberKind, Policy, Role};
 use crate::domain::directory::{Account, AccountState};
 use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RoleName};
 
-/// Rule 1, when policy loads: the roles that would both ask for an entitlement and approve it. Approvers of its
+/// Rule 1, when a policy is read: the roles that would both ask for an entitlement and approve it. Approvers of its
 /// emergency way count as approvers. Right is: none.
 #[must_use]
 pub fn separation_rule_1(requesting: &BTreeSet<RoleName>, approving: &BTreeSet<RoleName>) -> BTreeSet<RoleName> {

@@ -228,8 +228,8 @@ impl Organisation {
     }
 
     /// Until when what was asked for may be held: all that a request needs, everybody behind it still working here, and the
-    /// account still whose it was. Ids of
-    /// accounts are given to others, machines to other purposes; a grant does not go along (known failure B5).
+    /// account still whose it was. An account's id may be given to another person, and a machine to another purpose: the
+    /// grant does not follow (known failure B5).
     ///
     /// # Errors
     /// All that stands in the way.

@@ -13,8 +13,8 @@ use crate::domain::value::ids::GrantId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
 
-/// The grant that a complete review leads to. Separation rule 4: everything is checked again, under the policy of this
-/// moment; the counted approvers were, just before (known failures A10 and A11).
+/// The grant that a complete review leads to. Separation rule 4: whoever asked is checked again, under the policy of this
+/// moment. The counted approvers are checked again by the review, just before (known failures A10 and A11).
 ///
 /// # Errors
 /// What the requester, or the request, no longer fulfils.

@@ -22,7 +22,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::scope::{Pattern, Scope};
 use crate::domain::value::time::{Now, Span};
 
-/// The shortest and the longest that may be asked for, whatever policy says.
+/// The shortest duration that may be asked for, whatever policy says.
 pub const SHORTEST_DURATION: Span = Span::SECOND;
 
 /// The elevation that a request makes, and all that stands in its way. There is no elevation where the entitlement is

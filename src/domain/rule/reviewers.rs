@@ -11,7 +11,7 @@ use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
-/// What can be under review, as far as who may review it goes: elevations, enrolments and loads alike.
+/// What can be under review, as far as who may review it goes: elevations, enrolments and proposals alike.
 pub trait Reviewed {
     /// Its stages, text, deadline and decisions.
     fn review(&self) -> &Review;
@@ -88,7 +88,7 @@ impl Reviewed for Elevation {
                 let approvers = self.tenant().into_iter().flat_map(|tenant| organisation.tenant_approvers(tenant));
                 approvers.collect()
             }
-            // Enrolments alone name a role's owner, loads alone a capability.
+            // Enrolments alone name a role's owner, proposals alone a capability.
             Approver::Role(_) | Approver::RoleOwner | Approver::Capability(_) => Vec::new(),
         }
     }
@@ -288,10 +288,10 @@ pub(in crate::domain) fn lock_on_reviewer<'a>(
             let approving = organisation.policy().tenant_approvers();
             let held = approving.filter(|role| roles.is_some_and(|roles| roles.contains_key(*role)));
             let mut locks = held.map(|role| organisation.lock_on_role(role));
-            // While one is free, it may.
+            // While one of its approving roles is free of locks, the account may approve.
             locks.next().flatten().filter(|_| locks.all(|lock| lock.is_some()))
         }
-        // A capability that a lock stops is nobody's.
+        // Who holds a capability is found out without those whom a lock stops.
         Approver::Manager | Approver::RoleOwner | Approver::Capability(_) => None,
     };
     organisation.lock_on_account(account).or_else(on_role)
