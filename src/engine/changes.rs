@@ -207,7 +207,7 @@ pub(super) fn clock_record(pair: &ClockPair) -> Option<ClockRecord> {
     Some(ClockRecord { wall: pair.wall, boot: BootMillis::new(pair.boot_millis), boot_id: Some(boot_id) })
 }
 
-/// The same the other way campaign.
+/// The same the other way round.
 pub(super) fn clock_pair(record: &ClockRecord) -> ClockPair {
     let boot_id = record.boot_id.as_ref().map(ToString::to_string).unwrap_or_default();
     ClockPair { wall: record.wall, boot_millis: record.boot.millis(), boot_id }
