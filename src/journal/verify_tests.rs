@@ -170,7 +170,7 @@ fn another_id_or_another_definition_is_found() {
     let cases = [
         ("UPDATE journal_id SET id = '0197c9a2-7f3b-4cc1-8000-0123456789ab'", "row 1 is bad"),
         ("UPDATE journal_id SET id = 'x'", "its id `x` is not"),
-        ("UPDATE journal_id SET format = 2", "does not hold its one row"),
+        ("UPDATE journal_id SET format = 1", "does not hold its one row"),
         ("DELETE FROM journal_id", "does not hold its one row"),
         ("PRAGMA user_version = 1", "its format is 1, this version knows 2"),
         ("PRAGMA application_id = 7", "not made by countersign"),
