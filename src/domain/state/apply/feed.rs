@@ -21,10 +21,10 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
             }
         }
         FeedFact::Heard(fact) => {
-            hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: false }, at)
+            hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: false }, at);
         }
         FeedFact::Imported(fact) => {
-            hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: true }, at)
+            hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: true }, at);
         }
         FeedFact::Held(hold) => put_hold(state, hold),
         FeedFact::HoldDecided(fact) => forget_hold(state, fact.hold),
