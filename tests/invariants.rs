@@ -13,7 +13,9 @@ use countersign::domain::record::command::{Command, CreateLock, DeleteLock};
 use countersign::domain::record::event::{Actor, BrokerFact, ElevationFact, Event, Fact, GrantFact, LockFact};
 use countersign::domain::record::grant::Grant;
 use countersign::domain::record::lock::{LockMode, Locked};
+use countersign::domain::record::row::decode;
 use countersign::domain::state::State;
+use countersign::domain::state::apply::apply;
 use countersign::domain::value::ids::{ElevationId, GrantId, PersonId};
 use countersign::domain::value::refusal::Reason;
 use countersign::domain::value::scope::Scope;
@@ -452,18 +454,17 @@ fn invariant_7_whatever_is_refused_or_empty_allows_nothing() {
     });
 }
 
+fn apply_rows(state: &mut State, rows: &[String]) {
+    rows.iter().for_each(|row| apply(state, &decode(row).unwrap().0));
+}
+
 #[test]
 fn invariant_8_nothing_has_effect_before_it_is_an_event() {
     over_histories(24, 40, |past, _, before| {
         // what changed is what the new rows say: applied to the state before, they give the state after
         let first = usize::try_from(before.sequence()).unwrap();
         let mut again = before.clone();
-        for row in &past.world.rows[first..] {
-            countersign::domain::state::apply::apply(
-                &mut again,
-                &countersign::domain::record::row::decode(row).unwrap().0,
-            );
-        }
+        apply_rows(&mut again, &past.world.rows[first..]);
         assert!(again == past.world.state);
     });
 }
@@ -479,12 +480,7 @@ fn invariant_9_replay_is_deterministic_from_any_cut() {
             assert!(whole == past.world.state);
             let cut = rows.len() * (looks % 7) / 7;
             let mut state = replay(&rows[..cut]);
-            for row in &rows[cut..] {
-                countersign::domain::state::apply::apply(
-                    &mut state,
-                    &countersign::domain::record::row::decode(row).unwrap().0,
-                );
-            }
+            apply_rows(&mut state, &rows[cut..]);
             assert!(state == whole);
         }
     });

@@ -252,7 +252,7 @@ uuid_type! {
     LockId
 }
 uuid_type! {
-    /// The id of a proposed load of policy or directory: a UUIDv7 made by the broker. It opens nothing.
+    /// The id of a proposal of another policy or directory: a UUIDv7 made by the broker. It opens nothing.
     ProposalId
 }
 uuid_type! {
