@@ -48,7 +48,7 @@ fn record(state: &State, caller: &Caller<'_>, command: &RecordAttestation, now: 
         met_at,
         evidence: evidence.to_owned(),
     }))]);
-    put(&mut overlay, caller, (id, requirement), Some(met_at));
+    put(&mut overlay, caller, id, requirement, Some(met_at));
     Ok(overlay.into_facts())
 }
 
@@ -75,7 +75,7 @@ fn correct(state: &State, caller: &Caller<'_>, command: &CorrectAttestation, now
         met_at,
         reason: reason.to_owned(),
     }))]);
-    put(&mut overlay, caller, (id, requirement), met_at);
+    put(&mut overlay, caller, id, requirement, met_at);
     Ok(overlay.into_facts())
 }
 
@@ -84,7 +84,8 @@ fn correct(state: &State, caller: &Caller<'_>, command: &CorrectAttestation, now
 fn put(
     overlay: &mut Overlay,
     caller: &Caller<'_>,
-    (id, requirement): (&PersonId, &RequirementName),
+    id: &PersonId,
+    requirement: &RequirementName,
     met_at: Option<Timestamp>,
 ) {
     life::settle(overlay, id);

@@ -142,7 +142,7 @@ fn approve(
     let mut persons = proposal.behind.clone();
     persons.extend(organisation.persons_behind(&proposal.requester, None));
     persons.insert(decision.person.clone());
-    let outcome = as_signed(state, &proposal, (&text, &persons), now)?;
+    let outcome = as_signed(state, &proposal, &text, &persons, now)?;
     let mut facts = follows(state, &proposal, outcome, persons, now);
     let others = state.pending_proposals().filter(|other| other.file == proposal.file && other.id != id);
     let because = ProposalCancellation::Stale;
@@ -157,7 +157,8 @@ fn approve(
 fn as_signed(
     state: &State,
     proposal: &Proposal,
-    (text, persons): (&str, &BTreeSet<PersonId>),
+    text: &str,
+    persons: &BTreeSet<PersonId>,
     now: Now,
 ) -> Result<ProposalOutcome, Refusal> {
     let file = |authors| File { file: proposal.file, replaces: proposal.replaces, text, authors };

@@ -56,7 +56,7 @@ pub(super) fn entitlement(reader: &mut Reader<'_>, node: &Node<'_>, names: &Name
     let emergency = table.key("emergency").and_then(|node| emergency(reader, &node, names, durations.max));
     let emergency_stages = emergency.as_ref().map(|(_, stages)| stages);
     check_rule_1(reader, node, names, &requestable_by, &approval, emergency_stages);
-    check_capabilities(reader, &table, names, (scope.as_ref(), &requestable_by));
+    check_capabilities(reader, &table, names, scope.as_ref(), &requestable_by);
     let tenant_approval = tenant_approval(reader, &table, scope.as_ref(), &approval, emergency_stages);
     let terms = Terms {
         scope: scope?,
@@ -92,7 +92,8 @@ fn check_capabilities(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
     names: &Names,
-    (scope, requestable_by): (Option<&Scope>, &BTreeMap<RoleName, usize>),
+    scope: Option<&Scope>,
+    requestable_by: &BTreeMap<RoleName, usize>,
 ) {
     let Some((scope, node)) = scope.zip(table.key("actions")) else { return };
     let texts = scope.actions().iter().map(Action::as_str).filter(|text| text.starts_with(ACTION_PREFIX));

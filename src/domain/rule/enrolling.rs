@@ -93,7 +93,7 @@ fn role_obstacles(
     let Some((account, role)) = organisation.accounts.get(id).zip(organisation.policy.roles.get(role_name)) else {
         return vec![Refusal::not_found("role", role_name)];
     };
-    obstacles.extend(for_role(organisation, account, account.person(), (role_name, role), until, now));
+    obstacles.extend(for_role(organisation, account, account.person(), role_name, role, until, now));
     let end = gives::end_of(role, until, now);
     let held = account.roles.get(role_name).filter(|it| it.suspended.is_none() && !it.ends_at().is_over(now.latest));
     if obstacles.is_empty() && held.is_some_and(|held| held.ends_at() >= end.unwrap_or(Timestamp::MAX)) {
@@ -108,7 +108,8 @@ fn for_role(
     organisation: &Organisation,
     account: &Account,
     person: &PersonId,
-    (name, role): (&RoleName, &Role),
+    name: &RoleName,
+    role: &Role,
     until: Option<Timestamp>,
     now: Now,
 ) -> Obstacles {
@@ -200,7 +201,7 @@ fn machine_obstacles(organisation: &Organisation, owner: &PersonId, machine: &Ma
     let account = gives::machine(owner, machine, None, organisation, now);
     for (name, until) in &machine.roles {
         match organisation.policy.roles.get(name) {
-            Some(role) => obstacles.extend(for_role(organisation, &account, owner, (name, role), *until, now)),
+            Some(role) => obstacles.extend(for_role(organisation, &account, owner, name, role, *until, now)),
             None => obstacles.push(Refusal::not_found("role", name)),
         }
     }

@@ -55,10 +55,10 @@ pub fn draft(
         return (None, obstacles);
     };
     obstacles.extend(what(organisation, account, request.on_behalf_of.as_ref(), terms, &scope));
-    obstacles.extend(waits(organisation, (account, request.on_behalf_of.as_ref()), &request.entitlement, now));
-    let elevation = compose(state, (account, own_person), request, (entitlement, way), scope, id, now);
+    obstacles.extend(author_waits(organisation, account, request.on_behalf_of.as_ref(), &request.entitlement, now));
+    let elevation = compose(state, Asked { account, own_person, request, entitlement, way }, scope, id, now);
     obstacles.extend(organisation.lock_on_elevation(&elevation).map(Lock::refusal));
-    obstacles.extend(when(state, &elevation, (terms, way), now));
+    obstacles.extend(when(state, &elevation, terms, way, now));
     obstacles.extend(why(terms, request));
     if request.emergency {
         obstacles.extend(none_overdue(state, &elevation, now.latest).err());
@@ -132,20 +132,22 @@ pub fn standing_obstacles(
     state: &State,
     account: &AccountId,
     on_behalf_of: Option<&PersonId>,
-    (name, terms): (&EntitlementName, &Terms),
+    name: &EntitlementName,
+    terms: &Terms,
     now: Now,
 ) -> Obstacles {
     let mut obstacles = who(state, account, on_behalf_of, terms, now);
     obstacles.extend(state.organisation.lock_on_offer(account, name).map(Lock::refusal));
-    obstacles.extend(waits(&state.organisation, (account, on_behalf_of), name, now));
+    obstacles.extend(author_waits(&state.organisation, account, on_behalf_of, name, now));
     obstacles.sort_by_key(|refusal| refusal.reason);
     obstacles
 }
 
-/// Who asks for nothing yet of what a proposal of theirs widened.
-fn waits(
+/// Whoever is behind a proposal that widened an entitlement asks for it only after a while (`AUTHOR_WAITS`).
+fn author_waits(
     organisation: &Organisation,
-    (account, on_behalf_of): (&AccountId, Option<&PersonId>),
+    account: &AccountId,
+    on_behalf_of: Option<&PersonId>,
     name: &EntitlementName,
     now: Now,
 ) -> Option<Refusal> {
@@ -207,7 +209,7 @@ fn what(
     obstacles
 }
 
-fn when(state: &State, elevation: &Elevation, (terms, way): (&Terms, Way<'_>), now: Now) -> Obstacles {
+fn when(state: &State, elevation: &Elevation, terms: &Terms, way: Way<'_>, now: Now) -> Obstacles {
     let mut obstacles = Vec::new();
     if elevation.duration > way.max_duration || elevation.duration < SHORTEST_DURATION {
         let detail = format!("{} was asked for, of at most {}", elevation.duration, way.max_duration);
@@ -290,15 +292,17 @@ fn room(state: &State, elevation: &Elevation, now: Now) -> Obstacles {
     obstacles
 }
 
-fn compose(
-    state: &State,
-    (account, own_person): (&AccountId, &PersonId),
-    request: &RequestElevation,
-    (entitlement, way): (&Entitlement, Way<'_>),
-    scope: Scope,
-    id: ElevationId,
-    now: Now,
-) -> Elevation {
+/// A request with what its names stand for.
+struct Asked<'a> {
+    account: &'a AccountId,
+    own_person: &'a PersonId,
+    request: &'a RequestElevation,
+    entitlement: &'a Entitlement,
+    way: Way<'a>,
+}
+
+fn compose(state: &State, asked: Asked<'_>, scope: Scope, id: ElevationId, now: Now) -> Elevation {
+    let Asked { account, own_person, request, entitlement, way } = asked;
     let terms = &entitlement.terms;
     let mut elevation = Elevation {
         id,

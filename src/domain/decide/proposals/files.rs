@@ -46,7 +46,7 @@ pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
     agree(&policy, &directory, SourceFile::Directory, &places)?;
     let mut facts = vec![policy_fact(files.policy, None)];
     let mut after = Organisation::default();
-    let directory = with_ends(&after, directory, (&policy, &places), now)?;
+    let directory = with_ends(&after, directory, &policy, &places, now)?;
     after.put_policy(files.policy);
     let (records, _) = records_of(&after, &directory);
     put_records(&mut after, &records);
@@ -130,7 +130,7 @@ fn outcome_of_directory(
     // An end that is counted from now says nothing of the file; one that was given before stays.
     let directory = with_ends_given(before, directory, &before.policy);
     let changes = difference::in_records(before, &records_of(before, &directory).0);
-    let directory = with_ends(before, directory, (&before.policy, &places), now)?;
+    let directory = with_ends(before, directory, &before.policy, &places, now)?;
     let (records, touched) = records_of(before, &directory);
     let mut after = before.clone();
     put_records(&mut after, &records);
@@ -214,7 +214,8 @@ fn agree(policy: &Policy, directory: &Directory, loaded: SourceFile, places: &Pl
 fn with_ends(
     before: &Organisation,
     mut directory: Directory,
-    (policy, places): (&Policy, &Places),
+    policy: &Policy,
+    places: &Places,
     now: Now,
 ) -> Result<Directory, Refusal> {
     let mut mistakes = Vec::new();
@@ -390,7 +391,7 @@ mod tests {
         // when the same file is loaded later, then the end stays
         let later = Now::exactly(first.plus(Span::DAY));
         let parsed = parse_directory(DIRECTORY).unwrap();
-        let again = with_ends(&before, parsed.directory, (&before.policy, &parsed.places), later).unwrap();
+        let again = with_ends(&before, parsed.directory, &before.policy, &parsed.places, later).unwrap();
         assert_eq!(again.accounts, before.accounts);
     }
 

@@ -111,8 +111,8 @@ impl Merge<'_> {
             if let Some(manager) = manager.filter(|it| Some(it) != old.manager_at(self.now.latest)) {
                 self.give(reason, id, format!("the manager `{manager}`"));
             }
-            person.login = self.login(reason, (id, old), person.login);
-            self.attestations(reason, (id, old), &mut person);
+            person.login = self.login(reason, id, old, person.login);
+            self.attestations(reason, id, old, &mut person);
         }
         let same = |name| person.attestations.get(name) == old.attestations.get(name);
         person.attested_by = old.attested_by.iter().filter(|(name, _)| same(*name)).map(clone_pair).collect();
@@ -139,12 +139,7 @@ impl Merge<'_> {
     }
 
     /// A file without logins says nothing of them; one with some takes the others away.
-    fn login(
-        &mut self,
-        reason: Reason,
-        (id, old): (&PersonId, &Person),
-        file: BTreeSet<Identity>,
-    ) -> BTreeSet<Identity> {
+    fn login(&mut self, reason: Reason, id: &PersonId, old: &Person, file: BTreeSet<Identity>) -> BTreeSet<Identity> {
         if file.is_empty() {
             return old.login.clone();
         }
@@ -158,7 +153,7 @@ impl Merge<'_> {
     }
 
     /// What a source has recorded stands: the file is older, or does not know of it. What came from a file, a file takes.
-    fn attestations(&mut self, reason: Reason, (id, old): (&PersonId, &Person), person: &mut Person) {
+    fn attestations(&mut self, reason: Reason, id: &PersonId, old: &Person, person: &mut Person) {
         for (name, attested) in &mut person.attestations {
             match old.attestations.get(name) {
                 Some(known) if *attested <= *known => {

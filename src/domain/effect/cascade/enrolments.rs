@@ -53,7 +53,7 @@ pub(in crate::domain) fn void(after: &Organisation, enrolment: &Enrolment, now: 
     if let Some(refusal) = standing_in_the_way(after, enrolment, now).into_iter().next() {
         return Some(EnrolmentCancellation::NoLongerPossible { reason: refusal.reason });
     }
-    let stages = stages(after, &enrolment.ask, (&enrolment.person, &enrolment.behind), now.latest);
+    let stages = stages(after, &enrolment.ask, &enrolment.person, &enrolment.behind, now.latest);
     let changed = stages != enrolment.review.stages || terms(after, &enrolment.ask, &stages) != enrolment.terms;
     changed.then_some(EnrolmentCancellation::TermsChanged)
 }

@@ -39,7 +39,7 @@ pub fn draft_enrolment(
     };
     behind.extend(viewer.person.clone());
     behind.insert(person.clone());
-    let stages = stages(organisation, &ask, (&person, &behind), now.latest);
+    let stages = stages(organisation, &ask, &person, &behind, now.latest);
     let mut enrolment = Enrolment {
         id,
         requested_at: now.stamp,

@@ -14,7 +14,8 @@ use crate::domain::value::time::Timestamp;
 pub(in crate::domain) fn stages(
     organisation: &Organisation,
     ask: &Ask,
-    (person, behind): (&PersonId, &BTreeSet<PersonId>),
+    person: &PersonId,
+    behind: &BTreeSet<PersonId>,
     at: Timestamp,
 ) -> Vec<Stage> {
     let by_manager = || Stage { by: BTreeSet::from([Approver::Manager]), count: 1 };

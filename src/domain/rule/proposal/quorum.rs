@@ -37,7 +37,7 @@ pub(in crate::domain) fn able_accounts(
         organisation.standing_holders(capability, at).filter_map(person).collect();
     for (name, terms) in giving(organisation, capability) {
         let asking = terms.requestable_by.iter().flat_map(|role| organisation.members(role));
-        let could = asking.filter(|id| could_be_let(organisation, id, (name, terms), at));
+        let could = asking.filter(|id| could_be_let(organisation, id, name, terms, at));
         able.extend(could.filter_map(person));
     }
     able
@@ -52,7 +52,7 @@ fn giving(organisation: &Organisation, capability: CapabilityName) -> impl Itera
 /// Whether whoever proposed a proposal could still: by a capability, or by asking for it and being let.
 pub(in crate::domain) fn could_propose(organisation: &Organisation, proposal: &Proposal, at: Timestamp) -> bool {
     let (id, capability) = (&proposal.requester, proposal.file.capability());
-    let let_in = |offer| could_be_let(organisation, id, offer, at);
+    let let_in = |(name, terms)| could_be_let(organisation, id, name, terms, at);
     organisation.capability(id, capability, at).is_some() || giving(organisation, capability).any(let_in)
 }
 
@@ -60,7 +60,8 @@ pub(in crate::domain) fn could_propose(organisation: &Organisation, proposal: &P
 fn could_be_let(
     organisation: &Organisation,
     id: &AccountId,
-    (name, terms): (&EntitlementName, &Terms),
+    name: &EntitlementName,
+    terms: &Terms,
     at: Timestamp,
 ) -> bool {
     let Some(own) = organisation.accounts.get(id).map(Account::person) else { return false };

@@ -65,7 +65,7 @@ fn offer(
     let organisation = state.organisation();
     let terms = &entitlement.terms;
     may_see(state, viewer, Thing::Entitlement(name), now).then(|| {
-        let obstacles = standing_obstacles(state, account, on_behalf_of, (name, terms), now);
+        let obstacles = standing_obstacles(state, account, on_behalf_of, name, terms, now);
         let mut approving = organisation.policy().approving_roles(terms);
         pb::EntitlementOffer {
             entitlement: Some(tenant_view::entitlement(state, viewer, name, entitlement)),
