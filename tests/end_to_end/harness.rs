@@ -152,6 +152,11 @@ impl Broker {
 
     /// Serves a journal that is there.
     pub fn serve(organisation: &Arc<Organisation>, start: &Start) -> Self {
+        Self::try_serve(organisation, start).unwrap_or_else(|printed| panic!("it does not serve: {printed}"))
+    }
+
+    /// Serves a journal that is there, or what a broker printed that did not within half a minute.
+    pub fn try_serve(organisation: &Arc<Organisation>, start: &Start) -> Result<Self, String> {
         let mut command = organisation.serve_command(start);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let keeper = Keeper::of(child.id(), organisation.folder.path());
@@ -160,11 +165,14 @@ impl Broker {
         follow(child.stdout.take().unwrap(), Arc::clone(&printed), found.clone());
         follow(child.stderr.take().unwrap(), Arc::clone(&printed), found);
         match finding.recv_timeout(Duration::from_secs(30)) {
-            Ok(address) => Self { address, organisation: Arc::clone(organisation), child, printed, _keeper: keeper },
+            Ok(address) => {
+                Ok(Self { address, organisation: Arc::clone(organisation), child, printed, _keeper: keeper })
+            }
             Err(_) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("it does not serve: {}", printed.lock().unwrap())
+                let printed = printed.lock().unwrap().clone();
+                Err(printed)
             }
         }
     }
