@@ -98,13 +98,14 @@ fn envelope(sequence: u64, body: &str) -> Result<Envelope, Fault> {
 pub(super) struct Verifier {
     head: Head,
     open_from: Option<u64>,
-    expected: Option<Head>,
+    expected: Vec<Head>,
     row: Row,
 }
 
 impl Verifier {
-    /// Begins before the first row. The chain must pass through `expected`, if one is given.
-    pub(super) fn new(id: JournalId, expected: Option<Head>) -> Result<Self, OpenError> {
+    /// Begins before the first row. The chain must pass through each head that is expected.
+    pub(super) fn new(id: JournalId, expected: impl IntoIterator<Item = Head>) -> Result<Self, OpenError> {
+        let expected = expected.into_iter().collect();
         let verifier = Self { head: origin(id), open_from: None, expected, row: Row::default() };
         verifier.check_expected()?;
         Ok(verifier)
@@ -128,20 +129,20 @@ impl Verifier {
 
     /// What was found, at the end of the rows.
     pub(super) fn finish(self) -> Result<Recovered, OpenError> {
-        if let Some(expected) = self.expected.filter(|expected| expected.sequence > self.head.sequence) {
-            return Err(OpenError::HeadDiffers { expected, found: self.head });
+        if let Some(expected) = self.expected.iter().find(|expected| expected.sequence > self.head.sequence) {
+            return Err(OpenError::HeadDiffers { expected: *expected, found: self.head });
         }
         let abandoned = self.open_from.map(|first| first..=self.head.sequence);
         Ok(Recovered { head: self.head, abandoned })
     }
 
     fn check_expected(&self) -> Result<(), OpenError> {
-        match self.expected {
-            Some(expected) if expected.sequence == self.head.sequence && expected != self.head => {
-                Err(OpenError::HeadDiffers { expected, found: self.head })
-            }
-            _ => Ok(()),
-        }
+        let found = self.head;
+        let differs = |expected: &&Head| expected.sequence == found.sequence && **expected != found;
+        self.expected
+            .iter()
+            .find(differs)
+            .map_or(Ok(()), |expected| Err(OpenError::HeadDiffers { expected: *expected, found }))
     }
 
     fn check(&mut self, wanted: u64, sequence: i64, body: &[u8], hash: &[u8]) -> Result<(Head, bool), Fault> {

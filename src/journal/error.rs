@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::mark::{Loss, Mark};
 use super::{BoxError, Head};
 
 /// Why a batch was not acknowledged. The writer's next step depends on which of the two it is.
@@ -144,6 +145,19 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// A mark lies where the journal is to be made, and says that there was one.
+    #[error(
+        "`{}` says that a journal was here, up to {}: bring that journal back, or move its mark away to begin anew", path.display(), mark.head
+    )]
+    MarkOfAnother {
+        /// The mark's file.
+        path: PathBuf,
+        /// What it says.
+        mark: Mark,
+    },
+    /// The mark to compare with is that of another journal, or cannot be read.
+    #[error("the end cannot be compared: {0}; name the mark that belongs to this journal")]
+    Mark(Loss),
     /// Another broker has it (known failure H16).
     #[error("another broker has the journal `{}` open: stop it first", path.display())]
     InUse {

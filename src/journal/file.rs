@@ -57,7 +57,7 @@ pub(super) fn creatable(path: &Path) -> Result<PathBuf, OpenError> {
 
 /// Refuses the journal and what lies beside it unless they are regular files that only their owner can open.
 pub(crate) fn check_modes(path: &Path) -> Result<(), OpenError> {
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm", ".lock", super::mark::SUFFIX] {
         let path = beside(path, suffix);
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,

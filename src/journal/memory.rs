@@ -56,7 +56,7 @@ impl MemoryStore {
     /// An empty store of a new journal.
     #[must_use]
     pub fn new() -> Self {
-        Self { disk: Arc::default(), id: JournalId::random() }
+        Self { disk: Arc::default(), id: super::random_id() }
     }
 
     /// Makes the next append fail; faults given one after the other are met in that order, one an append.

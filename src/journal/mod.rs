@@ -11,6 +11,10 @@ mod conformance_tests;
 mod error;
 pub(crate) mod file;
 pub mod index;
+mod log;
+pub mod mark;
+mod marked;
+mod marker;
 pub mod memory;
 mod schema;
 pub mod sqlite;
@@ -25,11 +29,15 @@ use uuid::Uuid;
 
 use crate::domain::value::ids::{Digest, InvalidId};
 
+pub use crate::domain::value::ids::JournalId;
 pub use chain::abandoned_by;
 pub use error::{AppendError, Fault, OpenError, ReadError, Refused};
+pub use mark::{Lost, Mark};
+pub use marked::{MarkedJournal, Opened};
+pub use marker::MarkStanding;
 pub use memory::{MemoryJournal, MemoryStore};
 pub use sqlite::{Options, SqliteJournal};
-pub use verify::{Verified, verify_file};
+pub use verify::{Known, Verified, verify_file, verify_known};
 
 /// The longest body of a row, in bytes. A policy's text is 256 KiB at most and may grow when it is escaped.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -37,11 +45,6 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The kind of the row by which the writer, after a restart, strikes out the rows of a batch that has no last row. Its
 /// facts are `{"first": 17, "last": 19}`. Every later reader skips those rows.
 pub const ABANDONED_KIND: &str = "rows-abandoned/1";
-
-/// A journal's random name, made when it is created. It is hashed into the chain, so rows of one journal never verify in
-/// another.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JournalId(Uuid);
 
 /// One row: `body` is one JSON object, kept and hashed byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,6 +95,23 @@ pub trait Journal: Send {
     /// [`AppendError::Unknown`]: the batch is there or is not; the writer must stop for good and be started again.
     fn append(&mut self, expected: Head, rows: &[Row]) -> Result<Head, AppendError>;
 
+    /// What was found at the opening is taken for true, and made durable as far as it was not. Until then a journal is
+    /// dropped as it was found, if its end may be missing.
+    ///
+    /// # Errors
+    /// If it cannot be made durable.
+    fn settle(&mut self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    /// Waits until the mark beside the journal, if it has one, has come to its head, or could not be written.
+    fn flush_mark(&self) {}
+
+    /// How far the mark beside the journal has come; none where a journal has none.
+    fn mark(&self) -> Option<MarkStanding> {
+        None
+    }
+
     /// What the store must do from time to time. The writer calls it when the callers of a batch have their answers, so
     /// that nobody waits for it. What fails here shows at the next append.
     fn maintain(&mut self) {}
@@ -133,32 +153,10 @@ pub trait JournalReader: Send + Sync {
     }
 }
 
-impl JournalId {
-    /// A new name, from the system's random numbers.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
-    }
-}
-
-impl FromStr for JournalId {
-    type Err = InvalidId;
-    /// Lower-case, hyphenated form alone: one value has one spelling.
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId::new(text, "a journal's id: a UUID in lower-case hyphenated form");
-        let id = Self(Uuid::try_parse(text).map_err(|_| invalid())?);
-        if id.to_string() == text { Ok(id) } else { Err(invalid()) }
-    }
-}
-impl fmt::Display for JournalId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.as_hyphenated())
-    }
-}
-impl fmt::Debug for JournalId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+/// A new name of a journal, from the system's random numbers.
+#[must_use]
+pub fn random_id() -> JournalId {
+    JournalId::from(Uuid::new_v4())
 }
 
 impl FromStr for Head {

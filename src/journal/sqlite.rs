@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
@@ -12,6 +13,8 @@ use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension 
 
 use super::chain::{check_batch, following, origin};
 use super::file::{self, Lock};
+use super::log::{self, Emptied};
+use super::mark;
 use super::{
     AppendError, EachRow, Fault, Head, Journal, JournalId, JournalReader, OpenError, ReadError, Recovered, Refused,
     Row, schema, verify,
@@ -46,6 +49,8 @@ pub struct SqliteJournal {
     head: Head,
     log_pages: u64,
     stopped: Option<String>,
+    /// Its end may be missing: what is closed is left as it was found, as evidence.
+    as_found: bool,
     _lock: Lock,
 }
 
@@ -54,6 +59,8 @@ struct SqliteReader {
     path: PathBuf,
     id: JournalId,
     idle: Mutex<Vec<Connection>>,
+    /// The journal is closed: who still reads keeps no connection.
+    closed: AtomicBool,
 }
 
 impl SqliteJournal {
@@ -64,7 +71,7 @@ impl SqliteJournal {
     pub fn create(path: &Path, options: Options) -> Result<Self, OpenError> {
         let path = file::creatable(path)?;
         let lock = file::lock(&path)?;
-        let made = file::beside(&path, ".creating");
+        let (made, id) = (file::beside(&path, ".creating"), super::random_id());
         for suffix in ["", "-wal", "-shm"] {
             // Left over from a creation that was cut short; the lock says that nobody is at it.
             let _ = fs::remove_file(file::beside(&made, suffix));
@@ -72,8 +79,9 @@ impl SqliteJournal {
         file::create_private(&made).map_err(|error| file::store(&made, &error))?;
         let failed = |error| file::store(&made, &error);
         let connection = schema::open_writer(&made)?;
-        schema::create(&connection, JournalId::random()).map_err(failed)?;
+        schema::create(&connection, id).map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
+        mark::begin(&path, id)?;
         file::publish(&made, &path)?;
         Ok(Self::open_locked(path, lock, options, &mut |_| Ok(()))?.0)
     }
@@ -96,15 +104,36 @@ impl SqliteJournal {
     ) -> Result<(Self, Recovered), OpenError> {
         file::check_modes(&path)?;
         let connection = schema::open_writer(&path)?;
+        // A start that is refused leaves the log as it was found.
+        let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        kept.map_err(|error| file::store(&path, &error))?;
         let id = schema::check(&connection)?;
         if let Some(pages) = options.max_pages {
             let set = connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
             set.map_err(|error| file::store(&path, &error))?;
         }
         let recovered = verify::scan(&connection, id, None, each)?;
-        let reader = Arc::new(SqliteReader { path, id, idle: Mutex::default() });
-        let journal = Self { connection, reader, head: recovered.head, log_pages: 0, stopped: None, _lock: lock };
+        let reader = Arc::new(SqliteReader { path, id, idle: Mutex::default(), closed: AtomicBool::new(false) });
+        let (head, as_found) = (recovered.head, false);
+        let journal = Self { connection, reader, head, log_pages: 0, stopped: None, as_found, _lock: lock };
         Ok((journal, recovered))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.reader.path
+    }
+
+    pub(super) fn leave_as_found(&mut self, as_found: bool) {
+        self.as_found = as_found;
+    }
+
+    fn empty_log(&mut self) -> Result<Emptied, OpenError> {
+        let emptied = log::empty(&self.connection, &self.reader.path);
+        let emptied = emptied.map_err(|what| file::store(&self.reader.path, &what))?;
+        if emptied == Emptied::Whole {
+            self.log_pages = 0;
+        }
+        Ok(emptied)
     }
 
     fn insert(&self, rows: &[Row]) -> Result<Head, Error> {
@@ -162,8 +191,17 @@ impl SqliteJournal {
 impl Drop for SqliteJournal {
     /// What is closed in order is one whole file, whoever still reads it. A writer that stopped writes nothing more.
     fn drop(&mut self) {
-        if self.stopped.is_none() {
-            self.checkpoint();
+        if self.stopped.is_some() || self.as_found {
+            return;
+        }
+        self.reader.close();
+        match self.empty_log() {
+            Ok(Emptied::Whole) => {
+                // Nothing is left to copy: the files of the log go with the last connection.
+                let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+            }
+            Ok(emptied) => log::warn(&emptied, "at the stop"),
+            Err(error) => tracing::error!(%error, "the journal's log could not be emptied at the stop"),
         }
     }
 }
@@ -200,6 +238,12 @@ impl Journal for SqliteJournal {
             self.checkpoint();
         }
         Ok(head)
+    }
+
+    fn settle(&mut self) -> Result<(), OpenError> {
+        let emptied = self.empty_log()?;
+        log::warn(&emptied, "at the start");
+        Ok(())
     }
 
     fn maintain(&mut self) {
@@ -246,10 +290,16 @@ impl SqliteReader {
         };
         let answer = read(&connection)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_READERS {
+        if idle.len() < IDLE_READERS && !self.closed.load(Ordering::Acquire) {
             idle.push(connection);
         }
         Ok(answer)
+    }
+
+    fn close(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+        idle.clear();
     }
 }
 

@@ -19,12 +19,12 @@ fn every_file_is_owner_only_and_a_looser_one_is_refused() {
     let place = InFile::new();
     let mut journal = open(&place);
     journal.append(journal.head(), &batch(journal.head(), 1)).unwrap();
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm", ".lock", ".mark"] {
         let mode = fs::metadata(file::beside(&place.path(), suffix)).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600, "{suffix}");
     }
     drop(journal);
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm", ".lock", ".mark"] {
         let path = file::beside(&place.path(), suffix);
         fs::OpenOptions::new().append(true).create(true).open(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -251,7 +251,12 @@ fn a_reader_never_skips_a_missing_row() {
     let place = InFile::new();
     filled(&place, &[5]);
     place.raw().execute("DELETE FROM journal WHERE seq = 3", []).unwrap();
-    let reader = SqliteReader { path: place.path(), id: JournalId::random(), idle: Mutex::default() };
+    let reader = SqliteReader {
+        path: place.path(),
+        id: super::super::random_id(),
+        idle: Mutex::default(),
+        closed: AtomicBool::new(false),
+    };
     let broken = reader.read_after(1, 10).unwrap_err();
     assert_eq!(broken, ReadError::Broken { sequence: 3, fault: Fault::Missing { found: 4 } });
 }

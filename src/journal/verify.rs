@@ -9,6 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use super::chain::Verifier;
+use super::mark::{Loss, Mark};
 use super::{EachRow, Fault, Head, JournalId, OpenError, Recovered, file, schema};
 
 /// A journal whose whole chain holds.
@@ -26,6 +27,23 @@ pub struct Verified {
 /// # Errors
 /// The first bad row, or what else is wrong with the file.
 pub fn verify_file(path: &Path, expected: Option<Head>) -> Result<Verified, OpenError> {
+    verify_known(path, Known { head: expected, mark: None })
+}
+
+/// What the journal's chain must pass through.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known {
+    /// A head noted earlier.
+    pub head: Option<Head>,
+    /// What the journal's mark says; it must be of this journal.
+    pub mark: Option<Mark>,
+}
+
+/// The same, with a mark besides.
+///
+/// # Errors
+/// As [`verify_file`]; a mark of another journal.
+pub fn verify_known(path: &Path, known: Known) -> Result<Verified, OpenError> {
     let path = file::existing(path)?;
     if !fs::metadata(&path).map_err(|error| file::store(&path, &error))?.is_file() {
         return Err(OpenError::NotAFile { path });
@@ -33,19 +51,19 @@ pub fn verify_file(path: &Path, expected: Option<Head>) -> Result<Verified, Open
     // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written.
     // A broker that begins to write meanwhile makes a log: then the answer counts for nothing, and is sought again.
     if !has_log(&path)? {
-        let verified = verify_as(&path, "immutable=1", expected);
+        let verified = verify_as(&path, "immutable=1", known);
         if !has_log(&path)? {
             return verified;
         }
     }
-    verify_as(&path, "mode=ro", expected)
+    verify_as(&path, "mode=ro", known)
 }
 
 /// Gives every row to `each`, in order, once it is verified.
 pub(super) fn scan(
     connection: &Connection,
     id: JournalId,
-    expected: Option<Head>,
+    expected: impl IntoIterator<Item = Head>,
     each: EachRow<'_>,
 ) -> Result<Recovered, OpenError> {
     let mut verifier = Verifier::new(id, expected)?;
@@ -71,7 +89,7 @@ pub(super) fn scan(
     verifier.finish()
 }
 
-fn verify_as(path: &Path, mode: &str, expected: Option<Head>) -> Result<Verified, OpenError> {
+fn verify_as(path: &Path, mode: &str, known: Known) -> Result<Verified, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| file::store(path, &error);
     let connection = Connection::open_with_flags(uri(path, mode), flags).map_err(failed)?;
@@ -79,6 +97,10 @@ fn verify_as(path: &Path, mode: &str, expected: Option<Head>) -> Result<Verified
     // One snapshot for all of it, also beside a writer.
     connection.execute_batch("BEGIN").map_err(failed)?;
     let id = schema::check(&connection)?;
+    if let Some(mark) = known.mark.filter(|mark| mark.journal != id) {
+        return Err(OpenError::Mark(Loss::OtherJournal(mark)));
+    }
+    let expected = known.head.into_iter().chain(known.mark.map(|mark| mark.head));
     let recovered = scan(&connection, id, expected, &mut |_| Ok(()))?;
     check_pages(&connection)?;
     Ok(Verified { id, recovered })

@@ -256,6 +256,11 @@ uuid_type! {
     ProposalId
 }
 uuid_type! {
+    /// A journal's random name, made when it is created, and anew when a loss is accepted. The first one is hashed into
+    /// the chain, so rows of one journal never verify in another.
+    JournalId
+}
+uuid_type! {
     /// A caller's own id of one call (a UUID of any version), for idempotency.
     RequestId
 }
