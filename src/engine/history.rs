@@ -9,7 +9,7 @@ use crate::domain::record::event::{Event, Subject};
 use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
-use crate::domain::value::ids::Digest;
+use crate::domain::value::ids::{Digest, JournalId};
 use crate::domain::value::time::{Span, Timestamp};
 use crate::journal::index::{Filter, Index, IndexError, Listed, Page};
 use crate::journal::{JournalReader, ReadError};
@@ -19,6 +19,7 @@ const REPLAYED_AT_ONCE: usize = 1_024;
 
 /// Lists, single events and past states, past memory. Blocks while it reads.
 pub struct History {
+    journal: JournalId,
     index: Index,
     reader: Arc<dyn JournalReader>,
     milestones: Milestones,
@@ -56,15 +57,20 @@ pub struct Past {
 
 impl History {
     pub(super) fn open(
-        journal: &Path,
+        path: &Path,
+        journal: JournalId,
         reader: Arc<dyn JournalReader>,
         milestones: Milestones,
     ) -> Result<Self, HistoryError> {
-        Ok(Self { index: Index::open(journal, reader.as_ref())?, reader, milestones })
+        Ok(Self { index: Index::open(path, reader.as_ref())?, journal, reader, milestones })
     }
 
-    pub(super) fn in_memory(reader: Arc<dyn JournalReader>, milestones: Milestones) -> Result<Self, HistoryError> {
-        Ok(Self { index: Index::in_memory(reader.as_ref())?, reader, milestones })
+    pub(super) fn in_memory(
+        journal: JournalId,
+        reader: Arc<dyn JournalReader>,
+        milestones: Milestones,
+    ) -> Result<Self, HistoryError> {
+        Ok(Self { index: Index::in_memory(reader.as_ref())?, journal, reader, milestones })
     }
 
     /// Keeps a state for those who ask as of then.
@@ -99,10 +105,10 @@ impl History {
         Ok(Some(state))
     }
 
-    /// The id of the journal, in hexadecimal.
+    /// The id by which the journal is known: another one since a loss was accepted.
     #[must_use]
     pub fn journal_id(&self) -> String {
-        self.reader.id().to_string()
+        self.journal.to_string()
     }
 
     /// How many events of a kind there are up to a sequence.

@@ -9,6 +9,7 @@ mod ahead;
 mod changes;
 mod feed;
 mod history;
+mod loss;
 mod milestones;
 mod outcome;
 mod queue;

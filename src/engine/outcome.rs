@@ -3,7 +3,7 @@
 use super::history::HistoryError;
 use crate::domain::record::event::Subject;
 use crate::domain::value::refusal::Refusal;
-use crate::journal::{AppendError, OpenError};
+use crate::journal::{AppendError, Lost, OpenError};
 
 /// What a command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub enum Halt {
     /// The journal cannot be opened or does not verify.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The journal's end may be missing, and nobody has accepted that.
+    #[error(
+        "{lost}. Keep the journal and all files beside it as evidence, and look for a copy that goes further. If there \
+         is none{}, start with `--accept-loss {}`: that is journaled, revokes every grant, cancels what is pending and \
+         locks everything until a person lifts it",
+        said.map_or_else(String::new, |said| format!(", and not at {said}")), lost.head.sequence
+    )]
+    Lost {
+        /// What is missing.
+        lost: Lost,
+        /// The sequence that was accepted, which is another.
+        said: Option<u64>,
+    },
     /// The journal has no policy and no directory.
     #[error("the journal is empty; fill it with `countersign init --policy FILE --directory FILE`")]
     NotInitialised,

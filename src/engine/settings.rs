@@ -11,6 +11,8 @@ pub struct Settings {
     pub void_on_restart: bool,
     /// The operator says that the wall clock is right.
     pub accept_clock: bool,
+    /// The operator says that what is lost after this row is lost (`--accept-loss`).
+    pub accept_loss: Option<u64>,
     /// Commands that may wait, in each of the two queues; questions, half of that.
     pub queue: usize,
     /// Commands of one batch at most.
@@ -29,6 +31,7 @@ impl Default for Settings {
             keep_closed: Span::DAY,
             void_on_restart: false,
             accept_clock: false,
+            accept_loss: None,
             queue: 4_096,
             batch: 256,
             feed_events: 65_536,

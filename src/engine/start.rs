@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::ahead::Ahead;
 use super::feed::Feed;
 use super::history::History;
+use super::loss::{MarkWatch, accepted};
 use super::outcome::Halt;
 use super::queue::Queues;
 use super::refusals::UnrecordedRefusals;
@@ -16,7 +17,7 @@ use super::replay::Replay;
 use super::replication::hub::Hub;
 use super::rows::rows;
 use super::settings::Settings;
-use super::store::Store;
+use super::store::{Found, Store};
 use super::view::View;
 use super::writer::Writer;
 use super::{Engine, Shared, changes};
@@ -36,11 +37,14 @@ impl Engine {
     /// Why it cannot; the text says what to do.
     pub fn start(store: &Store, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Halt> {
         let mut replay = Replay::new(settings.feed_events);
-        let (journal, recovered) = store.open(&mut replay)?;
+        let Found { mut journal, recovered, lost } = store.open(&mut replay)?;
         let (state, recent, milestones) = replay.into_parts();
+        let loss = accepted(lost.filter(|lost| !lost.is_of_nothing()), settings.accept_loss)?;
         if state.sequence() == 0 {
             return Err(Halt::NotInitialised);
         }
+        journal.settle()?;
+        let named = loss.as_ref().map(|loss| loss.journal).or(state.journal()).unwrap_or(journal.id());
         let record = state.clock().and_then(changes::clock_record);
         let mut keeper = Timekeeper::new(Arc::clone(&clock), record.as_ref(), state.last_at());
         let was_behind = keeper.was_behind_at_start();
@@ -53,8 +57,8 @@ impl Engine {
         let refresher = keeper.spawn_refresher().map_err(|error| Halt::System(error.to_string()))?;
         let reader = journal.reader();
         let history = match store {
-            Store::File(path) => Arc::new(History::open(path, reader, milestones)?),
-            Store::Memory(_) => Arc::new(History::in_memory(reader, milestones)?),
+            Store::File(path) => Arc::new(History::open(path, named, reader, milestones)?),
+            Store::Memory(_) => Arc::new(History::in_memory(named, reader, milestones)?),
         };
         let (halt, halted) = watch::channel(false);
         let queues = Arc::new(Queues::new(settings.queue));
@@ -68,7 +72,7 @@ impl Engine {
             copying.join()
         });
         let view = Arc::new(View::new(copy.unwrap_or_else(|_| state.clone())));
-        let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all, settings.replica_bytes));
+        let hub = Arc::new(Hub::new(named.to_string(), state.sequence(), &all, settings.replica_bytes));
         let writer = Writer {
             state,
             journal,
@@ -82,10 +86,12 @@ impl Engine {
             refusals: UnrecordedRefusals::default(),
             clock_noted: None,
             was_behind,
+            marks: MarkWatch::default(),
+            unmarked: false,
             held_back: false,
             halt,
         };
-        let writer = writer.begin(recovered.abandoned)?;
+        let writer = writer.begin(recovered.abandoned, loss)?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Halt::System(error.to_string()))?;
         let writer = RwLock::new(Some(thread));
@@ -135,10 +141,12 @@ pub fn initialise(store: &Store, files: Files<'_>, clock: Arc<dyn Clock>) -> Res
         drop(SqliteJournal::create(Path::new(path), Options::default())?);
     }
     let mut replay = Replay::new(0);
-    let (mut journal, recovered) = store.open(&mut replay)?;
+    let Found { mut journal, recovered, lost } = store.open(&mut replay)?;
     if replay.finish().0.sequence() > 0 {
         return Err(Halt::AlreadyInitialised);
     }
+    accepted(lost.filter(|lost| !lost.is_of_nothing()), None)?;
+    journal.settle()?;
     let now = Timekeeper::new(clock, None, Timestamp::MIN).now(Timestamp::MIN);
     let mut events = decide::initialise(files, now).map_err(Halt::Files)?;
     if let Some(torn) = recovered.abandoned {

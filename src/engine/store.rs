@@ -4,7 +4,15 @@ use std::path::PathBuf;
 
 use super::outcome::Halt;
 use super::replay::Replay;
-use crate::journal::{Journal, MemoryJournal, MemoryStore, Options, Recovered, Row, SqliteJournal};
+use crate::journal::{Journal, Lost, MarkedJournal, MemoryJournal, MemoryStore, Opened, Options, Recovered, Row};
+
+/// A journal whose rows are replayed.
+pub(super) struct Found {
+    pub(super) journal: Box<dyn Journal>,
+    pub(super) recovered: Recovered,
+    /// That its end may be missing.
+    pub(super) lost: Option<Lost>,
+}
 
 /// Where the journal is.
 #[derive(Debug, Clone)]
@@ -16,17 +24,17 @@ pub enum Store {
 }
 
 impl Store {
-    /// Opens and verifies the journal, and replays its rows.
-    pub(super) fn open(&self, replay: &mut Replay) -> Result<(Box<dyn Journal>, Recovered), Halt> {
+    /// Opens and verifies the journal, compares it with its mark, and replays its rows.
+    pub(super) fn open(&self, replay: &mut Replay) -> Result<Found, Halt> {
         let mut each = |row: &Row| replay.accept(row).map_err(Into::into);
         Ok(match self {
             Self::File(path) => {
-                let (journal, recovered) = SqliteJournal::open(path, Options::default(), &mut each)?;
-                (Box::new(journal), recovered)
+                let Opened { journal, recovered, lost } = MarkedJournal::open(path, Options::default(), &mut each)?;
+                Found { journal: Box::new(journal), recovered, lost }
             }
             Self::Memory(store) => {
                 let (journal, recovered) = MemoryJournal::open(store, &mut each)?;
-                (Box::new(journal), recovered)
+                Found { journal: Box::new(journal), recovered, lost: None }
             }
         })
     }

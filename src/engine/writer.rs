@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::changes;
 use super::feed::Feed;
+use super::loss::MarkWatch;
 use super::outcome::{Done, Halt};
 use super::queue::{Job, Queues, Taken};
 use super::refusals::{Unrecorded, UnrecordedRefusals};
@@ -19,11 +20,12 @@ use super::settings::Settings;
 use super::view::View;
 use crate::check::CheckIndex;
 use crate::clock::{BootMillis, Timekeeper};
+use crate::domain::decide::loss::accept_loss;
 use crate::domain::decide::refused::{counted, minute_of, refused};
 use crate::domain::decide::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
 use crate::domain::decide::{Decided, decide_all};
 use crate::domain::record::command::{CampaignCommand, Command, Envelope, StartCampaign};
-use crate::domain::record::event::{BrokerFact, BrokerStarted, Event, Fact, RowsAbandoned};
+use crate::domain::record::event::{BrokerFact, BrokerStarted, Event, Fact, LossAccepted, RowsAbandoned};
 use crate::domain::record::grant::Revocation;
 use crate::domain::record::row::encode;
 use crate::domain::state::State;
@@ -58,6 +60,9 @@ pub(super) struct Writer {
     pub(super) clock_noted: Option<BootMillis>,
     /// The wall clock stood before the last event when the broker started.
     pub(super) was_behind: bool,
+    pub(super) marks: MarkWatch,
+    /// The mark beside the journal cannot be written: nothing is done that gives access.
+    pub(super) unmarked: bool,
     /// The last batch did not happen: what is due waits a little before it is tried again.
     pub(super) held_back: bool,
     pub(super) halt: watch::Sender<bool>,
@@ -93,11 +98,19 @@ impl Drop for Writer {
 
 impl Writer {
     /// Records the start, and what follows from it, before anything else.
-    pub(super) fn begin(mut self, abandoned: Option<RangeInclusive<u64>>) -> Result<Self, Halt> {
+    pub(super) fn begin(
+        mut self,
+        abandoned: Option<RangeInclusive<u64>>,
+        loss: Option<LossAccepted>,
+    ) -> Result<Self, Halt> {
         let mut batch = Vec::new();
         if let Some(rows) = abandoned {
             let rows = RowsAbandoned { first: *rows.start(), last: *rows.end() };
             let events = abandon_rows(&self.state, self.now(), rows);
+            self.take_in(events, &mut batch);
+        }
+        if let Some(loss) = loss {
+            let events = accept_loss(&self.state, self.now(), loss, nonce());
             self.take_in(events, &mut batch);
         }
         let now = self.now();
@@ -118,6 +131,7 @@ impl Writer {
         let rows = rows(&batch)?;
         let head = self.journal.head();
         self.journal.append(head, &rows)?;
+        self.journal.flush_mark();
         self.clock_noted = Some(self.keeper.record().boot);
         drop(self.publish(batch, now));
         Ok(self)
@@ -159,6 +173,8 @@ impl Writer {
     fn batch(&mut self, jobs: Vec<Job>) -> Result<(), Failed> {
         let mut events = Vec::new();
         let mut answers: Vec<Answer> = Vec::with_capacity(jobs.len());
+        let (mark, head) = (self.journal.mark(), self.journal.head().sequence);
+        self.unmarked = self.marks.hinders(mark, head, self.keeper.boot());
         self.due(&mut events);
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
@@ -182,7 +198,7 @@ impl Writer {
             nonce: nonce(),
             command: job.command.clone(),
         };
-        match decide_all(&self.state, &envelope).and_then(|decided| fits_rows(&envelope.command, decided)) {
+        match decide_all(&self.state, &envelope).and_then(|decided| self.fits(&envelope.command, decided)) {
             Ok(decided) => {
                 let repeated = decided.events.is_empty();
                 batch.extend(decided.take_effect(&mut self.state));
@@ -201,13 +217,23 @@ impl Writer {
         }
     }
 
+    /// What was decided, if it can be recorded, and could not be lost without a word.
+    fn fits(&self, command: &Command, decided: Decided) -> Result<Decided, Refusal> {
+        if self.unmarked && !command.takes_away() && !decided.events.is_empty() {
+            let mut refusal = Refusal::new(Reason::StorageUnavailable, "its head mark cannot be written");
+            refusal.retry_after = Some(Span::SECOND);
+            return Err(refusal);
+        }
+        fits_rows(command, decided)
+    }
+
     /// Some of what is due by now: the rest comes with the next batch, which does not wait.
     fn due(&mut self, batch: &mut Vec<Event>) {
         if !self.settings.timer {
             return;
         }
         while batch.len() < TICK_EVENTS {
-            let events = decide_tick(&self.state, self.now(), self.settings.keep_closed);
+            let events = decide_tick(&self.state, self.tick(), self.settings.keep_closed);
             if events.is_empty() {
                 break;
             }
@@ -305,7 +331,7 @@ impl Writer {
         }
         let due = next_due(&self.state, self.settings.keep_closed).filter(|_| self.settings.timer);
         let Some(due) = due else { return IDLE };
-        let now = self.now();
+        let now = self.tick();
         if due.is_over(now.earliest) || now.suspect {
             return if now.suspect { RETRY } else { Duration::ZERO };
         }
@@ -313,6 +339,11 @@ impl Writer {
         let from = if due.is_over(now.latest) { now.earliest } else { now.latest };
         let millis = u64::try_from(due.since(from).millis()).unwrap_or_default().max(1);
         IDLE.min(Duration::from_millis(millis))
+    }
+
+    /// The time, for what it brings by itself.
+    fn tick(&self) -> Now {
+        if self.unmarked { self.now().without_starts() } else { self.now() }
     }
 
     fn now(&self) -> Now {

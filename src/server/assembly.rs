@@ -110,20 +110,30 @@ pub struct Running {
 /// # Errors
 /// Why it cannot; the text says what to do.
 pub fn start(settings: ServeSettings) -> Result<Running, ServeError> {
-    start_with(settings, false)
+    start_with(settings, Accepted::default())
 }
 
-/// The same; with `accept_clock` the operator says that the wall clock is right.
+/// What an operator accepts at one start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accepted {
+    /// The wall clock is right.
+    pub clock: bool,
+    /// What the journal held after this row is lost.
+    pub loss: Option<u64>,
+}
+
+/// The same, with what the operator accepts.
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running, ServeError> {
+pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running, ServeError> {
     // Before the journal is opened, so that a broker that could never listen leaves no trace in it.
     config::check(&settings)?;
     let engine_settings = engine::Settings {
         keep_closed: settings.keep_closed,
         void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
-        accept_clock,
+        accept_clock: accepted.clock,
+        accept_loss: accepted.loss,
         ..engine::Settings::default()
     };
     let engine = Engine::start(&Store::File(settings.journal.clone()), Arc::new(SystemClock), engine_settings)?;
@@ -180,7 +190,7 @@ pub fn start_with(settings: ServeSettings, accept_clock: bool) -> Result<Running
 ///
 /// # Errors
 /// Why it could not start, or had to stop: then the process must not end as if all were well.
-pub fn serve(settings: ServeSettings, accept_clock: bool) -> Result<(), ServeError> {
+pub fn serve(settings: ServeSettings, accepted: Accepted) -> Result<(), ServeError> {
     log_to_stderr(settings.log_format);
     let system = |error: std::io::Error| ServeError::System(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
@@ -188,7 +198,7 @@ pub fn serve(settings: ServeSettings, accept_clock: bool) -> Result<(), ServeErr
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-        let mut running = start_with(settings, accept_clock)?;
+        let mut running = start_with(settings, accepted)?;
         tracing::info!(address = %running.address, sequence = running.engine.sequence(), "serving");
         if let Some(address) = running.https_address {
             tracing::info!(%address, "serving SCIM and AuthZEN over HTTPS");

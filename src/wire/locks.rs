@@ -89,7 +89,7 @@ pub fn lock(it: &Lock) -> pb::Lock {
         target: Some(pb::LockTarget { target: Some(target) }),
         mode: mode.into(),
         reason: it.reason.clone(),
-        creator: it.by.to_string(),
+        creator: it.by.as_ref().map_or_else(|| "operator".to_owned(), ToString::to_string),
         create_time: Some(pb_timestamp(it.at)),
         end_time: it.until.map(pb_timestamp),
     }

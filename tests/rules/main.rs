@@ -16,6 +16,7 @@ mod feed;
 mod grant;
 mod life;
 mod lock;
+mod loss;
 mod proposal;
 mod repetition;
 mod support;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::term::failure::{Exit, Failure, Ran, read_text};
 use crate::cli::term::output::Output;
-use crate::server::assembly;
+use crate::server::assembly::{self, Accepted};
 use crate::server::config::{self, ConfigMistakes, ServeOverrides, ServeSettings};
 
 /// `serve`. What a flag sets goes before the environment (`COUNTERSIGN_LISTEN`), and that before the file.
@@ -22,6 +22,10 @@ pub struct ServeArguments {
     /// Take the wall clock as right although it disagrees with the journal; this is journaled
     #[arg(long, conflicts_with = "check_config")]
     pub accept_clock: bool,
+    /// Go on although rows after this one are missing at the journal's end; this is journaled, revokes every grant,
+    /// cancels what is pending, and locks everything until a person lifts it
+    #[arg(long, value_name = "SEQUENCE", conflicts_with = "check_config")]
+    pub accept_loss: Option<u64>,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
@@ -56,7 +60,8 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
         output.note("the configuration is in order");
         return Ok(Exit::Yes);
     }
-    let served = assembly::serve(settings, arguments.accept_clock);
+    let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
+    let served = assembly::serve(settings, accepted);
     served.map(|()| Exit::Yes).map_err(|error| Failure::Failed(error.to_string()))
 }
 

@@ -6,7 +6,7 @@ use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, Principal};
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::domain::value::time::Now;
+use crate::domain::value::time::{Now, Timestamp};
 
 /// Who calls, once that is known.
 pub(super) struct Caller<'a> {
@@ -51,8 +51,13 @@ pub(super) fn principal(caller: &Caller<'_>) -> Principal {
 /// The ids that a command makes: UUIDv7 of the stamp, with the envelope's entropy. The last of the 16 bytes of entropy
 /// keeps several ids of one command apart.
 pub(super) fn make_id(envelope: &Envelope, which: u8) -> uuid::Uuid {
-    let [a, b, c, d, e, f, g, h, i, ..] = envelope.nonce;
+    id_at(envelope.now.stamp, envelope.nonce, which)
+}
+
+/// The same, of what no command asked for.
+pub(super) fn id_at(stamp: Timestamp, nonce: [u8; 16], which: u8) -> uuid::Uuid {
+    let [a, b, c, d, e, f, g, h, i, ..] = nonce;
     let random = [a, b, c, d, e, f, g, h, i, which];
-    let millis = u64::try_from(envelope.now.stamp.millis()).unwrap_or_default();
+    let millis = u64::try_from(stamp.millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }

@@ -51,7 +51,7 @@ fn create(state: &State, caller: &Caller<'_>, command: &CreateLock, envelope: &E
         on: on.clone(),
         mode,
         reason: reason.to_owned(),
-        by: principal(caller),
+        by: Some(principal(caller)),
         at: envelope.now.stamp,
         until,
     };

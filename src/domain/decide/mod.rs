@@ -9,6 +9,7 @@ mod enrolments;
 mod feed;
 mod grants;
 mod locks;
+pub mod loss;
 mod numbering;
 mod open_grant;
 mod proposals;

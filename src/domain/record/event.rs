@@ -114,7 +114,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::value::ids::{Digest, Principal, RequestId};
 use crate::domain::value::time::Timestamp;
 
-pub use broker::{BrokerFact, BrokerStarted, CommandRefused, Pruned, RefusalsCounted, RowsAbandoned};
+pub use broker::{
+    BrokerFact, BrokerStarted, ChainHead, CommandRefused, LossAccepted, MarkRead, Pruned, RefusalsCounted,
+    RowsAbandoned,
+};
 pub use campaign::{CampaignFact, CampaignItemNamed, CampaignNamed};
 pub use elevation::{
     ApprovalStruck, DecisionRecorded, ElevationApproved, ElevationCancelled, ElevationClosed, ElevationExpired,

@@ -21,8 +21,8 @@ pub struct Lock {
     pub mode: LockMode,
     /// In the words of whoever made it; told to those whom it touches.
     pub reason: String,
-    /// Who made it.
-    pub by: Principal,
+    /// Who made it; none: the operator, by accepting that rows of the journal are lost.
+    pub by: Option<Principal>,
     /// Since when.
     pub at: Timestamp,
     /// It is lifted at this instant, or later, never earlier; none: by a person alone.

@@ -12,8 +12,8 @@ use super::record::proposal::Proposal;
 use super::record::review::Phase;
 use super::state::organisation::Organisation;
 use super::value::ids::{
-    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, PersonId, Principal,
-    ProposalId, RequestId, RequirementName, RoleName, StreamName,
+    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, JournalId, PersonId,
+    Principal, ProposalId, RequestId, RequirementName, RoleName, StreamName,
 };
 use super::value::index::{Index, Map, Set};
 use super::value::time::{Span, Timestamp};
@@ -79,6 +79,8 @@ pub struct State {
     /// Tokens of a grant.
     pub(super) tokens: Map<GrantId, MinuteCount>,
     pub(super) clock: Option<ClockPair>,
+    /// The journal's name since a loss was accepted; none: the one that it was made with.
+    pub(super) journal: Option<JournalId>,
 }
 
 /// What is due at a time that is compared with `latest`.
@@ -277,6 +279,12 @@ impl State {
     #[must_use]
     pub fn clock(&self) -> Option<&ClockPair> {
         self.clock.as_ref()
+    }
+
+    /// The journal's name since a loss was accepted, if one was.
+    #[must_use]
+    pub fn journal(&self) -> Option<JournalId> {
+        self.journal
     }
 
     /// Whether anything is scheduled or live.

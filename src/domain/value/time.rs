@@ -230,6 +230,12 @@ impl Now {
         Self { latest: self.stamp, earliest: self.earliest.min(self.stamp), ..self }
     }
 
+    /// The same for a broker that may end things and begin none: no start has come, and no lock's end.
+    #[must_use]
+    pub fn without_starts(self) -> Self {
+        Self { earliest: Timestamp::MIN, ..self }
+    }
+
     /// All clocks agree on `at`: for tests, and for what is asked as of a given instant.
     #[must_use]
     pub fn exactly(at: Timestamp) -> Self {

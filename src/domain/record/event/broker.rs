@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ClockPair;
 use super::subject::Subject;
-use crate::domain::value::ids::{CampaignId, ElevationId, EnrolmentId, GrantId, Principal, ProposalId};
+use crate::domain::value::ids::{
+    CampaignId, Digest, ElevationId, EnrolmentId, GrantId, JournalId, Principal, ProposalId,
+};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Timestamp;
 
@@ -25,6 +27,8 @@ facts! {
         ClockRead(ClockPair) "clock-read/1";
         /// An operator accepted the wall clock as it is.
         ClockAccepted(ClockPair) "clock-accepted/1";
+        /// An operator accepted that rows at the journal's end are gone.
+        LossAccepted(LossAccepted) "loss-accepted/1";
         /// Rows without an end of their batch have no effect.
         RowsAbandoned(RowsAbandoned) "rows-abandoned/1";
     }
@@ -57,6 +61,12 @@ bodies! {
     }
     /// With which version and clocks.
     BrokerStarted { version: String, clock: ClockPair }
+    /// What the mark said, if one could be read; where the journal ended; and the journal's name from then on.
+    LossAccepted { mark: Option<MarkRead>, head: ChainHead, journal: JournalId }
+    /// Whose mark, and what it said.
+    MarkRead { journal: JournalId, sequence: u64, hash: Digest }
+    /// A row, and the hash of the chain there.
+    ChainHead { sequence: u64, hash: Digest }
     /// Which rows.
     RowsAbandoned { first: u64, last: u64 }
 }

@@ -11,6 +11,7 @@ pub(super) fn record(state: &mut State, fact: &BrokerFact, event: &Event) {
         BrokerFact::Pruned(fact) => prune(state, fact),
         BrokerFact::Started(fact) => state.clock = Some(fact.clock.clone()),
         BrokerFact::ClockRead(pair) | BrokerFact::ClockAccepted(pair) => state.clock = Some(pair.clone()),
+        BrokerFact::LossAccepted(fact) => state.journal = Some(fact.journal),
         // They had no effect, and have none.
         BrokerFact::RowsAbandoned(_) => {}
     }
