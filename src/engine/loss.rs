@@ -66,8 +66,7 @@ impl MarkWatch {
 mod tests {
     use super::*;
     use crate::domain::value::ids::Digest;
-    use crate::journal::Head;
-    use crate::journal::mark::Loss;
+    use crate::journal::{Head, Loss};
 
     fn lost() -> Lost {
         let head = |sequence: u64| Head { sequence, hash: Digest::of(&sequence.to_be_bytes()) };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::mark::{Loss, Mark};
+use super::loss::{Loss, Mark};
 use super::{BoxError, Head};
 
 /// Why a batch was not acknowledged. The writer's next step depends on which of the two it is.

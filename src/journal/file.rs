@@ -13,6 +13,9 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::OpenError;
 
+/// What the name of a journal's mark ends with, after the journal's.
+pub(super) const MARK_SUFFIX: &str = ".mark";
+
 /// Holds `<journal>.lock` until dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -57,7 +60,7 @@ pub(super) fn creatable(path: &Path) -> Result<PathBuf, OpenError> {
 
 /// Refuses the journal and what lies beside it unless they are regular files that only their owner can open.
 pub(crate) fn check_modes(path: &Path) -> Result<(), OpenError> {
-    for suffix in ["", "-wal", "-shm", ".lock", super::mark::SUFFIX] {
+    for suffix in ["", "-wal", "-shm", ".lock", MARK_SUFFIX] {
         let path = beside(path, suffix);
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,

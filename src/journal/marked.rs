@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::mark::{self, Lost, Written};
+use super::loss::Lost;
+use super::mark::{self, Written};
 use super::marker::{MarkStanding, Marker, Pen};
 use super::{
     AppendError, EachRow, Head, Journal, JournalId, JournalReader, OpenError, Options, Recovered, Row, SqliteJournal,

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::super::conformance_tests::{InFile, batch};
-use super::super::mark::Loss;
+use super::super::loss::Loss;
 use super::super::{Mark, verify_file};
 use super::*;
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::mark::{self, Mark, Written, place, slot};
+use super::loss::Mark;
+use super::mark::{self, Written, place, slot};
 use super::{Head, JournalId};
 
 /// How long heads are gathered before one is written: half of what may pass, so that the write has the other half.

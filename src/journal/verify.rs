@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use super::chain::Verifier;
-use super::mark::{Loss, Mark};
+use super::loss::{Loss, Mark};
 use super::{EachRow, Fault, Head, JournalId, OpenError, Recovered, file, schema};
 
 /// A journal whose whole chain holds.

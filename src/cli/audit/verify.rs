@@ -9,8 +9,7 @@ use crate::cli::term::failure::{Exit, Failure, Ran};
 use crate::cli::term::output::Output;
 use crate::cli::term::table::card;
 use crate::domain::value::ids::InvalidId;
-use crate::journal::mark::{self, Loss, Unmarked};
-use crate::journal::{Head, Known, Mark, OpenError, Verified, verify_known};
+use crate::journal::{Head, Known, Loss, Mark, OpenError, Unmarked, Verified, mark, verify_known};
 
 /// `audit verify`.
 #[derive(Debug, Clone, Args)]

@@ -13,14 +13,12 @@ use crate::domain::value::time::Now;
 /// The acceptance, a lock on everything without an end, and what that lock ends.
 #[must_use]
 pub fn accept_loss(state: &State, now: Now, loss: LossAccepted, nonce: [u8; 16]) -> Vec<Event> {
-    let said = loss.mark.as_ref().map_or_else(
-        || "no head mark could be read".to_owned(),
-        |mark| format!("its head mark said {}", mark.sequence),
-    );
-    let reason = format!(
-        "the journal ended at row {} and {said}: find out what was decided since, then lift this",
-        loss.head.sequence
-    );
+    let said = loss
+        .mark
+        .as_ref()
+        .map_or_else(|| "no mark could be read".to_owned(), |mark| format!("its mark said {}", mark.sequence));
+    // Short enough to be told whole in a refusal.
+    let reason = format!("the journal lost what followed row {}; {said}", loss.head.sequence);
     let lock = Lock {
         id: id_at(now.stamp, nonce, 0).into(),
         on: Locked::Everything,

@@ -19,6 +19,7 @@ use super::value::index::{Index, Map, Set};
 use super::value::time::{Span, Timestamp};
 
 pub mod apply;
+mod broker;
 pub mod granted;
 pub mod organisation;
 mod proposals;
@@ -273,18 +274,6 @@ impl State {
     #[must_use]
     pub fn bound(&self, principal: &Principal, id: RequestId) -> Option<&Bound> {
         self.requests.get(&(principal.clone(), id))
-    }
-
-    /// The clocks as last journaled.
-    #[must_use]
-    pub fn clock(&self) -> Option<&ClockPair> {
-        self.clock.as_ref()
-    }
-
-    /// The journal's name since a loss was accepted, if one was.
-    #[must_use]
-    pub fn journal(&self) -> Option<JournalId> {
-        self.journal
     }
 
     /// Whether anything is scheduled or live.
