@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use countersign::domain::value::ids::Digest;
-use countersign::journal::{Head, Journal as _, Options, Row, SqliteJournal};
+use countersign::journal::{Head, Journal, MarkedJournal, Options, Row, SqliteJournal};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -78,6 +78,46 @@ fn main() {
         let seconds = begin.elapsed().as_secs_f64();
         println!("{:>11} opening verifies {:.0} rows/s", "", (found.head.sequence as f64) / seconds);
     }
+    println!("rows/commit   of the same without a head mark");
+    for (rows, _) in CASES {
+        println!("{rows:>11} {:>33.3}", with_mark(rows, in_earnest));
+    }
+}
+
+/// The rate of a journal that its head mark follows, by that of one without; the median of neighbouring pairs, each as
+/// long as several marks.
+fn with_mark(rows: u64, in_earnest: bool) -> f64 {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (pairs, lasting) = if in_earnest { (60, Duration::from_millis(250)) } else { (1, Duration::ZERO) };
+    let path = |name| directory.path().join(name);
+    let mut plain = SqliteJournal::create(&path("plain.db"), Options::default()).unwrap();
+    drop(SqliteJournal::create(&path("marked.db"), Options::default()).unwrap());
+    let mut marked = MarkedJournal::open(&path("marked.db"), Options::default(), &mut |_| Ok(())).unwrap().journal;
+    marked.settle().unwrap();
+    let ratios = (0..pairs).map(|pair| {
+        let mut journals: [&mut dyn Journal; 2] = [&mut plain, &mut marked];
+        let mut rates = [0.0; 2];
+        for step in 0..2 {
+            let which = (step + pair) % 2;
+            rates[which] = commits_a_second(journals[which], rows, lasting);
+        }
+        rates[1] / rates[0]
+    });
+    median(ratios.collect())
+}
+
+fn commits_a_second(journal: &mut dyn Journal, rows: u64, lasting: Duration) -> f64 {
+    let begin = Instant::now();
+    let mut commits = 0.0;
+    while commits < 1.0 || begin.elapsed() < lasting {
+        journal.append(journal.head(), &encode(journal.head(), rows)).unwrap();
+        journal.maintain();
+        commits += 1.0;
+    }
+    let rate = commits / begin.elapsed().as_secs_f64();
+    // What is left to be marked is not the other one's burden.
+    journal.flush_mark();
+    rate
 }
 
 /// The journal and what it is compared with, each at its own place on the same disk.

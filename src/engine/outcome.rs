@@ -25,7 +25,7 @@ pub enum Halt {
     /// The journal's end may be missing, and nobody has accepted that.
     #[error(
         "{lost}. Keep the journal and all files beside it as evidence, and look for a copy that goes further. If there \
-         is none{}, start with `--accept-loss {}`: that is journaled, revokes every grant, cancels what is pending and \
+         is none{}, start `countersign serve` with `--accept-loss {}`: that is journaled, revokes every grant, cancels what is pending and \
          locks everything until a person lifts it",
         said.map_or_else(String::new, |said| format!(", and not at {said}")), lost.head.sequence
     )]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::ahead::Ahead;
 use super::feed::Feed;
 use super::history::History;
-use super::loss::{MarkWatch, accepted};
+use super::loss::accepted;
 use super::outcome::Halt;
 use super::queue::Queues;
 use super::refusals::UnrecordedRefusals;
@@ -86,7 +86,6 @@ impl Engine {
             refusals: UnrecordedRefusals::default(),
             clock_noted: None,
             was_behind,
-            marks: MarkWatch::default(),
             unmarked: false,
             held_back: false,
             halt,

@@ -10,7 +10,6 @@ use tokio::sync::{oneshot, watch};
 
 use super::changes;
 use super::feed::Feed;
-use super::loss::MarkWatch;
 use super::outcome::{Done, Halt};
 use super::queue::{Job, Queues, Taken};
 use super::refusals::{Unrecorded, UnrecordedRefusals};
@@ -60,7 +59,6 @@ pub(super) struct Writer {
     pub(super) clock_noted: Option<BootMillis>,
     /// The wall clock stood before the last event when the broker started.
     pub(super) was_behind: bool,
-    pub(super) marks: MarkWatch,
     /// The mark beside the journal cannot be written: nothing is done that gives access.
     pub(super) unmarked: bool,
     /// The last batch did not happen: what is due waits a little before it is tried again.
@@ -173,8 +171,7 @@ impl Writer {
     fn batch(&mut self, jobs: Vec<Job>) -> Result<(), Failed> {
         let mut events = Vec::new();
         let mut answers: Vec<Answer> = Vec::with_capacity(jobs.len());
-        let (mark, head) = (self.journal.mark(), self.journal.head().sequence);
-        self.unmarked = self.marks.hinders(mark, head, self.keeper.boot());
+        self.unmarked = self.journal.mark().is_some_and(|mark| mark.failing.is_some());
         self.due(&mut events);
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {

@@ -17,13 +17,15 @@ use super::{Head, JournalId};
 const GATHER: Duration = Duration::from_millis(50);
 /// How long it waits after a write that failed.
 const RETRY: Duration = Duration::from_millis(100);
+/// A write that takes so long is taken for one that fails, until it ends.
+const LATE: Duration = Duration::from_secs(5);
 
 /// How far a mark has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkStanding {
     /// The row that it has come to.
     pub sequence: u64,
-    /// Why the last attempt to write it failed, if it did.
+    /// Why it cannot be written, if it cannot.
     pub failing: Option<String>,
 }
 
@@ -69,13 +71,17 @@ impl Pen {
 #[derive(Debug)]
 pub(super) struct Marker {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     told: Mutex<Told>,
+    /// For the thread that writes.
+    wake: Condvar,
+    /// For who waits for it.
     changed: Condvar,
+    late: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +90,10 @@ struct Told {
     written: Option<Head>,
     /// What could not be written, and why.
     failed: Option<(Head, String)>,
+    /// The attempt that is under way, if one is; they are counted.
+    writing: Option<u64>,
+    attempts: u64,
+    is_late: bool,
     hurry: bool,
     ends: bool,
 }
@@ -96,24 +106,41 @@ impl Told {
 
 impl Marker {
     pub(super) fn start(mut pen: Pen) -> io::Result<Self> {
-        let shared = Arc::new(Shared { told: Mutex::default(), changed: Condvar::new() });
+        Self::writing_by(LATE, move |head| pen.write(head))
+    }
+
+    fn writing_by(late: Duration, mut write: impl FnMut(Head) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+        let told = Mutex::default();
+        let shared = Arc::new(Shared { told, wake: Condvar::new(), changed: Condvar::new(), late });
+        let mut marker = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         let theirs = Arc::clone(&shared);
-        let run = move || while theirs.turn(&mut pen) {};
-        let thread = std::thread::Builder::new().name("head mark".to_owned()).spawn(run)?;
-        Ok(Self { shared, thread: Some(thread) })
+        marker.begin("head mark", move || while theirs.turn(&mut write) {})?;
+        marker.begin("mark watch", move || while shared.watch() {})?;
+        Ok(marker)
+    }
+
+    fn begin(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
     }
 
     /// A head that is durable.
     pub(super) fn note(&self, head: Head) {
-        self.shared.lock().wanted = Some(head);
-        self.shared.changed.notify_all();
+        let mut told = self.shared.lock();
+        let is_idle = told.is_written();
+        told.wanted = Some(head);
+        drop(told);
+        // Else it comes by anyway.
+        if is_idle {
+            self.shared.wake.notify_one();
+        }
     }
 
     /// Waits until the newest head is written, or was tried.
     pub(super) fn flush(&self) {
         let mut told = self.shared.lock();
         told.hurry = true;
-        self.shared.changed.notify_all();
+        self.shared.wake.notify_one();
         let wanted = told.wanted;
         let waits = |told: &mut Told| !told.is_written() && told.failed.as_ref().map(|(head, _)| *head) != wanted;
         drop(self.shared.changed.wait_while(told, waits).unwrap_or_else(PoisonError::into_inner));
@@ -122,15 +149,18 @@ impl Marker {
     pub(super) fn standing(&self) -> MarkStanding {
         let told = self.shared.lock();
         let sequence = told.written.map_or(0, |head| head.sequence);
-        MarkStanding { sequence, failing: told.failed.as_ref().map(|(_, what)| what.clone()) }
+        let failed = told.failed.as_ref().map(|(_, what)| what.clone());
+        let late = told.is_late.then(|| format!("a write has not ended for {} s", self.shared.late.as_secs()));
+        MarkStanding { sequence, failing: failed.or(late) }
     }
 }
 
 impl Drop for Marker {
     fn drop(&mut self) {
         self.shared.lock().ends = true;
+        self.shared.wake.notify_all();
         self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // It does not panic; were it so, its mark stays behind, which is the safe side.
             let _ = thread.join();
         }
@@ -143,39 +173,95 @@ impl Shared {
     }
 
     /// One mark, once there is something to write. Whether there may be another.
-    fn turn(&self, pen: &mut Pen) -> bool {
+    fn turn(&self, write: &mut dyn FnMut(Head) -> io::Result<()>) -> bool {
         let idle = |told: &mut Told| told.is_written() && !told.ends;
-        let told = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let told = self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         let gathers = |told: &mut Told| !told.hurry && !told.ends;
-        let waited = self.changed.wait_timeout_while(told, GATHER, gathers).unwrap_or_else(PoisonError::into_inner);
-        let mut told = waited.0;
+        let mut told = self.wake.wait_timeout_while(told, GATHER, gathers).unwrap_or_else(PoisonError::into_inner).0;
         let (false, Some(head)) = (told.is_written(), told.wanted) else { return !told.ends };
         told.hurry = false;
+        told.attempts = told.attempts.saturating_add(1);
+        told.writing = Some(told.attempts);
         let ends = told.ends;
         drop(told);
-        let result = pen.write(head);
+        self.changed.notify_all();
+        let result = write(head);
         let mut told = self.lock();
-        match result {
+        (told.writing, told.is_late) = (None, false);
+        let failed = match result {
             Ok(()) => {
                 if told.failed.take().is_some() {
-                    tracing::info!(mark = %pen.path.display(), "the head mark is written again");
+                    tracing::info!("the head mark is written again");
                 }
                 told.written = Some(head);
+                false
             }
             Err(error) => {
                 if told.failed.is_none() {
-                    let mark = pen.path.display();
-                    tracing::error!(%mark, %error, "the head mark cannot be written; nothing that gives access is done");
+                    tracing::error!(%error, "the head mark cannot be written; nothing that gives access is done");
                 }
                 told.failed = Some((head, error.to_string()));
+                true
             }
-        }
+        };
         self.changed.notify_all();
-        if told.failed.is_some() && !ends {
+        if failed && !ends {
             let rests = |told: &mut Told| !told.hurry && !told.ends;
-            drop(self.changed.wait_timeout_while(told, RETRY, rests).unwrap_or_else(PoisonError::into_inner));
-            return true;
+            drop(self.wake.wait_timeout_while(told, RETRY, rests).unwrap_or_else(PoisonError::into_inner));
         }
-        !(ends && told.failed.is_some())
+        !(failed && ends)
+    }
+
+    /// Waits for one write to end, and tells if it takes too long. Whether there may be another.
+    fn watch(&self) -> bool {
+        let idle = |told: &mut Told| told.writing.is_none() && !told.ends;
+        let told = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let attempt = told.writing;
+        let goes_on = |told: &mut Told| told.writing == attempt && !told.ends;
+        let waited = self.changed.wait_timeout_while(told, self.late, goes_on);
+        let mut told = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if goes_on(&mut told) {
+            tracing::error!("a write of the head mark does not end; nothing that gives access is done");
+            told.is_late = true;
+            told = self.changed.wait_while(told, goes_on).unwrap_or_else(PoisonError::into_inner);
+        }
+        !told.ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::domain::value::ids::Digest;
+
+    #[test]
+    fn a_mark_that_lags_is_waited_for_and_one_that_fails_or_hangs_is_told() {
+        let head = |sequence: u64| Head { sequence, hash: Digest::of(&sequence.to_be_bytes()) };
+        // given a disk that answers when it is told what
+        let (answer, answers) = mpsc::channel::<io::Result<()>>();
+        let marker = Marker::writing_by(Duration::from_millis(1), move |_| answers.recv().unwrap()).unwrap();
+        let until = |holds: &dyn Fn(MarkStanding) -> bool| {
+            while !holds(marker.standing()) {
+                std::thread::yield_now();
+            }
+        };
+        marker.note(head(1));
+        // when it does not answer, then that is told, and no more once it has
+        until(&|standing| standing.failing.is_some());
+        assert!(marker.standing().failing.unwrap().contains("has not ended"));
+        answer.send(Ok(())).unwrap();
+        until(&|standing| standing == MarkStanding { sequence: 1, failing: None });
+        // when it answers with a failure, then the same
+        marker.note(head(2));
+        answer.send(Err(io::Error::other("no room"))).unwrap();
+        until(&|standing| standing.failing.as_deref() == Some("no room"));
+        answer.send(Ok(())).unwrap();
+        until(&|standing| standing == MarkStanding { sequence: 2, failing: None });
+        // when it ends, then what was noted is written before
+        marker.note(head(3));
+        answer.send(Ok(())).unwrap();
+        drop(marker);
     }
 }

@@ -19,7 +19,8 @@ fn on_a_small_disk(organisation: &Organisation) -> Option<Vec<String>> {
     std::fs::create_dir(&disk).unwrap();
     let journal = organisation.journal();
     let script = format!(
-        "mount -t tmpfs -o size=4m,mode=700 tmpfs '{disk}' && cp -p '{journal}' '{disk}/journal.db' && exec \"$@\"",
+        "mount -t tmpfs -o size=4m,mode=700 tmpfs '{disk}' && cp -p '{journal}' '{disk}/journal.db' && \
+         cp -p '{journal}.mark' '{disk}/journal.db.mark' && exec \"$@\"",
         disk = disk.display(),
         journal = journal.display()
     );

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::journal::mark;
 use countersign::wire::v1 as pb;
 
 use crate::harness::{Broker, Start, verify};
@@ -60,6 +61,7 @@ impl Scene {
         assert_eq!(organisation.init().code, Some(0));
         let kept = organisation.path("before.db");
         std::fs::copy(organisation.journal(), &kept).unwrap();
+        std::fs::copy(mark::beside(&organisation.journal()), mark::beside(&kept)).unwrap();
         let header = header(1, pb::PeopleFormat::JsonLines, false);
         Self { organisation, kept, file: json_lines(&people), header }
     }
@@ -73,6 +75,7 @@ impl Scene {
             }
         }
         std::fs::copy(&self.kept, self.organisation.journal()).unwrap();
+        std::fs::copy(mark::beside(&self.kept), mark::beside(&self.organisation.journal())).unwrap();
     }
 
     fn written(&self) -> u64 {

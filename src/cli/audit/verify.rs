@@ -51,9 +51,10 @@ fn known_mark(arguments: &VerifyArguments) -> Result<Option<Mark>, Failure> {
     let read = match &arguments.mark {
         Some(named) => mark::read(named),
         // Beside the journal itself, by whatever name it was called.
-        None => match mark::read(&mark::beside(&arguments.file.canonicalize().unwrap_or_default())) {
-            Err(Unmarked::Missing { .. }) => return Ok(None),
-            read => read,
+        None => match arguments.file.canonicalize().map(|file| mark::read(&mark::beside(&file))) {
+            // Where there is no journal either, that is told in its place.
+            Err(_) | Ok(Err(Unmarked::Missing { .. })) => return Ok(None),
+            Ok(read) => read,
         },
     };
     read.map(Some).map_err(|unmarked| Failure::Failed(OpenError::Mark(Loss::Unmarked(unmarked)).to_string()))
