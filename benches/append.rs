@@ -95,7 +95,7 @@ fn with_mark(rows: u64, in_earnest: bool) -> f64 {
     let mut marked = MarkedJournal::open(&path("marked.db"), Options::default(), &mut |_| Ok(())).unwrap().journal;
     marked.settle().unwrap();
     let ratios = (0..pairs).map(|pair| {
-        let mut journals: [&mut dyn Journal; 2] = [&mut plain, &mut marked];
+        let journals: [&mut dyn Journal; 2] = [&mut plain, &mut marked];
         let mut rates = [0.0; 2];
         for step in 0..2 {
             let which = (step + pair) % 2;
