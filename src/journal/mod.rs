@@ -10,8 +10,12 @@ mod chain;
 mod conformance_tests;
 mod error;
 pub(crate) mod file;
+mod file_system;
+mod guard;
 pub mod index;
 pub mod memory;
+mod objects;
+pub(crate) mod room;
 mod schema;
 pub mod sqlite;
 mod verify;
@@ -29,7 +33,7 @@ pub use chain::abandoned_by;
 pub use error::{AppendError, Fault, OpenError, ReadError, Refused};
 pub use memory::{MemoryJournal, MemoryStore};
 pub use sqlite::{Options, SqliteJournal};
-pub use verify::{Verified, verify_file};
+pub use verify::{Verified, copy, verify_file};
 
 /// The longest body of a row, in bytes. A policy's text is 256 KiB at most and may grow when it is escaped.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -95,6 +99,12 @@ pub trait Journal: Send {
     /// What the store must do from time to time. The writer calls it when the callers of a batch have their answers, so
     /// that nobody waits for it. What fails here shows at the next append.
     fn maintain(&mut self) {}
+
+    /// Why nothing that gives access is to be appended now, though the store might still take it. The caller keeps to it;
+    /// what takes access away is appended as long as it can be.
+    fn trouble(&self) -> Option<Refused> {
+        None
+    }
 
     /// A reader of what is durable, for any number of threads.
     fn reader(&self) -> Arc<dyn JournalReader>;
