@@ -69,7 +69,7 @@ impl Engine {
         });
         let view = Arc::new(View::new(copy.unwrap_or_else(|_| state.clone())));
         let hub = Arc::new(Hub::new(journal.id().to_string(), state.sequence(), &all, settings.replica_bytes));
-        let writer = Writer {
+        let mut writer = Writer {
             state,
             journal,
             settings,
@@ -83,9 +83,11 @@ impl Engine {
             clock_noted: None,
             was_behind,
             held_back: false,
+            abandoned: recovered.abandoned,
+            waits_for: None,
             halt,
         };
-        let writer = writer.begin(recovered.abandoned)?;
+        writer.begin()?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Halt::System(error.to_string()))?;
         let writer = RwLock::new(Some(thread));
