@@ -34,7 +34,7 @@ async fn a_log_that_cannot_be_copied_stops_what_gives_access_and_nothing_else() 
     assert_eq!(broker.engine.ask(|state, _| state.sequence()).await.unwrap(), after);
     let grant = broker.engine.read(|state| state.grants().keys().next().copied()).unwrap();
     broker.run("ana", relinquishment(grant)).await.unwrap();
-    broker.recorded(after, "relinquished/1").await;
+    broker.recorded(after, "grant-relinquished/1").await;
     assert_eq!(broker.check("ana"), NO);
     // when there is room again, then the same is decided
     broker.memory().tell_trouble(None);
@@ -83,7 +83,7 @@ async fn rows_of_a_torn_batch_are_struck_out_when_there_is_room() {
     let broker = broker.restart();
     assert_eq!(broker.state(), before);
     broker.memory().be_full(false);
-    broker.recorded(before.sequence() + 2, "broker-started/1").await;
+    broker.recorded(before.sequence(), "broker-started/1").await;
     assert_eq!(kinds(broker.memory(), before.sequence() + 2), ["rows-abandoned/1", "broker-started/1"]);
     broker.approve("ben", elevation).await.unwrap();
     assert_eq!(broker.replayed(), broker.state());
