@@ -38,6 +38,8 @@ mod emergencies;
 mod enrolment_watches;
 #[path = "end_to_end/every_field.rs"]
 mod every_field;
+#[path = "end_to_end/full_disk.rs"]
+mod full_disk;
 #[path = "end_to_end/getting_a_role.rs"]
 mod getting_a_role;
 #[path = "end_to_end/getting_an_account.rs"]
@@ -88,6 +90,8 @@ mod replication;
 mod restart;
 #[path = "end_to_end/retries.rs"]
 mod retries;
+#[path = "end_to_end/second_broker.rs"]
+mod second_broker;
 #[path = "end_to_end/service_accounts.rs"]
 mod service_accounts;
 #[path = "end_to_end/sight.rs"]

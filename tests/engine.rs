@@ -16,6 +16,8 @@ mod crash;
 mod faults;
 #[path = "engine/feeds.rs"]
 mod feeds;
+#[path = "engine/full_disks.rs"]
+mod full_disks;
 #[path = "engine/gone.rs"]
 mod gone;
 #[path = "engine/histories.rs"]

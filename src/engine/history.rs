@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::milestones::Milestones;
 use super::replay::Replay;
+use super::side::Side;
 use crate::domain::record::event::{Event, Subject};
 use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
@@ -20,7 +21,7 @@ const REPLAYED_AT_ONCE: usize = 1_024;
 /// Lists, single events and past states, past memory. Blocks while it reads.
 pub struct History {
     journal: JournalId,
-    index: Index,
+    side: Side,
     reader: Arc<dyn JournalReader>,
     milestones: Milestones,
 }
@@ -62,7 +63,7 @@ impl History {
         reader: Arc<dyn JournalReader>,
         milestones: Milestones,
     ) -> Result<Self, HistoryError> {
-        Ok(Self { index: Index::open(path, reader.as_ref())?, journal, reader, milestones })
+        Ok(Self { side: Side::open(path, reader.as_ref())?, journal, reader, milestones })
     }
 
     pub(super) fn in_memory(
@@ -70,7 +71,7 @@ impl History {
         reader: Arc<dyn JournalReader>,
         milestones: Milestones,
     ) -> Result<Self, HistoryError> {
-        Ok(Self { index: Index::in_memory(reader.as_ref())?, journal, reader, milestones })
+        Ok(Self { side: Side::in_memory(reader.as_ref())?, journal, reader, milestones })
     }
 
     /// Keeps a state for those who ask as of then.
@@ -84,11 +85,11 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn as_of(&self, at: Timestamp) -> Result<Option<State>, HistoryError> {
-        self.catch_up()?;
+        let index = self.caught_up()?;
         let until = at.plus(Span::from_millis(1).unwrap_or_default());
         let filter = Filter { until: Some(until), ..Filter::default() };
         let page = Page { after: Some(u64::MAX), limit: 1, newest_first: true };
-        let Some(last) = self.index.list(&filter, page)?.sequences.first().copied() else { return Ok(None) };
+        let Some(last) = index.list(&filter, page)?.sequences.first().copied() else { return Ok(None) };
         let mut replay = Replay::from(self.milestones.before(last), last);
         let mut after = replay.sequence();
         while !replay.is_complete() {
@@ -116,7 +117,7 @@ impl History {
     /// # Errors
     /// If the side file cannot be read.
     pub fn count(&self, kind: &str, until: u64) -> Result<u64, HistoryError> {
-        Ok(self.index.count(kind, until)?)
+        Ok(self.side.present().count(kind, until)?)
     }
 
     /// Brings the side file up to date with the journal.
@@ -124,8 +125,11 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn catch_up(&self) -> Result<(), HistoryError> {
-        self.index.catch_up(self.reader.as_ref())?;
-        Ok(())
+        self.caught_up().map(|_| ())
+    }
+
+    fn caught_up(&self) -> Result<Arc<Index>, HistoryError> {
+        Ok(self.side.caught_up(self.reader.as_ref())?)
     }
 
     /// A page of events, up to date with the journal.
@@ -133,8 +137,7 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn list(&self, filter: &Filter, page: Page) -> Result<Past, HistoryError> {
-        self.catch_up()?;
-        let Listed { sequences, reached } = self.index.list(filter, page)?;
+        let Listed { sequences, reached } = self.caught_up()?.list(filter, page)?;
         let mut past = Past { reached, ..Past::default() };
         for sequence in sequences {
             if let Some(row) = self.reader.read(sequence)? {

@@ -3,7 +3,7 @@
 use super::history::HistoryError;
 use crate::domain::record::event::Subject;
 use crate::domain::value::refusal::Refusal;
-use crate::journal::{AppendError, Lost, OpenError};
+use crate::journal::{AppendError, Lost, OpenError, Refused};
 
 /// What a command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub enum Halt {
     /// The first rows could not be written.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The journal takes nothing for now, and this start has grants to revoke before anything is checked.
+    #[error("grants must be revoked at this start, and the journal takes nothing: {0}")]
+    MustRevoke(Refused),
     /// The side file of lists failed.
     #[error(transparent)]
     History(#[from] HistoryError),

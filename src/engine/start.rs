@@ -73,7 +73,7 @@ impl Engine {
         });
         let view = Arc::new(View::new(copy.unwrap_or_else(|_| state.clone())));
         let hub = Arc::new(Hub::new(named.to_string(), state.sequence(), &all, settings.replica_bytes));
-        let writer = Writer {
+        let mut writer = Writer {
             state,
             journal,
             settings,
@@ -88,9 +88,12 @@ impl Engine {
             was_behind,
             unmarked: false,
             held_back: false,
+            abandoned: recovered.abandoned,
+            loss,
+            waits_for: None,
             halt,
         };
-        let writer = writer.begin(recovered.abandoned, loss)?;
+        writer.begin()?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Halt::System(error.to_string()))?;
         let writer = RwLock::new(Some(thread));

@@ -31,7 +31,7 @@ use crate::domain::state::State;
 use crate::domain::state::apply::apply;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
-use crate::journal::{AppendError, Journal, MAX_BODY_BYTES};
+use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Refused};
 
 /// Events of one batch, about: no command is begun past it.
 const BATCH_EVENTS: usize = 4_096;
@@ -63,6 +63,12 @@ pub(super) struct Writer {
     pub(super) unmarked: bool,
     /// The last batch did not happen: what is due waits a little before it is tried again.
     pub(super) held_back: bool,
+    /// Rows of a torn batch at the journal's end, which the start strikes out.
+    pub(super) abandoned: Option<RangeInclusive<u64>>,
+    /// The loss that the operator accepts with this start.
+    pub(super) loss: Option<LossAccepted>,
+    /// Why the start is not recorded yet.
+    pub(super) waits_for: Option<Refused>,
     pub(super) halt: watch::Sender<bool>,
 }
 
@@ -70,18 +76,18 @@ pub(super) struct Writer {
 type Answer = (oneshot::Sender<Result<Done, Refusal>>, Result<Done, Refusal>);
 
 /// Why a batch was not recorded.
-enum Failed {
+pub(super) enum Failed {
     /// It did not happen; the state is as it was.
-    NotAppended,
+    NotAppended(Refused),
     /// Nobody knows; the writer stops.
     Unknown,
 }
 
 impl Failed {
-    fn reason(&self) -> Reason {
+    fn refusal(&self) -> Refusal {
         match self {
-            Self::NotAppended => Reason::StorageUnavailable,
-            Self::Unknown => Reason::Halted,
+            Self::NotAppended(reason) => unavailable(reason),
+            Self::Unknown => Refusal { retry_after: Some(Span::SECOND), ..Refusal::new(Reason::Halted, "") },
         }
     }
 }
@@ -95,19 +101,15 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    /// Records the start, and what follows from it, before anything else.
-    pub(super) fn begin(
-        mut self,
-        abandoned: Option<RangeInclusive<u64>>,
-        loss: Option<LossAccepted>,
-    ) -> Result<Self, Halt> {
+    /// Records the start, and what follows from it, before anything else; or puts it off.
+    pub(super) fn begin(&mut self) -> Result<(), Halt> {
         let mut batch = Vec::new();
-        if let Some(rows) = abandoned {
+        if let Some(rows) = &self.abandoned {
             let rows = RowsAbandoned { first: *rows.start(), last: *rows.end() };
             let events = abandon_rows(&self.state, self.now(), rows);
             self.take_in(events, &mut batch);
         }
-        if let Some(loss) = loss {
+        if let Some(loss) = self.loss.clone() {
             let events = accept_loss(&self.state, self.now(), loss, nonce());
             self.take_in(events, &mut batch);
         }
@@ -128,11 +130,14 @@ impl Writer {
         self.take_in(events, &mut batch);
         let rows = rows(&batch)?;
         let head = self.journal.head();
-        self.journal.append(head, &rows)?;
+        if let Err(error) = self.journal.append(head, &rows) {
+            return self.put_off(error, revoke.is_some() || self.loss.is_some());
+        }
         self.journal.flush_mark();
+        (self.waits_for, self.loss) = (None, None);
         self.clock_noted = Some(self.keeper.record().boot);
         drop(self.publish(batch, now));
-        Ok(self)
+        Ok(())
     }
 
     pub(super) fn run(mut self) {
@@ -169,6 +174,10 @@ impl Writer {
 
     /// Decides, records, publishes, answers.
     fn batch(&mut self, jobs: Vec<Job>) -> Result<(), Failed> {
+        if let Err(failed) = self.begin_at_last() {
+            refuse(jobs.into_iter().map(|job| job.reply), &failed);
+            return Err(failed);
+        }
         let mut events = Vec::new();
         let mut answers: Vec<Answer> = Vec::with_capacity(jobs.len());
         self.unmarked = self.journal.mark().is_some_and(|mark| mark.failing.is_some());
@@ -178,7 +187,7 @@ impl Writer {
             if events.len() >= BATCH_EVENTS
                 && let Err(failed) = self.record(&mut events, &mut answers)
             {
-                refuse(std::iter::once(job).chain(jobs).map(|job| job.reply), failed.reason());
+                refuse(std::iter::once(job).chain(jobs).map(|job| job.reply), &failed);
                 return Err(failed);
             }
             let answer = self.decide(&job, &mut events);
@@ -188,6 +197,11 @@ impl Writer {
     }
 
     fn decide(&mut self, job: &Job, batch: &mut Vec<Event>) -> Result<Done, Refusal> {
+        if !job.command.takes_away()
+            && let Some(reason) = self.journal.trouble()
+        {
+            return Err(unavailable(&reason));
+        }
         let envelope = Envelope {
             caller: job.caller.clone(),
             request_id: job.request_id,
@@ -272,10 +286,10 @@ impl Writer {
     fn failed(&mut self, error: &AppendError, events: &[Event], answers: Vec<Answer>) -> Failed {
         tracing::error!(%error, "the journal did not take a batch");
         let failed = match error {
-            AppendError::NotAppended { .. } => Failed::NotAppended,
+            AppendError::NotAppended { reason } => Failed::NotAppended(reason.clone()),
             AppendError::Unknown { .. } => Failed::Unknown,
         };
-        if matches!(failed, Failed::NotAppended) {
+        if matches!(failed, Failed::NotAppended(_)) {
             // What was decided did not happen: back to what is durable.
             self.state = self.view.read(State::clone);
             for event in events {
@@ -287,7 +301,7 @@ impl Writer {
                 }
             }
         }
-        refuse(answers.into_iter().map(|(reply, _)| reply), failed.reason());
+        refuse(answers.into_iter().map(|(reply, _)| reply), &failed);
         failed
     }
 
@@ -367,12 +381,18 @@ fn fits_rows(command: &Command, decided: Decided) -> Result<Decided, Refusal> {
     Ok(decided)
 }
 
+/// Nothing was recorded, and why.
+fn unavailable(reason: &Refused) -> Refusal {
+    // What may pass names nothing of others; the rest, a row's number say, is for the log.
+    let detail = if reason.may_pass() { reason.to_string() } else { String::new() };
+    let refusal = Refusal::new(Reason::StorageUnavailable, detail);
+    Refusal { retry_after: Some(Span::SECOND), ..refusal }
+}
+
 /// Tells callers that nothing was recorded for them.
-fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Done, Refusal>>>, reason: Reason) {
+fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Done, Refusal>>>, failed: &Failed) {
     for reply in replies {
-        let mut refusal = Refusal::new(reason, "");
-        refusal.retry_after = Some(Span::SECOND);
         // Who asked may have gone.
-        let _ = reply.send(Err(refusal));
+        let _ = reply.send(Err(failed.refusal()));
     }
 }

@@ -64,12 +64,45 @@ pub enum Refused {
     /// No room on the disk, or the size limit is reached.
     #[error("the disk is full; make room and try again")]
     DiskFull,
+    /// Its log could not be copied into its file: everything acknowledged is in the log, and there it stays for now.
+    #[error("its log cannot be copied into its file ({what}); make room on its disk, it is tried again by itself")]
+    NotCopied {
+        /// What the store said.
+        what: String,
+    },
+    /// Something stands in the file that is not the journal's.
+    #[error("its file holds {what}, which does not belong in it; run `{remedy}` in it with `sqlite3`")]
+    Foreign {
+        /// What.
+        what: String,
+        /// The statement that removes it.
+        remedy: String,
+    },
+    /// The journal's own tables are not what they were.
+    #[error("{what}; stop the broker and restore a copy that `countersign audit verify` accepts")]
+    Altered {
+        /// What is wrong.
+        what: String,
+    },
     /// Somebody else holds the file's write lock, or memory ran out.
     #[error("the journal is busy ({what}); try again")]
     Busy {
         /// What the store said.
         what: String,
     },
+}
+
+impl Refused {
+    /// Whether the same batch may be taken later, when somebody has done something about it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::DiskFull | Self::NotCopied { .. } | Self::Foreign { .. } | Self::Altered { .. } => true,
+            Self::Busy { .. } => true,
+            Self::HeadMoved { .. } | Self::Empty | Self::OutOfSequence { .. } => false,
+            Self::TooLarge { .. } | Self::Malformed { .. } => false,
+        }
+    }
 }
 
 /// What is wrong with one row.
@@ -163,6 +196,24 @@ pub enum OpenError {
     InUse {
         /// The journal.
         path: PathBuf,
+    },
+    /// A lock there does not keep a second broker out (known failure H16).
+    #[error(
+        "`{}` lies on {name}, where a lock does not keep a second broker out: move the journal to a disk of this host, in a container to a volume", path.display()
+    )]
+    FileSystem {
+        /// The file or its folder.
+        path: PathBuf,
+        /// The kind of file system.
+        name: &'static str,
+    },
+    /// Something stands in it that is not the journal's.
+    #[error("the journal's file holds {what}, which does not belong in it: run `{remedy}` in it with `sqlite3`")]
+    Foreign {
+        /// What.
+        what: String,
+        /// The statement that removes it.
+        remedy: String,
     },
     /// Others than the owner could read or write it (known failure H15).
     #[error("`{}` has mode {mode:04o}, open to others than its owner: run `chmod 600` on it", path.display())]

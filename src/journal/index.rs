@@ -14,7 +14,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 use serde::Deserialize;
 
-use super::{JournalReader, ReadError, Row, abandoned_by, file, schema};
+use super::{JournalReader, ReadError, Row, abandoned_by, file, room, schema};
 use crate::domain::value::ids::Digest;
 use crate::domain::value::time::Timestamp;
 
@@ -132,6 +132,8 @@ impl Index {
         let path = file::beside(&fs::canonicalize(journal).map_err(|error| failed(&error))?, ".index");
         let connection = match open_file(&path).and_then(|connection| prepare(connection, reader)) {
             Ok(connection) => connection,
+            // Where there is no room it may be sound.
+            Err(error) if !room::is_left(journal) => return Err(error),
             Err(_) => {
                 remove(&path)?;
                 open_file(&path).and_then(|connection| prepare(connection, reader))?

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::file;
 use super::mark::sync_directory_of;
+use super::room;
 
 /// What came of emptying the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) fn empty(connection: &Connection, journal: &Path) -> Result<Emptied, 
         Err(error) => {
             return match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(held(journal)),
-                Some(ErrorCode::DiskFull) => Ok(Emptied::NoRoom),
+                _ if room::is_log_whole_after(&error) => Ok(Emptied::NoRoom),
                 _ => Err(error.to_string()),
             };
         }

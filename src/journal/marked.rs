@@ -8,7 +8,8 @@ use super::loss::Lost;
 use super::mark::{self, Written};
 use super::marker::{MarkStanding, Marker, Pen};
 use super::{
-    AppendError, EachRow, Head, Journal, JournalId, JournalReader, OpenError, Options, Recovered, Row, SqliteJournal,
+    AppendError, EachRow, Head, Journal, JournalId, JournalReader, OpenError, Options, Recovered, Refused, Row,
+    SqliteJournal,
 };
 
 /// A journal in a file, whose mark follows it.
@@ -97,6 +98,10 @@ impl Journal for MarkedJournal {
 
     fn maintain(&mut self) {
         self.journal.maintain();
+    }
+
+    fn trouble(&self) -> Option<Refused> {
+        self.journal.trouble()
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {

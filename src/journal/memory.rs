@@ -34,6 +34,8 @@ pub struct MemoryStore {
 pub(super) struct Disk {
     pub(super) rows: Vec<Stored>,
     faults: VecDeque<StoreFault>,
+    trouble: Option<Refused>,
+    is_full: bool,
     open: bool,
 }
 
@@ -62,6 +64,16 @@ impl MemoryStore {
     /// Makes the next append fail; faults given one after the other are met in that order, one an append.
     pub fn fail_next(&self, fault: StoreFault) {
         self.disk().faults.push_back(fault);
+    }
+
+    /// Takes nothing from now on, as a full disk does; or takes rows again.
+    pub fn be_full(&self, is_full: bool) {
+        self.disk().is_full = is_full;
+    }
+
+    /// Says from now on that there is trouble, or that it is over: [`Journal::trouble`].
+    pub fn tell_trouble(&self, trouble: Option<Refused>) {
+        self.disk().trouble = trouble;
     }
 
     pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -124,6 +136,9 @@ impl Journal for MemoryJournal {
         }
         check_batch(self.head, expected, rows)?;
         let mut disk = self.store.disk();
+        if disk.is_full {
+            return Err(AppendError::NotAppended { reason: Refused::DiskFull });
+        }
         let fault = disk.faults.pop_front();
         let kept_rows = match fault {
             Some(StoreFault::DiskFull) => return Err(AppendError::NotAppended { reason: Refused::DiskFull }),
@@ -145,6 +160,10 @@ impl Journal for MemoryJournal {
         }
         self.head = head;
         Ok(head)
+    }
+
+    fn trouble(&self) -> Option<Refused> {
+        self.store.disk().trouble.clone()
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {

@@ -10,6 +10,8 @@ mod chain;
 mod conformance_tests;
 mod error;
 pub(crate) mod file;
+mod file_system;
+mod guard;
 pub mod index;
 mod log;
 mod loss;
@@ -17,6 +19,8 @@ pub mod mark;
 mod marked;
 mod marker;
 pub mod memory;
+mod objects;
+pub(crate) mod room;
 mod schema;
 pub mod sqlite;
 mod verify;
@@ -38,7 +42,7 @@ pub use marked::{MarkedJournal, Opened};
 pub use marker::MarkStanding;
 pub use memory::{MemoryJournal, MemoryStore};
 pub use sqlite::{Options, SqliteJournal};
-pub use verify::{Known, Verified, verify_file, verify_known};
+pub use verify::{Known, Verified, copy, verify_file, verify_known};
 
 /// The longest body of a row, in bytes. A policy's text is 256 KiB at most and may grow when it is escaped.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -116,6 +120,12 @@ pub trait Journal: Send {
     /// What the store must do from time to time. The writer calls it when the callers of a batch have their answers, so
     /// that nobody waits for it. What fails here shows at the next append.
     fn maintain(&mut self) {}
+
+    /// Why nothing that gives access is to be appended now, though the store might still take it. The caller keeps to it;
+    /// what takes access away is appended as long as it can be.
+    fn trouble(&self) -> Option<Refused> {
+        None
+    }
 
     /// A reader of what is durable, for any number of threads.
     fn reader(&self) -> Arc<dyn JournalReader>;

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::file::store;
+use super::objects::{self, Wrong};
+use super::room::{self, LogIndex};
 use super::{JournalId, OpenError};
 
 /// What a lock of somebody else's may cost the writer before it answers that it is busy.
@@ -21,7 +23,7 @@ const FORMAT: i32 = 2;
 
 /// Every object of a journal, by name, as `sqlite_schema` has it. No index: four of them over JSON cost three quarters
 /// of the append rate.
-const OBJECTS: [(&str, &str, &str); 3] = [
+pub(super) const OBJECTS: [(&str, &str, &str); 3] = [
     (
         "view",
         "event",
@@ -53,11 +55,11 @@ pub(super) fn check_version(version_number: i32) -> Result<(), OpenError> {
 }
 
 /// The one connection that writes.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_writer(path: &Path, index: LogIndex) -> Result<Connection, OpenError> {
     check_version(rusqlite::version_number())?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| store(path, &error);
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, index.vfs()).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     harden(&connection).map_err(failed)?;
     // Checkpoints are the writer's own: SQLite's automatic ones drop the error of a failed fsync.
@@ -68,18 +70,40 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// The connection that writes. Where the disk has no room for what SQLite keeps beside the file, it does without. Closing it
+/// leaves the log as it is: a start that is refused changes nothing, and a stop empties the log itself.
+pub(super) fn open_writer_somehow(path: &Path) -> Result<(Connection, LogIndex), OpenError> {
+    let (connection, index) = open_writer_by_room(path)?;
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    kept.map_err(|error| store(path, &error))?;
+    Ok((connection, index))
+}
+
+fn open_writer_by_room(path: &Path) -> Result<(Connection, LogIndex), OpenError> {
+    match open_writer(path, LogIndex::Shared) {
+        Ok(connection) => Ok((connection, LogIndex::Shared)),
+        Err(error) if room::is_left(path) => Err(error),
+        Err(error) => match open_writer(path, LogIndex::Own) {
+            Ok(connection) => Ok((connection, LogIndex::Own)),
+            Err(_) => Err(error),
+        },
+    }
+}
+
 /// A connection that can only read, for lists and the feed.
-pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+pub(super) fn open_reader(path: &Path, index: LogIndex) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, index.vfs())?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     harden(&connection)?;
     Ok(connection)
 }
 
-/// Nothing in the file is trusted to run, to be mapped into memory or to have the size that it claims.
+/// Nothing in the file is trusted to run, a trigger least of all, to be mapped into memory or to have the size that it
+/// claims.
 pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     for (name, value) in [("trusted_schema", 0), ("mmap_size", 0), ("cell_size_check", 1)] {
         connection.pragma_update(None, name, value).or_else(ignore_rows)?;
     }
@@ -113,7 +137,11 @@ pub(super) fn check(connection: &Connection) -> Result<JournalId, OpenError> {
     if format != i64::from(FORMAT) {
         return Err(wrong(format!("its format is {format}, this version knows {FORMAT}")));
     }
-    check_objects(&objects(connection).map_err(unreadable)?).map_err(wrong)?;
+    match objects::check(&objects::read(connection).map_err(unreadable)?, &OBJECTS) {
+        Ok(()) => {}
+        Err(Wrong::Altered(what)) => return Err(wrong(what)),
+        Err(Wrong::Foreign { what, remedy, .. }) => return Err(OpenError::Foreign { what, remedy }),
+    }
     let mut ids = connection.prepare("SELECT one, id, format FROM journal_id").map_err(unreadable)?;
     let ids = ids.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i32>(2)?)));
     let ids: Vec<_> = ids.and_then(Iterator::collect).map_err(unreadable)?;
@@ -135,28 +163,6 @@ pub(super) fn check_settings(connection: &Connection) -> rusqlite::Result<Result
         _ => format!("the journal mode is `{mode}`, not `wal`"),
     };
     Ok(Err(OpenError::Unsafe { what }))
-}
-
-type Object = (String, String, Option<String>);
-
-fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
-    let mut statement = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY name")?;
-    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
-}
-
-fn check_objects(found: &[Object]) -> Result<(), String> {
-    for (kind, name, _) in found {
-        if !OBJECTS.iter().any(|(_, known, _)| known == name) {
-            return Err(format!("{kind} `{name}` does not belong in it"));
-        }
-    }
-    for (kind, name, sql) in OBJECTS {
-        let same = |(k, n, s): &&Object| k == kind && n == name && s.as_deref() == Some(sql);
-        if found.iter().filter(same).count() != 1 {
-            return Err(format!("the definition of {kind} `{name}` is missing or was changed"));
-        }
-    }
-    if found.len() == OBJECTS.len() { Ok(()) } else { Err("a definition stands in it twice".into()) }
 }
 
 /// Some pragmas answer with the value that they set.
@@ -184,7 +190,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
         drop(super::super::file::create_private(&path).unwrap());
-        let connection = open_writer(&path).unwrap();
+        let connection = open_writer(&path, LogIndex::Shared).unwrap();
         assert!(check_settings(&connection).unwrap().is_ok());
         connection.pragma_update(None, "synchronous", "normal").unwrap();
         let refused = check_settings(&connection).unwrap().unwrap_err();

@@ -6,18 +6,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension as _, params};
 
 use super::chain::{check_batch, following, origin};
 use super::file::{self, Lock};
+use super::guard::{self, Guard, Held};
 use super::log::{self, Emptied};
 use super::mark;
+use super::objects::Watched;
+use super::room::{self, LogIndex};
 use super::{
     AppendError, EachRow, Fault, Head, Journal, JournalId, JournalReader, OpenError, ReadError, Recovered, Refused,
-    Row, schema, verify,
+    Row, file_system, schema, verify,
 };
 use crate::domain::value::ids::Digest;
 
@@ -40,17 +43,23 @@ pub struct Options {
     pub max_pages: Option<u32>,
 }
 
-/// The writer's side of a journal in a file. Holds the journal's lock until dropped.
+/// The writer's side of a journal in a file. Holds the journal's locks until dropped.
 #[derive(Debug)]
 pub struct SqliteJournal {
-    // Dropped, and so closed, before the lock is let go.
+    // Dropped, and so closed, before the locks are let go.
     connection: Connection,
+    _held: Held,
     reader: Arc<SqliteReader>,
     head: Head,
     log_pages: u64,
     stopped: Option<String>,
     /// Its end may be missing: what is closed is left as it was found, as evidence.
     as_found: bool,
+    /// Why the log could not be copied into the file when that was last tried.
+    not_copied: Option<String>,
+    watched: Watched,
+    /// Whether an append has looked at the definitions since the last maintenance.
+    has_looked: bool,
     _lock: Lock,
 }
 
@@ -61,6 +70,10 @@ struct SqliteReader {
     idle: Mutex<Vec<Connection>>,
     /// The journal is closed: who still reads keeps no connection.
     closed: AtomicBool,
+    /// Held for reading while a connection is in use, so that nobody has one open when it is changed.
+    index: RwLock<LogIndex>,
+    // Closed when no connection is left: closing a descriptor of the file drops SQLite's own locks on it.
+    _guard: Guard,
 }
 
 impl SqliteJournal {
@@ -70,6 +83,7 @@ impl SqliteJournal {
     /// If something is at `path`, or it cannot be written.
     pub fn create(path: &Path, options: Options) -> Result<Self, OpenError> {
         let path = file::creatable(path)?;
+        file_system::check(path.parent().unwrap_or(Path::new("/")))?;
         let lock = file::lock(&path)?;
         let (made, id) = (file::beside(&path, ".creating"), super::random_id());
         for suffix in ["", "-wal", "-shm"] {
@@ -78,7 +92,7 @@ impl SqliteJournal {
         }
         file::create_private(&made).map_err(|error| file::store(&made, &error))?;
         let failed = |error| file::store(&made, &error);
-        let connection = schema::open_writer(&made)?;
+        let connection = schema::open_writer(&made, LogIndex::Shared)?;
         schema::create(&connection, id).map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
         mark::begin(&path, id)?;
@@ -92,6 +106,8 @@ impl SqliteJournal {
     /// The first bad row, or the first that `each` refuses; another broker; a file that others may read; no journal.
     pub fn open(path: &Path, options: Options, each: EachRow<'_>) -> Result<(Self, Recovered), OpenError> {
         let path = file::existing(path)?;
+        file_system::check(&path)?;
+        file_system::check(path.parent().unwrap_or(Path::new("/")))?;
         let lock = file::lock(&path)?;
         Self::open_locked(path, lock, options, each)
     }
@@ -103,19 +119,30 @@ impl SqliteJournal {
         each: EachRow<'_>,
     ) -> Result<(Self, Recovered), OpenError> {
         file::check_modes(&path)?;
-        let connection = schema::open_writer(&path)?;
-        // A start that is refused leaves the log as it was found.
-        let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        kept.map_err(|error| file::store(&path, &error))?;
+        let (guard, held) = guard::take(&path)?;
+        let (connection, index) = schema::open_writer_somehow(&path)?;
         let id = schema::check(&connection)?;
         if let Some(pages) = options.max_pages {
             let set = connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
             set.map_err(|error| file::store(&path, &error))?;
         }
         let recovered = verify::scan(&connection, id, None, each)?;
-        let reader = Arc::new(SqliteReader { path, id, idle: Mutex::default(), closed: AtomicBool::new(false) });
-        let (head, as_found) = (recovered.head, false);
-        let journal = Self { connection, reader, head, log_pages: 0, stopped: None, as_found, _lock: lock };
+        let index = RwLock::new(index);
+        let (idle, closed) = (Mutex::default(), AtomicBool::new(false));
+        let reader = Arc::new(SqliteReader { path, id, idle, closed, index, _guard: guard });
+        let journal = Self {
+            connection,
+            _held: held,
+            reader,
+            head: recovered.head,
+            log_pages: 0,
+            stopped: None,
+            as_found: false,
+            not_copied: None,
+            watched: Watched::default(),
+            has_looked: false,
+            _lock: lock,
+        };
         Ok((journal, recovered))
     }
 
@@ -166,6 +193,44 @@ impl SqliteJournal {
         self.stop(format!("{step:?} failed: {error}").to_lowercase())
     }
 
+    /// Why nothing can be appended, as the definitions in the file are by now. A change is told to whoever is the first to
+    /// meet it, since they may have asked for access.
+    fn look(&mut self) -> Result<Option<Refused>, Error> {
+        self.has_looked = true;
+        let changed = self.watched.look(&self.connection, &schema::OBJECTS)?;
+        Ok(if changed { self.watched.trouble() } else { self.watched.obstacle() })
+    }
+
+    /// Lets others read beside this process again, once there is room for what that takes.
+    fn share(&mut self) {
+        let reader = Arc::clone(&self.reader);
+        // Whoever reads is not waited for unless there is something to do.
+        let is_shared = *reader.index.read().unwrap_or_else(PoisonError::into_inner) == LogIndex::Shared;
+        if is_shared || self.stopped.is_some() || !room::is_left(&reader.path) {
+            return;
+        }
+        // Its last connection copies the log on its way out, where nobody would hear of a failed fsync.
+        self.checkpoint();
+        if self.stopped.is_some() || self.not_copied.is_some() {
+            return;
+        }
+        let mut index = reader.index.write().unwrap_or_else(PoisonError::into_inner);
+        reader.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let opened = Connection::open_in_memory().map_err(|error| file::store(&reader.path, &error)).and_then(|none| {
+            let _ = std::mem::replace(&mut self.connection, none).close();
+            schema::open_writer_somehow(&reader.path)
+        });
+        match opened {
+            Ok((connection, found)) => {
+                (self.connection, *index) = (connection, found);
+                self.watched = Watched::default();
+            }
+            Err(error) => {
+                self.stop(error.to_string());
+            }
+        }
+    }
+
     fn stop(&mut self, what: String) -> AppendError {
         // Closing must not write either: an fsync that is tried again may claim what never reached the disk.
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -173,14 +238,24 @@ impl SqliteJournal {
         AppendError::Unknown { what }
     }
 
-    /// Copies the log into the file. An error stops the writer at its next append; a reader in the way does not.
+    /// Copies the log into the file. A reader in the way, or a disk without room, costs nothing that was acknowledged: that
+    /// is in the log, and there it stays. Any other error, a failed fsync first of all, stops the writer.
     fn checkpoint(&mut self) {
         let copied = self.statement("PRAGMA wal_checkpoint(PASSIVE)").and_then(|mut statement| {
             statement.query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
         });
         match copied {
-            Ok(_) => self.log_pages = 0,
+            Ok(_) => {
+                self.log_pages = 0;
+                self.not_copied = None;
+            }
             Err(error) if matches!(code(&error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {}
+            Err(error) if room::is_log_whole_after(&error) => {
+                if self.not_copied.is_none() {
+                    tracing::error!(%error, "the journal's log cannot be copied into its file");
+                }
+                self.not_copied = Some(error.to_string());
+            }
             Err(error) => {
                 self.stop(format!("checkpoint failed: {error}"));
             }
@@ -223,6 +298,12 @@ impl Journal for SqliteJournal {
         if let Err(error) = self.run("BEGIN IMMEDIATE") {
             return Err(self.failed(Step::Begin, &error));
         }
+        match self.look() {
+            Ok(None) => {}
+            Ok(Some(reason)) if self.run("ROLLBACK").is_ok() => return Err(AppendError::NotAppended { reason }),
+            Ok(Some(reason)) => return Err(self.stop(reason.to_string())),
+            Err(error) => return Err(self.failed(Step::Insert, &error)),
+        }
         let head = match self.insert(rows) {
             Ok(head) => head,
             Err(error) => return Err(self.failed(Step::Insert, &error)),
@@ -247,9 +328,22 @@ impl Journal for SqliteJournal {
     }
 
     fn maintain(&mut self) {
-        if self.stopped.is_none() && self.log_pages >= CHECKPOINT_PAGES {
+        if self.stopped.is_some() {
+            return;
+        }
+        if !std::mem::take(&mut self.has_looked) {
+            // What fails here shows at the next append.
+            let _ = self.watched.look(&self.connection, &schema::OBJECTS);
+        }
+        if self.log_pages >= CHECKPOINT_PAGES || self.not_copied.is_some() {
             self.checkpoint();
         }
+        self.share();
+    }
+
+    fn trouble(&self) -> Option<Refused> {
+        let not_copied = self.not_copied.as_ref().map(|what| Refused::NotCopied { what: what.clone() });
+        not_copied.or_else(|| self.watched.trouble())
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
@@ -283,10 +377,11 @@ fn code(error: &Error) -> Option<ErrorCode> {
 
 impl SqliteReader {
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match taken {
             Some(connection) => connection,
-            None => schema::open_reader(&self.path).map_err(|error| unreadable(&error))?,
+            None => schema::open_reader(&self.path, *index).map_err(|error| unreadable(&error))?,
         };
         let answer = read(&connection)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -251,12 +251,10 @@ fn a_reader_never_skips_a_missing_row() {
     let place = InFile::new();
     filled(&place, &[5]);
     place.raw().execute("DELETE FROM journal WHERE seq = 3", []).unwrap();
-    let reader = SqliteReader {
-        path: place.path(),
-        id: super::super::random_id(),
-        idle: Mutex::default(),
-        closed: AtomicBool::new(false),
-    };
+    let (guard, _held) = guard::take(&place.path()).unwrap();
+    let (path, id, index) = (place.path(), super::super::random_id(), RwLock::new(LogIndex::Shared));
+    let (idle, closed) = (Mutex::default(), AtomicBool::new(false));
+    let reader = SqliteReader { path, id, idle, closed, index, _guard: guard };
     let broken = reader.read_after(1, 10).unwrap_err();
     assert_eq!(broken, ReadError::Broken { sequence: 3, fault: Fault::Missing { found: 4 } });
 }
@@ -291,5 +289,88 @@ fn a_journal_that_is_closed_is_one_whole_file_though_somebody_still_reads_it() {
     let copy = elsewhere.path().join("copy.db");
     fs::copy(place.path(), &copy).unwrap();
     assert_eq!(super::super::verify_file(&copy, None).unwrap().recovered.head, head);
+    assert_eq!(reader.head().unwrap(), head);
+}
+
+#[test]
+fn a_log_that_cannot_be_copied_is_told_and_keeps_what_takes_access_away_going() {
+    // given a journal whose last copy found no room
+    let place = InFile::new();
+    let mut journal = open(&place);
+    journal.not_copied = Some("database or disk is full".into());
+    // then whoever asks for access is told why, and what is appended all the same is durable
+    let trouble = journal.trouble().unwrap();
+    assert!(trouble.to_string().contains("disk is full") && trouble.may_pass(), "{trouble}");
+    let head = journal.append(journal.head(), &batch(journal.head(), 2)).unwrap();
+    assert_eq!(journal.reader().head().unwrap(), head);
+    // when there is room, then it is copied without anybody asking, though the log is short
+    journal.maintain();
+    assert_eq!(journal.trouble(), None);
+    drop(journal);
+    assert_eq!(open(&place).head(), head);
+}
+
+#[test]
+fn what_does_not_belong_in_the_file_is_met_while_it_runs_and_goes_again() {
+    let place = InFile::new();
+    let mut journal = open(&place);
+    journal.append(journal.head(), &batch(journal.head(), 1)).unwrap();
+    let other = place.raw();
+    // given what well-known tools make, then nothing changes
+    let litestream = "CREATE TABLE IF NOT EXISTS _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); \
+        CREATE TABLE IF NOT EXISTS _litestream_lock (id INTEGER); ANALYZE;";
+    other.execute_batch(litestream).unwrap();
+    journal.append(journal.head(), &batch(journal.head(), 1)).unwrap();
+    assert_eq!(journal.trouble(), None);
+    // when somebody makes a trigger, then the first batch that meets it is refused, and names how to remove it
+    other.execute_batch("CREATE TRIGGER gone AFTER INSERT ON journal BEGIN DELETE FROM journal; END").unwrap();
+    let head = journal.head();
+    let refused = journal.append(head, &batch(head, 1)).unwrap_err();
+    assert!(refused.to_string().contains("DROP TRIGGER gone;"), "{refused}");
+    assert!(matches!(journal.trouble(), Some(Refused::Foreign { .. })));
+    // and what takes access away is appended after that, since no connection of ours runs a trigger
+    let head = journal.append(head, &batch(head, 1)).unwrap();
+    assert_eq!(journal.reader().read_after(0, 10).unwrap().len(), 3);
+    // when it is dropped, then all is as before without an append
+    other.execute_batch("DROP TRIGGER gone").unwrap();
+    journal.maintain();
+    journal.maintain();
+    assert_eq!(journal.trouble(), None);
+    // given an index over the rows, which an append would have to fill, then nothing is appended at all
+    other.execute_batch("CREATE UNIQUE INDEX one ON journal(length(hash))").unwrap_err();
+    other.execute_batch("CREATE INDEX bodies ON journal(body)").unwrap();
+    for _ in 0..2 {
+        let refused = journal.append(head, &batch(head, 1)).unwrap_err();
+        assert!(refused.to_string().contains("DROP INDEX bodies;"), "{refused}");
+    }
+    other.execute_batch("DROP INDEX bodies; ALTER TABLE journal ADD COLUMN more TEXT").unwrap();
+    let refused = journal.append(head, &batch(head, 1)).unwrap_err();
+    assert!(refused.to_string().contains("table `journal` is missing or was changed"), "{refused}");
+    other.execute_batch("ALTER TABLE journal DROP COLUMN more").unwrap();
+    assert_eq!(journal.append(head, &batch(head, 1)).unwrap().sequence, 4);
+}
+
+#[test]
+fn a_journal_that_began_without_room_is_shared_again_when_there_is_some() {
+    // given a journal whose index of the log is in memory, as on a disk without room for a file
+    let place = InFile::new();
+    let head = filled(&place, &[3]);
+    let mut journal = open(&place);
+    drop(std::mem::replace(&mut journal.connection, Connection::open_in_memory().unwrap()));
+    journal.connection = schema::open_writer(&place.path(), LogIndex::Own).unwrap();
+    *journal.reader.index.write().unwrap() = LogIndex::Own;
+    // then it is read and appended to, and there is no file for the index
+    let reader = journal.reader();
+    assert_eq!(reader.read_after(0, 10).unwrap().len(), 3);
+    let head = journal.append(head, &batch(head, 2)).unwrap();
+    assert_eq!(reader.head().unwrap(), head);
+    assert!(!file::beside(&place.path(), "-shm").exists());
+    // when there is room, then others can read it beside us
+    journal.maintain();
+    assert_eq!(*journal.reader.index.read().unwrap(), LogIndex::Shared);
+    assert_eq!(reader.read_after(0, 10).unwrap().len(), 5);
+    let head = journal.append(head, &batch(head, 1)).unwrap();
+    assert!(file::beside(&place.path(), "-shm").exists());
+    drop(journal);
     assert_eq!(reader.head().unwrap(), head);
 }

@@ -59,6 +59,22 @@ pub fn verify_known(path: &Path, known: Known) -> Result<Verified, OpenError> {
     verify_as(&path, "mode=ro", known)
 }
 
+/// Makes a copy of a journal by SQLite's own hand, owner-only. To read the file in a process that has it open, were it only
+/// through a reader that outlived its broker, would drop SQLite's locks on it when that descriptor is closed.
+///
+/// # Errors
+/// If `path` cannot be read, or something is at `to`.
+pub fn copy(path: &Path, to: &Path) -> Result<(), OpenError> {
+    let path = file::existing(path)?;
+    let failed = |error: &dyn std::fmt::Display| file::store(to, error);
+    drop(file::create_private(to).map_err(|error| failed(&error))?);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(|error| file::store(&path, &error))?;
+    let Some(name) = to.to_str() else { return Err(failed(&"its name is not UTF-8")) };
+    connection.execute("VACUUM INTO ?1", [name]).map_err(|error| failed(&error))?;
+    Ok(())
+}
+
 /// Gives every row to `each`, in order, once it is verified.
 pub(super) fn scan(
     connection: &Connection,

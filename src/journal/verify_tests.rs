@@ -177,8 +177,8 @@ fn another_id_or_another_definition_is_found() {
         ("DROP VIEW event", "view `event` is missing or was changed"),
         ("DROP VIEW event; CREATE VIEW event AS SELECT seq FROM journal", "view `event` is missing or was changed"),
         ("DROP VIEW event; CREATE TABLE event(seq)", "view `event` is missing or was changed"),
-        ("CREATE INDEX x ON journal(body)", "index `x` does not belong"),
-        ("CREATE TRIGGER x AFTER INSERT ON journal BEGIN SELECT 1; END", "trigger `x` does not belong"),
+        ("CREATE INDEX x ON journal(body)", "index `x`, which does not belong"),
+        ("CREATE TRIGGER x AFTER INSERT ON journal BEGIN SELECT 1; END", "trigger `x`, which does not belong"),
         ("ALTER TABLE journal ADD COLUMN more TEXT", "table `journal` is missing or was changed"),
         ("ALTER TABLE journal RENAME COLUMN hash TO hush", "was changed"),
     ];

@@ -13,7 +13,7 @@ use super::narrator::{Answer, Narrator, seconds};
 use super::story::{Held, REPAIR_QUESTION, approval, asks_about, held, text_of};
 use crate::clock::{BootMillis, Clock as _, SystemClock};
 use crate::domain::value::time::{Span, Timestamp};
-use crate::journal::{OpenError, verify_file};
+use crate::journal::{OpenError, copy, verify_file};
 use crate::sdk::Cut;
 
 const REPLICA: Wish = Wish {
@@ -170,7 +170,10 @@ pub(super) fn the_journal_holds(narrator: &mut Narrator<'_>, journal: &Path) -> 
 
 /// A copy of the journal with one letter of ana's justification changed.
 fn with_other_words(journal: &Path) -> Result<std::path::PathBuf> {
-    let mut bytes = std::fs::read(journal).context("cannot read the journal")?;
+    // Not read as it is: this process may have it open still, and would drop its locks on it.
+    let altered = journal.with_extension("altered.sqlite");
+    copy(journal, &altered).context("cannot copy the journal")?;
+    let mut bytes = std::fs::read(&altered).context("cannot read a copy of the journal")?;
     let (from, to) = (b"orders are stuck", b"orders are stock");
     let places: Vec<usize> =
         bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from).map(|(at, _)| at).collect();
@@ -180,7 +183,6 @@ fn with_other_words(journal: &Path) -> Result<std::path::PathBuf> {
             place.copy_from_slice(to);
         }
     }
-    let altered = journal.with_extension("altered.sqlite");
     std::fs::write(&altered, bytes).context("cannot write a copy of the journal")?;
     Ok(altered)
 }

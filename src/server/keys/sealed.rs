@@ -90,8 +90,12 @@ fn secret_beside(journal: &Path) -> Result<[u8; 32], String> {
         Ok(mut made) => {
             let mut secret = [0; 32];
             aws_lc_rs::rand::fill(&mut secret).map_err(|_| "the system gives no random bytes".to_owned())?;
-            made.write_all(&secret).and_then(|()| made.sync_all()).map_err(cannot)?;
-            Ok(secret)
+            let written = made.write_all(&secret).and_then(|()| made.sync_all());
+            if written.is_err() {
+                // Half of it would be in the way of the next start.
+                let _ = fs::remove_file(&path);
+            }
+            written.map_err(cannot).map(|()| secret)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             file::check_modes(&path).map_err(|error| error.to_string())?;

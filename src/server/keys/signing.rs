@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::value::ids::Digest;
 use crate::domain::value::time::{Span, Timestamp};
 use crate::domain::value::token::LONGEST_LIFETIME;
+use crate::journal::room;
 use crate::wire::grant_token::{Claims, KeySet, PublicKey, Seconds, TOKEN_TYPE, Thumbprint};
 use crate::wire::token_check::TokenKeys;
 
@@ -73,7 +74,11 @@ impl SigningKeys {
         let file = PathBuf::from(file);
         let held = Held::of(read(&file)?)?;
         let keys = Self { file: Some(file), held: ArcSwap::from_pointee(held), rotating: Mutex::default() };
-        keys.rotate(now)?;
+        match keys.rotate(now) {
+            // No room for a new key keeps nobody from starting: what needs one is refused until it is made.
+            Err(problem) if !room::is_left(journal) => tracing::warn!(%problem, "no new key for tokens can be kept"),
+            rotated => rotated?,
+        }
         Ok(keys)
     }
 
