@@ -62,7 +62,7 @@ fn a_transfer_to_come_takes_effect_at_its_time_with_no_timer_running() {
     assert!(world.approve_enrolment("ines", id).is_err());
     world.tick();
     assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
-    assert!(person(&world, "ana").moves.is_none());
+    assert!(person(&world, "ana").moves.is_empty());
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_transfer_to_the_manager_of_that_instant_changes_nothing() {
     // given one to the present manager, now and later
     for at in [noon(), day(10)] {
         hr(&mut world, vec![moves("ana", Some("ines"), at)]).unwrap();
-        assert_eq!((account(&world, "ana"), &person(&world, "ana").moves), (&before, &None));
+        assert_eq!((account(&world, "ana"), &person(&world, "ana").moves), (&before, &Vec::new()));
     }
     // and one to whom an earlier one brings her by then
     hr(&mut world, vec![moves("ana", Some("odo"), day(5))]).unwrap();
