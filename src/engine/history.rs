@@ -78,11 +78,19 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn as_of(&self, at: Timestamp) -> Result<Option<State>, HistoryError> {
-        self.catch_up()?;
         let until = at.plus(Span::from_millis(1).unwrap_or_default());
         let filter = Filter { until: Some(until), ..Filter::default() };
         let page = Page { after: Some(u64::MAX), limit: 1, newest_first: true };
-        let Some(last) = self.index.list(&filter, page)?.sequences.first().copied() else { return Ok(None) };
+        let listed = self.index.list(self.reader.as_ref(), &filter, page)?;
+        let Some(last) = listed.sequences.first().copied() else { return Ok(None) };
+        self.state_at(last).map(Some)
+    }
+
+    /// The state as it was after an event.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn state_at(&self, last: u64) -> Result<State, HistoryError> {
         let mut replay = Replay::from(self.milestones.before(last), last);
         let mut after = replay.sequence();
         while !replay.is_complete() {
@@ -96,7 +104,7 @@ impl History {
         }
         let state = replay.finish().0;
         self.milestones.asked(state.clone());
-        Ok(Some(state))
+        Ok(state)
     }
 
     /// The id of the journal, in hexadecimal.
@@ -110,7 +118,7 @@ impl History {
     /// # Errors
     /// If the side file cannot be read.
     pub fn count(&self, kind: &str, until: u64) -> Result<u64, HistoryError> {
-        Ok(self.index.count(kind, until)?)
+        Ok(self.index.count(self.reader.as_ref(), kind, until)?)
     }
 
     /// Brings the side file up to date with the journal.
@@ -127,15 +135,14 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn list(&self, filter: &Filter, page: Page) -> Result<Past, HistoryError> {
-        self.catch_up()?;
-        let Listed { sequences, reached } = self.index.list(filter, page)?;
+        let Listed { sequences, reached } = self.index.list(self.reader.as_ref(), filter, page)?;
         let mut past = Past { reached, ..Past::default() };
         for sequence in sequences {
-            if let Some(row) = self.reader.read(sequence)? {
-                let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
-                past.events.push(event);
-                past.bodies.push(row.body);
-            }
+            let row = self.reader.read(sequence)?;
+            let row = row.ok_or_else(|| IndexError::Differs { what: format!("the journal has no row {sequence}") })?;
+            let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
+            past.events.push(event);
+            past.bodies.push(row.body);
         }
         Ok(past)
     }
