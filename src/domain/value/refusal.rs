@@ -235,7 +235,7 @@ catalogue! {
         "this is a fault of the broker: tell whoever runs it what was asked; its log names what could not be written";
     TooMuch "TOO_MUCH" ResourceExhausted 2, "this would write far more into the journal than it says",
         "ask for less at a time";
-    OutcomeUnknown "OUTCOME_UNKNOWN" Unavailable 8, "no answer came in time, so it is not known whether this took effect",
+    OutcomeUnknown "OUTCOME_UNKNOWN" Unavailable 8, "no answer could be given, which says nothing about whether it took effect",
         "send the same again under the same request_id: it takes effect once, and the answer is that of the first";
     Overloaded "OVERLOADED" ResourceExhausted 8, "the broker has as much work queued as it takes",
         "wait a little and send the same request_id again";
