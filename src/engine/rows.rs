@@ -89,3 +89,7 @@ pub(super) fn recordable(state: &State, command: &Command, events: &[Event], rea
 pub(super) fn nonce() -> [u8; 16] {
     uuid::Uuid::new_v4().into_bytes()
 }
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

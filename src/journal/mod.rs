@@ -29,7 +29,7 @@ pub use chain::abandoned_by;
 pub use error::{AppendError, Fault, OpenError, ReadError, Refused};
 pub use memory::{MemoryJournal, MemoryStore};
 pub use sqlite::{Options, SqliteJournal};
-pub use verify::{Verified, verify_file};
+pub use verify::{Verified, verify_each, verify_file};
 
 /// The longest body of a row, in bytes. A policy's text is 256 KiB at most and may grow when it is escaped.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;

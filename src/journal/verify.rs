@@ -26,6 +26,14 @@ pub struct Verified {
 /// # Errors
 /// The first bad row, or what else is wrong with the file.
 pub fn verify_file(path: &Path, expected: Option<Head>) -> Result<Verified, OpenError> {
+    verify_each(path, expected, &mut |_| Ok(()))
+}
+
+/// The same, giving each verified row to `each`: who verifies for a start reads each row as a start does.
+///
+/// # Errors
+/// As [`verify_file`], and the first row that `each` refuses.
+pub fn verify_each(path: &Path, expected: Option<Head>, each: EachRow<'_>) -> Result<Verified, OpenError> {
     let path = file::existing(path)?;
     if !fs::metadata(&path).map_err(|error| file::store(&path, &error))?.is_file() {
         return Err(OpenError::NotAFile { path });
@@ -33,12 +41,12 @@ pub fn verify_file(path: &Path, expected: Option<Head>) -> Result<Verified, Open
     // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written.
     // A broker that begins to write meanwhile makes a log: then the answer counts for nothing, and is sought again.
     if !has_log(&path)? {
-        let verified = verify_as(&path, "immutable=1", expected);
+        let verified = verify_as(&path, "immutable=1", expected, each);
         if !has_log(&path)? {
             return verified;
         }
     }
-    verify_as(&path, "mode=ro", expected)
+    verify_as(&path, "mode=ro", expected, each)
 }
 
 /// Gives every row to `each`, in order, once it is verified.
@@ -71,7 +79,7 @@ pub(super) fn scan(
     verifier.finish()
 }
 
-fn verify_as(path: &Path, mode: &str, expected: Option<Head>) -> Result<Verified, OpenError> {
+fn verify_as(path: &Path, mode: &str, expected: Option<Head>, each: EachRow<'_>) -> Result<Verified, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| file::store(path, &error);
     let connection = Connection::open_with_flags(uri(path, mode), flags).map_err(failed)?;
@@ -79,7 +87,7 @@ fn verify_as(path: &Path, mode: &str, expected: Option<Head>) -> Result<Verified
     // One snapshot for all of it, also beside a writer.
     connection.execute_batch("BEGIN").map_err(failed)?;
     let id = schema::check(&connection)?;
-    let recovered = scan(&connection, id, expected, &mut |_| Ok(()))?;
+    let recovered = scan(&connection, id, expected, each)?;
     check_pages(&connection)?;
     Ok(Verified { id, recovered })
 }
