@@ -50,7 +50,7 @@ fn a_row_that_no_start_reads_does_not_verify_however_well_it_is_chained() {
     let body = encode(&event, true).unwrap();
     let unknown = body.replace(event.fact.kind(), "policy-loaded/9");
     let nested = body.replace(r#""facts":{"#, &format!(r#""facts":{{"deep":{}{},"#, "[".repeat(200), "]".repeat(200)));
-    for (body, what) in [(unknown, "unknown kind"), (nested, "recursion limit")] {
+    for (body, what) in [(unknown, "unknown kind"), (nested, "unknown field")] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.db");
         let mut journal = SqliteJournal::create(&path, Options::default()).unwrap();

@@ -43,7 +43,20 @@ async fn a_repetition_tells_what_the_first_did_though_its_caller_sees_the_thing_
     let mut calls: Vec<Call> = Vec::new();
     let why = || "for this test".to_owned();
 
-    // given what people ask for and give back
+    // given a directory that was approved
+    let directory = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
+    let without = directory.replace("roles = [\"tenant-approver\"]", "roles = []");
+    assert_ne!(without, directory);
+    let proposal = omar.propose_directory(&directory, &without).await;
+    let text = proposal.review.unwrap().approval_text;
+    let approval = pb::ApproveProposalRequest {
+        request_id: call_id(),
+        proposal_id: proposal.id,
+        approval_digest: digest(&text),
+        ..Default::default()
+    };
+    call!(calls, vera.proposals(), approve_proposal, approval);
+    // and what people ask for and give back
     let asked = pb::RequestElevationRequest { request_id: call_id(), ..repair() };
     let elevation = call!(calls, ana.elevations(), request_elevation, asked).elevation.unwrap();
     let approval = pb::ApproveElevationRequest {
@@ -113,18 +126,6 @@ async fn a_repetition_tells_what_the_first_did_though_its_caller_sees_the_thing_
     ines.accounts().end_membership(end("ben", "incident-commander")).await.ok();
     noa.accounts().end_membership(end("noa", "people-office")).await.ok();
     omar.accounts().end_membership(end("noa", "people-office")).await.ok();
-    let directory = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
-    let without = directory.replace("roles = [\"tenant-approver\"]", "roles = []");
-    assert_ne!(without, directory);
-    let proposal = omar.propose_directory(&directory, &without).await;
-    let text = proposal.review.unwrap().approval_text;
-    let approval = pb::ApproveProposalRequest {
-        request_id: call_id(),
-        proposal_id: proposal.id,
-        approval_digest: digest(&text),
-        ..Default::default()
-    };
-    call!(calls, vera.proposals(), approve_proposal, approval);
 
     // then each is told again what it was told
     for (name, first, again) in &calls {
