@@ -80,10 +80,14 @@ mod organisation;
 mod person;
 #[path = "end_to_end/proposals.rs"]
 mod proposals;
+#[path = "end_to_end/reads_back.rs"]
+mod reads_back;
 #[path = "end_to_end/recertification.rs"]
 mod recertification;
 #[path = "end_to_end/reflection.rs"]
 mod reflection;
+#[path = "end_to_end/repetitions.rs"]
+mod repetitions;
 #[path = "end_to_end/replication.rs"]
 mod replication;
 #[path = "end_to_end/restart.rs"]

@@ -32,3 +32,5 @@ mod replication;
 mod restarts;
 #[path = "engine/thread.rs"]
 mod thread;
+#[path = "engine/unfit.rs"]
+mod unfit;

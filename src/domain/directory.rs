@@ -39,9 +39,9 @@ pub struct Person {
     /// The first instant at which the person no longer does, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub employed_until: Option<Timestamp>,
-    /// A transfer that was announced and whose time has not come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moves: Option<Move>,
+    /// The transfers that are announced, in the order of their instants: [`ANNOUNCED_MOVES`](super::value::limits::ANNOUNCED_MOVES) at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<Move>,
     /// Transferred to a manager whom nobody knows: until HR names one, nothing can be kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits_manager: bool,
@@ -69,9 +69,6 @@ pub struct Move {
     pub at: Timestamp,
     /// The new manager; none: nobody known.
     pub manager: Option<PersonId>,
-    /// The one that is announced for after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub then: Option<Box<Move>>,
 }
 
 impl Person {
@@ -90,28 +87,22 @@ impl Person {
     /// The manager of record at an instant: a transfer whose time has come counts, whatever the timer has recorded.
     #[must_use]
     pub fn manager_at(&self, at: Timestamp) -> Option<&PersonId> {
-        let come = self.announced().take_while(|moves| moves.at.is_over(at)).last();
+        let come = self.moves.iter().take_while(|moves| moves.at.is_over(at)).last();
         come.map_or(self.manager.as_ref(), |moves| moves.manager.as_ref())
     }
 
-    /// The transfers that are announced, in order.
-    pub fn announced(&self) -> impl Iterator<Item = &Move> {
-        std::iter::successors(self.moves.as_ref(), |moves| moves.then.as_deref())
-    }
-
-    /// The same, by their instants.
+    /// The transfers that are announced, by their instants.
     #[must_use]
     pub fn announced_by_time(&self) -> BTreeMap<Timestamp, Option<PersonId>> {
-        self.announced().map(|moves| (moves.at, moves.manager.clone())).collect()
+        self.moves.iter().map(|moves| (moves.at, moves.manager.clone())).collect()
     }
 }
 
 impl Move {
     /// Transfers, one after another.
     #[must_use]
-    pub fn in_order(moves: BTreeMap<Timestamp, Option<PersonId>>) -> Option<Self> {
-        let last_first = moves.into_iter().rev();
-        last_first.fold(None, |then, (at, manager)| Some(Self { at, manager, then: then.map(Box::new) }))
+    pub fn in_order(moves: BTreeMap<Timestamp, Option<PersonId>>) -> Vec<Self> {
+        moves.into_iter().map(|(at, manager)| Self { at, manager }).collect()
     }
 }
 

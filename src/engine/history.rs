@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::milestones::Milestones;
 use super::replay::Replay;
-use super::side::Side;
 use crate::domain::record::event::{Event, Subject};
 use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
@@ -21,7 +20,7 @@ const REPLAYED_AT_ONCE: usize = 1_024;
 /// Lists, single events and past states, past memory. Blocks while it reads.
 pub struct History {
     journal: JournalId,
-    side: Side,
+    index: Index,
     reader: Arc<dyn JournalReader>,
     milestones: Milestones,
 }
@@ -63,7 +62,7 @@ impl History {
         reader: Arc<dyn JournalReader>,
         milestones: Milestones,
     ) -> Result<Self, HistoryError> {
-        Ok(Self { side: Side::open(path, reader.as_ref())?, journal, reader, milestones })
+        Ok(Self { index: Index::open(path, reader.as_ref())?, journal, reader, milestones })
     }
 
     pub(super) fn in_memory(
@@ -71,7 +70,7 @@ impl History {
         reader: Arc<dyn JournalReader>,
         milestones: Milestones,
     ) -> Result<Self, HistoryError> {
-        Ok(Self { side: Side::in_memory(reader.as_ref())?, journal, reader, milestones })
+        Ok(Self { index: Index::in_memory(reader.as_ref())?, journal, reader, milestones })
     }
 
     /// Keeps a state for those who ask as of then.
@@ -85,11 +84,19 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn as_of(&self, at: Timestamp) -> Result<Option<State>, HistoryError> {
-        let index = self.caught_up()?;
         let until = at.plus(Span::from_millis(1).unwrap_or_default());
         let filter = Filter { until: Some(until), ..Filter::default() };
         let page = Page { after: Some(u64::MAX), limit: 1, newest_first: true };
-        let Some(last) = index.list(&filter, page)?.sequences.first().copied() else { return Ok(None) };
+        let listed = self.index.list(self.reader.as_ref(), &filter, page)?;
+        let Some(last) = listed.sequences.first().copied() else { return Ok(None) };
+        self.state_at(last).map(Some)
+    }
+
+    /// The state as it was after an event.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn state_at(&self, last: u64) -> Result<State, HistoryError> {
         let mut replay = Replay::from(self.milestones.before(last), last);
         let mut after = replay.sequence();
         while !replay.is_complete() {
@@ -103,7 +110,7 @@ impl History {
         }
         let state = replay.finish().0;
         self.milestones.asked(state.clone());
-        Ok(Some(state))
+        Ok(state)
     }
 
     /// The id by which the journal is known: another one since a loss was accepted.
@@ -117,7 +124,7 @@ impl History {
     /// # Errors
     /// If the side file cannot be read.
     pub fn count(&self, kind: &str, until: u64) -> Result<u64, HistoryError> {
-        Ok(self.side.present().count(kind, until)?)
+        Ok(self.index.count(self.reader.as_ref(), kind, until)?)
     }
 
     /// Brings the side file up to date with the journal.
@@ -125,11 +132,8 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn catch_up(&self) -> Result<(), HistoryError> {
-        self.caught_up().map(|_| ())
-    }
-
-    fn caught_up(&self) -> Result<Arc<Index>, HistoryError> {
-        Ok(self.side.caught_up(self.reader.as_ref())?)
+        self.index.catch_up(self.reader.as_ref())?;
+        Ok(())
     }
 
     /// A page of events, up to date with the journal.
@@ -137,14 +141,14 @@ impl History {
     /// # Errors
     /// If the journal or its side file cannot be read.
     pub fn list(&self, filter: &Filter, page: Page) -> Result<Past, HistoryError> {
-        let Listed { sequences, reached } = self.caught_up()?.list(filter, page)?;
+        let Listed { sequences, reached } = self.index.list(self.reader.as_ref(), filter, page)?;
         let mut past = Past { reached, ..Past::default() };
         for sequence in sequences {
-            if let Some(row) = self.reader.read(sequence)? {
-                let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
-                past.events.push(event);
-                past.bodies.push(row.body);
-            }
+            let row = self.reader.read(sequence)?;
+            let row = row.ok_or_else(|| IndexError::Differs { what: format!("the journal has no row {sequence}") })?;
+            let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
+            past.events.push(event);
+            past.bodies.push(row.body);
         }
         Ok(past)
     }

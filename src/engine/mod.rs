@@ -20,9 +20,9 @@ mod replicas;
 pub mod replication;
 mod rows;
 mod settings;
-mod side;
 mod start;
 mod store;
+mod unfit;
 mod view;
 mod writer;
 
@@ -48,6 +48,7 @@ pub use feed::Follower;
 pub use history::{History, HistoryError, is_of_same_command};
 pub use outcome::{Done, Halt};
 pub use replay::Replay;
+pub use rows::ReadsRow;
 pub use settings::Settings;
 pub use start::initialise;
 pub use store::Store;
@@ -67,6 +68,7 @@ struct Shared {
     hub: Arc<Hub>,
     history: Arc<History>,
     halted: watch::Receiver<bool>,
+    reads_row: ReadsRow,
     writer: RwLock<Option<std::thread::JoinHandle<()>>>,
     _refresher: Refresher,
 }
@@ -116,8 +118,11 @@ impl Engine {
     pub async fn preview_on_state(&self, caller: &Identity, command: Command) -> Result<(Vec<Event>, State), Refusal> {
         let caller = caller.clone();
         let request_id = uuid::Uuid::new_v4().into();
+        let reads_row = self.shared.reads_row;
         self.ask(move |state, now| {
-            let events = decide(state, &Envelope { caller, request_id, now, nonce: rows::nonce(), command })?;
+            let envelope = Envelope { caller, request_id, now, nonce: rows::nonce(), command };
+            let events = decide(state, &envelope)?;
+            rows::recordable(state, &envelope.command, &events, reads_row)?;
             Ok((events, state.clone()))
         })
         .await?

@@ -1,5 +1,7 @@
 //! How the engine works.
 
+use super::rows::ReadsRow;
+use crate::domain::record::row::decode;
 use crate::domain::value::time::Span;
 
 /// How the engine works.
@@ -23,6 +25,8 @@ pub struct Settings {
     pub replica_bytes: usize,
     /// Whether due events are recorded. Off in tests alone: no access hangs on it.
     pub timer: bool,
+    /// How the next start reads a row: none is appended that it would refuse. Another one in tests alone.
+    pub reads_row: ReadsRow,
 }
 
 impl Default for Settings {
@@ -37,6 +41,7 @@ impl Default for Settings {
             feed_events: 65_536,
             replica_bytes: 4 * 1024 * 1024,
             timer: true,
+            reads_row: decode,
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::clock::{Clock, Timekeeper};
 use crate::domain::decide::tick::abandon_rows;
 use crate::domain::decide::{self, Files};
 use crate::domain::record::event::RowsAbandoned;
+use crate::domain::record::row::decode;
 use crate::domain::state::State;
 use crate::domain::value::time::Timestamp;
 use crate::journal::{Options, SqliteJournal};
@@ -61,6 +62,7 @@ impl Engine {
             Store::Memory(_) => Arc::new(History::in_memory(named, reader, milestones)?),
         };
         let (halt, halted) = watch::channel(false);
+        let reads_row = settings.reads_row;
         let queues = Arc::new(Queues::new(settings.queue));
         let feed = Arc::new(Feed::new(recent, state.sequence(), settings.feed_events, halted.clone()));
         let checks = Arc::new(CheckIndex::new());
@@ -91,13 +93,26 @@ impl Engine {
             abandoned: recovered.abandoned,
             loss,
             waits_for: None,
+            due_from: None,
             halt,
         };
         writer.begin()?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Halt::System(error.to_string()))?;
         let writer = RwLock::new(Some(thread));
-        let shared = Shared { queues, view, keeper, checks, feed, hub, history, halted, writer, _refresher: refresher };
+        let shared = Shared {
+            queues,
+            view,
+            keeper,
+            checks,
+            feed,
+            hub,
+            history,
+            halted,
+            reads_row,
+            writer,
+            _refresher: refresher,
+        };
         let engine = Self { shared: Arc::new(shared) };
         engine.index_in_the_background()?;
         Ok(engine)
@@ -160,7 +175,7 @@ pub fn initialise(store: &Store, files: Files<'_>, clock: Arc<dyn Clock>) -> Res
         all.append(&mut events);
         events = all;
     }
-    let rows = rows(&events)?;
+    let rows = rows(&events, decode)?;
     let head = journal.head();
     journal.append(head, &rows)?;
     Ok(())

@@ -16,6 +16,7 @@ use super::refusals::{Unrecorded, UnrecordedRefusals};
 use super::replication::hub::Hub;
 use super::rows::{nonce, rows};
 use super::settings::Settings;
+use super::unfit::{Batch, Part};
 use super::view::View;
 use crate::check::CheckIndex;
 use crate::clock::{BootMillis, Timekeeper};
@@ -69,11 +70,10 @@ pub(super) struct Writer {
     pub(super) loss: Option<LossAccepted>,
     /// Why the start is not recorded yet.
     pub(super) waits_for: Option<Refused>,
+    /// What is due could not be recorded (a fault of the broker): it is not tried again before.
+    pub(super) due_from: Option<BootMillis>,
     pub(super) halt: watch::Sender<bool>,
 }
-
-/// Answers that wait for their batch to be durable.
-type Answer = (oneshot::Sender<Result<Done, Refusal>>, Result<Done, Refusal>);
 
 /// Why a batch was not recorded.
 pub(super) enum Failed {
@@ -128,7 +128,7 @@ impl Writer {
         let started = BrokerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), clock };
         let events = decide_start(&self.state, now, started, revoke.as_ref());
         self.take_in(events, &mut batch);
-        let rows = rows(&batch)?;
+        let rows = rows(&batch, self.settings.reads_row)?;
         let head = self.journal.head();
         if let Err(error) = self.journal.append(head, &rows) {
             return self.put_off(error, revoke.is_some() || self.loss.is_some());
@@ -166,10 +166,10 @@ impl Writer {
 
     /// Refusals that were counted are recorded, though their minute is not over.
     fn finish(&mut self) {
-        let mut events = Vec::new();
-        self.record_refusals(&mut events, Timestamp::MAX);
+        let mut batch = Batch::default();
+        self.record_refusals(&mut batch.events, Timestamp::MAX);
         // If it fails, nobody is left to answer; the log says so.
-        let _ = self.record(&mut events, &mut Vec::new());
+        let _ = self.record(&mut batch);
     }
 
     /// Decides, records, publishes, answers.
@@ -178,38 +178,32 @@ impl Writer {
             refuse(jobs.into_iter().map(|job| job.reply), &failed);
             return Err(failed);
         }
-        let mut events = Vec::new();
-        let mut answers: Vec<Answer> = Vec::with_capacity(jobs.len());
+        let mut batch = Batch::default();
         self.unmarked = self.journal.mark().is_some_and(|mark| mark.failing.is_some());
-        self.due(&mut events);
+        self.due(&mut batch.events);
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
-            if events.len() >= BATCH_EVENTS
-                && let Err(failed) = self.record(&mut events, &mut answers)
+            if batch.events.len() >= BATCH_EVENTS
+                && let Err(failed) = self.record(&mut batch)
             {
                 refuse(std::iter::once(job).chain(jobs).map(|job| job.reply), &failed);
                 return Err(failed);
             }
-            let answer = self.decide(&job, &mut events);
-            answers.push((job.reply, answer));
+            let from = batch.events.len();
+            let answer = self.decide(&job, &mut batch.events);
+            batch.answered(job, answer, from);
         }
-        self.record(&mut events, &mut answers)
+        self.record(&mut batch)
     }
 
-    fn decide(&mut self, job: &Job, batch: &mut Vec<Event>) -> Result<Done, Refusal> {
+    pub(super) fn decide(&mut self, job: &Job, batch: &mut Vec<Event>) -> Result<Done, Refusal> {
         if !job.command.takes_away()
             && let Some(reason) = self.journal.trouble()
         {
             return Err(unavailable(&reason));
         }
-        let envelope = Envelope {
-            caller: job.caller.clone(),
-            request_id: job.request_id,
-            now: self.now(),
-            nonce: nonce(),
-            command: job.command.clone(),
-        };
-        match decide_all(&self.state, &envelope).and_then(|decided| self.fits(&envelope.command, decided)) {
+        let envelope = self.envelope(job);
+        match decide_all(&self.state, &envelope).and_then(|decided| self.may_be_recorded(&envelope.command, decided)) {
             Ok(decided) => {
                 let repeated = decided.events.is_empty();
                 batch.extend(decided.take_effect(&mut self.state));
@@ -219,17 +213,14 @@ impl Writer {
                 Ok(Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated })
             }
             Err(refusal) => {
-                match refused(&self.state, &envelope, &refusal) {
-                    Some(event) => self.take_in(vec![event], batch),
-                    None => self.refusals.count(&self.state, &envelope),
-                }
+                self.note_refusal(&envelope, &refusal, batch);
                 Err(refusal)
             }
         }
     }
 
     /// What was decided, if it can be recorded, and could not be lost without a word.
-    fn fits(&self, command: &Command, decided: Decided) -> Result<Decided, Refusal> {
+    fn may_be_recorded(&self, command: &Command, decided: Decided) -> Result<Decided, Refusal> {
         if self.unmarked && !command.takes_away() && !decided.events.is_empty() {
             let mut refusal = Refusal::new(Reason::StorageUnavailable, "its head mark cannot be written");
             refusal.retry_after = Some(Span::SECOND);
@@ -238,11 +229,29 @@ impl Writer {
         fits_rows(command, decided)
     }
 
+    pub(super) fn envelope(&self, job: &Job) -> Envelope {
+        Envelope {
+            caller: job.caller.clone(),
+            request_id: job.request_id,
+            now: self.now(),
+            nonce: nonce(),
+            command: job.command.clone(),
+        }
+    }
+
+    pub(super) fn note_refusal(&mut self, envelope: &Envelope, refusal: &Refusal, batch: &mut Vec<Event>) {
+        match refused(&self.state, envelope, refusal) {
+            Some(event) => self.take_in(vec![event], batch),
+            None => self.refusals.count(&self.state, envelope),
+        }
+    }
+
     /// Some of what is due by now: the rest comes with the next batch, which does not wait.
-    fn due(&mut self, batch: &mut Vec<Event>) {
-        if !self.settings.timer {
+    pub(super) fn due(&mut self, batch: &mut Vec<Event>) {
+        if !self.settings.timer || self.due_from.is_some_and(|from| self.keeper.boot() < from) {
             return;
         }
+        self.due_from = None;
         while batch.len() < TICK_EVENTS {
             let events = decide_tick(&self.state, self.tick(), self.settings.keep_closed);
             if events.is_empty() {
@@ -261,48 +270,62 @@ impl Writer {
     }
 
     /// One durable commit, then the view, the check index and the feed, then the answers.
-    fn record(&mut self, events: &mut Vec<Event>, answers: &mut Vec<Answer>) -> Result<(), Failed> {
-        let events = std::mem::take(events);
-        let answers = std::mem::take(answers);
+    fn record(&mut self, batch: &mut Batch) -> Result<(), Failed> {
+        let batch = std::mem::take(batch);
+        let (batch, rows) = match self.rows_of(&batch) {
+            Ok(rows) => (batch, rows),
+            Err(unfit) => {
+                tracing::warn!(%unfit, "a batch cannot be recorded; its commands are decided again one by one");
+                self.go_back(&batch.events);
+                self.one_by_one(batch)
+            }
+        };
+        let Batch { events, parts } = batch;
         let mut before = None;
         if !events.is_empty() {
-            let appended = rows(&events).map_err(|halt| AppendError::Unknown { what: halt.to_string() });
-            let head = self.journal.head();
-            match appended.and_then(|rows| self.journal.append(head, &rows)) {
-                Ok(_) => {}
-                Err(error) => return Err(self.failed(&error, &events, answers)),
+            if let Err(error) = self.journal.append(self.journal.head(), &rows) {
+                return Err(self.failed(&error, &events, parts));
             }
             let now = self.now();
             before = self.publish(events, now);
         }
-        for (reply, answer) in answers {
+        for part in parts {
             // Who asked may have gone; what was decided stands.
-            let _ = reply.send(answer);
+            let _ = part.job.reply.send(part.answer);
         }
         drop(before);
         Ok(())
     }
 
-    fn failed(&mut self, error: &AppendError, events: &[Event], answers: Vec<Answer>) -> Failed {
+    fn failed(&mut self, error: &AppendError, events: &[Event], parts: Vec<Part>) -> Failed {
         tracing::error!(%error, "the journal did not take a batch");
         let failed = match error {
             AppendError::NotAppended { reason } => Failed::NotAppended(reason.clone()),
             AppendError::Unknown { .. } => Failed::Unknown,
         };
         if matches!(failed, Failed::NotAppended(_)) {
-            // What was decided did not happen: back to what is durable.
-            self.state = self.view.read(State::clone);
-            for event in events {
-                let Fact::Broker(fact) = &event.fact else { continue };
-                if let BrokerFact::RefusalsCounted(fact) = fact {
-                    self.refusals.put_back(fact);
-                } else if let BrokerFact::ClockRead(_) = fact {
-                    self.clock_noted = None;
-                }
+            self.go_back(events);
+        }
+        refuse(parts.into_iter().map(|part| part.job.reply), &failed);
+        failed
+    }
+
+    /// What was decided did not happen: back to what is durable.
+    fn go_back(&mut self, events: &[Event]) {
+        self.state = self.view.read(State::clone);
+        self.take_back(events);
+    }
+
+    /// What the writer notes of its own about events that did not happen.
+    pub(super) fn take_back(&mut self, events: &[Event]) {
+        for event in events {
+            let Fact::Broker(fact) = &event.fact else { continue };
+            if let BrokerFact::RefusalsCounted(fact) = fact {
+                self.refusals.put_back(fact);
+            } else if let BrokerFact::ClockRead(_) = fact {
+                self.clock_noted = None;
             }
         }
-        refuse(answers.into_iter().map(|(reply, _)| reply), &failed);
-        failed
     }
 
     /// What is given back may be dropped once everybody has an answer.
@@ -337,7 +360,7 @@ impl Writer {
     }
 
     fn wait(&self) -> Duration {
-        if self.held_back {
+        if self.held_back || self.due_from.is_some() {
             return RETRY;
         }
         let due = next_due(&self.state, self.settings.keep_closed).filter(|_| self.settings.timer);
@@ -357,7 +380,7 @@ impl Writer {
         if self.unmarked { self.now().without_starts() } else { self.now() }
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         self.keeper.now(self.state.last_at())
     }
 }

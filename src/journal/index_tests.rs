@@ -1,8 +1,11 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use rusqlite::OpenFlags;
 
 use super::super::conformance_tests::InFile;
 use super::super::memory::StoreFault;
 use super::super::{ABANDONED_KIND, Journal, MemoryJournal, MemoryStore, Options, SqliteJournal};
+use super::entries::STEP_ROWS;
 use super::*;
 
 /// Appends one batch of (actor, kind, about), one second apart.
@@ -38,8 +41,8 @@ fn append_five(journal: &mut dyn Journal) {
     assert!(append(journal, &[("account:ana", "grant-started-late/1", &[])]));
 }
 
-fn list(index: &Index, filter: Filter) -> Vec<u64> {
-    index.list(&filter, Page { limit: 100, ..Page::default() }).unwrap().sequences
+fn list(index: &Index, reader: &dyn JournalReader, filter: Filter) -> Vec<u64> {
+    index.list(reader, &filter, Page { limit: 100, ..Page::default() }).unwrap().sequences
 }
 
 fn at(millis: i64) -> Option<Timestamp> {
@@ -52,7 +55,6 @@ fn lists_answer_by_actor_kind_about_and_time() {
     let (mut journal, _) = MemoryJournal::open(&store, &mut |_| Ok(())).unwrap();
     append_five(&mut journal);
     let index = Index::in_memory(&store).unwrap();
-    assert_eq!(index.list(&Filter::default(), Page { limit: 9, ..Page::default() }).unwrap(), Listed::default());
     assert_eq!(index.catch_up(&store).unwrap(), 5);
     let any = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<BTreeSet<_>>());
     let cases = [
@@ -70,7 +72,7 @@ fn lists_answer_by_actor_kind_about_and_time() {
         (Filter { from: at(2_000), until: at(4_000), ..Filter::default() }, vec![2, 3]),
     ];
     for (filter, wanted) in cases {
-        assert_eq!(list(&index, filter.clone()), wanted, "{filter:?}");
+        assert_eq!(list(&index, &store, filter.clone()), wanted, "{filter:?}");
     }
 }
 
@@ -85,7 +87,7 @@ fn pages_neither_repeat_nor_skip_in_either_direction() {
         let mut seen = Vec::new();
         loop {
             let page = Page { after: seen.last().copied(), limit: 2, newest_first };
-            let listed = index.list(&Filter::default(), page).unwrap();
+            let listed = index.list(&store, &Filter::default(), page).unwrap();
             seen.extend(&listed.sequences);
             if listed.sequences.len() < 2 {
                 break;
@@ -110,8 +112,8 @@ fn rows_of_a_torn_batch_are_never_listed() {
     assert_eq!(found.abandoned, Some(3..=4));
     assert!(append(&mut journal, &[("broker", ABANDONED_KIND, &[])]));
     assert_eq!(index.catch_up(&store).unwrap(), 5);
-    assert_eq!(list(&index, Filter::default()), [1, 2, 5]);
-    assert_eq!(list(&index, Filter { about: Some("person:ana".into()), ..Filter::default() }), [1, 2]);
+    assert_eq!(list(&index, &store, Filter::default()), [1, 2, 5]);
+    assert_eq!(list(&index, &store, Filter { about: Some("person:ana".into()), ..Filter::default() }), [1, 2]);
 }
 
 #[test]
@@ -125,41 +127,163 @@ fn a_batch_longer_than_a_step_is_taken_in_whole() {
         assert_eq!(index.catch_up(&store).unwrap(), reached);
     }
     let page = Page { limit: 10_000, ..Page::default() };
-    assert_eq!(index.list(&Filter::default(), page).unwrap().sequences.len(), 776);
+    assert_eq!(index.list(&store, &Filter::default(), page).unwrap().sequences.len(), 776);
 }
 
-#[test]
-fn the_file_goes_on_where_it_was_and_is_built_again_when_it_is_not_this_journals() {
+/// What lists by kind, subject, actor and time answer of the five events.
+fn all_lists(index: &Index, reader: &dyn JournalReader) -> Result<Vec<Vec<u64>>, IndexError> {
+    let about = |it: &str| Filter { about: Some(it.into()), ..Filter::default() };
+    let filters = [
+        Filter::default(),
+        about("person:ana"),
+        about("grant:2"),
+        Filter { actor: Some("account:ana".into()), ..Filter::default() },
+        Filter { kind: Some("grant-started".into()), ..Filter::default() },
+        Filter { from: at(2_000), until: at(4_000), ..Filter::default() },
+    ];
+    let page = Page { limit: 100, ..Page::default() };
+    filters.iter().map(|filter| Ok(index.list(reader, filter, page)?.sequences)).collect()
+}
+
+fn all_of_them() -> Vec<Vec<u64>> {
+    vec![vec![1, 2, 3, 4, 5], vec![1, 3], vec![4], vec![1, 5], vec![3, 4], vec![2, 3]]
+}
+
+/// A journal of five events, and the place of its side file, which is filled and closed.
+fn with_side_file() -> (InFile, SqliteJournal, PathBuf) {
     let place = InFile::new();
     let (mut journal, _) = SqliteJournal::open(&place.path(), Options::default(), &mut |_| Ok(())).unwrap();
     append_five(&mut journal);
     let reader = journal.reader();
     let index = Index::open(&place.path(), &*reader).unwrap();
-    assert_eq!(index.catch_up(&*reader).unwrap(), 5);
-    let path = index.path().unwrap().to_path_buf();
+    assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them());
+    let path = index.path().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     drop(index);
-    let reached =
-        || Index::open(&place.path(), &*reader).unwrap().list(&Filter::default(), Page::default()).unwrap().reached;
-    assert_eq!(reached(), 5);
-    let spoil = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    for sql in [
-        "UPDATE reached SET journal = 'x'",
-        "UPDATE reached SET sequence = 6",
-        "UPDATE reached SET sequence = 4",
-        "UPDATE reached SET digest = ''",
-        "UPDATE reached SET format = '0'",
-        "DROP TABLE reached",
-    ] {
-        spoil(sql);
-        assert_eq!(reached(), 0, "{sql}");
-        assert_eq!(Index::open(&place.path(), &*reader).unwrap().catch_up(&*reader).unwrap(), 5);
-    }
-    fs::write(&path, "no database at all").unwrap();
-    assert_eq!(reached(), 0);
+    (place, journal, path)
+}
+
+fn aside(path: &Path, number: usize) -> PathBuf {
+    file::beside(path, &format!(".aside-{number}"))
+}
+
+fn execute(path: &Path, sql: &str) {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).unwrap().execute_batch(sql).unwrap();
+}
+
+/// Everything that makes it say less, more or something else.
+const SPOILT: [&str; 13] = [
+    "UPDATE reached SET journal = 'x'",
+    "UPDATE reached SET sequence = 6",
+    "UPDATE reached SET sequence = 4",
+    "UPDATE reached SET format = '0'",
+    "DROP TABLE reached",
+    "DELETE FROM event WHERE seq = 3",
+    "DELETE FROM event; DELETE FROM about",
+    "DELETE FROM about WHERE about = 'person:ana' AND seq = 3",
+    "UPDATE event SET actor = 'account:eve' WHERE seq = 5",
+    "UPDATE event SET at = at + 9000 WHERE seq = 2",
+    "INSERT INTO event VALUES (9, 9, 'account:ana', 'x/1')",
+    "INSERT INTO about VALUES ('person:ana', 4)",
+    "DROP INDEX event_kind; CREATE INDEX event_kind ON event(kind) WHERE seq < 4",
+];
+
+#[test]
+fn the_file_goes_on_where_it_was() {
+    let (place, mut journal, path) = with_side_file();
+    assert!(append(&mut journal, &[("account:ana", "note-written/1", &["grant:2"])]));
+    let reader = journal.reader();
     let index = Index::open(&place.path(), &*reader).unwrap();
-    index.catch_up(&*reader).unwrap();
-    assert_eq!(list(&index, Filter { about: Some("grant:2".into()), ..Filter::default() }), [4]);
+    assert_eq!(list(&index, &*reader, Filter { about: Some("grant:2".into()), ..Filter::default() }), [4, 6]);
+    assert!(!aside(&path, 1).exists());
+}
+
+#[test]
+fn a_file_that_differs_from_the_journal_is_set_aside_and_built_again() {
+    for sql in SPOILT {
+        let (place, journal, path) = with_side_file();
+        let reader = journal.reader();
+        // when it is changed while nobody has it open
+        execute(&path, sql);
+        let index = Index::open(&place.path(), &*reader).unwrap();
+        // then lists tell everything, and the file is there to be looked at
+        assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them(), "{sql}");
+        assert!(aside(&path, 1).is_file(), "{sql}");
+        // and the same when it is changed under the broker
+        execute(&path, sql);
+        assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them(), "running: {sql}");
+        assert!(aside(&path, 2).is_file(), "running: {sql}");
+    }
+}
+
+#[test]
+fn whatever_bit_of_the_file_flips_lists_tell_everything_or_an_error() {
+    let (place, journal, path) = with_side_file();
+    let reader = journal.reader();
+    // Many events, so that the indexes have pages below their roots.
+    let whole = fs::read(&path).unwrap();
+    let mut differed = 0;
+    for at in (0..whole.len()).step_by(331) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, &flipped).unwrap();
+        let index = Index::open(&place.path(), &*reader).unwrap();
+        assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them(), "byte {at}");
+        drop(index);
+        for number in 1..=9 {
+            let aside = aside(&path, number);
+            differed += usize::from(aside.exists());
+            let _ = fs::remove_file(&aside);
+        }
+    }
+    assert!(differed > 0);
+}
+
+#[test]
+fn whatever_stands_in_its_place_stops_nothing() {
+    let (place, journal, path) = with_side_file();
+    let reader = journal.reader();
+    let whole = fs::read(&path).unwrap();
+    let elsewhere = place.path().with_file_name("elsewhere");
+    let cases: [(&str, &dyn Fn()); 8] = [
+        ("a folder", &|| fs::create_dir(&path).unwrap()),
+        ("a folder with something in it", &|| fs::create_dir_all(path.join("x/y")).unwrap()),
+        ("a link to the journal", &|| symlink(place.path(), &path).unwrap()),
+        ("a second name of another file", &|| {
+            fs::write(&elsewhere, "x").unwrap();
+            fs::hard_link(&elsewhere, &path).unwrap();
+        }),
+        ("text", &|| fs::write(&path, "no database at all").unwrap()),
+        ("a part of it", &|| fs::write(&path, &whole[..whole.len() / 2]).unwrap()),
+        ("what nobody may read", &|| {
+            fs::write(&path, &whole).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        }),
+        ("a folder for its log", &|| {
+            fs::write(&path, &whole).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::create_dir(file::beside(&path, "-wal")).unwrap();
+        }),
+    ];
+    for (what, make) in cases {
+        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        make();
+        let index = Index::open(&place.path(), &*reader).unwrap();
+        assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them(), "{what}");
+    }
+}
+
+#[test]
+fn where_no_file_can_be_lists_go_on_in_memory() {
+    let (place, journal, path) = with_side_file();
+    let reader = journal.reader();
+    execute(&path, "DELETE FROM event WHERE seq = 3");
+    // given that all names for what is set aside are taken by folders, so that it can go nowhere
+    (1..=9).for_each(|number| fs::create_dir(aside(&path, number)).unwrap());
+    let index = Index::open(&place.path(), &*reader).unwrap();
+    assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them());
+    assert_eq!(index.path(), None);
 }
 
 #[test]

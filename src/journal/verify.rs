@@ -27,7 +27,7 @@ pub struct Verified {
 /// # Errors
 /// The first bad row, or what else is wrong with the file.
 pub fn verify_file(path: &Path, expected: Option<Head>) -> Result<Verified, OpenError> {
-    verify_known(path, Known { head: expected, mark: None })
+    verify_known(path, Known { head: expected, mark: None }, &mut |_| Ok(()))
 }
 
 /// What the journal's chain must pass through.
@@ -39,11 +39,11 @@ pub struct Known {
     pub mark: Option<Mark>,
 }
 
-/// The same, with a mark besides.
+/// The same, with a mark besides, giving each verified row to `each`: who verifies for a start reads each row as a start does.
 ///
 /// # Errors
-/// As [`verify_file`]; a mark of another journal.
-pub fn verify_known(path: &Path, known: Known) -> Result<Verified, OpenError> {
+/// As [`verify_file`]; a mark of another journal; the first row that `each` refuses.
+pub fn verify_known(path: &Path, known: Known, each: EachRow<'_>) -> Result<Verified, OpenError> {
     let path = file::existing(path)?;
     if !fs::metadata(&path).map_err(|error| file::store(&path, &error))?.is_file() {
         return Err(OpenError::NotAFile { path });
@@ -51,12 +51,12 @@ pub fn verify_known(path: &Path, known: Known) -> Result<Verified, OpenError> {
     // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written.
     // A broker that begins to write meanwhile makes a log: then the answer counts for nothing, and is sought again.
     if !has_log(&path)? {
-        let verified = verify_as(&path, "immutable=1", known);
+        let verified = verify_as(&path, "immutable=1", known, each);
         if !has_log(&path)? {
             return verified;
         }
     }
-    verify_as(&path, "mode=ro", known)
+    verify_as(&path, "mode=ro", known, each)
 }
 
 /// Makes a copy of a journal by SQLite's own hand, owner-only. To read the file in a process that has it open, were it only
@@ -105,7 +105,7 @@ pub(super) fn scan(
     verifier.finish()
 }
 
-fn verify_as(path: &Path, mode: &str, known: Known) -> Result<Verified, OpenError> {
+fn verify_as(path: &Path, mode: &str, known: Known, each: EachRow<'_>) -> Result<Verified, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| file::store(path, &error);
     let connection = Connection::open_with_flags(uri(path, mode), flags).map_err(failed)?;
@@ -117,7 +117,7 @@ fn verify_as(path: &Path, mode: &str, known: Known) -> Result<Verified, OpenErro
         return Err(OpenError::Mark(Loss::OtherJournal(mark)));
     }
     let expected = known.head.into_iter().chain(known.mark.map(|mark| mark.head));
-    let recovered = scan(&connection, id, expected, &mut |_| Ok(()))?;
+    let recovered = scan(&connection, id, expected, each)?;
     check_pages(&connection)?;
     Ok(Verified { id, recovered })
 }

@@ -64,7 +64,7 @@ pub fn grpc_code(code: Code) -> GrpcCode {
 pub(super) fn retry_after(refusal: &Refusal) -> Option<Duration> {
     let usual = match refusal.reason {
         Reason::Overloaded | Reason::BehindSequence => Some(Duration::from_millis(200)),
-        Reason::StorageUnavailable | Reason::Halted => Some(Duration::from_secs(2)),
+        Reason::StorageUnavailable | Reason::Halted | Reason::OutcomeUnknown => Some(Duration::from_secs(2)),
         Reason::ClockSuspect => Some(Duration::from_secs(5)),
         _ => None,
     };

@@ -91,8 +91,8 @@ pub fn person(organisation: &Organisation, id: &PersonId, it: &Person) -> pb::Pe
         accounts: organisation.accounts_of(id).map(|(account, _)| account.to_string()).collect(),
         tenant: tenant.unwrap_or_default(),
         employment_end_time: it.employed_until.map(pb_timestamp),
-        move_time: it.moves.as_ref().map(|moves| pb_timestamp(moves.at)),
-        move_manager: it.moves.as_ref().and_then(|it| it.manager.as_ref()).map(ToString::to_string).unwrap_or_default(),
+        move_time: it.moves.first().map(|moves| pb_timestamp(moves.at)),
+        move_manager: it.moves.first().and_then(|it| it.manager.as_ref()).map(ToString::to_string).unwrap_or_default(),
         awaits_manager: it.awaits_manager,
     }
 }

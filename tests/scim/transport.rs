@@ -125,7 +125,7 @@ async fn a_body_that_never_comes_is_given_up() {
     // then it is answered though it sends no more, and its connection ends
     let mut said = String::new();
     let _ = stream.read_to_string(&mut said).await;
-    assert!(said.starts_with("HTTP/1.1 429 ") && said.contains("the broker took too long"), "{said}");
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("the broker took too long"), "{said}");
     broker.get(USERS).await.is(200);
 }
 

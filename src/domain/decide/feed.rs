@@ -129,9 +129,7 @@ fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New) -> Result
             refusal.with("number", number).with("person", &sent.event.person)
         })?;
     }
-    for person in &sorted.dropped {
-        hold::drop_person(overlay, person);
-    }
+    hold::drop_persons(overlay, &sorted.dropped);
     hold::catch(overlay, sorted.held, new);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `decide`: from a state and a command to what happens, or to why not. Reads its arguments and nothing else.
 
 mod accounts;
+pub mod amount;
 mod attestations;
 mod caller;
 mod campaigns;

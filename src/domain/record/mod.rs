@@ -12,3 +12,7 @@ pub mod lock;
 pub mod proposal;
 pub mod review;
 pub mod row;
+
+#[cfg(test)]
+#[path = "extreme_tests.rs"]
+pub(crate) mod extremes;

@@ -78,6 +78,6 @@ pub fn may_confirm(
 
 /// Whether a person has no manager and waits for none. A transfer to somebody unknown leaves a person waiting.
 fn is_unmanaged(person: &Person, at: Timestamp) -> bool {
-    let moved = person.moves.as_ref().is_some_and(|moves| moves.at.is_over(at));
+    let moved = person.moves.first().is_some_and(|moves| moves.at.is_over(at));
     !moved && !person.awaits_manager && person.manager.is_none()
 }

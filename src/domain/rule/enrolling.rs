@@ -135,7 +135,7 @@ fn keep_obstacles(organisation: &Organisation, id: &AccountId, role: &RoleName, 
     let cut = held.filter(|it| it.cut.is_some() && !it.ends_at().is_over(now.latest));
     // While the transfer is only announced the manager is the old one, who keeps nothing (known failure B2).
     let person = account.and_then(|account| organisation.people.get(account.person()));
-    let is_ahead = person.and_then(|it| it.moves.as_ref()).is_some_and(|moves| !moves.at.is_over(now.latest));
+    let is_ahead = person.and_then(|it| it.moves.first()).is_some_and(|moves| !moves.at.is_over(now.latest));
     if cut.is_none() || is_ahead {
         let detail = format!("of `{id}` in `{role}`");
         return vec![Refusal::new(Reason::NothingToKeep, detail).with("account", id).with("role", role)];

@@ -187,7 +187,7 @@ impl Organisation {
             if let Some(manager) = &old.manager {
                 self.reports_of.remove(manager, &id);
             }
-            for manager in old.announced().filter_map(|moves| moves.manager.as_ref()) {
+            for manager in old.moves.iter().filter_map(|moves| moves.manager.as_ref()) {
                 self.moves_to.remove(manager, &id);
             }
         }
@@ -200,7 +200,7 @@ impl Organisation {
         if let Some(manager) = &person.manager {
             self.reports_of.insert(manager.clone(), id.clone());
         }
-        for manager in person.announced().filter_map(|moves| moves.manager.as_ref()) {
+        for manager in person.moves.iter().filter_map(|moves| moves.manager.as_ref()) {
             self.moves_to.insert(manager.clone(), id.clone());
         }
         self.people.insert(id, person);

@@ -8,3 +8,5 @@ pub const REQUESTS_KEPT: Span = Span::DAY;
 pub const BRAKE_WINDOW: Span = Span::DAY;
 /// Days ahead at which a lapse is announced.
 pub const WARNED_DAYS: [u32; 3] = [30, 7, 1];
+/// Transfers that may be announced of one person at a time: each record of the person names them all.
+pub const ANNOUNCED_MOVES: usize = 8;

@@ -135,6 +135,8 @@ catalogue! {
         "send what changed about the person instead";
     ManagerCycle "MANAGER_CYCLE" FailedPrecondition 5, "the person would be their own manager, over however many others",
         "name another manager";
+    TooManyMoves "TOO_MANY_MOVES" FailedPrecondition 5, "as many transfers of the person are announced as may be",
+        "announce the next one when the first has taken effect, or say another manager for an instant that is announced";
     AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "an attestation tells what was met, and when, up to now",
         "correct what is named";
     OwnStanding "OWN_STANDING" PermissionDenied 3, "nobody widens what they themselves, or their machine's owner, may do",
@@ -229,6 +231,12 @@ catalogue! {
         "get a certificate from an authority that the broker trusts";
     NotAuthenticated "NOT_AUTHENTICATED" Unauthenticated 7, "the connection has no verified identity",
         "connect with a client certificate with exactly one SPIFFE ID from a trusted authority";
+    Unrecordable "UNRECORDABLE" FailedPrecondition 1, "the journal could not be read again with what this would write, so nothing has happened",
+        "this is a fault of the broker: tell whoever runs it what was asked; its log names what could not be written";
+    TooMuch "TOO_MUCH" ResourceExhausted 2, "this would write far more into the journal than it says",
+        "ask for less at a time";
+    OutcomeUnknown "OUTCOME_UNKNOWN" Unavailable 8, "no answer could be given, which says nothing about whether it took effect",
+        "send the same again under the same request_id: it takes effect once, and the answer is that of the first";
     Overloaded "OVERLOADED" ResourceExhausted 8, "the broker has as much work queued as it takes",
         "wait a little and send the same request_id again";
     StorageUnavailable "STORAGE_UNAVAILABLE" Unavailable 8, "the journal took nothing, so nothing has happened",

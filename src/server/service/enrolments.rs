@@ -108,14 +108,14 @@ impl EnrolmentService for Enrolments {
 type Answered = (Option<pb::Enrolment>, Vec<pb::Obstacle>, String);
 
 impl Enrolments {
-    /// Carries a change out, and shows what it was about from the present state under the caller's present rights.
+    /// Carries a change out, and shows what it was about.
     async fn carry_out(
         &self,
         caller: &VerifiedCaller,
         change: Change,
     ) -> Result<(Option<pb::Enrolment>, Changed), Status> {
         let done = carry_out(&self.0, caller, change).await?;
-        let shown = get_subject(&self.0, caller, done.about.as_ref(), shown).await?;
+        let shown = get_subject(&self.0, caller, done.about.as_ref(), done.done.as_ref(), shown).await?;
         Ok((shown.enrolment, done))
     }
 

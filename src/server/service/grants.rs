@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::method::get::{Kept, get, get_subject, id_or_ending};
+use super::method::get::{get, get_subject, id_or_ending};
 use super::method::list::{Draft, Listing, Page, list};
 use super::method::past;
 use super::method::watch::{Step, Teller, resync, watch};
@@ -94,20 +94,12 @@ impl GrantService for Grants {
 }
 
 impl Grants {
-    /// Executes, and shows what it was about.
+    /// Executes, and shows what it was about. Whoever ended it may be told what became of it: `grant.revoke` lets do that, and
+    /// shows nothing else.
     async fn execute(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<(pb::Grant, String), Status> {
         let done = self.0.execute(caller, mutation).await?;
-        let sequence = caller.sequence_text(done.sequence);
-        // Whoever ended it just now may be told what became of it: `grant.revoke` lets do that, and shows nothing else.
-        let ended = done.about.as_ref().and_then(Grant::id_in).filter(|_| !done.repeated);
-        let grant = self.0.read(caller, |state, viewer, now| {
-            let it = ended.and_then(|id| state.grants().get(&id));
-            Ok(it.map(|it| shown(state, viewer, it, now)))
-        })?;
-        match grant {
-            Some(grant) => Ok((grant, sequence)),
-            None => Ok((get_subject(&self.0, caller, done.about.as_ref(), shown).await?, sequence)),
-        }
+        let grant = get_subject(&self.0, caller, done.about.as_ref(), Some(&done), shown).await?;
+        Ok((grant, caller.sequence_text(done.sequence)))
     }
 }
 

@@ -3,9 +3,8 @@
 use tonic::{Request, Response, Status};
 
 use super::method::change::{Changed, carry_out};
-use super::method::get::{Kept, get, id_or_ending};
+use super::method::get::{get, get_subject, id_or_ending};
 use super::method::list::{Draft, Listing, Page, list};
-use crate::domain::record::lock::Lock;
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
 use crate::domain::value::ids::LockId;
@@ -62,14 +61,12 @@ impl LockService for Locks {
 }
 
 impl Locks {
-    /// Makes a lock, and shows it, unless that was a dry run.
+    /// Makes a lock, and shows it as it was made, though it may be gone by now; unless that was a dry run.
     async fn create(&self, caller: &VerifiedCaller, change: Change) -> Result<(Option<pb::Lock>, Changed), Status> {
-        let is_dry = matches!(change, Change::Dry(_));
-        let done = carry_out(&self.0, caller, change).await?;
-        let id = done.about.as_ref().and_then(Lock::id_in).filter(|_| !is_dry);
-        // Whoever made it sees it, also a moment later, when it may be gone.
-        let made = id.and_then(|id| self.0.engine.read(|state| state.organisation().locks().get(id).map(lock)));
-        Ok((made, done))
+        let changed = carry_out(&self.0, caller, change).await?;
+        let Some(done) = &changed.done else { return Ok((None, changed)) };
+        let made = get_subject(&self.0, caller, changed.about.as_ref(), Some(done), |_, _, it, _| lock(it)).await?;
+        Ok((Some(made), changed))
     }
 }
 

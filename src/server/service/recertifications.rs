@@ -4,7 +4,7 @@
 use tonic::{Request, Response, Status};
 
 use super::method::change::{Changed, carry_out};
-use super::method::get::{Kept, get, id_or_ending};
+use super::method::get::{get, get_subject, id_or_ending};
 use super::method::list::{Draft, Listing, Page, list};
 use crate::domain::record::campaign::Campaign;
 use crate::domain::rule::visibility::{Thing, Viewer, may_see, visible_items};
@@ -66,20 +66,16 @@ impl RecertificationService for Recertifications {
 }
 
 impl Recertifications {
-    /// Carries a change out, and shows the campaign under the caller's present rights. A dry run has made none.
+    /// Carries a change out, and shows the campaign. A dry run has made none.
     async fn carry_out(
         &self,
         caller: &VerifiedCaller,
         change: Change,
     ) -> Result<(Option<pb::Recertification>, Changed), Status> {
-        let is_dry = matches!(change, Change::Dry(_));
-        let done = carry_out(&self.0, caller, change).await?;
-        let id = done.about.as_ref().and_then(Campaign::id_in).filter(|_| !is_dry);
-        let campaign = self.0.read(caller, |state, viewer, now| {
-            let campaign = id.and_then(|id| state.campaigns().get(&id));
-            Ok(campaign.map(|campaign| shown(state, viewer, campaign, now)))
-        });
-        Ok((campaign?, done))
+        let changed = carry_out(&self.0, caller, change).await?;
+        let Some(done) = &changed.done else { return Ok((None, changed)) };
+        let campaign = get_subject(&self.0, caller, changed.about.as_ref(), Some(done), shown).await?;
+        Ok((Some(campaign), changed))
     }
 }
 

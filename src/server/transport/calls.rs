@@ -19,6 +19,7 @@ use super::limits::{HEADERS_MAX, STREAMS_PER_CONNECTION};
 use super::peer::Peer;
 use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded};
 use super::standing::Standing;
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::metrics::{Call, Metrics};
 
 /// Pairs of method and code that one connection may be counted under.
@@ -78,7 +79,7 @@ where
                 let counters = Arc::clone(&self.counters);
                 let working = tokio::time::timeout(self.timeout, self.direct.clone().call(method, request));
                 Box::pin(async move {
-                    let response = working.await.unwrap_or_else(|_| too_slow().into_http());
+                    let response = working.await.unwrap_or_else(|_| check_too_slow().into_http());
                     drop(permit);
                     counters.add(C::path(method), code_of(&response));
                     Ok(response)
@@ -131,8 +132,14 @@ impl<C: DirectCalls> Calls<C> {
     }
 }
 
+/// A check changes nothing; it is asked again.
+fn check_too_slow() -> Status {
+    overloaded("the broker took too long; ask again")
+}
+
+/// What a call would change may have taken effect by now, or may yet (known failure H23).
 fn too_slow() -> Status {
-    overloaded("the broker took too long; send the same request_id again")
+    Refusal::new(Reason::OutcomeUnknown, "the broker took too long").into()
 }
 
 /// The counters that this connection has used, so that a call finds its own without the lock that all share.

@@ -171,7 +171,7 @@ fn a_transfer_whose_time_has_come_takes_the_decision_from_the_manager_before_tho
     let mut world = world();
     touch(&mut world, "pia", |pia| {
         let (at, manager) = (at("2026-11-22T13:00:00Z"), Some("omar".parse().unwrap()));
-        pia.moves = Some(countersign::domain::directory::Move { at, manager, then: None });
+        pia.moves = vec![countersign::domain::directory::Move { at, manager }];
     });
     let id = world.enrol("pia", an_account()).unwrap();
     world.pass("1h");

@@ -192,7 +192,7 @@ fn what_a_manager_gives_before_an_announced_transfer_ends_with_its_grace() {
     let mut world = world();
     let moves = at(NOON).plus(span("10d"));
     touch(&mut world, "ana", |ana| {
-        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None });
+        ana.moves = vec![Move { at: moves, manager: Some("omar".parse().unwrap()) }];
     });
     world.enrolled("ana", a_role("keeper"), &["ines"]);
     // then the membership ends with the grace, by comparison, and what it would have had can be kept later
@@ -217,7 +217,7 @@ fn a_transfer_cuts_what_is_held_and_only_the_new_manager_keeps_it() {
     let mut world = world();
     let moves = at(NOON).plus(span("1h"));
     touch(&mut world, "ana", |ana| {
-        ana.moves = Some(Move { at: moves, manager: Some("omar".parse().unwrap()), then: None });
+        ana.moves = vec![Move { at: moves, manager: Some("omar".parse().unwrap()) }];
     });
     world.pass_and_tick("1h");
     let grace = moves.plus(span("14d"));
@@ -239,7 +239,7 @@ fn what_was_not_kept_within_the_grace_or_was_never_cut_cannot_be_kept() {
     assert_refused(world.enrol("dan", keep("engineer")), Reason::NothingToKeep);
     assert_refused(world.enrol("dan", keep("reader")), Reason::NothingToKeep);
     touch(&mut world, "ana", |ana| {
-        ana.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: Some("omar".parse().unwrap()), then: None });
+        ana.moves = vec![Move { at: at(NOON).plus(span("1h")), manager: Some("omar".parse().unwrap()) }];
     });
     world.pass_and_tick("1h");
     world.pass("8d");
@@ -252,7 +252,7 @@ fn what_was_not_kept_within_the_grace_or_was_never_cut_cannot_be_kept() {
 #[test]
 fn after_a_transfer_to_nobody_known_nothing_can_be_kept_or_given() {
     let mut world = world();
-    touch(&mut world, "ana", |ana| ana.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: None, then: None }));
+    touch(&mut world, "ana", |ana| ana.moves = vec![Move { at: at(NOON).plus(span("1h")), manager: None }]);
     // also with no timer
     world.pass("1h");
     assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);

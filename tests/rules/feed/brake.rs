@@ -278,7 +278,7 @@ fn transfers_of_many_wait_as_leavings_do() {
     let moves = ["ana", "dan", "ben"].map(|name| transferred(name, "omar", at.plus(span("1d"))));
     tell(&mut world, moves.to_vec()).unwrap();
     assert_eq!(hold(&world).events.len(), 3);
-    assert_eq!(person(&world, "ana").moves, None);
+    assert_eq!(person(&world, "ana").moves, []);
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn what_would_make_the_author_answer_for_others_waits_and_the_stream_goes_on() {
     send(&mut world, 5, vec![left("nia", later), transferred("ben", "omar", at)]).unwrap();
     let waiting: Vec<_> = world.state.holds().values().flat_map(crate::support::feed::held).collect();
     assert_eq!(waiting, ["JOINED nia", "TRANSFERRED ana", "TRANSFERRED dan", "LEFT nia"]);
-    assert!(employed(&world, "pim") && !employed(&world, "nia") && person(&world, "dan").moves.is_none());
+    assert!(employed(&world, "pim") && !employed(&world, "nia") && person(&world, "dan").moves.is_empty());
     assert_eq!(manager(&world, "ana"), Some("ines".to_owned()));
     // an urgent leaving waits for nothing
     send(&mut world, 7, vec![urgent("ana", at)]).unwrap();

@@ -62,7 +62,7 @@ fn a_transfer_to_come_takes_effect_at_its_time_with_no_timer_running() {
     assert!(world.approve_enrolment("ines", id).is_err());
     world.tick();
     assert_eq!(person(&world, "ana").manager.as_ref().unwrap().as_str(), "odo");
-    assert!(person(&world, "ana").moves.is_none());
+    assert!(person(&world, "ana").moves.is_empty());
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_transfer_to_the_manager_of_that_instant_changes_nothing() {
     // given one to the present manager, now and later
     for at in [noon(), day(10)] {
         hr(&mut world, vec![moves("ana", Some("ines"), at)]).unwrap();
-        assert_eq!((account(&world, "ana"), &person(&world, "ana").moves), (&before, &None));
+        assert_eq!((account(&world, "ana"), &person(&world, "ana").moves), (&before, &Vec::new()));
     }
     // and one to whom an earlier one brings her by then
     hr(&mut world, vec![moves("ana", Some("odo"), day(5))]).unwrap();
@@ -336,4 +336,46 @@ fn a_transfer_to_the_present_manager_who_has_left_by_then_leaves_nobody_in_place
     assert_refused(world.enrol("ana", keep("engineer")), Reason::NoApprover);
     // nor does anybody stand in where she waits for a manager
     assert_refused(world.enrol("ana", a_role("reader")), Reason::NoApprover);
+}
+
+#[test]
+fn too_many_moves_at_the_ninth_that_is_announced_and_nothing_of_it_counts() {
+    let mut world = world();
+    let at = |day: u32| noon().plus(span(&format!("{day}d")));
+    let manager = |day: u32| Some(if day % 2 == 0 { "ines" } else { "odo" });
+    for day in 1..=8 {
+        hr(&mut world, vec![moves("ana", manager(day), at(day))]).unwrap();
+    }
+    let before = person(&world, "ana").clone();
+    // given eight, the ninth is refused, at whatever place; another word about an announced instant is not
+    assert_refused(hr(&mut world, vec![moves("ana", Some("odo"), at(9))]), Reason::TooManyMoves);
+    let between = at(2).plus(span("1h"));
+    assert_refused(hr(&mut world, vec![moves("ana", None, between)]), Reason::TooManyMoves);
+    assert_eq!(person(&world, "ana"), &before);
+    hr(&mut world, vec![moves("ana", Some("odo"), at(8))]).unwrap();
+    assert_eq!(person(&world, "ana").moves.len(), 8);
+    // when the first has taken effect, then there is room for one
+    world.pass_and_tick("1d");
+    assert_eq!(person(&world, "ana").moves.len(), 7);
+    hr(&mut world, vec![moves("ana", Some("odo"), at(10))]).unwrap();
+}
+
+#[test]
+fn what_gives_writes_a_bounded_multiple_of_what_it_says_and_a_leaving_as_much_as_it_takes() {
+    use countersign::domain::decide::amount;
+    use countersign::domain::record::command::{ApplyHrEvents, Command};
+    let world = world();
+    let told = |events| Command::from(ApplyHrEvents { place: None, events });
+    let leaving = told(vec![leaves_at_once("ana")]);
+    assert_eq!(amount::allowance(&world.state, &leaving), None);
+    let moving = told(vec![moves("ana", Some("odo"), noon())]);
+    let said = serde_json::to_vec(&moving).unwrap().len();
+    assert_eq!(amount::allowance(&world.state, &moving), Some(64 * 1024 + 32 * said));
+    // and in one that moves some and lets others go, what the leavings bring is not counted
+    let mut world = world;
+    let events = hr(&mut world, vec![moves("ana", Some("odo"), noon()), leaves_at_once("ben")]).unwrap();
+    let counted: Vec<(&str, bool)> = kinds(&events).into_iter().zip(amount::counted(&events)).collect();
+    let left = counted.iter().rposition(|(kind, _)| *kind == "hr-event-applied").unwrap();
+    assert!(counted[..left].iter().any(|(kind, counted)| *kind == "person-recorded" && *counted), "{counted:?}");
+    assert!(counted[left..].len() > 2 && counted[left..].iter().all(|(_, counted)| !counted), "{counted:?}");
 }

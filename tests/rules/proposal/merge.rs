@@ -317,7 +317,7 @@ fn manager_cycle_of_the_file_together_with_hr() {
     // a transfer whose time has come counts, though no timer has run
     let mut world = World::new();
     touch(&mut world, "ines", |it| {
-        it.moves = Some(Move { at: at(NOON).plus(span("1h")), manager: Some("odo".parse().unwrap()), then: None });
+        it.moves = vec![Move { at: at(NOON).plus(span("1h")), manager: Some("odo".parse().unwrap()) }];
     });
     world.pass("1h");
     assert_gives(world.change_directory(|_| ()), "ines", "the manager `omar`");

@@ -1,12 +1,13 @@
 //! Whether an event that waited still fits the world: what has come about by itself, or no longer can, is left out.
 
-use crate::domain::directory::Employment;
+use crate::domain::directory::{Employment, Person};
 use crate::domain::effect::life;
 use crate::domain::effect::life::Claim;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::Actor;
 use crate::domain::record::hr::{HrChange, HrEvent};
 use crate::domain::value::ids::{Identity, PersonId};
+use crate::domain::value::limits::ANNOUNCED_MOVES;
 
 /// Looks and changes nothing.
 pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
@@ -23,7 +24,12 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
         HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
         HrChange::Transferred { manager, at } => {
             let closes_circle = |manager| manager == id || life::no_cycle(overlay, id, manager, now.max(*at)).is_err();
-            employed.is_some() && !manager.as_ref().is_some_and(closes_circle)
+            let has_room = |person: &Person| {
+                at.is_over(now)
+                    || person.moves.len() < ANNOUNCED_MOVES
+                    || person.moves.iter().any(|moves| moves.at == *at)
+            };
+            employed.is_some_and(has_room) && !manager.as_ref().is_some_and(closes_circle)
         }
         HrChange::Left { .. } => person.is_some_and(|person| person.employment == Employment::Employed),
         HrChange::Stays => employed.is_some_and(|person| person.employed_until.is_some()),

@@ -1,5 +1,7 @@
 //! What the brake holds, and the person who lets it through or throws it away.
 
+use std::collections::BTreeSet;
+
 use super::super::caller::{Caller, needs, principal};
 use super::brake::lifts;
 use super::fits;
@@ -73,13 +75,21 @@ pub(super) fn replaced(state: &State, place: &StreamPlace) -> Vec<Fact> {
         .collect()
 }
 
-/// What waits of a person who leaves at once is dropped: nothing of it may come later.
-pub(super) fn drop_person(overlay: &mut Overlay, person: &PersonId) {
-    let holds: Vec<HoldId> = overlay.state().held_of.of(person).copied().collect();
+/// What waits of those who leave at once is dropped: nothing of it may come later. Each hold is written anew once, however many
+/// leave: a long one would else be written a second time for each of them.
+pub(super) fn drop_persons(overlay: &mut Overlay, persons: &BTreeSet<PersonId>) {
+    let held_of = |person| overlay.state().held_of.of(person);
+    let holds: BTreeSet<HoldId> = persons.iter().flat_map(held_of).copied().collect();
     for id in holds {
         let Some(mut hold) = overlay.state().holds.get(&id).cloned() else { continue };
-        hold.events.retain(|event| event.person != *person);
-        let reason = format!("`{person}` left at once");
+        let waiting: BTreeSet<&PersonId> = hold.events.iter().map(|event| &event.person).collect();
+        let mut left = waiting.into_iter().filter(|person| persons.contains(*person));
+        let Some(first) = left.next() else { continue };
+        let reason = match left.count() {
+            0 => format!("`{first}` left at once"),
+            others => format!("`{first}` left at once, and {others} others"),
+        };
+        hold.events.retain(|event| !persons.contains(&event.person));
         overlay.record([Fact::Feed(FeedFact::HoldDecided(HrHoldDecided { hold: id, released: false, reason }))]);
         put(overlay, hold);
     }

@@ -312,7 +312,7 @@ fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTree
             employment: Employment::Left,
             login: BTreeSet::new(),
             employed_until: None,
-            moves: None,
+            moves: Vec::new(),
             ..person.clone()
         };
         (id, person)

@@ -1,6 +1,6 @@
 //! Moving to another manager: memberships are cut to the grace, and only the new manager can keep them (known failure B2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::records::{cascade_of, employed, own_accounts, put_account, put_person};
 use crate::domain::directory::{Cut, Move, Person};
@@ -8,6 +8,7 @@ use crate::domain::effect::cascade::Touched;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, LifeFact, PersonNamed};
 use crate::domain::value::ids::PersonId;
+use crate::domain::value::limits::ANNOUNCED_MOVES;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
@@ -15,7 +16,7 @@ use crate::domain::value::time::Timestamp;
 /// that instant anyway, by what is announced too: nothing moves. Of two for one instant the one that was said last counts.
 ///
 /// # Errors
-/// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`.
+/// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`, `TOO_MANY_MOVES`.
 pub(in crate::domain) fn transfer(
     overlay: &mut Overlay,
     id: &PersonId,
@@ -37,6 +38,9 @@ pub(in crate::domain) fn transfer(
     if !at.is_over(now.latest) {
         let mut announced = person.announced_by_time();
         announced.insert(at, manager.cloned());
+        if announced.len() > ANNOUNCED_MOVES {
+            return Err(too_many(id, &announced));
+        }
         put_person(overlay, id, Person { moves: Move::in_order(announced), ..person });
         // The end of what is held comes forward already now: by comparison, whatever becomes of the timer.
         cut(overlay, id, at);
@@ -45,6 +49,12 @@ pub(in crate::domain) fn transfer(
     }
     moved(overlay, id, person, manager, at);
     Ok(())
+}
+
+fn too_many(id: &PersonId, announced: &BTreeMap<Timestamp, Option<PersonId>>) -> Refusal {
+    let last = announced.last_key_value().map(|(at, _)| at.to_string()).unwrap_or_default();
+    let detail = format!("`{id}` has {ANNOUNCED_MOVES} transfers announced, the last one for `{last}` with this one");
+    Refusal::new(Reason::TooManyMoves, detail).with("person", id).with("most", ANNOUNCED_MOVES)
 }
 
 /// Reports to another from now on, and keeps what there is: within a tenant, which gives and takes roles itself.
@@ -74,8 +84,8 @@ pub(super) fn take_effect(overlay: &mut Overlay, id: &PersonId) {
     let now = overlay.clocks().latest;
     loop {
         let Some(mut person) = overlay.state().organisation().people().get(id).cloned() else { return };
-        let Some(moves) = person.moves.take().filter(|moves| moves.at.is_over(now)) else { return };
-        person.moves = moves.then.map(|then| *then);
+        let Some(moves) = person.moves.first().filter(|moves| moves.at.is_over(now)).cloned() else { return };
+        person.moves.remove(0);
         overlay.record([Fact::Life(LifeFact::PersonMoved(PersonNamed { person: id.clone() }))]);
         moved(overlay, id, person, moves.manager.as_ref(), moves.at);
     }
@@ -145,7 +155,7 @@ pub(in crate::domain) fn no_cycle(
                 return Err(Refusal::new(Reason::ManagerCycle, detail).with("person", id).with("manager", manager));
             }
             let Some(person) = people.get(above) else { break };
-            let moves_at = person.announced().map(|moves| moves.at).find(|moves_at| *moves_at > at);
+            let moves_at = person.moves.iter().map(|moves| moves.at).find(|moves_at| *moves_at > at);
             instant = instant.into_iter().chain(moves_at).min();
             next = person.manager_at(at);
         }

@@ -20,7 +20,7 @@ pub(in crate::domain) fn settle(overlay: &mut Overlay, id: &PersonId) {
         leaving::depart(overlay, id, false);
         return;
     }
-    if person.moves.as_ref().is_some_and(|moves| moves.at.is_over(now)) {
+    if person.moves.first().is_some_and(|moves| moves.at.is_over(now)) {
         moving::take_effect(overlay, id);
     }
     lapsing::settle(overlay, id);

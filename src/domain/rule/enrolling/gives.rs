@@ -87,7 +87,7 @@ pub(in crate::domain) fn given(
 
 /// A transfer to come cuts what this manager gives, as it has cut the rest: by comparison, whatever becomes of the timer.
 fn cut(organisation: &Organisation, person: Option<&Person>, mut membership: Membership) -> Membership {
-    let moves = person.and_then(|person| person.moves.as_ref());
+    let moves = person.and_then(|person| person.moves.first());
     let end = moves.map(|moves| moves.at.plus(organisation.policy.baseline.transfer_grace));
     if let Some(end) = end.filter(|end| membership.until.is_none_or(|until| until > *end)) {
         membership.cut = Some(Cut { until: membership.until });

@@ -110,7 +110,7 @@ impl Enrolment {
         let keeps = matches!(self.ask, Ask::Keep { .. });
         let person = organisation.people.get(&self.person);
         let awaited = person.is_none_or(|person| {
-            person.awaits_manager || person.moves.as_ref().is_some_and(|moves| moves.at.is_over(at))
+            person.awaits_manager || person.moves.first().is_some_and(|moves| moves.at.is_over(at))
         });
         !keeps && !awaited
     }

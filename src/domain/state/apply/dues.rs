@@ -54,7 +54,7 @@ pub(super) fn dues_of_person(organisation: &Organisation, id: &PersonId, person:
         ahead.into_iter().chain([(until, Due::RequirementLapse(id.clone(), name.clone()))])
     });
     let leaves = person.employed_until.filter(|_| person.employment == Employment::Employed);
-    let moves = person.moves.as_ref().map(|moves| (moves.at, Due::Move(id.clone())));
+    let moves = person.moves.first().map(|moves| (moves.at, Due::Move(id.clone())));
     lapses.chain(leaves.map(|at| (at, Due::Leaving(id.clone())))).chain(moves).collect()
 }
 

@@ -6,8 +6,9 @@ use tonic::{Request, Response, Status};
 
 use self::whoami::who;
 use super::method::change::{Changed, carry_out};
-use super::method::get::whole_id;
+use super::method::get::{as_left, whole_id};
 use super::method::list::{Draft, Listing, Page, list};
+use super::method::past;
 use super::method::watch::{Step, Teller, watch};
 use crate::domain::directory::AccountKind;
 use crate::domain::record::event::{Event, Subject};
@@ -151,10 +152,10 @@ impl Accounts {
         caller: &VerifiedCaller,
         change: Change,
     ) -> Result<(Option<pb::Person>, Changed), Status> {
-        let done = carry_out(&self.0, caller, change).await?;
-        let Some(Subject::Person(id)) = &done.about else { return Ok((None, done)) };
-        let person = self.0.read(caller, |state, viewer, now| Ok(person(state, viewer, id, now)))?;
-        Ok((person, done))
+        let changed = carry_out(&self.0, caller, change).await?;
+        let Some(Subject::Person(id)) = &changed.about else { return Ok((None, changed)) };
+        let person = self.now_or_as_left(caller, &changed, |state, viewer, now| person(state, viewer, id, now)).await?;
+        Ok((person, changed))
     }
 
     /// Carries a change out, and shows the account as it is by now, if the caller may see it.
@@ -163,10 +164,25 @@ impl Accounts {
         caller: &VerifiedCaller,
         change: Change,
     ) -> Result<(Option<pb::Account>, Changed), Status> {
-        let done = carry_out(&self.0, caller, change).await?;
-        let Some(Subject::Account(id)) = &done.about else { return Ok((None, done)) };
-        let account = self.0.read(caller, |state, viewer, now| Ok(account(state, viewer, id, now)))?;
-        Ok((account, done))
+        let changed = carry_out(&self.0, caller, change).await?;
+        let Some(Subject::Account(id)) = &changed.about else { return Ok((None, changed)) };
+        let account =
+            self.now_or_as_left(caller, &changed, |state, viewer, now| account(state, viewer, id, now)).await?;
+        Ok((account, changed))
+    }
+
+    /// What the caller sees now; of a repetition, where they see nothing any more, what they saw right after the first.
+    async fn now_or_as_left<R>(
+        &self,
+        caller: &VerifiedCaller,
+        changed: &Changed,
+        show: impl Fn(&State, &Viewer, Now) -> Option<R>,
+    ) -> Result<Option<R>, Status> {
+        let present = self.0.read(caller, |state, viewer, now| Ok(show(state, viewer, now)));
+        match (present.map_err(|refusal| past::untold(refusal.into()))?, &changed.done) {
+            (None, Some(done)) if done.repeated => as_left(&self.0, caller, done, show).await,
+            (present, _) => Ok(present),
+        }
     }
 }
 

@@ -95,8 +95,8 @@ impl ElevationService for Elevations {
         request: Request<pb::ApproveElevationRequest>,
     ) -> Result<Response<pb::ApproveElevationResponse>, Status> {
         let caller = self.0.caller(&request)?;
-        let (elevation, sequence) = self.execute(&caller, Mutation::try_from(request.into_inner())?).await?;
-        let grant = self.last_approvals_grant(&caller, elevation.as_ref())?;
+        let mutation = Mutation::try_from(request.into_inner())?;
+        let ((elevation, grant), sequence) = self.execute(&caller, mutation, with_last_approvals_grant).await?;
         Ok(Response::new(pb::ApproveElevationResponse { elevation, sequence, grant }))
     }
 
@@ -106,7 +106,7 @@ impl ElevationService for Elevations {
     ) -> Result<Response<pb::DenyElevationResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
-        let (elevation, sequence) = self.execute(&caller, mutation).await?;
+        let (elevation, sequence) = self.execute(&caller, mutation, elevation_alone).await?;
         Ok(Response::new(pb::DenyElevationResponse { elevation, sequence }))
     }
 
@@ -116,7 +116,7 @@ impl ElevationService for Elevations {
     ) -> Result<Response<pb::WithdrawElevationResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
-        let (elevation, sequence) = self.execute(&caller, mutation).await?;
+        let (elevation, sequence) = self.execute(&caller, mutation, elevation_alone).await?;
         Ok(Response::new(pb::WithdrawElevationResponse { elevation, sequence }))
     }
 
@@ -126,7 +126,7 @@ impl ElevationService for Elevations {
     ) -> Result<Response<pb::CompleteFollowUpResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let mutation = Mutation::try_from(request.into_inner())?;
-        let (elevation, sequence) = self.execute(&caller, mutation).await?;
+        let (elevation, sequence) = self.execute(&caller, mutation, elevation_alone).await?;
         Ok(Response::new(pb::CompleteFollowUpResponse { elevation, sequence }))
     }
 
@@ -142,15 +142,16 @@ impl ElevationService for Elevations {
 }
 
 impl Elevations {
-    /// Executes, and shows what it was about from the present state under the caller's present rights.
-    async fn execute(
+    /// Executes, and shows what it was about.
+    async fn execute<R>(
         &self,
         caller: &VerifiedCaller,
         mutation: Mutation,
-    ) -> Result<(Option<pb::Elevation>, String), Status> {
+        show: impl Fn(&State, &Viewer, &Elevation, Now) -> R,
+    ) -> Result<(R, String), Status> {
         let done = self.0.execute(caller, mutation).await?;
-        let shown = get_subject(&self.0, caller, done.about.as_ref(), shown).await?;
-        Ok((shown.elevation, caller.sequence_text(done.sequence)))
+        let shown = get_subject(&self.0, caller, done.about.as_ref(), Some(&done), show).await?;
+        Ok((shown, caller.sequence_text(done.sequence)))
     }
 
     /// Asks for an elevation; or, changing nothing, for all that stands in the way of it.
@@ -166,7 +167,7 @@ impl Elevations {
             }
             Asked::ForReal(request_id, asked) => {
                 let mutation = Mutation { request_id, command: Command::from(asked) };
-                let (elevation, sequence) = self.execute(caller, mutation).await?;
+                let (elevation, sequence) = self.execute(caller, mutation, elevation_alone).await?;
                 Ok((elevation, Vec::new(), sequence))
             }
         }
@@ -201,25 +202,26 @@ impl Elevations {
         let (explained, sequence) = answer.await??;
         Ok((explained, caller.sequence_text(sequence)))
     }
+}
 
-    /// The grant, if the caller's approval was the last one.
-    fn last_approvals_grant(
-        &self,
-        caller: &VerifiedCaller,
-        elevation: Option<&pb::Elevation>,
-    ) -> Result<Option<pb::Grant>, Status> {
-        let id = elevation.and_then(|elevation| elevation.grant_id.parse::<GrantId>().ok());
-        let Some(id) = id else { return Ok(None) };
-        let grant = self.0.read(caller, |state, viewer, now| {
-            let Some(it) = state.grants().get(&id) else { return Ok(None) };
-            let approvals = state.elevations().get(&it.elevation).map(|elevation| &elevation.review);
-            let last = approvals.and_then(|review| review.approvals().last());
-            let was_last = last.is_some_and(|last| viewer.person.as_ref() == Some(&last.person));
-            Ok((was_last && may_see(state, viewer, Thing::Grant(it), now))
-                .then(|| tenant_view::grant(state, viewer, grants::grant(it, now))))
-        });
-        Ok(grant?)
-    }
+fn elevation_alone(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> Option<pb::Elevation> {
+    shown(state, viewer, it, now).elevation
+}
+
+/// With the grant, if the caller's approval was the last one.
+fn with_last_approvals_grant(
+    state: &State,
+    viewer: &Viewer,
+    it: &Elevation,
+    now: Now,
+) -> (Option<pb::Elevation>, Option<pb::Grant>) {
+    let elevation = elevation_alone(state, viewer, it, now);
+    let last = it.review.approvals().last();
+    let was_last = last.is_some_and(|last| viewer.person.as_ref() == Some(&last.person));
+    let id = elevation.as_ref().and_then(|elevation| elevation.grant_id.parse::<GrantId>().ok());
+    let grant = id.filter(|_| was_last).and_then(|id| state.grants().get(&id));
+    let grant = grant.filter(|grant| may_see(state, viewer, Thing::Grant(grant), now));
+    (elevation, grant.map(|grant| tenant_view::grant(state, viewer, grants::grant(grant, now))))
 }
 
 /// An elevation as a viewer is shown it, but for the sequence of the view.

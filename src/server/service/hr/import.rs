@@ -30,7 +30,7 @@ pub(super) async fn receive(
 ) -> Result<(Import, File), Status> {
     let admit = |header| {
         let header = Import::try_from(header)?;
-        pieces::needs(broker, caller, CapabilityName::HrFeed)?;
+        pieces::needs(broker, caller, CapabilityName::HrFeed, header.request_id)?;
         Ok(header)
     };
     pieces::receive(messages, LONGEST_PEOPLE_BYTES, admit).await

@@ -25,6 +25,8 @@ pub(crate) struct Changed {
     pub(crate) sequence: String,
     /// What it is about.
     pub(crate) about: Option<Subject>,
+    /// What was done; none: it was thought through.
+    pub(crate) done: Option<Done>,
     pub(crate) effects: pb::Effects,
     /// Its events, in order; of a dry run those that it would make.
     pub(crate) events: Vec<Event>,
@@ -54,7 +56,7 @@ pub(crate) async fn think_through(
     let sequence = caller.sequence_text(before.sequence());
     let about = events.first().and_then(|first| first.fact.about().into_iter().next());
     let (events, effects, rights) = consequences(Some(before), events).await?;
-    Ok(Ok(Changed { sequence, about, effects, events, rights }))
+    Ok(Ok(Changed { sequence, about, done: None, effects, events, rights }))
 }
 
 /// Does it, or says why not.
@@ -70,10 +72,10 @@ pub(crate) async fn attempt(
         Ok(done) => done,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let (before, events) = events_of(&broker.engine, &done, before).await?;
-    let (events, effects, rights) = consequences(before, events).await?;
+    let (before, events) = events_of(&broker.engine, &done, before).await.map_err(past::untold)?;
+    let (events, effects, rights) = consequences(before, events).await.map_err(past::untold)?;
     let sequence = caller.sequence_text(done.sequence);
-    Ok(Ok(Changed { sequence, about: done.about, effects, events, rights }))
+    Ok(Ok(Changed { sequence, about: done.about.clone(), done: Some(done), effects, events, rights }))
 }
 
 /// Of a file that comes into force, who gains and loses what.
@@ -118,39 +120,35 @@ async fn consequences(
     });
     found.await.map_err(|error| {
         tracing::error!(%error, "the effects could not be told");
-        Refusal::new(Reason::Overloaded, "it took effect, but what it took away cannot be told now").into()
+        Refusal::new(Reason::Overloaded, "what it takes away cannot be told now").into()
     })
 }
 
-/// The events of a command that was carried out, with the state right before them: the copy, outcome up to there. Of a
-/// repetition the events alone.
+/// The events of a command that was carried out, with the state right before them: the copy, brought up to there. Of a
+/// repetition, or of what the feed no longer holds, both from the journal: a repetition tells what the first did (known
+/// failure A18).
 async fn events_of(engine: &Engine, done: &Done, copy: State) -> Result<(Option<State>, Vec<Event>), Status> {
-    let mut before = (!done.repeated).then_some(copy);
-    let first = done.sequence.saturating_sub(1);
-    let from = before.as_ref().map_or(first, State::sequence);
+    let followed = if done.repeated { None } else { from_the_feed(engine, done, copy).await };
+    let (before, events) = match followed {
+        Some(followed) => followed,
+        None => past::led_to(engine, done.sequence).await?,
+    };
+    Ok((Some(before), events))
+}
+
+async fn from_the_feed(engine: &Engine, done: &Done, mut before: State) -> Option<(State, Vec<Event>)> {
     let mut events: Vec<Event> = Vec::new();
     let newest = engine.sequence();
-    let Ok(mut follower) = engine.follow(from) else { return from_the_journal(engine, done, before).await };
+    let mut follower = engine.follow(before.sequence()).ok()?;
     while follower.place() < newest {
-        let Ok(event) = follower.next().await else { return from_the_journal(engine, done, before).await };
+        let event = follower.next().await.ok()?;
         if event.sequence < done.sequence {
-            before.iter_mut().for_each(|state| apply(state, &event));
+            apply(&mut before, &event);
         } else if events.first().is_none_or(|first| is_of_same_command(first, &event)) {
             events.push((*event).clone());
         } else {
             break;
         }
     }
-    Ok((before, events))
-}
-
-/// What the feed no longer holds.
-async fn from_the_journal(
-    engine: &Engine,
-    done: &Done,
-    before: Option<State>,
-) -> Result<(Option<State>, Vec<Event>), Status> {
-    let first = done.sequence;
-    let events = past::blocking(engine, move |history| history.led_to(first)).await?;
-    Ok((before, events))
+    Some((before, events))
 }

@@ -20,7 +20,7 @@ use crate::domain::value::ids::{CampaignId, ElevationId, EnrolmentId, GrantId, L
 use crate::domain::value::index::Map;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
-use crate::engine::{History, HistoryError};
+use crate::engine::{Done, History, HistoryError};
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::wire::message::InvalidMessage;
 use crate::wire::values::{Named, named, parsed};
@@ -97,16 +97,43 @@ pub(crate) async fn get<T: Kept, R>(
     }
 }
 
-/// Shows what a command was about.
+/// Shows what a command was about to whoever gave it: as it is now, if they may see it; else as the command left it, which is
+/// what its first answer told them (known failure A18). `done`: none, of what was only thought through.
 pub(crate) async fn get_subject<T: Kept, R>(
     broker: &Broker,
     caller: &VerifiedCaller,
     about: Option<&Subject>,
+    done: Option<&Done>,
     show: impl Fn(&State, &Viewer, &T, Now) -> R,
 ) -> Result<R, Status> {
     let id = about.and_then(T::id_in).ok_or_else(|| Refusal::not_found(T::KIND, ""))?;
-    let (shown, _) = get(broker, caller, &Named::Whole(id), show).await?;
-    Ok(shown)
+    let Some(done) = done else { return Ok(get(broker, caller, &Named::Whole(id), show).await?.0) };
+    let sees = |state: &State, viewer: &Viewer, it: &&T, now| !done.repeated || may_see(state, viewer, it.thing(), now);
+    let present = broker.read(caller, |state, viewer, now| {
+        let it = T::all(state).get(&id).filter(|it| sees(state, viewer, it, now));
+        Ok(it.map(|it| show(state, viewer, it, now)))
+    });
+    match present.map_err(|refusal| past::untold(refusal.into()))? {
+        Some(shown) => Ok(shown),
+        None => {
+            let shown = as_left(broker, caller, done, |state, viewer, now| {
+                T::all(state).get(&id).map(|it| show(state, viewer, it, now))
+            });
+            shown.await?.ok_or_else(|| past::untold(Refusal::not_found(T::KIND, id).into()))
+        }
+    }
+}
+
+/// What a caller was shown of the state that their command led to.
+pub(crate) async fn as_left<R>(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    done: &Done,
+    show: impl FnOnce(&State, &Viewer, Now) -> R,
+) -> Result<R, Status> {
+    let (state, then) = past::left_by(&broker.engine, done.sequence).await.map_err(past::untold)?;
+    let shown = broker.read(caller, |_, viewer, _| Ok(show(&state, viewer, then)));
+    shown.map_err(|refusal| past::untold(refusal.into()))
 }
 
 /// The one in memory that is meant, if the viewer may see it.

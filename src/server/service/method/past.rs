@@ -2,12 +2,13 @@
 
 use tonic::Status;
 
-use crate::domain::record::event::Subject;
+use crate::domain::record::event::{Event, Subject};
 use crate::domain::record::grant::Grant;
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
 use crate::domain::value::ids::GrantId;
 use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::{Now, Timestamp};
 use crate::engine::{Engine, History, HistoryError};
 use crate::journal::index::{Filter, Page};
 
@@ -29,6 +30,27 @@ pub(crate) async fn blocking<T: Send + 'static>(
             Err(Refusal::new(Reason::StorageUnavailable, "the journal's past cannot be read now").into())
         }
     }
+}
+
+/// The state as a command left it, and the instant at which it did.
+pub(crate) async fn left_by(engine: &Engine, first: u64) -> Result<(State, Now), Status> {
+    blocking(engine, move |history| {
+        let events = history.led_to(first)?;
+        let last = events.last().map_or((first, Timestamp::MIN), |event| (event.sequence, event.at));
+        Ok((history.state_at(last.0)?, Now::exactly(last.1)))
+    })
+    .await
+}
+
+/// The state right before a command, and its events.
+pub(crate) async fn led_to(engine: &Engine, first: u64) -> Result<(State, Vec<Event>), Status> {
+    blocking(engine, move |history| Ok((history.state_at(first.saturating_sub(1))?, history.led_to(first)?))).await
+}
+
+/// What took effect, and cannot be told now: an error of the telling says nothing about the command.
+pub(crate) fn untold(status: Status) -> Status {
+    tracing::warn!(%status, "a command took effect, and its answer cannot be told");
+    Refusal::new(Reason::OutcomeUnknown, "what it came to cannot be told now").into()
 }
 
 /// A grant as one event left it.

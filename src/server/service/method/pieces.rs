@@ -4,7 +4,7 @@
 use tonic::{Status, Streaming};
 
 use crate::domain::policy::CapabilityName;
-use crate::domain::value::ids::Digest;
+use crate::domain::value::ids::{Digest, RequestId};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::caller::{Broker, Messages, VerifiedCaller};
 use crate::wire::message::InvalidMessage;
@@ -88,9 +88,18 @@ pub(crate) fn send<M: Send + 'static>(file: &[u8], message: impl FnMut(Vec<u8>) 
     Box::pin(tokio_stream::iter(messages))
 }
 
-/// Refuses who has not the capability to send such a file.
-pub(crate) fn needs(broker: &Broker, caller: &VerifiedCaller, name: CapabilityName) -> Result<(), Status> {
+/// Refuses who has not the capability to send such a file. Who sent one before, under this `request_id`, may send it again to
+/// be told what it came to: nothing comes of it.
+pub(crate) fn needs(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    name: CapabilityName,
+    request_id: Option<RequestId>,
+) -> Result<(), Status> {
     let allowed = broker.read(caller, |state, viewer, now| {
+        if request_id.is_some_and(|id| state.bound(&viewer.principal, id).is_some()) {
+            return Ok(());
+        }
         let held = state.organisation().capability(viewer.account()?, name, now.latest);
         let name = name.as_str();
         let missing = || Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name);

@@ -46,7 +46,11 @@ pub(super) async fn receive<M: Into<Piece<pb::ProposalHeader>>>(
 ) -> Result<Asked, Status> {
     let admit = |header| {
         let header = Header::try_from(header)?;
-        pieces::needs(broker, caller, kind.capability())?;
+        let request_id = match &header {
+            Header::ForReal(request_id, ..) => Some(*request_id),
+            Header::Dry(_) => None,
+        };
+        pieces::needs(broker, caller, kind.capability(), request_id)?;
         Ok(header)
     };
     let (header, file) = pieces::receive(messages, longest(kind), admit).await?;
@@ -96,7 +100,8 @@ pub(super) async fn propose(broker: &Broker, caller: &VerifiedCaller, asked: Ask
             let command = Command::from(ProposeFile { file: kind, replaces, text, justification });
             let done = carry_out(broker, caller, Change::ForReal(Mutation { request_id, command })).await?;
             proposed.warnings = warnings;
-            proposed.proposal = get_subject(broker, caller, done.about.as_ref(), shown).await?.proposal;
+            proposed.proposal =
+                get_subject(broker, caller, done.about.as_ref(), done.done.as_ref(), shown).await?.proposal;
             proposed.replaced = Some(replaces);
             proposed.take(done);
         }
@@ -119,6 +124,6 @@ async fn try_with_mistakes(
     mutation: Mutation,
 ) -> Result<Option<(Option<pb::Proposal>, String)>, Status> {
     let Ok(done) = broker.execute(caller, mutation).await else { return Ok(None) };
-    let shown = get_subject(broker, caller, done.about.as_ref(), shown).await?;
+    let shown = get_subject(broker, caller, done.about.as_ref(), Some(&done), shown).await?;
     Ok(Some((shown.proposal, caller.sequence_text(done.sequence))))
 }
