@@ -53,6 +53,7 @@ pub fn tls_settings(folder: &std::path::Path) -> TlsSettings {
     let authority = |file: &str, domain: &str| AuthoritySettings {
         file: folder.join(file),
         trust_domains: [domain.parse().unwrap()].into(),
+        identities: [].into(),
     };
     TlsSettings {
         certificate: folder.join("broker.pem"),

@@ -46,6 +46,35 @@ async fn an_authority_that_speaks_for_anothers_trust_domain_is_refused() {
 }
 
 #[tokio::test]
+async fn an_authority_that_speaks_for_an_identity_outside_its_own_is_refused() {
+    let person = ["spiffe://northwind.example/person/*".parse().unwrap()];
+    // given the people's authority, which may speak for persons alone
+    let broker = Broker::start_by(|settings| settings.authorities[0].identities = person.into());
+    broker.connect(&broker.ana()).await.unwrap();
+    // when it issues a machine's certificate, or one that only begins as a person's, then neither gets in
+    for identity in ["spiffe://northwind.example/service/deploy", "spiffe://northwind.example/person/ana/deploy"] {
+        broker.refused(Some(&broker.northwind.issue(&client(identity))), "foreign_identity").await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_authorities_of_one_trust_domain_each_speaks_for_its_own_alone() {
+    let pattern = |text: &str| [text.parse().unwrap()].into();
+    // given an authority for machines beside that of the people
+    let broker = Broker::start_by(|settings| {
+        settings.authorities[0].identities = pattern("spiffe://northwind.example/person/*");
+        settings.authorities[1].trust_domains.insert("northwind.example".parse().unwrap());
+        settings.authorities[1].identities = pattern("spiffe://northwind.example/service/**");
+    });
+    let machine = client("spiffe://northwind.example/service/deploy");
+    broker.connect(&broker.acme.issue(&machine)).await.unwrap();
+    broker.connect(&broker.northwind.issue(&client(ANA))).await.unwrap();
+    // then neither mints what is the other's
+    broker.refused(Some(&broker.northwind.issue(&machine)), "foreign_identity").await;
+    broker.refused(Some(&broker.acme.issue(&client(ANA))), "foreign_identity").await;
+}
+
+#[tokio::test]
 async fn a_trust_domain_that_nobody_speaks_for_is_refused() {
     let broker = Broker::start();
     let leaf = Authority::new("other").issue(&client("spiffe://other.example/person/ana"));
