@@ -333,6 +333,21 @@ pub struct Tenant {
     pub trust_domain: TrustDomain,
 }
 
+/// Whether an id is one of a tenant's by its name: what a tenant's own feed brings into being begins with the tenant's name
+/// and a dot, and nothing else does. No tenant's name begins so.
+#[must_use]
+pub fn is_named_by(tenant: &TenantName, id: &str) -> bool {
+    id.strip_prefix(tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
+}
+
+/// The tenant whose id this is by its name.
+#[must_use]
+pub fn tenant_named_by<'a>(tenants: &'a Map<TenantName, Tenant>, id: &str) -> Option<&'a TenantName> {
+    let prefixes = id.match_indices('.').filter_map(|(dot, _)| id.get(..dot));
+    let tenant = prefixes.filter_map(|prefix| tenants.get_key_value(prefix)).map(|(name, _)| name).next();
+    tenant.filter(|tenant| is_named_by(tenant, id))
+}
+
 /// A whole directory file, parsed; consistent in itself (every person and manager named exists, no identity twice).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directory {

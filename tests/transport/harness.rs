@@ -71,10 +71,7 @@ impl Broker {
         Self::start_by(|_| {}, change)
     }
 
-    pub fn start_by(
-        trust: impl FnOnce(&mut TlsSettings),
-        change: impl FnOnce(&mut ListenerSettings),
-    ) -> Self {
+    pub fn start_by(trust: impl FnOnce(&mut TlsSettings), change: impl FnOnce(&mut ListenerSettings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (northwind, acme) = (Authority::new("northwind"), Authority::new("acme"));
         let broker = northwind.issue_server("spiffe://northwind.example/service/countersign");

@@ -95,6 +95,8 @@ catalogue! {
         "give one of the two roles to somebody else";
     AlreadyThere "ALREADY_THERE" FailedPrecondition 5, "what is asked for is there already",
         "see `countersign whoami` and `countersign account` for what there is";
+    IdTaken "ID_TAKEN" FailedPrecondition 5, "an id is given once, and one that begins with a tenant's name and a dot by that tenant alone",
+        "choose another id";
     IdentityTaken "IDENTITY_TAKEN" FailedPrecondition 5, "an identity belongs to one account, or to one person without one",
         "have the other one's identity changed first, or use another";
     MembershipTooLong "MEMBERSHIP_TOO_LONG" FailedPrecondition 2, "the membership would last longer than its role allows",

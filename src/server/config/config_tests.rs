@@ -111,7 +111,9 @@ fn an_authority_lists_the_identities_that_it_may_speak_for() {
 #[test]
 fn two_authorities_that_share_a_trust_domain_are_worth_a_warning() {
     let second = |identities: &str| {
-        format!("[[tls.authorities]]\nfile = \"two.pem\"\ntrust_domains = [\"northwind.example\"]\n{identities}\n[limits]")
+        format!(
+            "[[tls.authorities]]\nfile = \"two.pem\"\ntrust_domains = [\"northwind.example\"]\n{identities}\n[limits]"
+        )
     };
     // given one authority a domain, then nothing is said
     assert_eq!(warnings(&read(GOOD).unwrap()), []);
@@ -123,7 +125,8 @@ fn two_authorities_that_share_a_trust_domain_are_worth_a_warning() {
     let told = warnings(&read(&GOOD.replace("[limits]", &second(listed))).unwrap());
     assert!(told[0].problem.contains("the one in `/conf/ca.pem`"), "{told:?}");
     // and where each lists its own, nothing
-    let text = GOOD.replace("[limits]", &format!("identities = [\"spiffe://northwind.example/person/*\"]\n{}", second(listed)));
+    let text = GOOD
+        .replace("[limits]", &format!("identities = [\"spiffe://northwind.example/person/*\"]\n{}", second(listed)));
     assert_eq!(warnings(&read(&text).unwrap()), []);
 }
 

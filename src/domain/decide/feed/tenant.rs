@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::super::caller::{Caller, needs, principal};
 use super::happening::{applied, author, happen, not_own};
 use super::place;
-use crate::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
+use crate::domain::directory::{Account, AccountKind, AccountState, Membership, Person, is_named_by};
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::{CapabilityName, MemberKind, Policy, separation_rule_2};
@@ -67,11 +67,6 @@ pub(super) fn apply_events(
         }
     }
     Ok(overlay)
-}
-
-/// What a tenant's feed brings into being begins with the tenant's name and a dot. No tenant's name begins so.
-fn is_named_by(tenant: &TenantName, id: &str) -> bool {
-    id.strip_prefix(tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
 }
 
 fn outside(tenant: &TenantName, what: impl std::fmt::Display) -> Refusal {

@@ -77,9 +77,15 @@ impl Reviewed for Enrolment {
         &self.behind
     }
 
-    /// Whoever owns a machine by now is behind what is asked for it.
+    /// Whoever owns a machine by now is behind what is asked for it. Of what is yet to be made nobody owns anything: whose an
+    /// id is that cannot be had is nothing for whoever asks for it to find out.
     fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId> {
-        organisation.persons_behind(self.ask.account(), Some(&self.person))
+        match &self.ask {
+            Ask::Account { .. } | Ask::Machine(_) => BTreeSet::from([self.person.clone()]),
+            Ask::Role { .. } | Ask::Keep { .. } | Ask::Restore { .. } | Ask::TakeOver { .. } => {
+                organisation.persons_behind(self.ask.account(), Some(&self.person))
+            }
+        }
     }
 
     fn accounts_meant<'a>(

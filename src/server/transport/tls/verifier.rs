@@ -45,7 +45,9 @@ pub enum PeerRefusal {
     #[error("`{0}`: its issuer, the authority in `{1}`, may not speak for the trust domain `{2}`")]
     ForeignTrustDomain(String, String, TrustDomain),
     /// An authority speaks for an identity that is not among its own.
-    #[error("`{0}`: its issuer, the authority in `{1}`, may not speak for it; list it among `identities` of that authority, or have another issue it")]
+    #[error(
+        "`{0}`: its issuer, the authority in `{1}`, may not speak for it; list it among `identities` of that authority, or have another issue it"
+    )]
     ForeignIdentity(String, String),
     /// The chain does not verify.
     #[error("`{0}`: {1}")]
@@ -222,9 +224,7 @@ fn explain(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "the client's certificate is not valid yet; compare the clocks".to_owned(),
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            UNKNOWN_ISSUER.to_owned()
-        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => UNKNOWN_ISSUER.to_owned(),
         other => other.to_string(),
     }
 }
