@@ -45,9 +45,23 @@ pub struct Person {
     /// Transferred to a manager whom nobody knows: until HR names one, nothing can be kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits_manager: bool,
+    /// The feed that brought the person: whoever answers for it stands in for no manager of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_by: Option<BroughtBy>,
     /// A command or HR event has changed this person: a directory file gives nothing any more (design.md 7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touched: bool,
+}
+
+/// A feed that brought a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BroughtBy {
+    /// The account that sent it.
+    pub sender: AccountId,
+    /// Whose account that was, or who owned the machine, when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<PersonId>,
 }
 
 /// Whether a person works here.

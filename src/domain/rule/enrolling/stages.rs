@@ -99,7 +99,7 @@ impl Reviewed for Enrolment {
         match approver {
             Approver::Manager => match organisation.manager_of(&self.person, at) {
                 Some(manager) => accounts(manager),
-                None if self.may_stand_in(organisation, at) => stand_ins(organisation, at),
+                None if self.may_stand_in(organisation, at) => organisation.stand_ins(&self.person, at),
                 None => Vec::new(),
             },
             Approver::RoleOwner => owners(organisation, &self.ask).into_iter().flat_map(accounts).collect(),
@@ -120,11 +120,4 @@ impl Enrolment {
         });
         !keeps && !awaited
     }
-}
-
-/// Eligible members of the roles that policy names in a manager's place.
-fn stand_ins(organisation: &Organisation, at: Timestamp) -> Vec<&AccountId> {
-    let roles = organisation.policy.baseline.manager_missing.iter();
-    let members = roles.flat_map(|role| organisation.members(role).map(move |id| (role, id)));
-    members.filter(|(role, id)| organisation.eligible_in(id, role, at).is_ok()).map(|(_, id)| id).collect()
 }
