@@ -99,6 +99,11 @@ fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now:
     [Part::Enabling, Part::Disabling].into_iter().filter(is_braked).collect()
 }
 
+/// Whether an event waits for something that is held by now.
+pub(super) fn waits_for_held(state: &State, event: &HrEvent, now: Now) -> bool {
+    Sorting::new(state, now).rests_on_held(event)
+}
+
 struct Sorting<'a> {
     state: &'a State,
     now: Now,
@@ -126,7 +131,7 @@ impl<'a> Sorting<'a> {
 
     /// Whether it is a leaving whose time has come.
     fn is_over(&self, event: &HrEvent) -> bool {
-        matches!(&event.change, HrChange::Left { at, urgent, .. } if *urgent || at.is_over(self.now.latest))
+        event.change.is_leaving_now(self.now.latest)
     }
 
     fn works_here(&self, person: &PersonId) -> bool {

@@ -73,13 +73,9 @@ impl Diff<'_> {
     }
 
     fn one(&mut self, id: &PersonId, file: &ImportedPerson) {
-        if let Some(tenant) = self.organisation.tenant_of(id) {
-            let text = format!("`{id}`: of tenant `{tenant}`, whose own feed tells of its people");
-            self.conflicts.push(Conflict::new(Reason::OutsideTenant, text));
-            return;
-        }
         let over = file.leaves_at.filter(|at| at.is_over(self.now.latest));
-        let record = self.organisation.employed(id, self.now.latest);
+        // Whom a tenant has does not work here: as one who joins they are set aside.
+        let record = self.organisation.employed(id, self.now.latest).filter(|it| it.tenant.is_none());
         let left = |at| HrChange::Left { at, urgent: false, also_approved: false };
         match (record, over) {
             (None, Some(_)) => {}
@@ -150,12 +146,8 @@ impl Diff<'_> {
                         *waiting = waiting.saturating_add(1);
                     }
                 }
-                Some(person) if !machine && self.leaves(person) => {}
-                None if !machine => {}
-                _ => {
-                    let text = format!("`{id}`: the identity `{identity}` is that of `{holder}`");
-                    self.conflicts.push(Conflict::new(Reason::IdentityTaken, text));
-                }
+                // What is not free by then is set aside when it cannot happen.
+                Some(_) | None => {}
             }
         }
         if !waits.is_empty() {
@@ -181,10 +173,8 @@ impl Diff<'_> {
                 }
             }
         }
-        for id in events.keys() {
-            let text = format!("`{id}`: an identity would be exchanged for one of its own");
-            self.conflicts.push(Conflict::new(Reason::IdentityTaken, text));
-        }
+        // In a circle nobody's is free first: what is left is set aside, each by itself.
+        self.changes.renamings.extend(events.into_values());
     }
 
     fn works_here(&self, id: &PersonId) -> bool {

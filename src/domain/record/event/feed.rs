@@ -17,6 +17,8 @@ facts! {
         Imported(HrImported) "hr-imported/1";
         /// The brake holds what would enable or disable many.
         Held(Box<Hold>) "hr-held/1";
+        /// An event could not happen; the stream goes on, and a person decides about it.
+        SetAside(Box<Hold>) "hr-set-aside/1";
         /// What the brake held was let through, or thrown away.
         HoldDecided(HrHoldDecided) "hr-hold-decided/1";
         /// A stream is no longer expected.
@@ -34,6 +36,10 @@ impl FeedFact {
                 vec![Subject::Stream(place.stream.clone())]
             }
             Self::Held(hold) => vec![Subject::Hold(hold.id)],
+            Self::SetAside(hold) => {
+                let persons = hold.events.iter().map(|event| Subject::Person(event.person.clone()));
+                std::iter::once(Subject::Hold(hold.id)).chain(persons).collect()
+            }
             Self::HoldDecided(fact) => vec![Subject::Hold(fact.hold)],
             Self::StreamRetired(fact) => vec![Subject::Stream(fact.stream.clone())],
         }
