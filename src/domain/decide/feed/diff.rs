@@ -135,19 +135,11 @@ impl Diff<'_> {
             if person == Some(*id) && !machine {
                 continue;
             }
-            let claimed_in_vain =
-                self.people.get(*id).is_some_and(|it| it.leaves_at.is_some_and(|at| at.is_over(self.now.latest)));
-            let person = person.filter(|person| self.works_here(person));
-            match person {
-                _ if claimed_in_vain => {}
-                Some(person) if !machine && renamed.contains(person) => {
-                    if renamed.contains(*id) && frees.entry(person.clone()).or_default().insert((*id).clone()) {
-                        let waiting = waits.entry((*id).clone()).or_default();
-                        *waiting = waiting.saturating_add(1);
-                    }
-                }
-                // What is not free by then is set aside when it cannot happen.
-                Some(_) | None => {}
+            // What is not free by then is set aside when it cannot happen.
+            let Some(person) = person.filter(|person| !machine && renamed.contains(*person)) else { continue };
+            if renamed.contains(*id) && frees.entry(person.clone()).or_default().insert((*id).clone()) {
+                let waiting = waits.entry((*id).clone()).or_default();
+                *waiting = waiting.saturating_add(1);
             }
         }
         if !waits.is_empty() {
@@ -175,18 +167,6 @@ impl Diff<'_> {
         }
         // In a circle nobody's is free first: what is left is set aside, each by itself.
         self.changes.renamings.extend(events.into_values());
-    }
-
-    fn works_here(&self, id: &PersonId) -> bool {
-        self.organisation.works_here(id, self.now.latest)
-    }
-
-    /// Whether the file makes somebody leave now.
-    fn leaves(&self, id: &PersonId) -> bool {
-        match self.people.get(id) {
-            None => self.organisation.tenant_of(id).is_none(),
-            Some(person) => person.leaves_at.is_some_and(|at| at.is_over(self.now.latest)),
-        }
     }
 }
 

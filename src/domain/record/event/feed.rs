@@ -35,11 +35,8 @@ impl FeedFact {
             Self::Heard(HrFeedHeard { place, .. }) | Self::Imported(HrImported { place, .. }) => {
                 vec![Subject::Stream(place.stream.clone())]
             }
-            Self::Held(hold) => vec![Subject::Hold(hold.id)],
-            Self::SetAside(hold) => {
-                let persons = hold.events.iter().map(|event| Subject::Person(event.person.clone()));
-                std::iter::once(Subject::Hold(hold.id)).chain(persons).collect()
-            }
+            // What stood in its way may be another's, so that it is not the person's own to read.
+            Self::Held(hold) | Self::SetAside(hold) => vec![Subject::Hold(hold.id)],
             Self::HoldDecided(fact) => vec![Subject::Hold(fact.hold)],
             Self::StreamRetired(fact) => vec![Subject::Stream(fact.stream.clone())],
         }
