@@ -19,6 +19,7 @@ mod lock;
 mod proposal;
 mod repetition;
 mod support;
+mod themselves;
 mod time;
 mod token;
 mod visibility;
