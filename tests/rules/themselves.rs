@@ -170,8 +170,8 @@ fn whoever_was_struck_out_and_is_in_the_role_again_hears_who_can_decide() {
     // when ben approves again
     let refusal = assert_refused(world.approve("ben", id), Reason::ApprovalStruck);
     // then ben hears that it no longer counts, and why, and who can decide
-    assert_eq!(refusal.facts["cause"], "NOT_IN_ROLE");
-    for told in ["`ben`", "NOT_IN_ROLE", "`commander` or `security` can decide: `cleo`, `eve`, `sam`"] {
+    assert_eq!(refusal.facts["cause"], "NOT_AN_APPROVER");
+    for told in ["`ben`", "NOT_AN_APPROVER", "`commander` or `security` can decide: `cleo`, `eve`, `sam`"] {
         assert!(refusal.detail.contains(told), "{told}: {}", refusal.detail);
     }
     // and whoever was not struck out counts once, as ever

@@ -71,7 +71,8 @@ fn a_machine_with_a_persons_identity_is_a_mistake_of_a_directory_and_when_policy
     let mut organisation = Organisation::example();
     organisation.machine("probe", "odo", "robot").identities = [person("next")].into();
     let mut world = World::of(POLICY, organisation).unwrap();
-    let waiting = world.enrol("ana", known_by(&person("other"))).unwrap();
+    let asked = machine_with("other", &[], |it| it.identities = [person("other").parse().unwrap()].into());
+    let waiting = world.enrol("ana", asked).unwrap();
     let policy = |world: &mut World| world.propose_policy("\n[baseline]", &format!("\n{PERSONS}[baseline]"));
     // then the policy does not load
     let refusal = assert_refused(policy(&mut world), Reason::PolicyInvalid);
@@ -172,7 +173,8 @@ fn what_begins_as_a_tenants_ids_do_is_no_id_of_the_own_organisations_by_file_or_
         assert!(told.contains("does not begin with `acme.`"), "{named}: {told}");
     }
     // and of a tenant that is new: what was called so before keeps its name, and the tenant gets another
-    world.enrolled("ana", a_machine("beta.probe", &[]), &["ines"]);
+    let named = machine_with("beta.probe", &[], |it| it.identities = [identity("probe").parse().unwrap()].into());
+    world.enrolled("ana", named, &["ines"]);
     let new = world.change_directory(|all| drop(all.tenants.insert("beta".into())));
     let refusal = assert_refused(new, Reason::IdTaken);
     assert_eq!((refusal.facts["id"].as_str(), refusal.facts["tenant"].as_str()), ("beta.probe", "beta"));

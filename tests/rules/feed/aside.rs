@@ -160,7 +160,9 @@ fn with_customers() -> World {
     let mut organisation = Organisation::example().with_customers();
     organisation.join("bot", "hr");
     organisation.join("rex", "releaser");
-    World::of(&format!("{POLICY}{CUSTOMERS}").replacen("[roles.robot]", roles, 1), organisation).unwrap()
+    let brake = "[limits]\nhr_brake = { people = 9, percent = 100 }\n";
+    let policy = format!("{POLICY}{CUSTOMERS}").replacen("[roles.robot]", roles, 1).replacen("[limits]\n", brake, 1);
+    World::of(&policy, organisation).unwrap()
 }
 
 fn stream(world: &mut World, who: &str, from: (&str, u64), events: Vec<HrEvent>) -> Result<Vec<Event>, Refusal> {

@@ -38,11 +38,11 @@ impl<'a> SettingAside<'a> {
     pub(super) fn take(&mut self, overlay: &mut Overlay, sent: &Sent) {
         let event = &sent.event;
         let now = overlay.clocks();
-        if self.count > 0 && brake::waits_for_held(overlay.state(), event, now) {
+        if self.count > 0 && brake::waits_for_held(overlay.state(), event, &self.waits, now) {
             self.waits.push(event.clone());
             return;
         }
-        if self.count > 0 && event.change.is_leaving() && overlay.state().held_of.count(&event.person) > 0 {
+        if self.count > 0 && event.change.is_leaving() && self.holds(overlay, event) {
             if !event.change.is_leaving_now(now.latest) {
                 self.waits.push(event.clone());
             } else {
@@ -57,6 +57,11 @@ impl<'a> SettingAside<'a> {
         if let Err(refusal) = tried(overlay, sent, self.new) {
             self.put(overlay, sent, &refusal);
         }
+    }
+
+    fn holds(&self, overlay: &Overlay, event: &HrEvent) -> bool {
+        let waits = || self.waits.iter().any(|waiting| waiting.person == event.person);
+        overlay.state().held_of.count(&event.person) > 0 || waits()
     }
 
     pub(super) fn put(&mut self, overlay: &mut Overlay, sent: &Sent, refusal: &Refusal) {

@@ -99,9 +99,11 @@ fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now:
     [Part::Enabling, Part::Disabling].into_iter().filter(is_braked).collect()
 }
 
-/// Whether an event waits for something that is held by now.
-pub(super) fn waits_for_held(state: &State, event: &HrEvent, now: Now) -> bool {
-    Sorting::new(state, now).rests_on_held(event)
+/// Whether an event waits for something that is held by now, or that waits itself.
+pub(super) fn waits_for_held(state: &State, event: &HrEvent, waiting: &[HrEvent], now: Now) -> bool {
+    let mut sorting = Sorting::new(state, now);
+    sorting.waiting.extend(waiting.iter().map(|event| (event.person.clone(), Vec::new())));
+    sorting.rests_on_held(event)
 }
 
 struct Sorting<'a> {
