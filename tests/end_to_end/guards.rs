@@ -63,7 +63,7 @@ async fn nobody_stops_hrs_stream_and_leavings_wait_for_nothing() {
     let events = vec![
         known_by("nia", &identity("deploy-bot")),
         known_by("acme.r", "spiffe://northwind.example/person/r"),
-        left_urgently("ben"),
+        left_urgently("ben", false),
         joined("next", "ines"),
     ];
     let dry = hr.tell_all(place("hr-people", 1), events.clone(), true).await.unwrap();
@@ -77,7 +77,8 @@ async fn nobody_stops_hrs_stream_and_leavings_wait_for_nothing() {
     assert_eq!((told(&answer), told(&dry)), (expected.to_vec(), expected.to_vec()));
     assert_eq!((answer.skipped_count, answer.hold_id.as_str()), (0, ""));
     // and what follows happened
-    assert!(broker.person("ben").await.request(crate::person::repair()).await.is_err());
+    let ben = broker.person("ben").await.request(crate::person::repair()).await;
+    refused(ben, Code::PermissionDenied, "ACCOUNT_DISABLED");
     assert_eq!(hr.feed().await.unwrap().streams.iter().find(|it| it.stream == "hr-people").unwrap().last_number, 4);
     assert!(broker.person("next").await.whoami().await.person.is_some());
     // and it is named: in the status, as an event, and as a number for whoever watches
@@ -92,7 +93,7 @@ async fn nobody_stops_hrs_stream_and_leavings_wait_for_nothing() {
     // a repetition by number changes nothing, and the stream goes on
     let again = hr.tell_all(place("hr-people", 1), events, false).await.unwrap();
     assert_eq!((again.skipped_count, again.set_aside.len()), (4, 0));
-    hr.tell_all(place("hr-people", 5), vec![left_urgently("sam")], false).await.unwrap();
+    hr.tell_all(place("hr-people", 5), vec![left_urgently("sam", false)], false).await.unwrap();
     // a person decides: not while it still cannot happen, and what is another's never
     refused(decide(&noa, &holds[0], false).await, Code::FailedPrecondition, "IDENTITY_TAKEN");
     refused(decide(&noa, &holds[1], false).await, Code::PermissionDenied, "OUTSIDE_TENANT");

@@ -76,7 +76,8 @@ pub(super) async fn apply(
 fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
     let skipped = usize::try_from(answer.skipped_count).unwrap_or(usize::MAX);
     if !answer.set_aside.is_empty() {
-        return aside(&answer.set_aside);
+        let also = if answer.hold_id.is_empty() { String::new() } else { format!("\n{}", held(&answer.hold_id)) };
+        return aside(&answer.set_aside) + &also;
     }
     if !answer.hold_id.is_empty() {
         return held(&answer.hold_id);
