@@ -52,7 +52,7 @@ pub struct ServeArguments {
 pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
-    for warning in config::warnings(&settings) {
+    for warning in config::warnings(&settings.tls) {
         output.note(&format!("warning: {warning}"));
     }
     if arguments.check_config {

@@ -64,7 +64,7 @@ fn account_obstacles(organisation: &Organisation, person: &PersonId, id: &Accoun
             && (it.state == AccountState::Active || !it.identities.is_empty())
     };
     let own = organisation.accounts_of(person).find(|(_, it)| stands(it));
-    obstacles.extend(own.map(|(own, _)| already(own)));
+    obstacles.extend(own.map(|(own, _)| free::already(own)));
     obstacles.extend(free::id_obstacle(organisation, person, id));
     let login = organisation.people.get(person).map(|person| &person.login);
     if login.is_none_or(BTreeSet::is_empty) {
@@ -254,8 +254,4 @@ fn conflicts(organisation: &Organisation, enrolment: &Enrolment, now: Now) -> Ob
             .with("entitlement", &conflict.entitlement)
     });
     told.collect()
-}
-
-fn already(id: &AccountId) -> Refusal {
-    Refusal::new(Reason::AlreadyThere, format!("the account `{id}`")).with("account", id)
 }

@@ -7,11 +7,10 @@ use std::str::FromStr;
 
 use toml::{Table, Value};
 
-use super::ServeSettings;
 use super::values::{ConfigMistake, Values};
 use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::TrustDomain;
-use crate::server::transport::tls::AuthoritySettings;
+use crate::server::transport::tls::{AuthoritySettings, TlsSettings};
 
 pub(super) fn authorities(values: &mut Values, folder: &Path) -> Vec<AuthoritySettings> {
     let wanted = "give `[[tls.authorities]]` with `file` and `trust_domains`";
@@ -87,9 +86,9 @@ where
 /// What is allowed and probably not meant: two authorities that may speak for the same people and machines, so that
 /// whoever holds either key is anybody of the other's.
 #[must_use]
-pub fn warnings(settings: &ServeSettings) -> Vec<ConfigMistake> {
+pub fn warnings(tls: &TlsSettings) -> Vec<ConfigMistake> {
     let mut whole: BTreeMap<&TrustDomain, Vec<&AuthoritySettings>> = BTreeMap::new();
-    for authority in &settings.tls.authorities {
+    for authority in &tls.authorities {
         for domain in &authority.trust_domains {
             whole.entry(domain).or_default().push(authority);
         }

@@ -116,18 +116,18 @@ fn two_authorities_that_share_a_trust_domain_are_worth_a_warning() {
         )
     };
     // given one authority a domain, then nothing is said
-    assert_eq!(warnings(&read(GOOD).unwrap()), []);
+    assert_eq!(warnings(&read(GOOD).unwrap().tls), []);
     // given two of one, of which one may speak for all of it, then the domain and that one are named
-    let told = warnings(&read(&GOOD.replace("[limits]", &second(""))).unwrap());
+    let told = warnings(&read(&GOOD.replace("[limits]", &second(""))).unwrap().tls);
     let [warning] = &told[..] else { panic!("{told:?}") };
     assert!(warning.problem.contains("share the trust domain `northwind.example`"), "{warning}");
     let listed = "identities = [\"spiffe://northwind.example/service/**\"]";
-    let told = warnings(&read(&GOOD.replace("[limits]", &second(listed))).unwrap());
+    let told = warnings(&read(&GOOD.replace("[limits]", &second(listed))).unwrap().tls);
     assert!(told[0].problem.contains("the one in `/conf/ca.pem`"), "{told:?}");
     // and where each lists its own, nothing
     let text = GOOD
         .replace("[limits]", &format!("identities = [\"spiffe://northwind.example/person/*\"]\n{}", second(listed)));
-    assert_eq!(warnings(&read(&text).unwrap()), []);
+    assert_eq!(warnings(&read(&text).unwrap().tls), []);
 }
 
 #[test]

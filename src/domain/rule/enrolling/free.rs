@@ -12,7 +12,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 pub(super) fn id_obstacle(organisation: &Organisation, person: &PersonId, id: &AccountId) -> Option<Refusal> {
     let holder = organisation.accounts.get(id);
     if holder.is_some_and(|account| account.person() == person) {
-        return Some(super::already(id));
+        return Some(already(id));
     }
     let is_free = holder.is_none() && tenant_named_by(&organisation.tenants, id.as_str()).is_none();
     (!is_free).then(|| Refusal::new(Reason::IdTaken, format!("`{id}`")).with("account", id))
@@ -36,6 +36,11 @@ pub(super) fn identity_obstacles(organisation: &Organisation, machine: &MachineA
 /// else does.
 pub(super) fn login_obstacle(organisation: &Organisation, identity: &Identity) -> Option<Refusal> {
     is_of_a_tenant(organisation, identity).then(|| not_to_be_had(identity))
+}
+
+/// What is one's own is there already.
+pub(super) fn already(id: &AccountId) -> Refusal {
+    Refusal::new(Reason::AlreadyThere, format!("the account `{id}`")).with("account", id)
 }
 
 fn is_of_a_tenant(organisation: &Organisation, identity: &Identity) -> bool {
