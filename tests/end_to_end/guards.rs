@@ -86,8 +86,8 @@ async fn nobody_stops_hrs_stream_and_leavings_wait_for_nothing() {
     let named: Vec<_> = holds.iter().map(|hold| (hold.number, hold.reason.as_str(), hold.event_count)).collect();
     assert_eq!(named, [(1, "IDENTITY_TAKEN", 1), (2, "OUTSIDE_TENANT", 1)]);
     let kind = "hr-set-aside".to_owned();
-    let vera = broker.person("vera").await;
-    let all = vera.events(pb::ListEventsRequest::default()).await;
+    let omar = broker.person("omar").await;
+    let all = omar.events(pb::ListEventsRequest::default()).await;
     assert_eq!(all.iter().filter(|event| event.kind.starts_with(&kind)).count(), 2);
     eventually("the metric", async || (metric(metrics, &["hr_events_set_aside"]) == 2).then_some(())).await;
     // a repetition by number changes nothing, and the stream goes on
