@@ -46,6 +46,8 @@ mod getting_a_role;
 mod getting_an_account;
 #[path = "end_to_end/grants.rs"]
 mod grants;
+#[path = "end_to_end/guards.rs"]
+mod guards;
 #[path = "end_to_end/harness.rs"]
 mod harness;
 #[path = "end_to_end/hr_feed.rs"]

@@ -45,9 +45,23 @@ pub struct Person {
     /// Transferred to a manager whom nobody knows: until HR names one, nothing can be kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits_manager: bool,
+    /// The feed that brought the person: whoever answers for it stands in for no manager of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_by: Option<BroughtBy>,
     /// A command or HR event has changed this person: a directory file gives nothing any more (design.md 7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touched: bool,
+}
+
+/// A feed that brought a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BroughtBy {
+    /// The account that sent it.
+    pub sender: AccountId,
+    /// Whose account that was, or who owned the machine, when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<PersonId>,
 }
 
 /// Whether a person works here.
@@ -322,6 +336,21 @@ pub struct HeldBy<'a> {
 pub struct Tenant {
     /// The one trust domain that its identities belong to.
     pub trust_domain: TrustDomain,
+}
+
+/// Whether an id is one of a tenant's by its name: what a tenant's own feed brings into being begins with the tenant's name
+/// and a dot, and nothing else does. No tenant's name begins so.
+#[must_use]
+pub fn is_named_by(tenant: &TenantName, id: &str) -> bool {
+    id.strip_prefix(tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
+}
+
+/// The tenant whose id this is by its name.
+#[must_use]
+pub fn tenant_named_by<'a>(tenants: &'a Map<TenantName, Tenant>, id: &str) -> Option<&'a TenantName> {
+    let prefixes = id.match_indices('.').filter_map(|(dot, _)| id.get(..dot));
+    let tenant = prefixes.filter_map(|prefix| tenants.get_key_value(prefix)).map(|(name, _)| name).next();
+    tenant.filter(|tenant| is_named_by(tenant, id))
 }
 
 /// A whole directory file, parsed; consistent in itself (every person and manager named exists, no identity twice).

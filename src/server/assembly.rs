@@ -277,6 +277,8 @@ impl Running {
 
     fn observe(&self) {
         self.metrics.journal_sequence.set(i64::try_from(self.engine.sequence()).unwrap_or(i64::MAX));
+        let aside = self.engine.read(|state| state.holds().values().filter(|hold| hold.aside.is_some()).count());
+        self.metrics.hr_events_set_aside.set(i64::try_from(aside).unwrap_or(i64::MAX));
         self.metrics.clock_suspect.set(i64::from(self.engine.now().suspect));
         // The next key is there long before it signs, whether anybody asks for tokens or not.
         if let Err(problem) = self.keys.rotate(self.engine.now().stamp) {

@@ -76,6 +76,8 @@ pub struct Metrics {
     pub journal_sequence: Gauge,
     /// Rows of a journal append.
     pub batch_rows: Histogram,
+    /// Events of HR that could not happen and wait for a person.
+    pub hr_events_set_aside: Gauge,
     /// 1 while wall clock and projection disagree.
     pub clock_suspect: Gauge,
     /// Replicas that follow a feed now.
@@ -100,6 +102,7 @@ impl Default for Metrics {
             refusals: Family::default(),
             journal_sequence: Gauge::default(),
             batch_rows: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            hr_events_set_aside: Gauge::default(),
             clock_suspect: Gauge::default(),
             replicas_connected: Gauge::default(),
             feeds: Family::default(),
@@ -116,6 +119,11 @@ impl Default for Metrics {
         registry.register("refusals", "Commands refused by reason", metrics.refusals.clone());
         registry.register("journal_sequence", "Last sequence of the journal", metrics.journal_sequence.clone());
         registry.register("batch_rows", "Rows of a journal append", metrics.batch_rows.clone());
+        registry.register(
+            "hr_events_set_aside",
+            "Events of HR that wait for a person because they could not happen",
+            metrics.hr_events_set_aside.clone(),
+        );
         registry.register("clock_suspect", "1 while the clocks disagree", metrics.clock_suspect.clone());
         registry.register("replicas_connected", "Replicas that follow now", metrics.replicas_connected.clone());
         registry.register("feeds", "Feeds of replicas begun by outcome", metrics.feeds.clone());

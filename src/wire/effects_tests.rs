@@ -196,6 +196,7 @@ fn what_is_held_anew_is_counted_once() {
             from_import: false,
             author: None,
             after: 0,
+            aside: None,
             events,
         })
     };

@@ -8,6 +8,7 @@ use super::people_file::PeopleFormat;
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, digest, optional, parsed, pb_timestamp, text, timestamp};
 use crate::domain::record::command::{ApplyHrEvents, Command, DecideHold, RetireStream};
+use crate::domain::record::event::{Event, Fact, FeedFact};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::rule::feed::{FeedStatus, StreamStatus};
 use crate::domain::value::ids::{Identity, RequestId};
@@ -213,7 +214,25 @@ fn hold(it: &Hold, room: &mut usize) -> pb::FeedHold {
         events: shown.map(hr_event).collect(),
         event_count: u32::try_from(it.events.len()).unwrap_or(u32::MAX),
         events_json: if fits { json } else { Vec::new() },
+        number: it.aside.as_ref().map(|aside| aside.number).unwrap_or_default(),
+        reason: it.aside.as_ref().map(|aside| aside.reason.entry().name.to_owned()).unwrap_or_default(),
+        text: it.aside.as_ref().map(|aside| aside.detail.clone()).unwrap_or_default(),
     }
+}
+
+/// What a change set aside because it could not happen.
+pub fn set_aside(events: &[Event]) -> impl Iterator<Item = pb::EventSetAside> {
+    let aside = events.iter().filter_map(|event| {
+        let Fact::Feed(FeedFact::SetAside(hold)) = &event.fact else { return None };
+        Some((hold, hold.aside.as_ref()?, hold.events.first()?))
+    });
+    aside.map(|(hold, aside, event)| pb::EventSetAside {
+        number: aside.number,
+        person: event.person.to_string(),
+        reason: aside.reason.entry().name.to_owned(),
+        text: aside.detail.clone(),
+        hold_id: hold.id.to_string(),
+    })
 }
 
 /// An event of HR.

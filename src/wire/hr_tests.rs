@@ -110,6 +110,7 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
         stream: None,
         from_import: false,
         after: 6,
+        aside: None,
         events,
     };
     assert_eq!(Digest::of(&held_events(&hold)), hold.digest());
@@ -131,6 +132,7 @@ fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
         from_import: false,
         author: None,
         after: number,
+        aside: None,
         events: vec![HrEvent {
             person: "p".repeat(64).parse().unwrap(),
             change: HrChange::Left { at: Timestamp::MAX, urgent: false, also_approved: false },

@@ -99,7 +99,7 @@ async fn events_are_numbered_and_replays_gaps_and_strangers_change_nothing() {
     refused(nothing, "INVALID_MESSAGE");
     refused(hr.tell_all(place("workday", 0), vec![], false).await, "INVALID_MESSAGE");
     // and whose machine it is, is not lifted by it
-    refused(hr.tell(vec![moved("noa", "sam", None)]).await, "OWN_STANDING");
+    refused(hr.tell(vec![moved("vera", "sam", None)]).await, "OWN_STANDING");
     let status = noa.feed().await.unwrap();
     assert_eq!((status.streams[0].stream.as_str(), status.streams[0].last_number), ("workday", 3));
     assert_eq!((status.streams[0].sender.as_str(), status.streams[0].silent), ("hr-sync", false));

@@ -131,6 +131,8 @@ fn each_mistake_of_an_entitlement_says_what_would_be_right() {
 fn each_mistake_of_the_rest_of_a_policy_says_what_would_be_right() {
     let slips = [
         "entitlement = {}",
+        "person_identities = []",
+        "person_identities = [\"person/*\"]",
         "roles = []",
         "roles.Admin = {}",
         "roles.x = { for = \"robots\" }",
@@ -152,7 +154,11 @@ fn each_mistake_of_the_rest_of_a_policy_says_what_would_be_right() {
     let all: String = slips.iter().map(|slip| format!("{slip}\n    {}", policy_mistakes(slip))).collect();
     insta::assert_snapshot!(all, @r##"
     entitlement = {}
-        line 1: `entitlement`: found an unknown key; wanted perhaps `entitlements`: one of the keys `baseline`, `requirements`, `limits`, `roles`, `entitlements`
+        line 1: `entitlement`: found an unknown key; wanted perhaps `entitlements`: one of the keys `person_identities`, `baseline`, `requirements`, `limits`, `roles`, `entitlements`
+    person_identities = []
+        line 1: `person_identities`: found an empty list; wanted a list of patterns, as in `["spiffe://northwind.example/person/*"]`
+    person_identities = ["person/*"]
+        line 1: `person_identities[0]`: found `person/*`; wanted a pattern of identities: a SPIFFE ID, of which a segment may be `*` and the last one `**`, as in `spiffe://northwind.example/person/*`
     roles = []
         line 1: `roles`: found a list; wanted a table
     roles.Admin = {}

@@ -20,6 +20,7 @@ mod loss;
 mod proposal;
 mod repetition;
 mod support;
+mod themselves;
 mod time;
 mod token;
 mod visibility;

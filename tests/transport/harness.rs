@@ -53,6 +53,7 @@ pub fn tls_settings(folder: &std::path::Path) -> TlsSettings {
     let authority = |file: &str, domain: &str| AuthoritySettings {
         file: folder.join(file),
         trust_domains: [domain.parse().unwrap()].into(),
+        identities: [].into(),
     };
     TlsSettings {
         certificate: folder.join("broker.pem"),
@@ -67,6 +68,10 @@ impl Broker {
     }
 
     pub fn start_with(change: impl FnOnce(&mut ListenerSettings)) -> Self {
+        Self::start_by(|_| {}, change)
+    }
+
+    pub fn start_by(trust: impl FnOnce(&mut TlsSettings), change: impl FnOnce(&mut ListenerSettings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (northwind, acme) = (Authority::new("northwind"), Authority::new("acme"));
         let broker = northwind.issue_server("spiffe://northwind.example/service/countersign");
@@ -77,7 +82,9 @@ impl Broker {
         let clock = Arc::new(AtomicI64::new(now_millis()));
         let read = Arc::clone(&clock);
         let now = Arc::new(move || Timestamp::from_millis(read.load(Ordering::SeqCst)).unwrap());
-        let tls = TlsStore::load(tls_settings(folder.path()), now).unwrap();
+        let mut tls = tls_settings(folder.path());
+        trust(&mut tls);
+        let tls = TlsStore::load(tls, now).unwrap();
         let metrics = Arc::new(Metrics::default());
         let (gate, closed) = watch::channel(false);
         let begun = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,8 @@
 //! Who gets in. Identity is exactly one URI of a certificate whose issuer may speak for its trust domain.
 
+use std::collections::BTreeSet;
+
+use countersign::domain::value::identity_pattern::IdentityPattern;
 use countersign::server::transport::tls::TlsStore;
 use tonic::Request;
 use tonic_health::pb::HealthCheckRequest;
@@ -43,6 +46,51 @@ async fn an_authority_that_speaks_for_anothers_trust_domain_is_refused() {
     broker.refused(Some(&broker.acme.issue(&client(ANA))), "foreign_trust_domain").await;
     let also = broker.northwind.issue(&client("spiffe://acme.example/person/zoe"));
     broker.refused(Some(&also), "foreign_trust_domain").await;
+}
+
+fn pattern(text: &str) -> BTreeSet<IdentityPattern> {
+    [text.parse().unwrap()].into()
+}
+
+#[tokio::test]
+async fn an_authority_that_speaks_for_an_identity_outside_its_own_is_refused() {
+    // given the people's authority, which may speak for persons alone
+    let start = || {
+        Broker::start_by(|tls| tls.authorities[0].identities = pattern("spiffe://northwind.example/person/*"), |_| {})
+    };
+    // when it issues a machine's certificate, or one that only begins as a person's, then neither gets in
+    for identity in ["spiffe://northwind.example/service/deploy", "spiffe://northwind.example/person/ana/deploy"] {
+        let broker = start();
+        broker.refused(Some(&broker.northwind.issue(&client(identity))), "foreign_identity").await;
+    }
+    // and a person does
+    let broker = start();
+    broker.connect(&broker.ana()).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_authorities_of_one_trust_domain_each_speaks_for_its_own_alone() {
+    // given an authority for machines beside that of the people
+    let start = || {
+        Broker::start_by(
+            |tls| {
+                tls.authorities[0].identities = pattern("spiffe://northwind.example/person/*");
+                tls.authorities[1].trust_domains.insert("northwind.example".parse().unwrap());
+                tls.authorities[1].identities = pattern("spiffe://northwind.example/service/**");
+            },
+            |_| {},
+        )
+    };
+    // then neither mints what is the other's
+    let machine = client("spiffe://northwind.example/service/deploy");
+    let broker = start();
+    broker.refused(Some(&broker.northwind.issue(&machine)), "foreign_identity").await;
+    let broker = start();
+    broker.refused(Some(&broker.acme.issue(&client(ANA))), "foreign_identity").await;
+    // and each what is its own
+    let broker = start();
+    broker.connect(&broker.acme.issue(&machine)).await.unwrap();
+    broker.connect(&broker.ana()).await.unwrap();
 }
 
 #[tokio::test]

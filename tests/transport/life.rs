@@ -232,7 +232,7 @@ async fn throwaway_certificates_get_in() {
     let tls = TlsSettings {
         certificate: made.server.certificate.clone(),
         key: made.server.key.clone(),
-        authorities: vec![AuthoritySettings { file: made.authority.clone(), trust_domains }],
+        authorities: vec![AuthoritySettings { file: made.authority.clone(), trust_domains, identities: [].into() }],
     };
     let tls = TlsStore::load(tls, Arc::new(move || now)).unwrap();
     let routes = || tonic::service::Routes::new(tonic_health::server::health_reporter().1);

@@ -56,6 +56,9 @@ pub struct ServeArguments {
 pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
+    for warning in config::warnings(&settings.tls) {
+        output.note(&format!("warning: {warning}"));
+    }
     if arguments.check_config {
         output.note("the configuration is in order");
         return Ok(Exit::Yes);

@@ -132,7 +132,7 @@ fn make_certificates(folder: &Path, clients: &[(String, Identity)], now: Timesta
 fn settings(setup: &Setup, certificates: &DevCertificates) -> Result<ServeSettings> {
     let authorities = certificates.authorities.iter().map(|(domain, file)| {
         let trust_domains = BTreeSet::from([domain.parse::<TrustDomain>()?]);
-        Ok(AuthoritySettings { file: file.clone(), trust_domains })
+        Ok(AuthoritySettings { file: file.clone(), trust_domains, identities: BTreeSet::new() })
     });
     let authorities = authorities.collect::<Result<_>>()?;
     Ok(ServeSettings {

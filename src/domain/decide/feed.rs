@@ -3,6 +3,7 @@
 //! Everything is decided on one overlay and is one batch: all of it, or none. What the brake catches goes into a hold
 //! until a person with `feed.release` decides; the rest goes on.
 
+mod aside;
 mod brake;
 mod diff;
 mod file;
@@ -11,19 +12,22 @@ mod happening;
 mod hold;
 mod place;
 mod tenant;
+mod tenant_feed;
 
 use crate::domain::record::command::{ApplyHrEvents, FeedCommand, ImportPeople};
 
-use happening::{Sent, applied, author, happen, not_own};
+use aside::SettingAside;
+use happening::{Sent, applied, author, happen, not_own, of_own_organisation};
 
 use super::caller::{Caller, make_id, needs, principal};
+use crate::domain::directory::tenant_named_by;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::Envelope;
 use crate::domain::record::event::{Actor, Fact, FeedFact, HrFeedHeard, HrImported};
-use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
+use crate::domain::record::hr::{HrEvent, StreamPlace};
 use crate::domain::state::State;
-use crate::domain::value::ids::{HoldId, PersonId};
+use crate::domain::value::ids::HoldId;
 use crate::domain::value::refusal::{Reason, Refusal};
 
 /// Decides what is asked about the HR feed.
@@ -58,16 +62,18 @@ fn apply_events(
     let place = command.place.as_ref();
     let events: Vec<HrEvent> = command.events.iter().map(|event| event.said_at(envelope.now.stamp)).collect();
     if let Some(tenant) = state.organisation.tenant_of_account(caller.account).cloned() {
-        return tenant::apply_events(state, caller, &tenant, place, &events, envelope);
+        let new = new_hold(state, caller, place, envelope);
+        return tenant_feed::apply_events(state, caller, &tenant, place, &events, &new);
     }
     needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
+    own_stream(state, place)?;
     let arrival = place::of_events(state, caller, place, &events)?;
-    let author = author(state, caller);
-    for (_, event) in &arrival.fresh {
-        not_own(author.as_ref(), event)?;
-        of_own_organisation(state, event)?;
+    let new = new_hold(state, caller, place, envelope);
+    // What has a place is set aside where it cannot happen; anything else is refused, and nobody waits behind it.
+    for (_, event) in arrival.fresh.iter().filter(|(place, _)| place.is_none()) {
+        not_own(new.author.as_ref(), event)?;
+        of_own_organisation(&state.organisation, event)?;
     }
-    let new = new_hold(caller, author, place, envelope);
     let sent = arrival.fresh.into_iter();
     let sent = sent.map(|(place, event)| Sent { place, event: event.said_at(envelope.now.stamp) }).collect();
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
@@ -89,6 +95,7 @@ fn import(state: &State, caller: &Caller<'_>, command: &ImportPeople, envelope: 
         let detail = "whole files are of the own organisation; a tenant's feed sends what happened";
         return Err(Refusal::new(Reason::OutsideTenant, detail));
     }
+    own_stream(state, Some(place))?;
     place::of_import(state, caller, place)?;
     let events = diff::of(&state.organisation, people, now)?;
     let actor = Actor::Caller(principal(caller));
@@ -97,7 +104,7 @@ fn import(state: &State, caller: &Caller<'_>, command: &ImportPeople, envelope: 
     let mut sorting = Overlay::new(state, actor.clone(), now);
     sorting.record(replaced.iter().cloned());
     let sent = events.into_iter().map(|event| Sent { place: None, event }).collect();
-    let new = hold::New { from_import: true, ..new_hold(caller, author(state, caller), Some(place), envelope) };
+    let new = hold::New { from_import: true, ..new_hold(state, caller, Some(place), envelope) };
     let sorted = brake::sort(sorting.state(), sent, new.author.as_ref(), now);
     drop(sorting);
     let mut overlay = Overlay::new(state, actor, now);
@@ -113,8 +120,9 @@ fn import(state: &State, caller: &Caller<'_>, command: &ImportPeople, envelope: 
     Ok(overlay)
 }
 
-/// What passes happens, and what does not is held.
-fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New) -> Result<(), Refusal> {
+/// What passes happens, or is set aside where it cannot; and what does not pass is held.
+fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New<'_>) -> Result<(), Refusal> {
+    let mut aside = SettingAside::new(new);
     for (index, sent) in (1_u64..).zip(&sorted.pass) {
         let dropped = sorted.dropped.contains(&sent.event.person);
         let unknown = !overlay.state().organisation().people().contains_key(&sent.event.person);
@@ -123,39 +131,46 @@ fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New) -> Result
             overlay.record([applied(sent.place.as_ref(), false, &sent.event)]);
             continue;
         }
-        let happened = happen(overlay, None, sent.place.as_ref(), false, &sent.event);
-        happened.map_err(|refusal| {
-            let number = sent.place.as_ref().map_or(index, |place| place.number);
-            refusal.with("number", number).with("person", &sent.event.person)
-        })?;
+        if aside.takes(sent) {
+            aside.take(overlay, sent);
+            continue;
+        }
+        let happened = happen(overlay, None, Some(&new.brought_by()), None, false, &sent.event);
+        happened.map_err(|refusal| refusal.with("number", index).with("person", &sent.event.person))?;
     }
     hold::drop_persons(overlay, &sorted.dropped);
-    hold::catch(overlay, sorted.held, new);
+    // Of one person what waits for what was set aside came before what the brake holds.
+    aside.waits.extend(sorted.held);
+    hold::catch(overlay, aside.waits, new);
     Ok(())
 }
 
-/// A tenant's people are its own feed's to tell of, and customers' roles as well.
-fn of_own_organisation(state: &State, event: &HrEvent) -> Result<(), Refusal> {
-    let of_tenant = state.organisation.tenant_of(&event.person).is_some();
-    if of_tenant || matches!(event.change, HrChange::Roles { .. }) {
-        let detail = format!("`{}`: of tenants' people and their roles their own feeds tell", event.person);
-        return Err(Refusal::new(Reason::OutsideTenant, detail).with("person", &event.person));
+/// A stream that begins with a tenant's name and a dot is that tenant's to begin.
+fn own_stream(state: &State, place: Option<&StreamPlace>) -> Result<(), Refusal> {
+    let named = place.filter(|place| !state.feeds.contains_key(&place.stream));
+    match named.filter(|place| tenant_named_by(&state.organisation.tenants, place.stream.as_str()).is_some()) {
+        None => Ok(()),
+        Some(place) => {
+            let detail = format!("`{}`: of a tenant's name, and so that tenant's own feed's", place.stream);
+            Err(Refusal::new(Reason::OutsideTenant, detail).with("stream", &place.stream))
+        }
     }
-    Ok(())
 }
 
-fn new_hold(
+fn new_hold<'a>(
+    state: &State,
     caller: &Caller<'_>,
-    author: Option<PersonId>,
     place: Option<&StreamPlace>,
-    envelope: &Envelope,
-) -> hold::New {
+    envelope: &'a Envelope,
+) -> hold::New<'a> {
     hold::New {
+        envelope,
         id: HoldId::from(make_id(envelope, 0)),
         sender: caller.account.clone(),
-        author,
+        author: author(state, caller),
         stream: place.map(|place| place.stream.clone()),
         from_import: false,
+        number: place.map(|place| place.number),
     }
 }
 

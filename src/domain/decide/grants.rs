@@ -4,6 +4,7 @@ use super::super::state::State;
 use super::caller::{Caller, principal};
 use super::open_grant::{is_behind, may_revoke_any, open};
 use super::tokens;
+use crate::domain::effect::cascade::with_extensions;
 use crate::domain::record::command::{Envelope, GrantCommand, RelinquishGrant, RevokeGrant};
 use crate::domain::record::event::{Fact, GrantClosed, GrantFact, GrantRevoked};
 use crate::domain::record::grant::{Grant, Revocation};
@@ -50,7 +51,8 @@ fn revoke(state: &State, caller: &Caller<'_>, command: &RevokeGrant, now: Now) -
         return Err(Refusal::new(Reason::NotRevoker, format!("`{id}`")));
     }
     let because = Revocation::By { by: principal(caller), reason: reason.to_owned() };
-    Ok(vec![Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: id, holder: grant.holder.clone(), because }))])
+    let revoked = GrantRevoked { grant: id, holder: grant.holder.clone(), because };
+    Ok(with_extensions(state, vec![Fact::Grant(GrantFact::Revoked(revoked))], now))
 }
 
 fn may_revoke(state: &State, caller: &Caller<'_>, grant: &Grant, now: Now) -> bool {

@@ -8,9 +8,11 @@ use crate::domain::effect::cascade::locked;
 use crate::domain::record::command::Envelope;
 use crate::domain::record::command::{Command, CreateLock, DeleteLock, LockCommand};
 use crate::domain::record::event::{Fact, LockDeleted, LockFact};
-use crate::domain::record::lock::{Lock, LockMode, Locked};
+use crate::domain::record::grant::Grant;
+use crate::domain::record::lock::{Lock, LockMode, Locked, Locks};
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::GrantId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
@@ -67,7 +69,7 @@ fn create(state: &State, caller: &Caller<'_>, command: &CreateLock, envelope: &E
     Ok(facts)
 }
 
-/// Somebody with the capability lifts a lock that is not on themselves.
+/// Somebody with the capability lifts a lock that is not on themselves, and stops nothing that they hold.
 fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &DeleteLock { lock: id, ref reason } = command;
     let organisation = &state.organisation;
@@ -79,6 +81,10 @@ fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) ->
     let account = organisation.accounts().get(caller.account);
     if account.is_some_and(|account| is_on_own_person(organisation, &lock.on, account)) {
         return Err(Refusal::new(Reason::OwnLock, format!("{}", lock.on)).with("lock", id));
+    }
+    if let Some(grant) = account.and_then(|account| stopped_of_own(state, lock, account, now)) {
+        let detail = format!("{}, which stops your grant `{grant}`", lock.on);
+        return Err(Refusal::new(Reason::OwnLock, detail).with("lock", id).with("grant", grant));
     }
     let deleted = LockDeleted { lock: id, on: lock.on.clone(), by: principal(caller), reason: reason.to_owned() };
     Ok(vec![Fact::Lock(LockFact::Deleted(deleted))])
@@ -138,6 +144,17 @@ fn is_on_own_person(organisation: &Organisation, on: &Locked, own: &Account) -> 
             false
         }
     }
+}
+
+/// A grant that the lock stops and that the caller's person is behind: they would give themselves back what was stopped.
+fn stopped_of_own(state: &State, lock: &Lock, own: &Account, now: Now) -> Option<GrantId> {
+    let mut under = state.organisation.clone();
+    under.locks = Locks::default();
+    under.locks.put(lock.clone());
+    let stops = |grant: &Grant| under.lock_on_grant(grant).or_else(|| under.locks.on_any_of(&grant.scope)).is_some();
+    let machines = state.organisation.accounts_of(own.person()).flat_map(|(id, _)| state.open_grants_by(id));
+    let mut open = state.open_grants_of(own.person()).chain(machines).filter(|it| !it.end.is_over(now.latest));
+    open.find(|grant| stops(grant)).map(|grant| grant.id)
 }
 
 /// Whether a person with the whole capability is left whom neither this lock nor another stops.

@@ -3,6 +3,7 @@
 
 mod files;
 mod merge;
+mod prefixes;
 
 use crate::domain::record::command::{ApproveProposal, DenyProposal, ProposalCommand, ProposeFile, WithdrawProposal};
 use std::collections::BTreeSet;

@@ -1,11 +1,15 @@
 //! What every review has in common: an approval bound to the text that was read, a denial, and that it still waits.
 
+use std::collections::BTreeSet;
+
 use super::super::state::State;
 use super::caller::Caller;
 use crate::domain::effect::cascade::struck_out;
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::{Decision, StruckOut, Verdict};
-use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3};
+use crate::domain::rule::reviewers::{
+    Reviewed, could_approve, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3,
+};
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{Digest, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -34,9 +38,7 @@ pub(super) fn approval(
     let organisation = &state.organisation;
     let person = person(caller)?;
     separation_rule_3(organisation, reviewed, person)?;
-    if reviewed.review().has_decided(person) {
-        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
-    }
+    decided_nothing_yet(organisation, reviewed, person, now)?;
     // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
     let struck = struck_out(organisation, reviewed, now);
     for (person, because) in &struck {
@@ -48,6 +50,47 @@ pub(super) fn approval(
     same_text(reviewed, signed.digest)?;
     reviewed.review_mut().decisions.push(decision.clone());
     Ok((struck, decision))
+}
+
+/// A person counts once in a review. Whoever was struck out hears that, and who can decide instead.
+///
+/// # Errors
+/// `ALREADY_REVIEWED`, `APPROVAL_STRUCK`.
+fn decided_nothing_yet(
+    organisation: &Organisation,
+    reviewed: &impl Reviewed,
+    person: &PersonId,
+    now: Now,
+) -> Result<(), Refusal> {
+    let review = reviewed.review();
+    if !review.has_decided(person) {
+        return Ok(());
+    }
+    let own = || review.decisions.iter().filter(|decision| decision.person == *person);
+    let Some(struck) = own().find_map(|decision| decision.struck.as_ref()) else {
+        return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
+    };
+    let because = struck.reason.entry().name;
+    let detail =
+        format!("that of `{person}`, since {} ({because}); {}", struck.at, who_can(organisation, reviewed, now));
+    Err(Refusal::new(Reason::ApprovalStruck, detail).with("person", person).with("cause", because))
+}
+
+/// Persons named at most.
+const NAMED: usize = 10;
+
+/// Who can decide in the open stage: in which capacity, and which persons of the own organisation.
+fn who_can(organisation: &Organisation, reviewed: &impl Reviewed, now: Now) -> String {
+    let Some((_, stage)) = reviewed.review().open_stage() else { return "no stage waits for anybody".to_owned() };
+    let by: Vec<String> = stage.by.iter().map(|approver| format!("`{approver}`")).collect();
+    let could = could_approve(organisation, reviewed, stage, now.latest).map(|(_, person)| person);
+    let persons: BTreeSet<&PersonId> = could.filter(|person| organisation.tenant_of(person).is_none()).collect();
+    let named: Vec<String> = persons.iter().take(NAMED).map(|person| format!("`{person}`")).collect();
+    let by = by.join(" or ");
+    match named.as_slice() {
+        [] => format!("{by} can decide"),
+        _ => format!("{by} can decide: {}", named.join(", ")),
+    }
 }
 
 /// A denial of whatever is under review.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::numbering::events;
+use crate::domain::effect::cascade::with_extensions;
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{
@@ -66,7 +67,8 @@ pub fn decide_start(state: &State, now: Now, started: BrokerStarted, revoke: Opt
     let mut facts = vec![Fact::Broker(BrokerFact::Started(started))];
     if let Some(because) = revoke {
         let open = state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest));
-        facts.extend(open.map(|grant| revoked(grant, because.clone())));
+        let revoked = open.map(|grant| revoked(grant, because.clone())).collect();
+        facts.extend(with_extensions(state, revoked, now));
     }
     events(state, now.stamp, &Actor::Broker, None, facts)
 }
@@ -155,7 +157,7 @@ fn free_starts(state: &State) -> impl Iterator<Item = (Timestamp, &Grant)> {
 /// Grants start by `earliest`: no doubt about the time starts one too soon. Separation rule 4 is applied again.
 fn starts(state: &State, now: Now) -> Vec<Fact> {
     let due = free_starts(state).take_while(|(at, _)| at.is_over(now.earliest)).take(AT_ONCE);
-    due.flat_map(|(_, grant)| start(state, grant, now)).collect()
+    with_extensions(state, due.flat_map(|(_, grant)| start(state, grant, now)).collect(), now)
 }
 
 fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {

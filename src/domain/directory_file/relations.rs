@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, Holder};
-use crate::domain::directory::{AccountKind, Directory};
+use crate::domain::directory::{AccountKind, Directory, tenant_named_by};
 use crate::domain::policy::reader::{Reader, Table};
 use crate::domain::value::ids::{Identity, PersonId, TenantName};
 
@@ -16,6 +16,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Table<'_>, draft: &mut Draft
     trust_domains(reader, draft);
     one_side_each(reader, draft);
     managers_of_own_side(reader, draft);
+    names_of_tenants(reader, root, draft);
     audiences(reader, draft);
 }
 
@@ -210,6 +211,20 @@ fn one_side_each(reader: &mut Reader<'_>, draft: &mut Draft) {
         if let Some(person) = draft.directory.people.get_mut(&id) {
             person.tenant = tenant;
         }
+    }
+}
+
+/// What begins with a tenant's name and a dot is that tenant's, so that its own feed finds its ids free.
+fn names_of_tenants(reader: &mut Reader<'_>, root: &Table<'_>, draft: &Draft) {
+    let Directory { tenants, people, accounts } = &draft.directory;
+    let people = people.iter().map(|(id, person)| ("people", id.as_str(), person.tenant.as_ref()));
+    let accounts = accounts.iter().map(|(id, account)| ("accounts", id.as_str(), account.tenant()));
+    for (section, id, side) in people.chain(accounts) {
+        let Some(tenant) = tenant_named_by(tenants, id).filter(|tenant| side != Some(*tenant)) else { continue };
+        let node = root.key(section).and_then(|section| section.get(id));
+        let (at, path) = node.map(|node| (node.at, node.path)).unwrap_or_default();
+        let wanted = format!("an id that does not begin with `{tenant}.`: that is how `{tenant}` names its own");
+        reader.mistake(at, &path, format!("`{id}`, which is not of tenant `{tenant}`"), wanted);
     }
 }
 

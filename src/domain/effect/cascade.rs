@@ -3,6 +3,7 @@
 
 mod approvals;
 mod enrolments;
+mod extensions;
 mod proposals;
 mod touched;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use approvals::locked_approvers;
 pub use approvals::struck_out;
 pub(in crate::domain) use enrolments::void as void_enrolment;
+pub(in crate::domain) use extensions::with_extensions;
 pub use touched::Touched;
 
 use crate::domain::record::elevation::{Cancellation, Elevation};
@@ -45,7 +47,7 @@ pub fn consequences(after: &Organisation, state: &State, touched: &Touched, now:
             facts.extend(for_grant(after, state, grant, now));
         }
     }
-    facts
+    with_extensions(state, facts, now)
 }
 
 fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<ElevationId>, BTreeSet<GrantId>) {
@@ -160,5 +162,5 @@ pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fac
             because,
         })));
     }
-    facts
+    with_extensions(state, facts, now)
 }

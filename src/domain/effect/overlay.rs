@@ -5,6 +5,7 @@ use super::cascade::{Touched, consequences};
 use crate::domain::record::event::{Actor, Event, Fact};
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
+use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Now;
 
 /// A change on its way.
@@ -40,6 +41,23 @@ impl Overlay {
             apply(&mut self.state, &event);
             self.facts.push(event.fact);
         }
+    }
+
+    /// Tries a change: what it records stays if it is made, and is as if it had never been if it is refused.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(in crate::domain) fn attempt(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let (state, recorded) = (self.state.clone(), self.facts.len());
+        let tried = change(self);
+        if tried.is_err() {
+            self.state = state;
+            self.facts.truncate(recorded);
+        }
+        tried
     }
 
     /// Records what the changes so far bring for all that is open.

@@ -1,6 +1,6 @@
 //! Reads a whole policy file (docs/policy.md lists every key): a consistent [`Policy`], or every mistake in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::read;
 use super::entitlement_file::{entitlement, scope};
@@ -9,6 +9,7 @@ use super::reader::{Node, Reader, Table};
 use super::role_file::{may_approve_for_tenant, member_kind, role};
 use super::stage_file::{Names, ReviewOf};
 use super::{Baseline, Limits, MemberKind, Policy, Requirement};
+use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::{Digest, EntitlementName, RequirementName, RoleName};
 use crate::domain::value::scope::Scope;
 use crate::domain::value::time::Span;
@@ -39,7 +40,7 @@ pub fn parse_policy(text: &str) -> Result<ParsedPolicy, Vec<Mistake>> {
 }
 
 fn policy(reader: &mut Reader<'_>, root: &Table<'_>) -> Policy {
-    reader.only_known_keys(root, &["baseline", "requirements", "limits", "roles", "entitlements"]);
+    reader.only_known_keys(root, &["person_identities", "baseline", "requirements", "limits", "roles", "entitlements"]);
     let requirements = section::<RequirementName>(reader, root, "requirements");
     let roles = section::<RoleName>(reader, root, "roles");
     let entitlements = section::<EntitlementName>(reader, root, "entitlements");
@@ -70,10 +71,18 @@ fn policy(reader: &mut Reader<'_>, root: &Table<'_>) -> Policy {
             policy.entitlements.insert(name, entitlement);
         }
     }
+    policy.person_identities = person_identities(reader, root);
     policy.limits = root.key("limits").map(|node| limits(reader, &node)).unwrap_or_default();
     policy.baseline = root.key("baseline").map(|node| baseline(reader, &node, &names)).unwrap_or_default();
     warn_of_standing_privilege(reader, root, &policy);
     policy
+}
+
+/// Identities that belong to persons alone, whatever account they come to have.
+fn person_identities(reader: &mut Reader<'_>, root: &Table<'_>) -> BTreeSet<IdentityPattern> {
+    let Some(node) = root.key("person_identities") else { return BTreeSet::new() };
+    let wanted = "a list of patterns, as in `[\"spiffe://northwind.example/person/*\"]`";
+    reader.filled_set::<IdentityPattern>(&node, wanted).into_keys().collect()
 }
 
 fn section<'d, N>(reader: &mut Reader<'_>, root: &Table<'d>, key: &str) -> Vec<(N, Node<'d>)>

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::directory::{Account, AccountKind};
-use super::value::ids::{Digest, EntitlementName, PersonId, RequirementName, RoleName};
+use super::value::identity_pattern::IdentityPattern;
+use super::value::ids::{Digest, EntitlementName, Identity, PersonId, RequirementName, RoleName};
 use super::value::scope::{Action, Pattern, Resource, Scope};
 use super::value::time::{Span, Timestamp};
 
@@ -39,6 +40,8 @@ pub const ACTION_PREFIX: &str = "countersign.";
 pub struct Policy {
     /// SHA-256 of the file's bytes: what a later load must say that it replaces.
     pub digest: Option<Digest>,
+    /// Identities that belong to persons alone: no machine is known by one.
+    pub person_identities: BTreeSet<IdentityPattern>,
     /// What every account of the service team needs, and may do.
     pub baseline: Baseline,
     /// What a person can be asked to have proved.
@@ -445,6 +448,12 @@ impl std::str::FromStr for Approver {
 }
 
 impl Policy {
+    /// Whether an identity is of those that belong to persons alone.
+    #[must_use]
+    pub fn is_of_persons(&self, identity: &Identity) -> bool {
+        self.person_identities.iter().any(|pattern| pattern.fits(identity))
+    }
+
     /// Every role that may approve under terms: those that a stage names, and where one says `@tenant`, those that it means.
     pub fn approving_roles<'a>(&'a self, terms: &'a Terms) -> impl Iterator<Item = &'a RoleName> {
         let asks_tenant = terms.asks_tenant();

@@ -74,6 +74,7 @@ fn accounts(findings: &mut Findings, policy: &Policy, directory: &Directory) {
                 findings.mistake(SourceFile::Directory, path, found, wanted);
             }
         }
+        of_persons_alone(findings, policy, id, account);
         let checks = carries(policy, account, CapabilityName::AccessCheck);
         let meaning = match (checks, account.audience.is_empty()) {
             (true, true) => "it may check nothing but itself",
@@ -82,6 +83,17 @@ fn accounts(findings: &mut Findings, policy: &Policy, directory: &Directory) {
         };
         let found = if checks { "`access.check` without an audience" } else { "an audience" };
         findings.warn(SourceFile::Directory, format!("accounts.{id}"), found.to_owned(), meaning);
+    }
+}
+
+/// A machine known by a person's identity keeps that person out, and acts as them where identities are compared.
+fn of_persons_alone(findings: &mut Findings, policy: &Policy, id: &AccountId, account: &Account) {
+    let machine = account.is_machine() && account.state != AccountState::Closed;
+    let of_persons = account.identities.iter().filter(|identity| machine && policy.is_of_persons(identity));
+    for identity in of_persons {
+        let found = format!("`{identity}`, of a machine");
+        let wanted = "an identity outside `person_identities` of the policy: those belong to persons alone";
+        findings.mistake(SourceFile::Directory, format!("accounts.{id}"), found, wanted);
     }
 }
 

@@ -67,6 +67,11 @@ pub enum Cancellation {
         /// The first obstacle.
         reason: Reason,
     },
+    /// It would have extended a grant that was revoked.
+    ExtendedRevoked {
+        /// Which.
+        grant: GrantId,
+    },
 }
 
 impl Elevation {

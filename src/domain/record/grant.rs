@@ -130,7 +130,7 @@ pub enum Revocation {
         /// In their words.
         reason: String,
     },
-    /// Before it started an approval that it rests on became void.
+    /// An approval that it rests on became void: before it started, or by whoever answers for its holder by now.
     ApprovalVoid {
         /// Whose approval.
         person: PersonId,

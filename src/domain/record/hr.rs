@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::value::ids::{AccountId, Digest, HoldId, Identity, PersonId, RoleName, StreamName};
+use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Timestamp;
 
 /// One thing that happened to a person, as HR says it. The immutable person id decides who is meant (known failure B5).
@@ -115,6 +116,12 @@ impl HrChange {
         matches!(self, Self::Left { .. })
     }
 
+    /// Whether it is a leaving whose time has come.
+    #[must_use]
+    pub fn is_leaving_now(&self, latest: Timestamp) -> bool {
+        matches!(self, Self::Left { at, urgent, .. } if *urgent || at.is_over(latest))
+    }
+
     /// Whether it is a leaving that waits for nothing.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
@@ -159,7 +166,7 @@ pub struct Feed {
     pub whole_files: bool,
 }
 
-/// What the brake holds until a person with `feed.release` lets it through or throws it away.
+/// What the brake holds, or what could not happen, until a person with `feed.release` lets it through or throws it away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hold {
@@ -178,8 +185,23 @@ pub struct Hold {
     pub from_import: bool,
     /// The journal's sequence when it was caught: what was caught earlier is decided first, where both are about one person.
     pub after: u64,
+    /// Why it could not happen; none: the brake caught it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Aside>,
     /// In the order in which they are applied.
     pub events: Vec<HrEvent>,
+}
+
+/// Why an event could not happen as things were: it is set aside by its number, and its stream goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aside {
+    /// Its number in the stream; of a whole file, that of the file.
+    pub number: u64,
+    /// What stood in its way.
+    pub reason: Reason,
+    /// The same for a person.
+    pub detail: String,
 }
 
 impl Hold {

@@ -68,9 +68,8 @@ pub fn may_confirm(
     if organisation.manager_of(by_now, at) == Some(confirming) {
         return Ok(());
     }
-    let instead = &organisation.policy().baseline.manager_missing;
     let unmanaged = organisation.people().get(by_now).is_some_and(|person| is_unmanaged(person, at));
-    if unmanaged && instead.iter().any(|role| organisation.eligible_in(caller, role, at).is_ok()) {
+    if unmanaged && organisation.may_stand_in(caller, by_now, at) {
         return Ok(());
     }
     Err(not_owner(format!("`{confirming}` is not the manager of `{by_now}`")))

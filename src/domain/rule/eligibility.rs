@@ -26,6 +26,11 @@ impl Validity {
 /// All that stands in the way; the first in the catalogue's order is told.
 pub type Obstacles = Vec<Refusal>;
 
+/// What is told of a person none of whose accounts may ask, and of nobody.
+pub(super) fn nobody_may_request(person: &PersonId) -> String {
+    format!("`{person}` has no account that may request this")
+}
+
 impl Organisation {
     /// Until when a person is employed and has every one of these requirements.
     ///
@@ -206,6 +211,14 @@ impl Organisation {
     ) -> Result<Validity, Obstacles> {
         let validity = self.may_request(id, terms, at)?;
         let Some(person) = on_behalf_of else { return Ok(validity) };
+        Ok(validity.sooner(self.person_may_request(person, terms, at)?))
+    }
+
+    /// Until when a person may ask for an entitlement, from whichever of their accounts that lasts longest.
+    ///
+    /// # Errors
+    /// All that stands in the way.
+    pub fn person_may_request(&self, person: &PersonId, terms: &Terms, at: Timestamp) -> Result<Validity, Obstacles> {
         // One eligible account of that person, in a requesting role, is enough: the one that lasts longest.
         let mut best: Option<Validity> = None;
         let mut obstacles = Vec::new();
@@ -218,10 +231,9 @@ impl Organisation {
             }
         }
         match best {
-            Some(best) => Ok(validity.sooner(best)),
+            Some(best) => Ok(best),
             None if obstacles.is_empty() => {
-                let detail = format!("`{person}` has no account that may request this");
-                Err(vec![Refusal::new(Reason::NotEligible, detail).with("person", person)])
+                Err(vec![Refusal::new(Reason::NotEligible, nobody_may_request(person)).with("person", person)])
             }
             None => Err(obstacles),
         }

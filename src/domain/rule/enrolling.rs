@@ -1,6 +1,7 @@
 //! What policy asks of an enrolment, what stands in its way, who decides, and what it gives: pure functions of an
 //! organisation, used when it is asked for, after every change while it is pending, and at the last approval (rule 4).
 
+mod free;
 mod gives;
 mod resolve;
 mod stages;
@@ -12,7 +13,7 @@ use crate::domain::directory::{Account, AccountKind, AccountState, Disabling, Me
 use crate::domain::policy::{Role, fits, separation_rule_2};
 use crate::domain::record::enrolment::{Ask, Enrolment, MachineAsk};
 use crate::domain::state::organisation::Organisation;
-use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName};
+use crate::domain::value::ids::{AccountId, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
 
@@ -63,23 +64,15 @@ fn account_obstacles(organisation: &Organisation, person: &PersonId, id: &Accoun
             && (it.state == AccountState::Active || !it.identities.is_empty())
     };
     let own = organisation.accounts_of(person).find(|(_, it)| stands(it));
-    obstacles.extend(own.map(|(own, _)| already(own)));
-    obstacles.extend(organisation.accounts.contains_key(id).then(|| already(id)));
+    obstacles.extend(own.map(|(own, _)| free::already(own)));
+    obstacles.extend(free::id_obstacle(organisation, person, id));
     let login = organisation.people.get(person).map(|person| &person.login);
     if login.is_none_or(BTreeSet::is_empty) {
         let detail = format!("`{person}` is known by no certificate of its own");
         obstacles.push(Refusal::new(Reason::NotEligible, detail).with("person", person));
     }
-    obstacles.extend(login.into_iter().flatten().filter_map(|identity| of_a_tenant(organisation, identity)));
+    obstacles.extend(login.into_iter().flatten().filter_map(|identity| free::login_obstacle(organisation, identity)));
     obstacles
-}
-
-/// A tenant's people speak from its trust domain, and nobody else does.
-fn of_a_tenant(organisation: &Organisation, identity: &Identity) -> Option<Refusal> {
-    let mut tenants = organisation.tenants.iter();
-    let (tenant, _) = tenants.find(|(_, tenant)| tenant.trust_domain.as_str() == identity.trust_domain())?;
-    let detail = format!("`{identity}` is of the trust domain of tenant `{tenant}`");
-    Some(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity).with("tenant", tenant))
 }
 
 fn role_obstacles(
@@ -183,14 +176,8 @@ pub fn restorable(organisation: &Organisation, account: &Account, now: Now) -> B
 
 fn machine_obstacles(organisation: &Organisation, owner: &PersonId, machine: &MachineAsk, now: Now) -> Obstacles {
     let mut obstacles = owner_obstacles(organisation, owner, now);
-    obstacles.extend(organisation.accounts.contains_key(&machine.account).then(|| already(&machine.account)));
-    for identity in &machine.identities {
-        if let Some(holder) = organisation.principals.get(identity) {
-            let detail = format!("`{identity}` is that of `{holder}`");
-            obstacles.push(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
-        }
-        obstacles.extend(of_a_tenant(organisation, identity));
-    }
+    obstacles.extend(free::id_obstacle(organisation, owner, &machine.account));
+    obstacles.extend(free::identity_obstacles(organisation, machine));
     if machine.identities.is_empty() {
         obstacles.push(Refusal::new(Reason::NotEligible, "a machine is known by at least one certificate"));
     }
@@ -267,8 +254,4 @@ fn conflicts(organisation: &Organisation, enrolment: &Enrolment, now: Now) -> Ob
             .with("entitlement", &conflict.entitlement)
     });
     told.collect()
-}
-
-fn already(id: &AccountId) -> Refusal {
-    Refusal::new(Reason::AlreadyThere, format!("the account `{id}`")).with("account", id)
 }

@@ -13,5 +13,6 @@ pub mod locking;
 pub mod obstacles;
 pub mod proposal;
 pub mod reviewers;
+mod stand_in;
 pub mod standing;
 pub mod visibility;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::eligibility::Obstacles;
+use super::eligibility::{Obstacles, nobody_may_request};
 use super::emergency::none_overdue;
 use super::feed::silent_feed;
 use super::issue::{has_approvers, has_room};
@@ -41,7 +41,13 @@ pub fn draft(
         return (None, vec![Refusal::not_found("entitlement", &request.entitlement)]);
     };
     let terms = &entitlement.terms;
+    if let Some(refusal) = not_told_of(&state.organisation, account, request.on_behalf_of.as_ref(), terms, now) {
+        return (None, vec![refusal]);
+    }
     let mut obstacles = who(state, account, request.on_behalf_of.as_ref(), terms, now);
+    // Whoever is named by an account that asks for itself alone is not looked up.
+    let on_behalf_of = request.on_behalf_of.clone().filter(|_| asks_for_people(organisation, account));
+    let request = &RequestElevation { on_behalf_of, ..request.clone() };
     let Some(own_person) = organisation.accounts().get(account).map(Account::person) else {
         return (None, obstacles);
     };
@@ -136,11 +142,36 @@ pub fn standing_obstacles(
     terms: &Terms,
     now: Now,
 ) -> Obstacles {
+    if let Some(refusal) = not_told_of(&state.organisation, account, on_behalf_of, terms, now) {
+        return vec![refusal];
+    }
     let mut obstacles = who(state, account, on_behalf_of, terms, now);
     obstacles.extend(state.organisation.lock_on_offer(account, name).map(Lock::refusal));
+    let on_behalf_of = on_behalf_of.filter(|_| asks_for_people(&state.organisation, account));
     obstacles.extend(author_waits(&state.organisation, account, on_behalf_of, name, now));
     obstacles.sort_by_key(|refusal| refusal.reason);
     obstacles
+}
+
+/// The one answer about whoever is named and is nothing for the machine to know of: nobody, and a customer who may not ask
+/// for this. Nothing else is looked up of either, so that the two are alike in whatever is told besides (known failure A14).
+fn not_told_of(
+    organisation: &Organisation,
+    account: &AccountId,
+    on_behalf_of: Option<&PersonId>,
+    terms: &Terms,
+    now: Now,
+) -> Option<Refusal> {
+    let person = on_behalf_of.filter(|_| asks_for_people(organisation, account))?;
+    let known = organisation.people().get(person);
+    let hidden = known.is_none_or(|known| known.tenant.is_some())
+        && organisation.person_may_request(person, terms, now.latest).is_err();
+    hidden.then(|| Refusal::new(Reason::NotEligible, nobody_may_request(person)).with("person", person))
+}
+
+fn asks_for_people(organisation: &Organisation, account: &AccountId) -> bool {
+    let kind = organisation.accounts().get(account).map(|account| &account.kind);
+    matches!(kind, Some(AccountKind::Service { acts_for: ActsFor::People, .. }))
 }
 
 /// Whoever is behind a proposal that widened an entitlement asks for it only after a while (`AUTHOR_WAITS`).

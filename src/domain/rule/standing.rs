@@ -77,6 +77,13 @@ pub fn grant_stands(after: &Organisation, state: &State, grant: &Grant, now: Now
     }
     let validity = separation_rule_4_requester(after, grant.held_by(), &entitlement.terms, now.latest)
         .map_err(|refusal| Revocation::NotEligible { reason: refusal.reason })?;
+    // Whoever approved and answers for the holder by now approved for themselves, also where the grant has started.
+    if let Some(elevation) = state.elevations.get(&grant.elevation) {
+        let behind = elevation.behind_now(after);
+        if let Some(own) = elevation.review.approvals().find(|decision| behind.contains(&decision.person)) {
+            return Err(Revocation::ApprovalVoid { person: own.person.clone(), reason: Reason::SelfApproval });
+        }
+    }
     if unstarted {
         let Some(elevation) = state.elevations.get(&grant.elevation) else {
             return Err(Revocation::NotEligible { reason: Reason::NotFound });

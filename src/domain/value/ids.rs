@@ -141,7 +141,7 @@ text_type! {
     TrustDomain, is_trust_domain, "a trust domain: 1 to 255 of `a-z 0-9 . _ -`"
 }
 
-fn is_trust_domain(text: &str) -> bool {
+pub(super) fn is_trust_domain(text: &str) -> bool {
     (1..=255).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
 }
@@ -150,13 +150,12 @@ fn is_spiffe_id(text: &str) -> bool {
     let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else {
         return false;
     };
-    let segment_ok = |s: &str| {
-        !s.is_empty()
-            && s != "."
-            && s != ".."
-            && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    };
-    text.len() <= 2048 && is_trust_domain(domain) && path.split('/').all(segment_ok)
+    text.len() <= 2048 && is_trust_domain(domain) && path.split('/').all(is_identity_segment)
+}
+
+pub(super) fn is_identity_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..")
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 impl Identity {

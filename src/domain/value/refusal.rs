@@ -95,6 +95,8 @@ catalogue! {
         "give one of the two roles to somebody else";
     AlreadyThere "ALREADY_THERE" FailedPrecondition 5, "what is asked for is there already",
         "see `countersign whoami` and `countersign account` for what there is";
+    IdTaken "ID_TAKEN" FailedPrecondition 5, "an id is given once, and one that begins with a tenant's name and a dot by that tenant alone",
+        "choose another id";
     IdentityTaken "IDENTITY_TAKEN" FailedPrecondition 5, "an identity belongs to one account, or to one person without one",
         "have the other one's identity changed first, or use another";
     MembershipTooLong "MEMBERSHIP_TOO_LONG" FailedPrecondition 2, "the membership would last longer than its role allows",
@@ -183,6 +185,8 @@ catalogue! {
         "see the stages of the review for who may";
     AlreadyReviewed "ALREADY_REVIEWED" FailedPrecondition 5, "this person has decided on this before, and counts once",
         "leave the rest to another approver; a denial is still possible";
+    ApprovalStruck "APPROVAL_STRUCK" FailedPrecondition 5, "this person's approval here was struck out and no longer counts, and a person approves once",
+        "leave it to those who can decide; a denial is still possible";
     StageNotOpen "STAGE_NOT_OPEN" FailedPrecondition 6, "the caller's stage of the review is not open yet",
         "wait until the stages before it are complete";
     NotPending "NOT_PENDING" FailedPrecondition 5, "the request is no longer pending",
@@ -205,8 +209,8 @@ catalogue! {
         "ask somebody who holds the capability that is named";
     LockInvalid "LOCK_INVALID" FailedPrecondition 2, "such a lock cannot be",
         "name resources by a pattern that begins with a name, or lock everything; an end lies ahead";
-    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on themselves",
-        "ask somebody else with the capability `lock.manage`";
+    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on themselves, or one that stops a grant of theirs",
+        "ask somebody else with the capability `lock.manage`, or give the grant up first";
     NobodyCouldUnlock "NOBODY_COULD_UNLOCK" FailedPrecondition 5, "after this nobody could lift the lock",
         "give it an end, or give another person the capability `lock.manage` first";
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists 5, "this request_id was used within 24 h for another command",

@@ -87,6 +87,50 @@ per_adress = 3
 }
 
 #[test]
+fn an_authority_lists_the_identities_that_it_may_speak_for() {
+    // given none, it speaks for all of its trust domains
+    assert!(read(GOOD).unwrap().tls.authorities[0].identities.is_empty());
+    let with = |line: &str| read(&GOOD.replace("[limits]", &format!("{line}\n[limits]")));
+    // when they are listed, they are read as patterns of whole identities
+    let read = with("identities = [\"spiffe://northwind.example/person/*\"]").unwrap();
+    let [pattern] = read.tls.authorities[0].identities.iter().collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!(pattern.as_str(), "spiffe://northwind.example/person/*");
+    // then what is none, is of a foreign domain, or says nothing is a mistake
+    for (line, told) in [
+        ("identities = [\"person/*\"]", "`person/*` is not a pattern of identities"),
+        ("identities = [\"spiffe://acme.example/person/*\"]", "is of none of its `trust_domains`"),
+        ("identities = []", "`identities` is empty"),
+        ("identities = \"spiffe://northwind.example/person/*\"", "a string is no list"),
+        ("identities = [7]", "`identities`: not a text"),
+    ] {
+        let shown = with(line).unwrap_err().to_string();
+        assert!(shown.contains(told), "{told} in {shown}");
+    }
+}
+
+#[test]
+fn two_authorities_that_share_a_trust_domain_are_worth_a_warning() {
+    let second = |identities: &str| {
+        format!(
+            "[[tls.authorities]]\nfile = \"two.pem\"\ntrust_domains = [\"northwind.example\"]\n{identities}\n[limits]"
+        )
+    };
+    // given one authority a domain, then nothing is said
+    assert_eq!(warnings(&read(GOOD).unwrap().tls), []);
+    // given two of one, of which one may speak for all of it, then the domain and that one are named
+    let told = warnings(&read(&GOOD.replace("[limits]", &second(""))).unwrap().tls);
+    let [warning] = &told[..] else { panic!("{told:?}") };
+    assert!(warning.problem.contains("share the trust domain `northwind.example`"), "{warning}");
+    let listed = "identities = [\"spiffe://northwind.example/service/**\"]";
+    let told = warnings(&read(&GOOD.replace("[limits]", &second(listed))).unwrap().tls);
+    assert!(told[0].problem.contains("the one in `/conf/ca.pem`"), "{told:?}");
+    // and where each lists its own, nothing
+    let text = GOOD
+        .replace("[limits]", &format!("identities = [\"spiffe://northwind.example/person/*\"]\n{}", second(listed)));
+    assert_eq!(warnings(&read(&text).unwrap().tls), []);
+}
+
+#[test]
 fn a_mistake_in_the_environment_or_a_flag_names_it() {
     let environment = BTreeMap::from([("COUNTERSIGN_LIMITS_CONNECTIONS".to_owned(), "-1".to_owned())]);
     let overrides = ServeOverrides { log_format: Some("xml".to_owned()), ..ServeOverrides::default() };

@@ -2,23 +2,25 @@
 //! a pure function of those three; [`check`] then looks at the files that it names. Unknown keys are refused, and every
 //! mistake is reported, not the first alone.
 
+mod authorities;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::{Table, Value};
+use toml::Table;
 
+use self::authorities::authorities;
+pub use self::authorities::warnings;
 use self::values::Values;
 pub use self::values::{ConfigMistake, ConfigMistakes};
 use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
-use super::transport::tls::{AuthoritySettings, TlsSettings, TlsStore};
-use crate::domain::value::ids::TrustDomain;
+use super::transport::tls::{TlsSettings, TlsStore};
 use crate::domain::value::time::{Span, Timestamp};
 
 /// What `serve` runs by.
@@ -266,47 +268,6 @@ fn count(values: &mut Values, key: &'static str, default: usize, most: usize) ->
 fn span(values: &mut Values, key: &'static str, default: Span, most: Span) -> Span {
     let wanted = format!("a duration such as `90s`, `15m` or `24h`, at most `{most}`");
     values.parse(key, &wanted, default, |text| Span::parse(text).ok().filter(|span| *span <= most))
-}
-
-fn authorities(values: &mut Values, folder: &Path) -> Vec<AuthoritySettings> {
-    let wanted = "give `[[tls.authorities]]` with `file` and `trust_domains`";
-    let list = match values.given("tls.authorities").map(|given| given.value.clone()) {
-        Some(Value::Array(list)) if !list.is_empty() => list,
-        _ => {
-            values.mistake("`tls.authorities`", format!("no authority may issue client certificates; {wanted}"));
-            return Vec::new();
-        }
-    };
-    let mut authorities = Vec::new();
-    for (index, entry) in list.iter().enumerate() {
-        let place = format!("`tls.authorities[{index}]`");
-        let Value::Table(table) = entry else {
-            values.mistake(&place, format!("is not a table; {wanted}"));
-            continue;
-        };
-        for key in table.keys().filter(|key| !matches!(key.as_str(), "file" | "trust_domains")) {
-            values.mistake(&place, format!("unknown key `{key}`; there are `file`, `trust_domains`"));
-        }
-        let Some(file) = table.get("file").and_then(Value::as_str).filter(|file| !file.is_empty()) else {
-            values.mistake(&place, "`file` is missing; give the authority's root certificates, a PEM file");
-            continue;
-        };
-        let mut trust_domains = BTreeSet::new();
-        for domain in table.get("trust_domains").and_then(Value::as_array).into_iter().flatten() {
-            match domain.as_str().map(str::parse::<TrustDomain>) {
-                Some(Ok(domain)) => {
-                    trust_domains.insert(domain);
-                }
-                Some(Err(error)) => values.mistake(&place, format!("`trust_domains`: {error}")),
-                None => values.mistake(&place, "`trust_domains`: not a text; write `[\"northwind.example\"]`"),
-            }
-        }
-        if trust_domains.is_empty() {
-            values.mistake(&place, "`trust_domains` is missing or empty; list those that this authority speaks for");
-        }
-        authorities.push(AuthoritySettings { file: folder.join(file), trust_domains });
-    }
-    authorities
 }
 
 #[cfg(test)]

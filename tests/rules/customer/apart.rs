@@ -106,9 +106,19 @@ fn nobody_manages_people_of_another_side() {
     let lena = || Some("acme.lena".parse().unwrap());
     let at = world.at;
     let moved = HrChange::Transferred { manager: lena(), at };
-    assert_refused(feed(&mut world, "bot", "ana", moved), Reason::OutsideTenant);
-    let login = ["spiffe://northwind.example/new".parse().unwrap()].into();
-    assert_refused(feed(&mut world, "bot", "new", HrChange::Joined { login, manager: lena() }), Reason::OutsideTenant);
+    // to it they are nobody, whether they are there or not
+    feed(&mut world, "bot", "ana", moved).unwrap();
+    let ana = world.state.organisation().people().get("ana").unwrap();
+    assert!(ana.manager.is_none() && ana.awaits_manager);
+    let new = |manager: &str| {
+        let login = ["spiffe://northwind.example/new".parse().unwrap()].into();
+        HrChange::Joined { login, manager: Some(manager.parse().unwrap()) }
+    };
+    let told = ["acme.lena", "acme.nobody"].map(|manager| {
+        let refusal = assert_refused(feed(&mut world, "bot", "new", new(manager)), Reason::PersonUnknown);
+        refusal.detail.replace(manager, "X")
+    });
+    assert_eq!(told[0], told[1]);
 }
 
 #[test]

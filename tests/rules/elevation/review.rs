@@ -224,7 +224,7 @@ fn an_approver_who_loses_the_role_is_struck_out_and_the_stage_opens_again() {
     assert_eq!(world.elevation(id).review.open_stage().unwrap().0, 0);
     // then somebody else is needed, and ben counts once, even after returning
     world.change_directory(|all| all.join("ben", "commander")).unwrap();
-    assert_refused(world.approve("ben", id), Reason::AlreadyReviewed);
+    assert_refused(world.approve("ben", id), Reason::ApprovalStruck);
     world.approve("sam", id).unwrap();
     assert_eq!(world.phase(id), "PENDING");
     world.approve("eve", id).unwrap();

@@ -186,7 +186,7 @@ fn an_account_gets_the_persons_id_or_the_next_free_one_and_never_anothers() {
         all.account("pia", "ana").identities = [identity("ana-other")].into();
         all.account("pia-2", "ana").identities = [identity("ana-third")].into();
     });
-    let refusal = assert_refused(world.enrol("pia", the_account("pia")), Reason::AlreadyThere);
+    let refusal = assert_refused(world.enrol("pia", the_account("pia")), Reason::IdTaken);
     assert_eq!(refusal.facts["account"], "pia");
     let id = world.enrol("pia", an_account()).unwrap();
     assert_eq!(world.enrolment(id).ask.account().as_str(), "pia-3");
@@ -216,7 +216,7 @@ fn a_tenants_certificate_does_not_become_one_of_the_service_team() {
         pia.login.insert("spiffe://acme.example/pia".parse().unwrap());
     });
     let refusal = assert_refused(world.enrol("pia", an_account()), Reason::IdentityTaken);
-    assert_eq!(refusal.facts["tenant"], "acme");
+    assert_eq!(refusal.facts["identity"], "spiffe://acme.example/pia");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_draft_tells_all_obstacles_at_once_and_changes_nothing() {
     let (draft, obstacles) =
         draft_enrolment(&world.state, &viewer, &request(the_account("kim-of-ana")), id, world.now());
     let reasons: Vec<Reason> = obstacles.iter().map(|refusal| refusal.reason).collect();
-    assert_eq!(reasons, [Reason::NotEligible, Reason::NotEligible, Reason::AlreadyThere]);
+    assert_eq!(reasons, [Reason::NotEligible, Reason::NotEligible, Reason::IdTaken]);
     let draft = draft.unwrap();
     assert_eq!((draft.requested_at, draft.phase.name()), (world.at, "PENDING"));
     // the same text says what would be approved, and nothing is there

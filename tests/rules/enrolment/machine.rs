@@ -55,7 +55,7 @@ fn a_machine_with_the_roles_of_several_owners_needs_each_of_them() {
 #[test]
 fn what_is_taken_or_wrong_of_a_machine_is_refused() {
     let mut world = world();
-    assert_refused(world.enrol("ana", a_machine("bot", &[])), Reason::AlreadyThere);
+    assert_refused(world.enrol("ana", a_machine("bot", &[])), Reason::IdTaken);
     let ask = |identity: String| machine_with("probe", &[], |it| it.identities = [identity.parse().unwrap()].into());
     // an identity of an account, of a person without one, and of a tenant's trust domain
     for taken in [identity("dan"), identity("bot"), identity("pia"), "spiffe://acme.example/bot".to_owned()] {
@@ -164,7 +164,7 @@ fn a_machine_that_an_other_request_made_or_took_first_is_no_longer_possible() {
     let of_ana = world.enrol("ana", a_machine("probe", &[])).unwrap();
     let of_dan = world.enrol("dan", a_machine("probe", &[])).unwrap();
     world.approve_enrolment("ines", of_ana).unwrap();
-    let because = EnrolmentCancellation::NoLongerPossible { reason: Reason::AlreadyThere };
+    let because = EnrolmentCancellation::NoLongerPossible { reason: Reason::IdTaken };
     assert!(matches!(&world.enrolment(of_dan).phase, Phase::Cancelled { because: told, .. } if *told == because));
     assert_eq!(account(&world, "probe").person().as_str(), "ana");
 }

@@ -210,7 +210,7 @@ fn a_machine_is_asked_for_with_free_identities_and_roles_for_machines() {
     let taken = with(&|it| it.identities = [identity("ben").parse().unwrap()].into());
     assert_refused(world.enrol("ana", taken), Reason::IdentityTaken);
     let known = with(&|it| it.account = "bot".parse().unwrap());
-    assert_refused(world.enrol("ana", known), Reason::AlreadyThere);
+    assert_refused(world.enrol("ana", known), Reason::IdTaken);
     let people = with(&|it| it.roles = [("reader".parse().unwrap(), None)].into());
     assert_refused(world.enrol("ana", people), Reason::NotInRole);
     let tenants = with(&|it| it.audience = ["tenants/acme/**".parse().unwrap()].into());

@@ -151,3 +151,15 @@ pub(crate) fn applied(events: &[Event]) -> Vec<String> {
     });
     applied.collect()
 }
+
+/// What could not happen, in order: its number, of whom it is, and why.
+pub(crate) fn set_aside(events: &[Event]) -> Vec<String> {
+    let aside = events.iter().filter_map(|event| match &event.fact {
+        Fact::Feed(FeedFact::SetAside(hold)) => {
+            let aside = hold.aside.as_ref().unwrap();
+            Some(format!("{} {} {}", aside.number, hold.events[0].person, aside.reason.entry().name))
+        }
+        _ => None,
+    });
+    aside.collect()
+}

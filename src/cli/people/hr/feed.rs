@@ -17,8 +17,9 @@ use crate::cli::term::table::{card, rows};
 use crate::cli::term::text::{ending, when};
 use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
-    ApplyHrEventsRequest, ApplyHrEventsResponse, FeedStream, GetFeedStatusRequest, GetFeedStatusResponse, ImportHeader,
-    ImportPeopleResponse, PeopleFormat as WireFormat, RetireStreamRequest, StreamPlace,
+    ApplyHrEventsRequest, ApplyHrEventsResponse, EventSetAside, FeedStream, GetFeedStatusRequest,
+    GetFeedStatusResponse, ImportHeader, ImportPeopleResponse, PeopleFormat as WireFormat, RetireStreamRequest,
+    StreamPlace,
 };
 
 /// What the broker reads as one message, with room for the frame.
@@ -74,6 +75,10 @@ pub(super) async fn apply(
 /// What was done, unless it was known before or is held.
 fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
     let skipped = usize::try_from(answer.skipped_count).unwrap_or(usize::MAX);
+    if !answer.set_aside.is_empty() {
+        let also = if answer.hold_id.is_empty() { String::new() } else { format!("\n{}", held(&answer.hold_id)) };
+        return aside(&answer.set_aside) + &also;
+    }
     if !answer.hold_id.is_empty() {
         return held(&answer.hold_id);
     }
@@ -84,6 +89,19 @@ fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
         0 => done.to_owned(),
         skipped => format!("{done}; {skipped} had been heard before"),
     }
+}
+
+/// What could not happen, a line each.
+fn aside(all: &[EventSetAside]) -> String {
+    let line = |it: &EventSetAside| {
+        let (number, person, id) = (it.number, &it.person, ending(&it.hold_id));
+        format!("{number} of `{person}` is set aside ({}: {}), held as {id}\n", it.reason, it.text)
+    };
+    let lines: String = all.iter().map(line).collect();
+    format!(
+        "{lines}the stream went on past it; somebody with `feed.release` decides, by `countersign hr release ID` once it can \
+         happen, or `countersign hr discard ID`"
+    )
 }
 
 fn held(hold_id: &str) -> String {
@@ -129,6 +147,9 @@ pub(super) async fn import(session: &mut Session<'_>, arguments: ImportArguments
 fn imported(name: &str, answer: &ImportPeopleResponse, dry_run: bool) -> String {
     match (dry_run, answer.hold_id.as_str()) {
         (true, _) => "nothing was changed: this is what it would do".to_owned(),
+        (false, "") if !answer.set_aside.is_empty() => {
+            format!("{} events are applied; {}", answer.applied_count, aside(&answer.set_aside))
+        }
         (false, "") => format!("the directory agrees with `{name}`"),
         (false, id) => format!("{} events are applied; {}", answer.applied_count, held(id)),
     }
@@ -141,6 +162,9 @@ fn import_page(width: u16, name: &str, answer: &ImportPeopleResponse, now: Times
             ("people", answer.people_count.to_string()),
             ("events", format!("{} to apply, {} to hold", answer.applied_count, answer.held_count)),
         ];
+        if answer.set_aside_count > 0 {
+            lines.push(("set aside", answer.set_aside_count.to_string()));
+        }
         lines.extend(effect_lines(&answer.effects.clone().unwrap_or_default(), now));
         page.push_str(&card(width, &lines));
     }
@@ -193,7 +217,7 @@ pub(super) async fn status(session: &mut Session<'_>) -> Ran {
 }
 
 const STREAM_HEADING: [&str; 5] = ["stream", "sent by", "last", "heard", "silent from"];
-const HOLD_HEADING: [&str; 5] = ["held", "sent by", "stream", "events", "since"];
+const HOLD_HEADING: [&str; 6] = ["held", "sent by", "stream", "events", "since", "why"];
 
 fn status_page(width: u16, answer: &GetFeedStatusResponse, now: Timestamp) -> String {
     let streams = rows(width, &STREAM_HEADING, answer.streams.iter().map(|it| stream_row(it, now)).collect());

@@ -33,8 +33,8 @@ fn the_status_tells_streams_holds_and_brake() {
     workday  hr-sync  1204  2026-11-22 21:00:00Z (1h ago)  2026-11-23 21:00:00Z (in 23h)
     temps    hr-sync  1204  2026-11-22 21:00:00Z (1h ago)  SILENT since 2026-11-22 21:59:00Z (1m ago)
 
-    HELD      SENT BY  STREAM   EVENTS  SINCE
-    ee55ff66  hr-sync  workday  312     2026-11-22 21:58:00Z (2m ago)
+    HELD      SENT BY  STREAM   EVENTS  SINCE                          WHY
+    ee55ff66  hr-sync  workday  312     2026-11-22 21:58:00Z (2m ago)  the brake
 
     brake  50 people in 24h; 48 more may be enabled, 0 more disabled
     "#);

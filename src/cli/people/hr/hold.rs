@@ -124,11 +124,14 @@ const EVENT_HEADING: [&str; 3] = ["person", "what", "detail"];
 
 fn page(width: u16, hold: &FeedHold, held: &Held, now: Timestamp) -> String {
     let stream = if hold.stream.is_empty() { String::new() } else { format!(", in `{}`", hold.stream) };
-    let lines = [
+    let mut lines = vec![
         ("held", when(hold.held_time.as_ref(), now)),
         ("sent by", format!("{}{stream}", hold.sender)),
         ("events", held.events.len().to_string()),
     ];
+    if !hold.reason.is_empty() {
+        lines.push(("set aside", format!("number {}: {}: {}", hold.number, hold.reason, hold.text)));
+    }
     let events = rows(width, &EVENT_HEADING, held.events.iter().map(event_row).collect());
     let ids = [("id", hold.id.clone()), ("digest", held.digest.to_string())];
     format!("{}\n{events}\n{}", card(width, &lines), card(width, &ids))
@@ -163,6 +166,7 @@ pub(super) fn hold_row(hold: &FeedHold, now: Timestamp) -> Vec<String> {
         hold.stream.clone(),
         hold.event_count.to_string(),
         when(hold.held_time.as_ref(), now),
+        if hold.reason.is_empty() { "the brake".to_owned() } else { format!("{} at {}", hold.reason, hold.number) },
     ]
 }
 

@@ -99,6 +99,13 @@ fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now:
     [Part::Enabling, Part::Disabling].into_iter().filter(is_braked).collect()
 }
 
+/// Whether an event waits for something that is held by now, or that waits itself.
+pub(super) fn waits_for_held(state: &State, event: &HrEvent, waiting: &[HrEvent], now: Now) -> bool {
+    let mut sorting = Sorting::new(state, now);
+    sorting.waiting.extend(waiting.iter().map(|event| (event.person.clone(), Vec::new())));
+    sorting.rests_on_held(event)
+}
+
 struct Sorting<'a> {
     state: &'a State,
     now: Now,
@@ -126,7 +133,7 @@ impl<'a> Sorting<'a> {
 
     /// Whether it is a leaving whose time has come.
     fn is_over(&self, event: &HrEvent) -> bool {
-        matches!(&event.change, HrChange::Left { at, urgent, .. } if *urgent || at.is_over(self.now.latest))
+        event.change.is_leaving_now(self.now.latest)
     }
 
     fn works_here(&self, person: &PersonId) -> bool {

@@ -73,13 +73,9 @@ impl Diff<'_> {
     }
 
     fn one(&mut self, id: &PersonId, file: &ImportedPerson) {
-        if let Some(tenant) = self.organisation.tenant_of(id) {
-            let text = format!("`{id}`: of tenant `{tenant}`, whose own feed tells of its people");
-            self.conflicts.push(Conflict::new(Reason::OutsideTenant, text));
-            return;
-        }
         let over = file.leaves_at.filter(|at| at.is_over(self.now.latest));
-        let record = self.organisation.employed(id, self.now.latest);
+        // Whom a tenant has does not work here: as one who joins they are set aside.
+        let record = self.organisation.employed(id, self.now.latest).filter(|it| it.tenant.is_none());
         let left = |at| HrChange::Left { at, urgent: false, also_approved: false };
         match (record, over) {
             (None, Some(_)) => {}
@@ -139,23 +135,11 @@ impl Diff<'_> {
             if person == Some(*id) && !machine {
                 continue;
             }
-            let claimed_in_vain =
-                self.people.get(*id).is_some_and(|it| it.leaves_at.is_some_and(|at| at.is_over(self.now.latest)));
-            let person = person.filter(|person| self.works_here(person));
-            match person {
-                _ if claimed_in_vain => {}
-                Some(person) if !machine && renamed.contains(person) => {
-                    if renamed.contains(*id) && frees.entry(person.clone()).or_default().insert((*id).clone()) {
-                        let waiting = waits.entry((*id).clone()).or_default();
-                        *waiting = waiting.saturating_add(1);
-                    }
-                }
-                Some(person) if !machine && self.leaves(person) => {}
-                None if !machine => {}
-                _ => {
-                    let text = format!("`{id}`: the identity `{identity}` is that of `{holder}`");
-                    self.conflicts.push(Conflict::new(Reason::IdentityTaken, text));
-                }
+            // What is not free by then is set aside when it cannot happen.
+            let Some(person) = person.filter(|person| !machine && renamed.contains(*person)) else { continue };
+            if renamed.contains(*id) && frees.entry(person.clone()).or_default().insert((*id).clone()) {
+                let waiting = waits.entry((*id).clone()).or_default();
+                *waiting = waiting.saturating_add(1);
             }
         }
         if !waits.is_empty() {
@@ -181,22 +165,8 @@ impl Diff<'_> {
                 }
             }
         }
-        for id in events.keys() {
-            let text = format!("`{id}`: an identity would be exchanged for one of its own");
-            self.conflicts.push(Conflict::new(Reason::IdentityTaken, text));
-        }
-    }
-
-    fn works_here(&self, id: &PersonId) -> bool {
-        self.organisation.works_here(id, self.now.latest)
-    }
-
-    /// Whether the file makes somebody leave now.
-    fn leaves(&self, id: &PersonId) -> bool {
-        match self.people.get(id) {
-            None => self.organisation.tenant_of(id).is_none(),
-            Some(person) => person.leaves_at.is_some_and(|at| at.is_over(self.now.latest)),
-        }
+        // In a circle nobody's is free first: what is left is set aside, each by itself.
+        self.changes.renamings.extend(events.into_values());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether an event that waited still fits the world: what has come about by itself, or no longer can, is left out.
 
+use super::happening::of_own_organisation;
 use crate::domain::directory::{Employment, Person};
 use crate::domain::effect::life;
 use crate::domain::effect::life::Claim;
@@ -18,8 +19,11 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
     match &event.change {
         // Tried: who comes back leaves those behind who reported to them, and may report to those.
         HrChange::Joined { login, manager } => {
+            if of_own_organisation(organisation, event).is_err() {
+                return false;
+            }
             let mut tried = Overlay::new(overlay.state(), Actor::Broker, overlay.clocks());
-            life::join(&mut tried, None, id, login, manager.as_ref()).is_ok()
+            life::join(&mut tried, None, None, id, login, manager.as_ref()).is_ok()
         }
         HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
         HrChange::Transferred { manager, at } => {

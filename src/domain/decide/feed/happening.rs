@@ -1,11 +1,13 @@
 //! One event of a feed: said of now, not of its own author, and all that it brings.
 
 use crate::domain::decide::caller::Caller;
+use crate::domain::directory::{BroughtBy, tenant_named_by};
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, FeedFact, HrEventApplied};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
+use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{PersonId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 
@@ -15,10 +17,11 @@ pub(super) struct Sent {
     pub(super) event: HrEvent,
 }
 
-/// One event, and all that follows; of a tenant's feed, within the tenant.
+/// One event, and all that follows; of a tenant's feed, within the tenant. `by`: the feed that brings whoever joins.
 pub(super) fn happen(
     overlay: &mut Overlay,
     tenant: Option<&TenantName>,
+    by: Option<&BroughtBy>,
     place: Option<&StreamPlace>,
     released: bool,
     event: &HrEvent,
@@ -27,7 +30,7 @@ pub(super) fn happen(
     overlay.record([applied(place, released, event)]);
     life::settle(overlay, person);
     match &event.change {
-        HrChange::Joined { login, manager } => life::join(overlay, tenant, person, login, manager.as_ref()),
+        HrChange::Joined { login, manager } => life::join(overlay, tenant, by, person, login, manager.as_ref()),
         HrChange::Renamed { login } => life::rename(overlay, person, login),
         HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
@@ -51,6 +54,22 @@ pub(super) fn author(state: &State, caller: &Caller<'_>) -> Option<PersonId> {
 pub(super) fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
     if author == Some(&event.person) && !event.change.is_leaving() {
         return Err(Refusal::new(Reason::OwnStanding, format!("`{}`", event.person)).with("person", &event.person));
+    }
+    Ok(())
+}
+
+/// A tenant's people are its own feed's to tell of, as are customers' roles, and ids that begin with its name.
+///
+/// # Errors
+/// `OUTSIDE_TENANT`: in one way, whether somebody is called so or not.
+pub(super) fn of_own_organisation(organisation: &Organisation, event: &HrEvent) -> Result<(), Refusal> {
+    let of_tenant = match organisation.people().get(&event.person) {
+        Some(person) => person.tenant.is_some(),
+        None => tenant_named_by(organisation.tenants(), event.person.as_str()).is_some(),
+    };
+    if of_tenant || matches!(event.change, HrChange::Roles { .. }) {
+        let detail = format!("`{}`: of tenants' people and their roles their own feeds tell", event.person);
+        return Err(Refusal::new(Reason::OutsideTenant, detail).with("person", &event.person));
     }
     Ok(())
 }

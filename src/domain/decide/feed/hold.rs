@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use super::super::caller::{Caller, needs, principal};
 use super::brake::lifts;
 use super::fits;
-use super::happening::happen;
+use super::happening::{happen, of_own_organisation};
+use super::tenant;
+use crate::domain::directory::BroughtBy;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::command::{DecideHold, RetireStream};
+use crate::domain::record::command::{DecideHold, Envelope, RetireStream};
 use crate::domain::record::event::{Actor, Fact, FeedFact, HrHoldDecided, HrStreamRetired};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
@@ -20,16 +22,19 @@ use crate::domain::value::time::Now;
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Where a hold comes from.
-pub(super) struct New {
+pub(super) struct New<'a> {
+    pub(super) envelope: &'a Envelope,
     pub(super) id: HoldId,
     pub(super) sender: AccountId,
     pub(super) author: Option<PersonId>,
     pub(super) stream: Option<StreamName>,
     pub(super) from_import: bool,
+    /// The number of what came in the stream.
+    pub(super) number: Option<u64>,
 }
 
 /// Holds events, if there are any.
-pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New) {
+pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New<'_>) {
     if events.is_empty() {
         return;
     }
@@ -43,6 +48,7 @@ pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New) {
             stream: new.stream.clone(),
             from_import: new.from_import,
             after: overlay.state().sequence(),
+            aside: None,
             events,
         },
     );
@@ -133,11 +139,25 @@ pub(super) fn decide_hold(
         reason: reason.to_owned(),
     }))]);
     for event in hold.events.iter().filter(|_| release) {
-        if fits::fits(&overlay, event) {
-            happen(&mut overlay, None, None, true, event)?;
-        }
+        let_through(&mut overlay, hold, event)?;
     }
     Ok(overlay)
+}
+
+/// What the brake held and no longer fits is left out. What was set aside because it could not happen is let through once it
+/// can: whoever lets it through is told what still stands in its way.
+fn let_through(overlay: &mut Overlay, hold: &Hold, event: &HrEvent) -> Result<(), Refusal> {
+    let by = BroughtBy { sender: hold.sender.clone(), author: hold.author.clone() };
+    let tenant = overlay.state().organisation().tenant_of_account(&hold.sender).cloned();
+    match (&hold.aside, tenant) {
+        (Some(_), Some(tenant)) => tenant::apply(overlay, &tenant, &by, None, event),
+        (Some(_), None) => {
+            of_own_organisation(overlay.state().organisation(), event)?;
+            happen(overlay, None, Some(&by), None, true, event)
+        }
+        (None, _) if fits::fits(overlay, event) => happen(overlay, None, Some(&by), None, true, event),
+        (None, _) => Ok(()),
+    }
 }
 
 /// Expects no more of a stream.

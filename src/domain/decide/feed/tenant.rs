@@ -6,17 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::caller::{Caller, needs, principal};
-use super::happening::{applied, author, happen, not_own};
-use super::place;
-use crate::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
+use super::happening::{applied, happen};
+use crate::domain::directory::{Account, AccountKind, AccountState, BroughtBy, Membership, Person, is_named_by};
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::policy::{CapabilityName, MemberKind, Policy, separation_rule_2};
-use crate::domain::record::command::Envelope;
-use crate::domain::record::event::{Actor, Fact, FeedFact, HrFeedHeard};
+use crate::domain::policy::{MemberKind, Policy, separation_rule_2};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
-use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -25,56 +20,31 @@ use crate::domain::value::time::Now;
 /// Accounts that one person has had, one after another, each closed for good.
 const MOST_ACCOUNTS: u32 = 999;
 
-/// What a tenant's feed says happened, in order: all of it, or none.
-pub(super) fn apply_events(
-    state: &State,
-    caller: &Caller<'_>,
+/// One event of a tenant's feed, and all that follows.
+pub(super) fn apply(
+    overlay: &mut Overlay,
     tenant: &TenantName,
+    by: &BroughtBy,
     place: Option<&StreamPlace>,
-    events: &[HrEvent],
-    envelope: &Envelope,
-) -> Result<Overlay, Refusal> {
-    needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
-    if let Some(place) = place.filter(|place| !is_named_by(tenant, place.stream.as_str())) {
-        return Err(outside(tenant, &place.stream));
-    }
-    let arrival = place::of_events(state, caller, place, events)?;
-    let author = author(state, caller);
-    let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
-    if let Some(place) = arrival.heard {
-        overlay.record([Fact::Feed(FeedFact::Heard(HrFeedHeard { place, sender: caller.account.clone() }))]);
-    }
-    for (number, (place, event)) in (1_u64..).zip(arrival.fresh) {
-        let event = event.said_at(envelope.now.stamp);
-        let told = |refusal: Refusal| {
-            let number = place.as_ref().map_or(number, |place| place.number);
-            refusal.with("number", number).with("person", &event.person)
-        };
-        not_own(author.as_ref(), &event).map_err(told)?;
-        within(overlay.state().organisation(), tenant, &event, envelope.now).map_err(told)?;
-        match &event.change {
-            HrChange::Roles { roles } => {
-                overlay.record([applied(place.as_ref(), false, &event)]);
-                set_roles(&mut overlay, tenant, &event.person, roles).map_err(told)?;
-            }
-            HrChange::Joined { .. } => {
-                happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?;
-                make_account(&mut overlay, tenant, &event.person).map_err(told)?;
-            }
-            HrChange::Renamed { .. } | HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays => {
-                happen(&mut overlay, Some(tenant), place.as_ref(), false, &event).map_err(told)?;
-            }
+    event: &HrEvent,
+) -> Result<(), Refusal> {
+    within(overlay.state().organisation(), tenant, event, overlay.clocks())?;
+    match &event.change {
+        HrChange::Roles { roles } => {
+            overlay.record([applied(place, false, event)]);
+            set_roles(overlay, tenant, &event.person, roles)
+        }
+        HrChange::Joined { .. } => {
+            happen(overlay, Some(tenant), Some(by), place, false, event)?;
+            make_account(overlay, tenant, &event.person)
+        }
+        HrChange::Renamed { .. } | HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays => {
+            happen(overlay, Some(tenant), Some(by), place, false, event)
         }
     }
-    Ok(overlay)
 }
 
-/// What a tenant's feed brings into being begins with the tenant's name and a dot. No tenant's name begins so.
-fn is_named_by(tenant: &TenantName, id: &str) -> bool {
-    id.strip_prefix(tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
-}
-
-fn outside(tenant: &TenantName, what: impl std::fmt::Display) -> Refusal {
+pub(super) fn outside(tenant: &TenantName, what: impl std::fmt::Display) -> Refusal {
     Refusal::new(Reason::OutsideTenant, format!("`{what}` is not of tenant `{tenant}`")).with("tenant", tenant)
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::merge::{self, without_past};
+use super::prefixes;
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Person};
 use crate::domain::directory_file::{ParsedDirectory, parse_directory};
 use crate::domain::effect::cascade::{Touched, consequences};
@@ -127,6 +128,7 @@ fn outcome_of_directory(
     let merge::Merged { directory, checked, refusals } = merge::merge(state, authors, directory, now);
     agree(&before.policy, &checked, SourceFile::Directory, &places)?;
     refusals?;
+    prefixes::one_owner_each(before, &directory)?;
     // An end that is counted from now says nothing of the file; one that was given before stays.
     let directory = with_ends_given(before, directory, &before.policy);
     let changes = difference::in_records(before, &records_of(before, &directory).0);

@@ -99,6 +99,7 @@ impl Merge<'_> {
             employed_until: old.employed_until,
             moves: old.moves.clone(),
             awaits_manager: old.awaits_manager,
+            brought_by: old.brought_by.clone(),
             touched: old.touched,
             tenant: old.tenant.clone().or(file.tenant),
             ..file

@@ -4,23 +4,24 @@
 use std::collections::BTreeSet;
 
 use super::leaving::close_machine;
-use super::moving::{no_cycle, of_another_side};
+use super::moving::no_cycle;
 use super::records::{cascade_of, employed, machines, own_accounts, put_account, put_person, record_person};
 use super::settling::settle;
-use crate::domain::directory::{Account, AccountState, Employment, Move, Person};
+use crate::domain::directory::{Account, AccountState, BroughtBy, Employment, Move, Person};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
-/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation.
+/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation; brought by a feed.
 ///
 /// # Errors
 /// `PERSON_KNOWN`, `PERSON_UNKNOWN` (the manager), `MANAGER_CYCLE`, `IDENTITY_TAKEN`.
 pub(in crate::domain) fn join(
     overlay: &mut Overlay,
     tenant: Option<&TenantName>,
+    by: Option<&BroughtBy>,
     id: &PersonId,
     login: &BTreeSet<Identity>,
     manager: Option<&PersonId>,
@@ -41,14 +42,15 @@ pub(in crate::domain) fn join(
         if manager == id {
             return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
         }
+        // Whom others have is nobody here.
         if employed(overlay, manager)?.tenant.as_ref() != tenant {
-            return Err(of_another_side(manager));
+            return Err(Refusal::new(Reason::PersonUnknown, format!("`{manager}`")).with("person", manager));
         }
         no_cycle(overlay, id, manager, now)?;
     }
     claim(overlay, tenant, login, None)?;
     let (login, manager, tenant) = (login.clone(), manager.cloned(), tenant.cloned());
-    let person = Person { login, manager, tenant, ..Person::default() };
+    let person = Person { login, manager, tenant, brought_by: by.cloned(), ..Person::default() };
     put_person(overlay, id, person);
     cascade_of(overlay, id);
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::records::{cascade_of, employed, machines, own_accounts, put_account, put_person};
 use crate::domain::directory::{Account, AccountState, Disabling, Employment, Person};
+use crate::domain::effect::cascade::with_extensions;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, GrantFact, GrantRevoked, LifeFact, PersonNamed};
 use crate::domain::record::grant::{GrantPhase, Revocation};
@@ -100,6 +101,6 @@ fn revoke_approved(overlay: &mut Overlay, id: &PersonId, reaches: impl Fn(&Grant
             Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }))
         })
     });
-    let facts: Vec<Fact> = approved.collect();
+    let facts = with_extensions(state, approved.collect(), overlay.clocks());
     overlay.record(facts);
 }

@@ -28,6 +28,8 @@ pub(in crate::domain) fn transfer(
         return Err(Refusal::new(Reason::ManagerCycle, format!("`{id}`")).with("person", id));
     }
     let now = overlay.clocks();
+    // Whom others have is nobody here.
+    let manager = manager.filter(|manager| !is_of_another_side(overlay, id, manager));
     if let Some(manager) = manager {
         no_cycle(overlay, id, manager, at.max(now.latest))?;
     }
@@ -124,9 +126,15 @@ fn cut(overlay: &mut Overlay, id: &PersonId, at: Timestamp) {
 
 /// Who manages is of the same tenant, or of the own organisation like whoever is managed: a customer answers for no
 /// employee.
-pub(super) fn of_another_side(manager: &PersonId) -> Refusal {
+fn of_another_side(manager: &PersonId) -> Refusal {
     let detail = format!("`{manager}`, who is not of the same organisation");
     Refusal::new(Reason::OutsideTenant, detail).with("manager", manager)
+}
+
+fn is_of_another_side(overlay: &Overlay, id: &PersonId, manager: &PersonId) -> bool {
+    let people = overlay.state().organisation().people();
+    let sides = people.get(id).zip(people.get(manager)).map(|(person, above)| (&person.tenant, &above.tenant));
+    sides.is_some_and(|(own, theirs)| own != theirs)
 }
 
 /// Whether from an instant on, at whatever time, a person would be their own manager, over however many others, if this
@@ -141,8 +149,7 @@ pub(in crate::domain) fn no_cycle(
     from: Timestamp,
 ) -> Result<(), Refusal> {
     let people = overlay.state().organisation().people();
-    let sides = people.get(id).zip(people.get(manager)).map(|(person, above)| (&person.tenant, &above.tenant));
-    if sides.is_some_and(|(own, theirs)| own != theirs) {
+    if is_of_another_side(overlay, id, manager) {
         return Err(of_another_side(manager));
     }
     let mut instant = Some(from);

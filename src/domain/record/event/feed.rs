@@ -17,6 +17,8 @@ facts! {
         Imported(HrImported) "hr-imported/1";
         /// The brake holds what would enable or disable many.
         Held(Box<Hold>) "hr-held/1";
+        /// An event could not happen; the stream goes on, and a person decides about it.
+        SetAside(Box<Hold>) "hr-set-aside/1";
         /// What the brake held was let through, or thrown away.
         HoldDecided(HrHoldDecided) "hr-hold-decided/1";
         /// A stream is no longer expected.
@@ -33,7 +35,8 @@ impl FeedFact {
             Self::Heard(HrFeedHeard { place, .. }) | Self::Imported(HrImported { place, .. }) => {
                 vec![Subject::Stream(place.stream.clone())]
             }
-            Self::Held(hold) => vec![Subject::Hold(hold.id)],
+            // What stood in its way may be another's, so that it is not the person's own to read.
+            Self::Held(hold) | Self::SetAside(hold) => vec![Subject::Hold(hold.id)],
             Self::HoldDecided(fact) => vec![Subject::Hold(fact.hold)],
             Self::StreamRetired(fact) => vec![Subject::Stream(fact.stream.clone())],
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{REVIEW_WITHIN, restorable, stages, standing_in_the_way, terms};
+use crate::domain::directory::{Account, AccountState};
 use crate::domain::record::command::{EnrolmentAsk, RequestEnrolment};
 use crate::domain::record::enrolment::{Ask, Enrolment};
 use crate::domain::record::review::Phase;
@@ -105,7 +106,8 @@ fn resolved(
         EnrolmentAsk::TakeOver { account } => {
             viewer.account()?;
             // The owner before is behind it as well: neither of the two decides that it changes hands.
-            let machine = organisation.accounts.get(account).filter(|it| it.is_machine());
+            let open = |it: &&Account| it.is_machine() && it.state != AccountState::Closed;
+            let machine = organisation.accounts.get(account).filter(open);
             let Some(machine) = machine else { return Err(Refusal::not_found("service account", account)) };
             Ok((Ask::TakeOver { account: account.clone() }, person, BTreeSet::from([machine.person().clone()])))
         }

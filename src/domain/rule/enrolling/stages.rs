@@ -77,9 +77,15 @@ impl Reviewed for Enrolment {
         &self.behind
     }
 
-    /// Whoever owns a machine by now is behind what is asked for it.
+    /// Whoever owns a machine by now is behind what is asked for it. Of what is yet to be made nobody owns anything: whose an
+    /// id is that cannot be had is nothing for whoever asks for it to find out.
     fn behind_now(&self, organisation: &Organisation) -> BTreeSet<PersonId> {
-        organisation.persons_behind(self.ask.account(), Some(&self.person))
+        match &self.ask {
+            Ask::Account { .. } | Ask::Machine(_) => BTreeSet::from([self.person.clone()]),
+            Ask::Role { .. } | Ask::Keep { .. } | Ask::Restore { .. } | Ask::TakeOver { .. } => {
+                organisation.persons_behind(self.ask.account(), Some(&self.person))
+            }
+        }
     }
 
     fn accounts_meant<'a>(
@@ -93,7 +99,7 @@ impl Reviewed for Enrolment {
         match approver {
             Approver::Manager => match organisation.manager_of(&self.person, at) {
                 Some(manager) => accounts(manager),
-                None if self.may_stand_in(organisation, at) => stand_ins(organisation, at),
+                None if self.may_stand_in(organisation, at) => organisation.stand_ins(&self.person, at),
                 None => Vec::new(),
             },
             Approver::RoleOwner => owners(organisation, &self.ask).into_iter().flat_map(accounts).collect(),
@@ -114,11 +120,4 @@ impl Enrolment {
         });
         !keeps && !awaited
     }
-}
-
-/// Eligible members of the roles that policy names in a manager's place.
-fn stand_ins(organisation: &Organisation, at: Timestamp) -> Vec<&AccountId> {
-    let roles = organisation.policy.baseline.manager_missing.iter();
-    let members = roles.flat_map(|role| organisation.members(role).map(move |id| (role, id)));
-    members.filter(|(role, id)| organisation.eligible_in(id, role, at).is_ok()).map(|(_, id)| id).collect()
 }

@@ -26,7 +26,7 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
         FeedFact::Imported(fact) => {
             hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: true }, at);
         }
-        FeedFact::Held(hold) => put_hold(state, hold),
+        FeedFact::Held(hold) | FeedFact::SetAside(hold) => put_hold(state, hold),
         FeedFact::HoldDecided(fact) => forget_hold(state, fact.hold),
         FeedFact::StreamRetired(fact) => {
             if let Some(feed) = state.feeds.remove(&fact.stream) {

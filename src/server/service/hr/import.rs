@@ -14,11 +14,13 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::server::service::method::change::{Changed, attempt, think_through};
 use crate::server::service::method::pieces::{self, File, Piece};
-use crate::wire::hr::Import;
+use crate::wire::hr::{Import, set_aside};
 use crate::wire::organisation::mistake;
 use crate::wire::people_file::{LONGEST_PEOPLE_BYTES, PeopleFormat, parse_people};
 use crate::wire::v1 as pb;
 
+/// So many of the events that were set aside are told.
+const MOST_SET_ASIDE: usize = 500;
 /// What stands before the number of a mistake among the variables of a refusal.
 const MISTAKE: &str = "mistake.";
 
@@ -77,6 +79,8 @@ pub(super) async fn import(
         Ok(done) => {
             (answer.applied_count, answer.held_count) = (counted(applied(&done)), counted(held(&done)));
             answer.hold_id = hold_id(&done);
+            answer.set_aside = set_aside(&done.events).take(MOST_SET_ASIDE).collect();
+            answer.set_aside_count = counted(set_aside(&done.events).count());
             (answer.sequence, answer.effects) = (done.sequence, Some(done.effects));
             Ok(answer)
         }

@@ -28,8 +28,11 @@ impl HrService for Hr {
     ) -> Result<Response<pb::ApplyHrEventsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let (sent, change) = (request.get_ref().events.len(), Change::try_from(request.into_inner())?);
-        let (skipped_count, hold_id, Changed { sequence, effects, .. }) = self.apply(&caller, change, sent).await?;
-        Ok(Response::new(pb::ApplyHrEventsResponse { sequence, skipped_count, hold_id, effects: Some(effects) }))
+        let (skipped_count, hold_id, done) = self.apply(&caller, change, sent).await?;
+        let set_aside = render::set_aside(&done.events).collect();
+        let Changed { sequence, effects, .. } = done;
+        let effects = Some(effects);
+        Ok(Response::new(pb::ApplyHrEventsResponse { sequence, skipped_count, hold_id, effects, set_aside }))
     }
 
     async fn import_people(
@@ -94,7 +97,9 @@ impl Hr {
         sent: usize,
     ) -> Result<(u32, String, Changed), Status> {
         let done = carry_out(&self.0, caller, change).await?;
-        let skipped = sent.saturating_sub(import::applied(&done)).saturating_sub(import::held(&done));
+        let aside = render::set_aside(&done.events).count();
+        let skipped =
+            sent.saturating_sub(import::applied(&done)).saturating_sub(import::held(&done)).saturating_sub(aside);
         Ok((import::counted(skipped), import::hold_id(&done), done))
     }
 

@@ -13,6 +13,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::verifier::{Authority, BrokerTime, NowSource, PeerVerifier, provider};
+use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::{Digest, TrustDomain};
 
 /// The files of the listener's TLS.
@@ -33,6 +34,8 @@ pub struct AuthoritySettings {
     pub file: PathBuf,
     /// The trust domains that it may speak for; at least one.
     pub trust_domains: BTreeSet<TrustDomain>,
+    /// The identities in them that it may speak for; empty: all.
+    pub identities: BTreeSet<IdentityPattern>,
 }
 
 /// A file of the TLS configuration that cannot be used.
@@ -120,6 +123,7 @@ impl Files {
                 Ok(verifier) => authorities.push(Authority {
                     name: authority.file.display().to_string(),
                     trust_domains: authority.trust_domains.clone(),
+                    identities: authority.identities.clone(),
                     verifier,
                 }),
                 Err(mistake) => mistakes.push(mistake),

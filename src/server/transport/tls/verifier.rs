@@ -1,5 +1,5 @@
-//! Who is let in. Each authority is verified against its own roots alone, and may speak only for the trust domains that it is
-//! listed with; the certificate's single URI is the identity (known failure D9). Sizes and depth are bounded before any path is
+//! Who is let in. Each authority is verified against its own roots alone, and may speak only for the trust domains, and the
+//! identities in them, that it is listed with; the certificate's single URI is the identity (known failure D9). Sizes and depth are bounded before any path is
 //! built (known failure G11).
 
 use std::collections::BTreeSet;
@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 
-use crate::domain::value::ids::TrustDomain;
+use crate::domain::value::identity_pattern::IdentityPattern;
+use crate::domain::value::ids::{Identity, TrustDomain};
 use crate::domain::value::time::Timestamp;
 use crate::server::transport::peer::{IdentityMistake, Leaf};
 
@@ -43,6 +44,11 @@ pub enum PeerRefusal {
     /// An authority speaks for a trust domain that is not its own.
     #[error("`{0}`: its issuer, the authority in `{1}`, may not speak for the trust domain `{2}`")]
     ForeignTrustDomain(String, String, TrustDomain),
+    /// An authority speaks for an identity that is not among its own.
+    #[error(
+        "`{0}`: its issuer, the authority in `{1}`, may not speak for it; list it among `identities` of that authority, or have another issue it"
+    )]
+    ForeignIdentity(String, String),
     /// The chain does not verify.
     #[error("`{0}`: {1}")]
     Chain(String, String),
@@ -59,6 +65,7 @@ impl PeerRefusal {
             Self::Identity(_) => "bad_identity",
             Self::UnknownTrustDomain(..) => "unknown_trust_domain",
             Self::ForeignTrustDomain(..) => "foreign_trust_domain",
+            Self::ForeignIdentity(..) => "foreign_identity",
             Self::Chain(..) => "untrusted",
         }
     }
@@ -69,7 +76,15 @@ impl PeerRefusal {
 pub(crate) struct Authority {
     pub(crate) name: String,
     pub(crate) trust_domains: BTreeSet<TrustDomain>,
+    pub(crate) identities: BTreeSet<IdentityPattern>,
     pub(crate) verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl Authority {
+    /// Whether it may speak for an identity of one of its trust domains.
+    fn speaks_for(&self, identity: &Identity) -> bool {
+        self.identities.is_empty() || self.identities.iter().any(|pattern| pattern.fits(identity))
+    }
 }
 
 /// Lets in exactly the clients of design.md 13.
@@ -97,8 +112,10 @@ impl PeerVerifier {
         let read = Leaf::read(leaf)?;
         let at = unix_time(now);
         let verify = |authority: &Authority| authority.verifier.verify_client_cert(leaf, intermediates, at);
-        let (own, foreign): (Vec<_>, Vec<_>) =
+        let (of_domain, foreign): (Vec<_>, Vec<_>) =
             self.authorities.iter().partition(|authority| authority.trust_domains.contains(&read.trust_domain));
+        let (own, silent): (Vec<_>, Vec<_>) =
+            of_domain.into_iter().partition(|authority| authority.speaks_for(&read.identity));
         let mut error = None;
         for authority in &own {
             match verify(authority) {
@@ -109,11 +126,15 @@ impl PeerVerifier {
             }
         }
         let who = read.identity.to_string();
+        if let Some(other) = silent.iter().find(|authority| verify(authority).is_ok()) {
+            return Err(PeerRefusal::ForeignIdentity(who, other.name.clone()));
+        }
         if let Some(other) = foreign.iter().find(|authority| verify(authority).is_ok()) {
             return Err(PeerRefusal::ForeignTrustDomain(who, other.name.clone(), read.trust_domain));
         }
         match error {
             Some(error) => Err(PeerRefusal::Chain(who, explain(&error))),
+            None if !silent.is_empty() => Err(PeerRefusal::Chain(who, UNKNOWN_ISSUER.to_owned())),
             None => Err(PeerRefusal::UnknownTrustDomain(who, read.trust_domain)),
         }
     }
@@ -185,6 +206,8 @@ impl rustls::time_provider::TimeProvider for BrokerTime {
     }
 }
 
+const UNKNOWN_ISSUER: &str = "not issued by an authority configured for its trust domain; check which one issued it";
+
 fn unix_time(now: Timestamp) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now.millis()).unwrap_or_default()))
 }
@@ -201,9 +224,7 @@ fn explain(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "the client's certificate is not valid yet; compare the clocks".to_owned(),
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "not issued by an authority configured for its trust domain; check which one issued it".to_owned()
-        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => UNKNOWN_ISSUER.to_owned(),
         other => other.to_string(),
     }
 }
