@@ -7,6 +7,7 @@
 
 #[cfg(feature = "server")]
 pub mod answers;
+pub mod certificate;
 pub mod commands;
 pub mod effects;
 pub mod elevations;

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use rustls::pki_types::CertificateDer;
 use tonic::{Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::domain::value::ids::{Digest, Identity, InvalidId, TrustDomain};
 use crate::domain::value::time::Timestamp;
+use crate::wire::certificate::{NoSingleUri, single_uri};
 
 /// The verified other end of a connection. A request carries it as an extension: [`Peer::of`].
 #[derive(Debug, Clone)]
@@ -46,6 +46,9 @@ pub enum IdentityMistake {
     /// The certificate cannot be read.
     #[error("the client's certificate cannot be read: {0}; issue it anew")]
     Unreadable(String),
+    /// A subject alternative name that cannot be read: it may be a second URI.
+    #[error("the client's certificate has a subject alternative name that cannot be read; issue it anew without it")]
+    UnreadableName,
     /// No URI among the subject alternative names.
     #[error(
         "the client's certificate has no URI among its subject alternative names; issue one with exactly one SPIFFE ID (common name and DNS names are not read)"
@@ -76,15 +79,11 @@ impl Leaf {
         if !rest.is_empty() {
             return Err(IdentityMistake::Unreadable("bytes after its end".to_owned()));
         }
-        let names = certificate.subject_alternative_name().map_err(|error| unreadable(&error))?;
-        let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
-        let uris: Vec<&str> =
-            names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect();
-        let uri = match uris.as_slice() {
-            [] => return Err(IdentityMistake::NoUri),
-            [uri] => *uri,
-            several => return Err(IdentityMistake::SeveralUris(several.len())),
-        };
+        let uri = single_uri(&certificate).map_err(|why| match why {
+            NoSingleUri::Unreadable => IdentityMistake::UnreadableName,
+            NoSingleUri::None => IdentityMistake::NoUri,
+            NoSingleUri::Several(count) => IdentityMistake::SeveralUris(count),
+        })?;
         let identity: Identity =
             uri.parse().map_err(|error: InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
         let trust_domain = identity
