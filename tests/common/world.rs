@@ -23,6 +23,7 @@ use countersign::domain::value::refusal::{Reason, Refusal};
 use countersign::domain::value::time::{Now, Span, Timestamp};
 
 pub mod ask;
+pub mod calls;
 pub mod enrolments;
 pub mod organisation;
 pub use ask::Ask;
@@ -103,7 +104,7 @@ impl World {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.ids_made.to_be_bytes());
         Envelope {
-            caller: identity(who).parse().unwrap(),
+            caller: calls::calling(identity(who).parse().unwrap()),
             request_id: RequestId::from(uuid::Uuid::from_u128(u128::from(self.ids_made))),
             now: self.now(),
             nonce,

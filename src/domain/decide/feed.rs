@@ -4,6 +4,7 @@
 //! until a person with `feed.release` decides; the rest goes on.
 
 mod brake;
+mod claims;
 mod diff;
 mod file;
 mod fits;

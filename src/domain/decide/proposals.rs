@@ -3,6 +3,7 @@
 
 mod files;
 mod merge;
+mod moves;
 
 use crate::domain::record::command::{ApproveProposal, DenyProposal, ProposalCommand, ProposeFile, WithdrawProposal};
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use crate::domain::record::proposal::{
 };
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::Review;
+use crate::domain::rule::identities::identities_stand;
 use crate::domain::rule::proposal::quorum::{able, able_accounts, could_propose};
 use crate::domain::rule::proposal::rights::difference;
 use crate::domain::rule::proposal::text::Says;
@@ -77,6 +79,7 @@ fn propose(
         requested_at: now.stamp,
         requester: caller.account.clone(),
         behind,
+        call: caller.call.clone(),
         file,
         replaces,
         digest: Digest::of(text.as_bytes()),
@@ -133,6 +136,7 @@ fn approve(
         return Err(lock.refusal());
     }
     organisation.account_validity(&proposal.requester, now.latest).map_err(first)?;
+    identities_stand(organisation, &proposal)?;
     if !could_propose(organisation, &proposal, now.latest) {
         let capability = proposal.file.capability().as_str();
         let detail = format!("`{}`, who proposed it, holds `{capability}` no more", proposal.requester);

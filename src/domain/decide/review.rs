@@ -5,6 +5,7 @@ use super::caller::Caller;
 use crate::domain::effect::cascade::struck_out;
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::{Decision, StruckOut, Verdict};
+use crate::domain::rule::identities::separation_rule_3_identity;
 use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3};
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{Digest, PersonId};
@@ -34,6 +35,7 @@ pub(super) fn approval(
     let organisation = &state.organisation;
     let person = person(caller)?;
     separation_rule_3(organisation, reviewed, person)?;
+    separation_rule_3_identity(organisation, reviewed, caller.identity)?;
     if reviewed.review().has_decided(person) {
         return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
     }
@@ -66,6 +68,7 @@ pub(super) fn denial(
     Ok(Decision {
         person: person.clone(),
         account: caller.account.clone(),
+        call: caller.call.clone(),
         through,
         stage,
         at: now.stamp,
@@ -122,6 +125,7 @@ fn decision_in_open_stage(
     Ok(Decision {
         person: person(caller)?.clone(),
         account: caller.account.clone(),
+        call: caller.call.clone(),
         through,
         stage: index,
         at: now.stamp,

@@ -8,9 +8,11 @@ mod stages;
 use std::collections::BTreeSet;
 
 use super::eligibility::Obstacles;
+use super::identities::was_anothers;
 use crate::domain::directory::{Account, AccountKind, AccountState, Disabling, Membership};
 use crate::domain::policy::{Role, fits, separation_rule_2};
 use crate::domain::record::enrolment::{Ask, Enrolment, MachineAsk};
+use crate::domain::state::formerly::When;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -188,6 +190,8 @@ fn machine_obstacles(organisation: &Organisation, owner: &PersonId, machine: &Ma
         if let Some(holder) = organisation.principals.get(identity) {
             let detail = format!("`{identity}` is that of `{holder}`");
             obstacles.push(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
+        } else if of_a_tenant(organisation, identity).is_none() {
+            obstacles.extend(was_anothers(organisation, identity, owner, now.latest));
         }
         obstacles.extend(of_a_tenant(organisation, identity));
     }
@@ -242,7 +246,9 @@ fn owner_obstacles(organisation: &Organisation, owner: &PersonId, now: Now) -> O
 fn conflicts(organisation: &Organisation, enrolment: &Enrolment, now: Now) -> Obstacles {
     let mut after = organisation.clone();
     let given = given(organisation, enrolment, BTreeSet::new(), now);
-    given.accounts.into_iter().for_each(|(id, account)| after.put_account(id, account));
+    // Who has which roles is all that is looked at.
+    let when = When { at: now.stamp, sequence: u64::MAX };
+    given.accounts.into_iter().for_each(|(id, account)| after.put_account(id, account, when));
     let accounts: Vec<(AccountId, Account)> = after
         .accounts_of(&enrolment.person)
         .map(|(id, account)| {

@@ -19,6 +19,7 @@ use super::value::index::{Index, Map, Set};
 use super::value::time::{Span, Timestamp};
 
 pub mod apply;
+pub mod formerly;
 pub mod granted;
 pub mod organisation;
 mod proposals;

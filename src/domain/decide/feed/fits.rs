@@ -2,7 +2,7 @@
 
 use crate::domain::directory::Employment;
 use crate::domain::effect::life;
-use crate::domain::effect::life::Claim;
+use crate::domain::effect::life::{Arriving, Claim};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::Actor;
 use crate::domain::record::hr::{HrChange, HrEvent};
@@ -18,7 +18,8 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
         // Tried: who comes back leaves those behind who reported to them, and may report to those.
         HrChange::Joined { login, manager } => {
             let mut tried = Overlay::new(overlay.state(), Actor::Broker, overlay.clocks());
-            life::join(&mut tried, None, id, login, manager.as_ref()).is_ok()
+            let arriving = Arriving { tenant: None, person: id, login, manager: manager.as_ref() };
+            life::join(&mut tried, arriving, true).is_ok()
         }
         HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
         HrChange::Transferred { manager, at } => {

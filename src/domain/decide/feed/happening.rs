@@ -2,6 +2,7 @@
 
 use crate::domain::decide::caller::Caller;
 use crate::domain::effect::life;
+use crate::domain::effect::life::Arriving;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, FeedFact, HrEventApplied};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
@@ -27,8 +28,10 @@ pub(super) fn happen(
     overlay.record([applied(place, released, event)]);
     life::settle(overlay, person);
     match &event.change {
-        HrChange::Joined { login, manager } => life::join(overlay, tenant, person, login, manager.as_ref()),
-        HrChange::Renamed { login } => life::rename(overlay, person, login),
+        HrChange::Joined { login, manager } => {
+            life::join(overlay, Arriving { tenant, person, login, manager: manager.as_ref() }, released)
+        }
+        HrChange::Renamed { login } => life::rename(overlay, person, login, released),
         HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
         HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),

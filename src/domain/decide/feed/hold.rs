@@ -2,6 +2,7 @@
 
 use super::super::caller::{Caller, needs, principal};
 use super::brake::lifts;
+use super::claims;
 use super::fits;
 use super::happening::happen;
 use crate::domain::effect::overlay::Overlay;
@@ -110,6 +111,12 @@ pub(super) fn decide_hold(
             true => format!("`{own}` is among them"),
             false => format!("`{own}` sent what would make them answer for `{}`", event.person),
         };
+        return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
+    }
+    // No identity goes from one to another by the word of either.
+    let moves = |event: &&HrEvent| claims::others(&state.organisation, event, now.latest).contains(own);
+    if release && let Some(event) = hold.events.iter().find(moves) {
+        let detail = format!("`{}` would have an identity that is, or was lately, that of `{own}`", event.person);
         return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
     if release && let Some((person, earlier)) = earlier(state, hold, now) {
