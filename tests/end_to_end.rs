@@ -98,5 +98,7 @@ mod sight;
 mod surfaces;
 #[path = "end_to_end/tokens.rs"]
 mod tokens;
+#[path = "end_to_end/wandering.rs"]
+mod wandering;
 #[path = "end_to_end/watches.rs"]
 mod watches;

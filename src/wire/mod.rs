@@ -7,6 +7,7 @@
 
 #[cfg(feature = "server")]
 pub mod answers;
+pub mod calls;
 pub mod certificate;
 pub mod commands;
 pub mod effects;
