@@ -294,6 +294,25 @@ pub fn may_in(state: &State, latest: Timestamp, who: &str, action: &str, resourc
     held.any(|grant| grant.is_live(latest) && grant.scope.covers(&action, &resource))
 }
 
+/// Whether two histories led to the same organisation, wherever in their journals an identity was lost.
+pub fn same_but_for_places(one: &State, other: &State) -> bool {
+    let (one, other) = (one.organisation(), other.organisation());
+    let known = one.accounts().values().flat_map(|it| &it.identities);
+    let known = known.chain(one.people().values().flat_map(|it| &it.login));
+    let nobody = "nobody".parse().unwrap();
+    let remembered =
+        |it: &countersign::domain::state::organisation::Organisation, of| it.others_with(of, &nobody, Timestamp::MIN);
+    one.people() == other.people()
+        && one.accounts() == other.accounts()
+        && one.tenants() == other.tenants()
+        && one.policy_text() == other.policy_text()
+        && one.locks() == other.locks()
+        && one.directory_digest() == other.directory_digest()
+        && one.employed_count() == other.employed_count()
+        && one.formerly().oldest() == other.formerly().oldest()
+        && known.into_iter().all(|identity| remembered(one, identity) == remembered(other, identity))
+}
+
 pub fn replay<'a>(rows: impl IntoIterator<Item = &'a String>) -> State {
     let mut state = State::default();
     for row in rows {

@@ -173,7 +173,7 @@ fn a_name_more_changes_nothing_and_a_name_less_voids_what_its_person_asked_for_a
 #[test]
 fn enrolments_and_proposals_are_cancelled_alike() {
     let mut world = world(50);
-    let machine = world.enrol("ana", a_machine("bot", &[])).unwrap();
+    let machine = world.enrol("ana", a_machine("bot9", &[])).unwrap();
     let account = world.enrol("pia", an_account()).unwrap();
     let proposal = {
         let mut changed = world.organisation.clone();
@@ -194,7 +194,7 @@ fn a_machine_takes_no_name_that_somebody_else_had() {
     let mut world = world(50);
     tell(&mut world, vec![renamed("ana", "parked")]).unwrap();
     let ask = || {
-        machine_with("bot", &[], |it| {
+        machine_with("bot9", &[], |it| {
             it.identities = BTreeSet::from([identity("ana").parse().unwrap()]);
         })
     };
