@@ -171,6 +171,22 @@ fn a_name_more_changes_nothing_and_a_name_less_voids_what_its_person_asked_for_a
 }
 
 #[test]
+fn what_takes_a_name_away_counts_at_the_brake_and_a_proposal_does_not() {
+    let mut world = world(1);
+    assert_eq!(applied(&tell(&mut world, vec![renamed("ana", "parked")]).unwrap()), ["RENAMED ana"]);
+    assert!(applied(&tell(&mut world, vec![renamed("dan", "parked2")]).unwrap()).is_empty());
+    assert_eq!(held(&hold(&world)), ["RENAMED dan"]);
+    world
+        .change_directory(|all| {
+            for name in ["ben", "cleo"] {
+                all.accounts.get_mut(name).unwrap().identities = [identity(&format!("{name}2"))].into();
+            }
+        })
+        .unwrap();
+    assert_eq!(known_as(&world, "ben2"), Some("account:ben".into()));
+}
+
+#[test]
 fn enrolments_and_proposals_are_cancelled_alike() {
     let mut world = world(50);
     let machine = world.enrol("ana", a_machine("bot9", &[])).unwrap();
@@ -312,8 +328,10 @@ fn a_certificate_of_whoever_is_behind_it_approves_nothing_whomever_it_means() {
         countersign::domain::rule::identities::separation_rule_3_identity(organisation, &elevation, &identity)
     };
     assert_refused(of("ben"), Reason::SelfApproval);
-    assert_refused(of("ana"), Reason::SelfApproval);
     of("cleo").unwrap();
+    // (where it means ana, persons are compared)
+    of("ana").unwrap();
+    assert_refused(world.clone().approve("ana", asked), Reason::SelfApproval);
     // and one that ana has lost since, whoever has it
     tell(&mut world, vec![named("ana", &["ana", "z"])]).unwrap();
     tell(&mut world, vec![named("ana", &["ana"]), named("ben", &["ben", "z"])]).unwrap();

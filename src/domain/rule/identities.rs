@@ -22,7 +22,7 @@ pub(in crate::domain) fn was_anothers(
 }
 
 /// Separation of duties, rule 3, for the certificate: an identity that is behind the request, or was since it was made, approves
-/// nothing in it.
+/// nothing in it, whomever it means by now. Where that is somebody behind it, persons are compared already.
 ///
 /// # Errors
 /// `SELF_APPROVAL`.
@@ -31,11 +31,13 @@ pub fn separation_rule_3_identity(
     reviewed: &impl Reviewed,
     identity: &Identity,
 ) -> Result<(), Refusal> {
-    let call = reviewed.call();
-    let now = reviewed.behind_now(organisation);
-    let meant = organisation.meant_since(identity, call.after);
+    let (call, now) = (reviewed.call(), reviewed.behind_now(organisation));
     let behind = |person: &PersonId| reviewed.behind().contains(person) || now.contains(person);
-    if call.identity() == Some(identity) || meant.iter().any(behind) {
+    if organisation.person_of(identity).is_some_and(behind) {
+        return Ok(());
+    }
+    let asked_by_it = call.identity() == Some(identity);
+    if asked_by_it || organisation.lost_since(identity, call.after).any(behind) {
         let detail = format!("`{identity}` is behind this request, or was when it was made");
         return Err(Refusal::new(Reason::SelfApproval, detail).with("identity", identity));
     }

@@ -140,12 +140,18 @@ impl Organisation {
         before.chain(present).filter(|person| person != but).collect()
     }
 
-    /// Whom an identity has meant since an event: those who have it, and those who have lost it later.
+    /// Who has lost an identity since an event.
+    pub fn lost_since(&self, identity: &Identity, after: u64) -> impl Iterator<Item = &PersonId> {
+        self.formerly.of(identity).filter(move |(_, lost)| lost.sequence > after).map(|(person, _)| person)
+    }
+
+    /// The person whom an identity means, or who answers for what it means.
     #[must_use]
-    pub fn meant_since(&self, identity: &Identity, after: u64) -> BTreeSet<PersonId> {
-        let since = self.formerly.of(identity).filter(|(_, lost)| lost.sequence > after);
-        let present = self.holder(identity).map(|holder| holder.person);
-        since.map(|(person, _)| person.clone()).chain(present).collect()
+    pub fn person_of(&self, identity: &Identity) -> Option<&PersonId> {
+        match self.principals.get(identity)? {
+            Principal::Person(person) => Some(person),
+            Principal::Account(id) => self.accounts.get(id).map(Account::person),
+        }
     }
 
     /// Whether a person has lost an identity since an event: of a machine, or of an account that was shut, as far as it is
