@@ -178,6 +178,7 @@ fn what_takes_a_name_away_counts_at_the_brake_and_a_proposal_does_not() {
     assert_eq!(held(&hold(&world)), ["RENAMED dan"]);
     world
         .change_directory(|all| {
+            all.accounts.get_mut("ana").unwrap().identities = [identity("parked")].into();
             for name in ["ben", "cleo"] {
                 all.accounts.get_mut(name).unwrap().identities = [identity(&format!("{name}2"))].into();
             }

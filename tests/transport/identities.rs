@@ -83,9 +83,8 @@ async fn a_name_that_cannot_be_read_is_refused() {
     let der = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
     let ana = der(0x86, ANA.as_bytes());
     let second = der(0x86, b"spiffe://northwind.example/person/b\xffn");
-    let other = der(0x30, &der(0x86, b"spiffe://northwind.example/person/ben"));
     let names = |names: &[&[u8]]| der(0x30, &names.concat());
-    for odd in [names(&[&ana, &second]), names(&[&second, &ana]), [names(&[&ana]), other.clone()].concat()] {
+    for odd in [names(&[&ana, &second]), names(&[&second, &ana]), names(&[&second])] {
         let broker = Broker::start();
         let wanted = Wanted { names_der: Some(odd), ..Wanted::default() };
         broker.refused(Some(&broker.northwind.issue(&wanted)), "bad_identity").await;

@@ -12,7 +12,7 @@ use super::identities::was_anothers;
 use crate::domain::directory::{Account, AccountKind, AccountState, Disabling, Membership};
 use crate::domain::policy::{Role, fits, separation_rule_2};
 use crate::domain::record::enrolment::{Ask, Enrolment, MachineAsk};
-use crate::domain::state::formerly::When;
+use crate::domain::state::identities::When;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};

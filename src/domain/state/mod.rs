@@ -21,6 +21,7 @@ use super::value::time::{Span, Timestamp};
 pub mod apply;
 pub mod formerly;
 pub mod granted;
+pub mod identities;
 pub mod organisation;
 mod proposals;
 mod waits;

@@ -22,7 +22,7 @@ use crate::domain::rule::proposal::difference;
 use crate::domain::rule::proposal::own_standing::Widening;
 use crate::domain::rule::proposal::quorum::two_could_propose;
 use crate::domain::state::State;
-use crate::domain::state::formerly::When;
+use crate::domain::state::identities::When;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Digest, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};

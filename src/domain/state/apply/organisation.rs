@@ -4,7 +4,7 @@ use super::dues::{dues_of_account, dues_of_person, put_all_dues, put_dues};
 use crate::domain::directory::{Account, Person};
 use crate::domain::record::event::OrganisationFact;
 use crate::domain::state::State;
-use crate::domain::state::formerly::When;
+use crate::domain::state::identities::When;
 use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::time::Timestamp;
 

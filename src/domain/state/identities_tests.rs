@@ -1,5 +1,7 @@
 //! What an organisation remembers of who had an identity.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::domain::directory::{AccountKind, AccountState, ActsFor, Disabling, Employment};
 
@@ -60,7 +62,7 @@ fn whoever_had_an_identity_is_remembered_for_180_days_and_not_a_moment_longer() 
     assert!(organisation.others_with(&identity("a"), &person("ben"), day(190)).is_empty());
     // and what is forgotten leaves nothing behind
     organisation.formerly.forget_before(Timestamp::from_millis(day(10).millis() + 1).unwrap());
-    assert_eq!(organisation.formerly, Formerly::default());
+    assert_eq!(organisation.formerly, crate::domain::state::formerly::Formerly::default());
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn what_somebody_has_again_was_not_lost_and_what_another_had_since_was() {
     assert!(organisation.has_lost_since(&person("ana"), 1, None));
     organisation.put_account("ana".parse().unwrap(), account(of("ana"), &["a"]), when(2));
     assert!(!organisation.has_lost_since(&person("ana"), 1, None));
-    assert_eq!(organisation.formerly, Formerly::default());
+    assert_eq!(organisation.formerly, crate::domain::state::formerly::Formerly::default());
     // when ben has it in between
     organisation.put_account("ana".parse().unwrap(), account(of("ana"), &["parked"]), when(3));
     organisation.put_account("ben".parse().unwrap(), account(of("ben"), &["a"]), when(4));
@@ -94,7 +96,7 @@ fn a_machine_is_known_as_itself_and_an_account_that_becomes_anothers_is_a_move()
     // given a machine that changes hands
     organisation.put_account(bot.clone(), account(machine("ana"), &["m"]), when(1));
     organisation.put_account(bot.clone(), account(machine("ben"), &["m"]), when(2));
-    assert_eq!(organisation.formerly, Formerly::default());
+    assert_eq!(organisation.formerly, crate::domain::state::formerly::Formerly::default());
     // when it loses its identity, then its own requests hang on that and its owner's others do not
     organisation.put_account(bot.clone(), account(machine("ben"), &["n"]), when(3));
     assert!(organisation.has_lost_since(&person("ben"), 2, Some(&bot)));
