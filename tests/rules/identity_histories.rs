@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::support::feed::{decide, id, left, tell, world};
 use crate::world::enrolments::machine_with;
-use crate::world::{Ask, World, at, identity, span};
+use crate::world::{Ask, World, identity, span};
 
 const PEOPLE: [&str; 6] = ["ana", "dan", "ben", "cleo", "rela", "relo"];
 const NAMES: [&str; 9] = ["ana", "dan", "ben", "cleo", "rela", "relo", "parked", "y", "z"];
@@ -247,7 +247,7 @@ fn happen(world: &mut World, step: &Step) {
 fn invariants_2_and_5_hold_while_identities_change_hands() {
     let (mut moves, mut grants, mut voided, mut held) = (0, 0, 0, 0);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 96,
+        cases: 160,
         max_shrink_iters: 400,
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -275,11 +275,8 @@ fn invariants_2_and_5_hold_while_identities_change_hands() {
         Ok(())
     };
     runner.run(&prop::collection::vec(step(), 20..50), run).unwrap();
-    assert!(
-        moves > 20 && grants > 20 && voided > 20 && held > 20,
-        "{moves} moves, {grants} grants, {voided}, {held} held"
-    );
-    assert!(at("2026-11-03T12:00:00Z") < Timestamp::MAX);
+    let all = [moves, grants, voided, held];
+    assert!(all.iter().all(|count| *count > 5), "moves, grants, voided, held: {all:?}");
 }
 
 fn is_voided(event: &Event) -> bool {
