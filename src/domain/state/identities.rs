@@ -90,8 +90,7 @@ impl Organisation {
     /// this account's.
     #[must_use]
     pub fn has_lost_since(&self, person: &PersonId, after: u64, account: Option<&AccountId>) -> bool {
-        let lost =
-            self.formerly.by_person.of(person).filter_map(|identity| self.formerly.lost.get(identity)?.get(person));
+        let lost = self.formerly.lost_by(person);
         let concerns = |lost: &Lost| lost.of_account.is_none() || lost.of_account.as_ref() == account;
         lost.filter(|lost| lost.sequence > after).any(concerns)
     }
