@@ -165,8 +165,13 @@ fn record(state: &mut State, waiting: &mut Vec<Event>, events: &[Event]) {
 fn run(state: &State, who: &str, at: Timestamp, number: u64, command: Command) -> Vec<Event> {
     let nonce = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
     let request_id = uuid::Uuid::new_v4().into();
-    let envelope =
-        Envelope { caller: identity(who).parse().unwrap(), request_id, now: Now::exactly(at), nonce, command };
+    let envelope = Envelope {
+        caller: filled::calls::calling(identity(who).parse().unwrap()),
+        request_id,
+        now: Now::exactly(at),
+        nonce,
+        command,
+    };
     decide(state, &envelope).unwrap()
 }
 

@@ -6,6 +6,8 @@
 
 #[path = "../tests/common/ask.rs"]
 mod ask;
+#[path = "../tests/common/calls.rs"]
+mod calls;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -72,7 +74,13 @@ fn approval(state: &State, elevation: ElevationId) -> Command {
 
 fn envelope(who: &str, command: Command) -> Envelope {
     let nonce = uuid::Uuid::new_v4().into_bytes();
-    Envelope { caller: identity(who), request_id: request_id(), now: Now::exactly(begin()), nonce, command }
+    Envelope {
+        caller: calls::calling(identity(who)),
+        request_id: request_id(),
+        now: Now::exactly(begin()),
+        nonce,
+        command,
+    }
 }
 
 /// A state, and every event that led to it.
@@ -237,7 +245,7 @@ fn whole_engine() {
 }
 
 async fn ask_and_approve(engine: Engine, n: usize, rounds: usize) {
-    let (own, ben) = (identity(&format!("p{n}")), identity("ben"));
+    let (own, ben) = (calls::calling(identity(&format!("p{n}"))), calls::calling(identity("ben")));
     for _ in 0..rounds {
         let done = engine.execute(&own, request_id(), asking()).await.unwrap();
         let Some(Subject::Elevation(elevation)) = done.about else { panic!() };

@@ -61,7 +61,7 @@ fn main() {
 fn timed(engine: &Engine, who: &str, command: Command) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let begun = Instant::now();
-    let done = runtime.block_on(engine.execute(&who.parse().unwrap(), request_id(), command));
+    let done = runtime.block_on(engine.execute(&filled::calls::calling(who.parse().unwrap()), request_id(), command));
     let seconds = begun.elapsed().as_secs_f64();
     assert!(!done.unwrap().repeated);
     seconds
@@ -71,7 +71,7 @@ fn timed(engine: &Engine, who: &str, command: Command) -> f64 {
 fn decision(engine: &Engine, who: &str, command: &Command) -> (f64, usize) {
     let state: State = engine.read(Clone::clone);
     let envelope = Envelope {
-        caller: who.parse().unwrap(),
+        caller: filled::calls::calling(who.parse().unwrap()),
         request_id: request_id(),
         now: engine.now(),
         nonce: uuid::Uuid::new_v4().into_bytes(),

@@ -17,6 +17,8 @@ mod audit;
 mod bad_fields;
 #[path = "end_to_end/bad_files.rs"]
 mod bad_files;
+#[path = "common/calls.rs"]
+mod calls;
 #[path = "end_to_end/cascades_and_dry_runs.rs"]
 mod cascades_and_dry_runs;
 #[path = "end_to_end/certificates.rs"]
@@ -106,5 +108,7 @@ mod sight;
 mod surfaces;
 #[path = "end_to_end/tokens.rs"]
 mod tokens;
+#[path = "end_to_end/wandering.rs"]
+mod wandering;
 #[path = "end_to_end/watches.rs"]
 mod watches;

@@ -6,6 +6,8 @@
 mod as_of;
 #[path = "engine/attacks.rs"]
 mod attacks;
+#[path = "common/calls.rs"]
+mod calls;
 #[path = "engine/clocks.rs"]
 mod clocks;
 #[path = "engine/common.rs"]

@@ -64,6 +64,18 @@ fn without_separation_rule_3_its_tests_fail() {
 }
 
 #[test]
+fn without_separation_rule_3_for_identities_its_tests_fail() {
+    removed(
+        "3",
+        &[Removal {
+            file: "rule/identities.rs",
+            from: "if asked_by_it || organisation",
+            to: "if identity.as_str().is_empty() && asked_by_it || identity.as_str().is_empty() && organisation",
+        }],
+    );
+}
+
+#[test]
 fn without_separation_rule_4_for_approvers_its_tests_fail() {
     removed(
         "4",

@@ -5,10 +5,12 @@
 #[path = "common/world.rs"]
 mod world;
 
+use countersign::domain::record::command::{Command, CompleteFollowUp};
+use countersign::domain::record::emergency::Finding;
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::value::refusal::Reason;
 use world::enrolments::{a_machine, a_role, a_role_of, an_account, take_over};
-use world::{Ask, NOON, Organisation, POLICY, World, assert_refused, at, span};
+use world::{Ask, NOON, Organisation, POLICY, World, assert_refused, at, identity, span};
 
 #[test]
 fn separation_rule_1_a_policy_whose_approvers_may_also_ask_is_refused() {
@@ -132,6 +134,30 @@ fn separation_rule_3_whoever_stands_in_for_a_manager_does_not_do_so_for_themselv
     assert_refused(world.approve_enrolment("sam", id), Reason::SelfApproval);
     world.approve_enrolment("eve", id).unwrap();
     assert_eq!(world.enrolment_phase(id), "APPROVED");
+}
+
+#[test]
+fn separation_rule_3_a_certificate_behind_a_request_decides_nothing_whomever_it_means() {
+    // given an emergency of ana's, and that her certificate became ben's by the word of others
+    let way = "emergency = { max_duration = \"20m\", approval = [{ by = [\"security\"], count = 1 }], follow_up_within = \"72h\" }";
+    let policy = POLICY.replacen("[entitlements.repair]", &format!("[entitlements.repair]\n{way}"), 1);
+    let mut world = World::of(&policy, Organisation::example()).unwrap();
+    let asked = Ask::repair().in_an_emergency().by("ana", &mut world).unwrap();
+    world.approve("sam", asked).unwrap();
+    world
+        .change_directory(|all| {
+            all.accounts.get_mut("ana").unwrap().identities = [identity("parked")].into();
+            all.accounts.get_mut("ben").unwrap().identities.insert(identity("ana"));
+        })
+        .unwrap();
+    // then by that one ben does not say that all was well, and by their own they do
+    let digest = world.elevation(asked).review.digest();
+    let complete = || {
+        let (finding, comment) = (Finding::Justified, "the database was down".to_owned());
+        Command::from(CompleteFollowUp { elevation: asked, digest, finding, comment })
+    };
+    assert_refused(world.send("ana", complete()), Reason::SelfApproval);
+    world.send("ben", complete()).unwrap();
 }
 
 #[test]

@@ -186,6 +186,14 @@ pub enum Disabling {
     Termination,
 }
 
+impl AccountState {
+    /// Whether it is over for good: who comes back starts with another.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        matches!(self, Self::Closed | Self::Disabled { because: Disabling::Termination, .. })
+    }
+}
+
 impl Disabling {
     fn is_by_directory(&self) -> bool {
         *self == Self::Directory

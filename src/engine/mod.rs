@@ -37,10 +37,11 @@ use self::view::View;
 use crate::check::CheckIndex;
 use crate::clock::{Refresher, Timekeeper};
 use crate::domain::decide::decide;
+use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::command::{Command, Envelope};
 use crate::domain::record::event::Event;
 use crate::domain::state::State;
-use crate::domain::value::ids::{Identity, RequestId};
+use crate::domain::value::ids::RequestId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
@@ -97,7 +98,7 @@ impl Engine {
     ///
     /// # Errors
     /// Why it was refused; `OVERLOADED`, `STORAGE_UNAVAILABLE` and `HALTED` where it could not be decided.
-    pub async fn execute(&self, caller: &Identity, request_id: RequestId, command: Command) -> Result<Done, Refusal> {
+    pub async fn execute(&self, caller: &CalledFrom, request_id: RequestId, command: Command) -> Result<Done, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.shared.queues.push(Job { caller: caller.clone(), request_id, command, reply })?;
         answer.await.unwrap_or_else(|_| Err(Refusal::new(Reason::Halted, "")))
@@ -107,7 +108,7 @@ impl Engine {
     ///
     /// # Errors
     /// Why it would be refused.
-    pub async fn preview(&self, caller: &Identity, command: Command) -> Result<Vec<Event>, Refusal> {
+    pub async fn preview(&self, caller: &CalledFrom, command: Command) -> Result<Vec<Event>, Refusal> {
         self.preview_on_state(caller, command).await.map(|(events, _)| events)
     }
 
@@ -115,7 +116,11 @@ impl Engine {
     ///
     /// # Errors
     /// Why it would be refused.
-    pub async fn preview_on_state(&self, caller: &Identity, command: Command) -> Result<(Vec<Event>, State), Refusal> {
+    pub async fn preview_on_state(
+        &self,
+        caller: &CalledFrom,
+        command: Command,
+    ) -> Result<(Vec<Event>, State), Refusal> {
         let caller = caller.clone();
         let request_id = uuid::Uuid::new_v4().into();
         let reads_row = self.shared.reads_row;

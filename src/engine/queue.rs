@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::outcome::Done;
+use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::command::Command;
 use crate::domain::state::State;
-use crate::domain::value::ids::{Identity, RequestId};
+use crate::domain::value::ids::RequestId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span};
 
 /// A command that waits, with where its answer goes.
 pub(super) struct Job {
-    pub(super) caller: Identity,
+    pub(super) caller: CalledFrom,
     pub(super) request_id: RequestId,
     pub(super) command: Command,
     pub(super) reply: oneshot::Sender<Result<Done, Refusal>>,

@@ -27,7 +27,7 @@ impl UnrecordedRefusals {
 
     /// One more refusal, if its caller is known.
     pub(super) fn count(&mut self, state: &State, envelope: &Envelope) {
-        let Some(principal) = state.organisation().principal(&envelope.caller) else { return };
+        let Some(principal) = state.organisation().principal(&envelope.caller.identity) else { return };
         self.add(principal, minute_of(envelope.now.stamp), 1);
     }
 

@@ -207,7 +207,7 @@ impl Writer {
             Ok(decided) => {
                 let repeated = decided.events.is_empty();
                 batch.extend(decided.take_effect(&mut self.state));
-                let principal = self.state.organisation().principal(&envelope.caller);
+                let principal = self.state.organisation().principal(&envelope.caller.identity);
                 let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
                 let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
                 Ok(Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated })

@@ -11,6 +11,7 @@ use tonic::{Extensions, Request, Status};
 use super::keys::sealed::Seal;
 use super::transport::peer::Peer;
 use super::transport::standing::Standing;
+use crate::domain::record::called_from::CalledFrom;
 use crate::domain::rule::visibility::{Viewer, is_shut_out, viewer};
 use crate::domain::state::State;
 use crate::domain::value::ids::{Identity, Principal};
@@ -43,6 +44,8 @@ pub(crate) struct Broker {
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedCaller {
     pub(crate) identity: Identity,
+    /// What is recorded of who called.
+    pub(crate) from: Arc<CalledFrom>,
     pub(crate) not_after: Timestamp,
     standing: Option<Standing>,
     /// Sequences are sealed with this: to customers, and to whoever is nobody here yet.
@@ -103,7 +106,7 @@ impl Broker {
     /// Executes a command as the caller. A refusal is counted.
     pub(crate) async fn execute(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<Done, Status> {
         let Mutation { request_id, command } = mutation;
-        let done = self.engine.execute(&caller.identity, request_id, command).await;
+        let done = self.engine.execute(&caller.from, request_id, command).await;
         done.map_err(|refusal| self.counted(refusal))
     }
 
@@ -117,7 +120,8 @@ impl Broker {
 
 impl VerifiedCaller {
     pub(crate) fn of(peer: &Peer, standing: Option<Standing>) -> Self {
-        Self { identity: peer.identity.clone(), not_after: peer.not_after, standing, seal: None }
+        let from = Arc::clone(&peer.called_from);
+        Self { identity: peer.identity.clone(), from, not_after: peer.not_after, standing, seal: None }
     }
 
     /// A sequence as this caller is told it.

@@ -24,7 +24,7 @@ use crate::domain::value::time::{Span, Timestamp};
 use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
 use crate::server::metrics::{Metrics, Verdict};
-use crate::server::transport::peer::Peer;
+use crate::server::transport::peer::{Leaf, Peer};
 use crate::wire::v1 as pb;
 use crate::wire::v1::account_service_server::AccountService as _;
 use crate::wire::v1::audit_service_server::AuditService as _;
@@ -62,13 +62,16 @@ fn by<T>(who: &str, message: T) -> Request<T> {
     let kind = if matches!(who, "orders-api" | "deploy-bot" | "hr-sync") { "service" } else { "person" };
     let identity: Identity = format!("spiffe://northwind.example/{kind}/{who}").parse().unwrap();
     let mut request = Request::new(message);
-    request.extensions_mut().insert(Peer {
-        trust_domain: identity.trust_domain().parse().unwrap(),
-        identity,
-        not_after: now().plus(Span::DAY),
-        certificate_digest: Digest::of(b"leaf"),
-        address: "127.0.0.1:9".parse().unwrap(),
-    });
+    request.extensions_mut().insert(Peer::new(
+        Leaf {
+            trust_domain: identity.trust_domain().parse().unwrap(),
+            identity,
+            not_after: now().plus(Span::DAY),
+            digest: Digest::of(b"leaf"),
+            serial: "07".to_owned(),
+        },
+        "127.0.0.1:9".parse().unwrap(),
+    ));
     request
 }
 

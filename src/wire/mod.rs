@@ -7,6 +7,8 @@
 
 #[cfg(feature = "server")]
 pub mod answers;
+pub mod calls;
+pub mod certificate;
 pub mod commands;
 pub mod effects;
 pub mod elevations;

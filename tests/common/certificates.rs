@@ -35,6 +35,8 @@ pub struct Wanted {
     pub from_seconds: i64,
     pub to_seconds: i64,
     pub padding_bytes: usize,
+    /// The subject alternative names as DER, as they stand, instead of those above.
+    pub names_der: Option<Vec<u8>>,
 }
 
 impl Default for Wanted {
@@ -46,6 +48,7 @@ impl Default for Wanted {
             from_seconds: -3_600,
             to_seconds: 86_400,
             padding_bytes: 0,
+            names_der: None,
         }
     }
 }
@@ -88,6 +91,10 @@ impl Authority {
             let padding = vec![0_u8; wanted.padding_bytes];
             params.custom_extensions =
                 vec![rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999], padding)];
+        }
+        if let Some(names) = &wanted.names_der {
+            params.subject_alt_names.clear();
+            params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 17], names.clone()));
         }
         params.not_before = date_time_ymd(1970, 1, 1) + since_1970(wanted.from_seconds);
         params.not_after = date_time_ymd(1970, 1, 1) + since_1970(wanted.to_seconds);

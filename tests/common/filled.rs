@@ -8,6 +8,8 @@
     reason = "each bench uses its own part, and stops at the first surprise"
 )]
 
+pub mod calls;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,6 +68,7 @@ pub fn run(state: &mut State, at: Timestamp, caller: Identity, command: Command)
     let now = Now::new(at, at, state.last_at());
     let nonce = uuid::Uuid::new_v4().into_bytes();
     let request_id = uuid::Uuid::new_v4().into();
+    let caller = calls::calling(caller);
     let events = decide(state, &Envelope { caller, request_id, now, nonce, command }).unwrap();
     events.iter().for_each(|event| apply(state, event));
     events

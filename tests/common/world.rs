@@ -23,6 +23,7 @@ use countersign::domain::value::refusal::{Reason, Refusal};
 use countersign::domain::value::time::{Now, Span, Timestamp};
 
 pub mod ask;
+pub mod calls;
 pub mod enrolments;
 pub mod organisation;
 pub use ask::Ask;
@@ -103,7 +104,7 @@ impl World {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.ids_made.to_be_bytes());
         Envelope {
-            caller: identity(who).parse().unwrap(),
+            caller: calls::calling(identity(who).parse().unwrap()),
             request_id: RequestId::from(uuid::Uuid::from_u128(u128::from(self.ids_made))),
             now: self.now(),
             nonce,
@@ -291,6 +292,25 @@ pub fn may_in(state: &State, latest: Timestamp, who: &str, action: &str, resourc
     let (action, resource) = (action.parse().unwrap(), resource.parse().unwrap());
     let mut held = state.grants().values().filter(|grant| grant.holder.as_str() == who);
     held.any(|grant| grant.is_live(latest) && grant.scope.covers(&action, &resource))
+}
+
+/// Whether two histories led to the same organisation, wherever in their journals an identity was lost.
+pub fn same_but_for_places(one: &State, other: &State) -> bool {
+    let (one, other) = (one.organisation(), other.organisation());
+    let known = one.accounts().values().flat_map(|it| &it.identities);
+    let known = known.chain(one.people().values().flat_map(|it| &it.login));
+    let nobody = "nobody".parse().unwrap();
+    let remembered =
+        |it: &countersign::domain::state::organisation::Organisation, of| it.others_with(of, &nobody, Timestamp::MIN);
+    one.people() == other.people()
+        && one.accounts() == other.accounts()
+        && one.tenants() == other.tenants()
+        && one.policy_text() == other.policy_text()
+        && one.locks() == other.locks()
+        && one.directory_digest() == other.directory_digest()
+        && one.employed_count() == other.employed_count()
+        && one.formerly().oldest() == other.formerly().oldest()
+        && known.into_iter().all(|identity| remembered(one, identity) == remembered(other, identity))
 }
 
 pub fn replay<'a>(rows: impl IntoIterator<Item = &'a String>) -> State {

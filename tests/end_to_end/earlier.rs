@@ -48,7 +48,8 @@ impl Earlier {
 
     pub async fn run(&self, who: &str, command: Command) -> Done {
         let call = uuid::Uuid::new_v4().into();
-        self.engine.execute(&identity(who).parse().unwrap(), call, command).await.unwrap()
+        let caller = crate::calls::calling(identity(who).parse().unwrap());
+        self.engine.execute(&caller, call, command).await.unwrap()
     }
 
     /// Asked for: an hour, from now on or from an instant.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use countersign::check::{Allowed, Denied, Query, Verdict};
 use countersign::clock::{Clock, ManualClock};
 use countersign::domain::decide::Files;
+use countersign::domain::record::called_from::CalledFrom;
 use countersign::domain::record::command::{
     ApproveElevation, ApproveProposal, Command, ProposeFile, RelinquishGrant, RequestElevation, RevokeGrant,
     WithdrawElevation,
@@ -56,6 +57,11 @@ pub(crate) fn identity(name: &str) -> Identity {
     let kind =
         if matches!(name, "orders-api" | "deploy-bot" | "hr-sync" | "training-feed") { "service" } else { "person" };
     format!("spiffe://northwind.example/{kind}/{name}").parse().unwrap()
+}
+
+/// What somebody of this name presents.
+pub(crate) fn calling(name: &str) -> CalledFrom {
+    crate::calls::calling(identity(name))
 }
 
 pub(crate) fn request_id() -> RequestId {
@@ -203,7 +209,7 @@ pub(crate) fn replayed(reader: &dyn JournalReader) -> State {
 }
 
 pub(crate) async fn run(engine: &Engine, who: &str, command: Command) -> Result<Done, Refusal> {
-    within(engine.execute(&identity(who), request_id(), command)).await
+    within(engine.execute(&calling(who), request_id(), command)).await
 }
 
 pub(crate) fn asking(resource: &str) -> RequestElevation {

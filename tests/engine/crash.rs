@@ -68,7 +68,7 @@ async fn hammer(engine: Engine, n: usize) {
 
 async fn tell(engine: &Engine, who: &str, command: Command) -> countersign::engine::Done {
     let id = request_id();
-    let done = engine.execute(&identity(who), id, command).await.unwrap();
+    let done = engine.execute(&calling(who), id, command).await.unwrap();
     let mut out = std::io::stdout().lock();
     // One write, so that a kill leaves whole lines but for the last.
     out.write_all(format!("ack {id} {}\n", done.sequence).as_bytes()).unwrap();

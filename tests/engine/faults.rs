@@ -36,11 +36,11 @@ async fn a_request_id_is_not_bound_by_a_batch_that_failed() {
     let id = request_id();
     let command = Command::from(asking(RESOURCE));
     broker.memory().fail_next(StoreFault::DiskFull);
-    let first = broker.engine.execute(&identity("ana"), id, command.clone()).await;
+    let first = broker.engine.execute(&calling("ana"), id, command.clone()).await;
     assert_eq!(reason(first), Reason::StorageUnavailable);
-    let second = broker.engine.execute(&identity("ana"), id, command.clone()).await.unwrap();
+    let second = broker.engine.execute(&calling("ana"), id, command.clone()).await.unwrap();
     assert!(!second.repeated);
-    let third = broker.engine.execute(&identity("ana"), id, command).await.unwrap();
+    let third = broker.engine.execute(&calling("ana"), id, command).await.unwrap();
     assert_eq!((third.repeated, third.sequence, third.about), (true, second.sequence, second.about));
 }
 

@@ -82,13 +82,13 @@ async fn what_was_pruned_is_read_as_it_was() {
 async fn a_request_id_is_forgotten_after_a_day_and_not_before() {
     let broker = Broker::new();
     let (id, command) = (request_id(), Command::from(asking(RESOURCE)));
-    let first = broker.engine.execute(&identity("ana"), id, command.clone()).await.unwrap();
+    let first = broker.engine.execute(&calling("ana"), id, command.clone()).await.unwrap();
     broker.clock.advance(Span::DAY.minus(minutes(1)));
-    let second = broker.engine.execute(&identity("ana"), id, command.clone()).await.unwrap();
+    let second = broker.engine.execute(&calling("ana"), id, command.clone()).await.unwrap();
     assert_eq!((second.repeated, second.sequence), (true, first.sequence));
     broker.clock.advance(minutes(3));
     broker.recorded(0, "pruned/1").await;
-    let third = broker.engine.execute(&identity("ana"), id, command).await.unwrap();
+    let third = broker.engine.execute(&calling("ana"), id, command).await.unwrap();
     assert!(!third.repeated && third.about != first.about);
 }
 
@@ -182,6 +182,9 @@ async fn an_unknown_caller_leaves_no_row() {
     let before = broker.engine.sequence();
     let stranger = "spiffe://northwind.example/person/nobody".parse().unwrap();
     let command = Command::from(asking(RESOURCE));
-    assert_eq!(reason(broker.engine.execute(&stranger, request_id(), command).await), Reason::NoAccount);
+    assert_eq!(
+        reason(broker.engine.execute(&crate::calls::calling(stranger), request_id(), command).await),
+        Reason::NoAccount
+    );
     assert_eq!(broker.engine.sequence(), before);
 }

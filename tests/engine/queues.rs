@@ -71,7 +71,7 @@ async fn each_queue_is_bounded_by_itself() {
     let first = sent(broker.engine.ask(|_, _| 1)).await;
     let second = sent(broker.engine.ask(|_, _| 2)).await;
     assert_eq!(reason(broker.engine.ask(|_, _| 3).await), Reason::Overloaded);
-    assert_eq!(reason(broker.engine.preview(&identity("e4"), withdrawal(pending)).await), Reason::Overloaded);
+    assert_eq!(reason(broker.engine.preview(&calling("e4"), withdrawal(pending)).await), Reason::Overloaded);
     held.release();
     for call in calls {
         within(call).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_request_id_sent_many_times_at_once_takes_effect_once() {
         let tasks: Vec<_> = (0..32)
             .map(|_| {
                 let (engine, command) = (broker.engine.clone(), command.clone());
-                tokio::spawn(async move { engine.execute(&identity("ana"), id, command).await })
+                tokio::spawn(async move { engine.execute(&calling("ana"), id, command).await })
             })
             .collect();
         let mut answers = Vec::new();
@@ -172,7 +172,7 @@ async fn a_request_id_belongs_to_its_caller() {
     let id = request_id();
     for who in ["e0", "e1"] {
         let command = Command::from(asking(RESOURCE));
-        assert!(!broker.engine.execute(&identity(who), id, command).await.unwrap().repeated);
+        assert!(!broker.engine.execute(&calling(who), id, command).await.unwrap().repeated);
     }
     assert_eq!(broker.state().pending().len(), 2);
 }

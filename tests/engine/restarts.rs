@@ -41,7 +41,7 @@ async fn the_whole_state_is_back(broker: Broker) {
     broker.approve("sam", scheduled).await.unwrap();
     assert_eq!(reason(broker.approve("ana", pending).await), Reason::SelfApproval);
     let (id, command) = (request_id(), Command::from(asking("prod/eu1/db/orders/idempotent")));
-    let done = broker.engine.execute(&identity("e5"), id, command.clone()).await.unwrap();
+    let done = broker.engine.execute(&calling("e5"), id, command.clone()).await.unwrap();
     let before = broker.state();
 
     // when the broker restarts
@@ -57,9 +57,9 @@ async fn the_whole_state_is_back(broker: Broker) {
     // and everything goes on where it was
     assert!(is_granted(broker.check("e1")));
     assert!(!is_granted(broker.check("e2")) && !is_granted(broker.check("e3")));
-    let again = broker.engine.execute(&identity("e5"), id, command.clone()).await.unwrap();
+    let again = broker.engine.execute(&calling("e5"), id, command.clone()).await.unwrap();
     assert_eq!((again.repeated, again.sequence, &again.about), (true, done.sequence, &done.about));
-    let other = broker.engine.execute(&identity("e5"), id, Command::from(asking(RESOURCE))).await;
+    let other = broker.engine.execute(&calling("e5"), id, Command::from(asking(RESOURCE))).await;
     assert_eq!(reason(other), Reason::RequestIdReused);
     broker.approve("c2", pending).await.unwrap();
     assert!(is_granted(broker.check("ana")));

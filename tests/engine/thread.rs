@@ -117,9 +117,9 @@ async fn a_question_and_a_preview_change_nothing() {
     let broker = Broker::new();
     let before = broker.state();
     let command = countersign::domain::record::command::Command::from(asking(RESOURCE));
-    let events = broker.engine.preview(&identity("ana"), command.clone()).await.unwrap();
+    let events = broker.engine.preview(&calling("ana"), command.clone()).await.unwrap();
     assert_eq!(events[0].fact.kind(), "elevation-requested/1");
-    assert_eq!(reason(broker.engine.preview(&identity("ben"), command).await), Reason::NotInRole);
+    assert_eq!(reason(broker.engine.preview(&calling("ben"), command).await), Reason::NotInRole);
     let (asked, _) = broker.engine.ask(|state, now| (state.clone(), now)).await.unwrap();
     assert_eq!((asked, broker.state()), (before.clone(), before));
 }

@@ -119,7 +119,7 @@ fn no_command_is_taken(past: &mut Past, id: &PersonId, recorded: bool) {
                 continue;
             }
             let mut envelope = past.world.envelope(id.as_str(), command);
-            envelope.caller = identity.clone();
+            envelope.caller = crate::world::calls::calling(identity.clone());
             let taken = decide(past.state(), &envelope);
             assert!(taken.is_err(), "{id} left, and {identity} may {:?}", envelope.command);
         }

@@ -14,6 +14,8 @@ mod elevation;
 mod enrolment;
 mod feed;
 mod grant;
+mod identity;
+mod identity_histories;
 mod life;
 mod lock;
 mod loss;

@@ -33,7 +33,7 @@ fn request_id_reused_for_another_command() {
     assert_refused(world.execute(&other), Reason::RequestIdReused);
     // of another account it is another id
     let mut of_dan = envelope;
-    of_dan.caller = identity("dan").parse().unwrap();
+    of_dan.caller = crate::world::calls::calling(identity("dan").parse().unwrap());
     assert_eq!(world.execute(&of_dan).unwrap().len(), 1);
 }
 

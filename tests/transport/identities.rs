@@ -127,6 +127,23 @@ async fn none_or_several_uris_are_refused_whatever_common_name_and_dns_say() {
 }
 
 #[tokio::test]
+async fn a_name_that_cannot_be_read_is_refused() {
+    let der = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let ana = der(0x86, ANA.as_bytes());
+    let second = der(0x86, b"spiffe://northwind.example/person/b\xffn");
+    let names = |names: &[&[u8]]| der(0x30, &names.concat());
+    for odd in [names(&[&ana, &second]), names(&[&second, &ana]), names(&[&second])] {
+        let broker = Broker::start();
+        let wanted = Wanted { names_der: Some(odd), ..Wanted::default() };
+        broker.refused(Some(&broker.northwind.issue(&wanted)), "bad_identity").await;
+    }
+    // while the same way of writing one name gets in
+    let broker = Broker::start();
+    let wanted = Wanted { names_der: Some(names(&[&ana])), ..Wanted::default() };
+    broker.connect(&broker.northwind.issue(&wanted)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_over_or_not_begun_is_refused() {
     let broker = Broker::start();
     let over = Wanted { from_seconds: -7_000, to_seconds: -60, ..client(ANA) };

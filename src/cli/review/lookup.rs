@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::cli::connect::session::Session;
 use crate::cli::show::approval::{ApprovalText, Unreadable};
+use crate::cli::show::calls::calls_card;
 use crate::cli::show::elevation_card::elevation_card;
 use crate::cli::show::enrolment_card::enrolment_card;
 use crate::cli::show::proposal_card::proposal_card;
@@ -145,13 +146,19 @@ impl Found {
     /// # Errors
     /// If what is decided on cannot be shown whole.
     pub fn page(&self, width: u16, now: Timestamp) -> Result<String, Unreadable> {
-        match self {
+        let (page, calls) = match self {
             Self::Elevation(found) => {
-                elevation_card(width, &found.elevation.clone().unwrap_or_default(), found.context.as_ref(), now)
+                let elevation = found.elevation.clone().unwrap_or_default();
+                (elevation_card(width, &elevation, found.context.as_ref(), now), &found.calls)
             }
-            Self::Enrolment(found) => enrolment_card(width, &found.enrolment.clone().unwrap_or_default(), now),
-            Self::Proposal(found) => proposal_card(width, &found.proposal.clone().unwrap_or_default(), now),
-        }
+            Self::Enrolment(found) => {
+                (enrolment_card(width, &found.enrolment.clone().unwrap_or_default(), now), &found.calls)
+            }
+            Self::Proposal(found) => {
+                (proposal_card(width, &found.proposal.clone().unwrap_or_default(), now), &found.calls)
+            }
+        };
+        Ok(page? + &calls_card(width, calls, now))
     }
 
     /// The answer, with the digest that this client computed: the one that `approve --digest` wants.

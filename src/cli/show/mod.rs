@@ -1,6 +1,7 @@
 //! How one thing of the API is shown: cards, rows, and lines that several commands share.
 
 pub mod approval;
+pub mod calls;
 pub mod effects;
 pub mod elevation_card;
 pub mod enrolment_card;

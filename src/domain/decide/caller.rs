@@ -1,10 +1,11 @@
 //! Who calls, as every decision needs it: the account, whether it can be used, and what it may do in the broker.
 
 use crate::domain::policy::CapabilityName;
+use crate::domain::record::called_from::Call;
 use crate::domain::record::command::Envelope;
 use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
-use crate::domain::value::ids::{AccountId, Principal};
+use crate::domain::value::ids::{AccountId, Identity, Principal};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
@@ -12,6 +13,10 @@ use crate::domain::value::time::{Now, Timestamp};
 pub(super) struct Caller<'a> {
     pub(super) viewer: &'a Viewer,
     pub(super) account: &'a AccountId,
+    /// The certificate's, which is not all that the account has.
+    pub(super) identity: &'a Identity,
+    /// What is recorded of where the call came from.
+    pub(super) call: Call,
 }
 
 impl<'a> Caller<'a> {
@@ -19,8 +24,9 @@ impl<'a> Caller<'a> {
     ///
     /// # Errors
     /// `NO_ACCOUNT`, `ACCOUNT_DISABLED`.
-    pub(super) fn of(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<Self, Refusal> {
-        usable_account(state, viewer, now).map(|account| Self { viewer, account })
+    pub(super) fn of(state: &'a State, viewer: &'a Viewer, envelope: &'a Envelope) -> Result<Self, Refusal> {
+        let account = usable_account(state, viewer, envelope.now)?;
+        Ok(Self { viewer, account, identity: &envelope.caller.identity, call: envelope.call(state.sequence()) })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::record::event::{
     FollowUpOpened, GrantFact,
 };
 use crate::domain::rule::emergency::ordinary_stages;
+use crate::domain::rule::identities::separation_rule_3_identity;
 use crate::domain::rule::issue::issue;
 use crate::domain::rule::obstacles::draft;
 use crate::domain::rule::reviewers::{lock_on_reviewer, reviewer_in_stages, separation_rule_3};
@@ -54,7 +55,8 @@ fn request(
     if let Some(refusal) = obstacles.into_iter().next() {
         return Err(refusal);
     }
-    let elevation = elevation.ok_or_else(|| Refusal::new(Reason::NotFound, ""))?;
+    let mut elevation = elevation.ok_or_else(|| Refusal::new(Reason::NotFound, ""))?;
+    elevation.call = caller.call.clone();
     Ok(vec![Fact::Elevation(ElevationFact::Requested(Box::new(elevation)))])
 }
 
@@ -129,6 +131,7 @@ fn complete_follow_up(
     }
     let person = person(caller)?;
     separation_rule_3(organisation, elevation, person)?;
+    separation_rule_3_identity(organisation, elevation, caller.identity)?;
     if elevation.review.has_decided(person) {
         return Err(Refusal::new(Reason::AlreadyReviewed, format!("`{person}`")));
     }
@@ -144,7 +147,8 @@ fn complete_follow_up(
     }
     same_text(elevation, digest)?;
     let (person, account, comment) = (person.clone(), caller.account.clone(), comment.to_owned());
-    let completion = Completion { at: now.stamp, person, account, through, finding, comment };
+    let call = caller.call.clone();
+    let completion = Completion { at: now.stamp, person, account, call, through, finding, comment };
     Ok(vec![Fact::Elevation(ElevationFact::FollowUpCompleted(FollowUpCompleted { elevation: id, completion }))])
 }
 

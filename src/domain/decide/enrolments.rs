@@ -33,7 +33,7 @@ pub(super) fn decide(
     envelope: &Envelope,
 ) -> Result<Vec<Fact>, Refusal> {
     let now = envelope.now;
-    let account = || Caller::of(state, viewer, now);
+    let account = || Caller::of(state, viewer, envelope);
     match command {
         EnrolmentCommand::Request(command) => request(state, viewer, command, envelope),
         EnrolmentCommand::Withdraw(command) => withdraw(state, viewer, command, now),
@@ -59,7 +59,8 @@ fn request(
     if let Some(refusal) = obstacles.into_iter().next() {
         return Err(refusal);
     }
-    let enrolment = enrolment.ok_or_else(|| Refusal::new(Reason::NotFound, ""))?;
+    let mut enrolment = enrolment.ok_or_else(|| Refusal::new(Reason::NotFound, ""))?;
+    enrolment.call = envelope.call(state.sequence());
     if let Some(lock) = state.organisation.lock_on_enrolment(&enrolment) {
         return Err(lock.refusal());
     }

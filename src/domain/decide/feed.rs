@@ -5,6 +5,7 @@
 
 mod aside;
 mod brake;
+mod claims;
 mod diff;
 mod file;
 mod fits;

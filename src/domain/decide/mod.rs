@@ -66,7 +66,7 @@ pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal>
 /// # Errors
 /// The first thing that stands in the way.
 pub fn decide_all(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
-    decided(state, envelope).map_err(|refusal| match viewer(&state.organisation, &envelope.caller) {
+    decided(state, envelope).map_err(|refusal| match viewer(&state.organisation, &envelope.caller.identity) {
         Ok(Viewer { principal: Principal::Account(id), .. }) => as_told(&state.organisation, &id, refusal),
         _ => refusal,
     })
@@ -76,7 +76,7 @@ fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     if envelope.now.suspect && envelope.command.takes_away() && envelope.now != envelope.now.without_leap() {
         return decided(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
     }
-    let viewer = viewer(&state.organisation, &envelope.caller)?;
+    let viewer = viewer(&state.organisation, &envelope.caller.identity)?;
     if envelope.command.needs_account() {
         usable_account(state, &viewer, envelope.now)?;
     }
@@ -123,7 +123,7 @@ impl From<Overlay> for Change {
 
 /// Each family of commands decides its own.
 fn change(state: &State, viewer: &Viewer, envelope: &Envelope) -> Result<Change, Refusal> {
-    let account = || Caller::of(state, viewer, envelope.now);
+    let account = || Caller::of(state, viewer, envelope);
     match &envelope.command {
         Command::Elevation(command) => elevations::decide(state, &account()?, command, envelope).map(Change::from),
         Command::Grant(command) => grants::decide(state, &account()?, command, envelope).map(Change::from),

@@ -3,6 +3,7 @@
 
 mod files;
 mod merge;
+mod moves;
 mod prefixes;
 
 use crate::domain::record::command::{ApproveProposal, DenyProposal, ProposalCommand, ProposeFile, WithdrawProposal};
@@ -20,6 +21,7 @@ use crate::domain::record::proposal::{
 };
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::Review;
+use crate::domain::rule::identities::identities_stand;
 use crate::domain::rule::proposal::quorum::{able, able_accounts, could_propose};
 use crate::domain::rule::proposal::rights::difference;
 use crate::domain::rule::proposal::text::Says;
@@ -78,6 +80,7 @@ fn propose(
         requested_at: now.stamp,
         requester: caller.account.clone(),
         behind,
+        call: caller.call.clone(),
         file,
         replaces,
         digest: Digest::of(text.as_bytes()),
@@ -134,6 +137,7 @@ fn approve(
         return Err(lock.refusal());
     }
     organisation.account_validity(&proposal.requester, now.latest).map_err(first)?;
+    identities_stand(organisation, &proposal)?;
     if !could_propose(organisation, &proposal, now.latest) {
         let capability = proposal.file.capability().as_str();
         let detail = format!("`{}`, who proposed it, holds `{capability}` no more", proposal.requester);

@@ -13,7 +13,7 @@ pub const TOLD_PER_MINUTE: u32 = 60;
 /// The event of a refusal; none for a caller whom nobody knows, and none past the cap: those the engine counts.
 #[must_use]
 pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<Event> {
-    let principal = state.organisation.principal(&envelope.caller)?;
+    let principal = state.organisation.principal(&envelope.caller.identity)?;
     let told = state.refusals.get(principal).map_or(0, |told| told.at(envelope.now.stamp));
     if told >= TOLD_PER_MINUTE {
         return None;

@@ -7,6 +7,7 @@ use super::caller::Caller;
 use crate::domain::effect::cascade::struck_out;
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::{Decision, StruckOut, Verdict};
+use crate::domain::rule::identities::separation_rule_3_identity;
 use crate::domain::rule::reviewers::{
     Reviewed, could_approve, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3,
 };
@@ -38,6 +39,7 @@ pub(super) fn approval(
     let organisation = &state.organisation;
     let person = person(caller)?;
     separation_rule_3(organisation, reviewed, person)?;
+    separation_rule_3_identity(organisation, reviewed, caller.identity)?;
     decided_nothing_yet(organisation, reviewed, person, now)?;
     // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
     let struck = struck_out(organisation, reviewed, now);
@@ -109,6 +111,7 @@ pub(super) fn denial(
     Ok(Decision {
         person: person.clone(),
         account: caller.account.clone(),
+        call: caller.call.clone(),
         through,
         stage,
         at: now.stamp,
@@ -165,6 +168,7 @@ fn decision_in_open_stage(
     Ok(Decision {
         person: person(caller)?.clone(),
         account: caller.account.clone(),
+        call: caller.call.clone(),
         through,
         stage: index,
         at: now.stamp,

@@ -18,6 +18,7 @@ use crate::domain::record::grant::{EndBecause, Grant, Revocation};
 use crate::domain::rule::feed::silent_feed;
 use crate::domain::rule::standing::grant_stands;
 use crate::domain::state::{Closed, Due, HeldIn, State};
+use crate::domain::value::limits::IDENTITIES_REMEMBERED;
 use crate::domain::value::time::{Now, Span, Timestamp};
 
 /// Events of one tick at most; what is left is due in the next.
@@ -57,7 +58,8 @@ pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
     let closed = state.closed.get_min().map(|(at, _)| forget(*at, keep_closed));
     let requests =
         state.requests_by_age.get_min().map(|(at, ..)| forget(*at, crate::domain::value::limits::REQUESTS_KEPT));
-    [due, starts, lifted, closed, requests].into_iter().flatten().min()
+    let identities = state.organisation.formerly.oldest().map(|at| forget(at, IDENTITIES_REMEMBERED));
+    [due, starts, lifted, closed, requests, identities].into_iter().flatten().min()
 }
 
 /// What a start of the broker brings. `revoke`: every open grant goes, because the broker is configured so or because the
@@ -208,7 +210,8 @@ fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
         .requests_by_age
         .get_min()
         .is_some_and(|(at, ..)| is_due(*at, crate::domain::value::limits::REQUESTS_KEPT));
-    if !closed_due && !requests_due {
+    let identities_due = state.organisation.formerly.oldest().is_some_and(|at| is_due(at, IDENTITIES_REMEMBERED));
+    if !closed_due && !requests_due && !identities_due {
         return Vec::new();
     }
     let mut pruned = Pruned {
@@ -218,6 +221,7 @@ fn prune(state: &State, now: Now, keep_closed: Span) -> Vec<Fact> {
         campaigns: BTreeSet::new(),
         proposals: BTreeSet::new(),
         requests_before: now.stamp.minus(crate::domain::value::limits::REQUESTS_KEPT),
+        identities_before: now.stamp.minus(IDENTITIES_REMEMBERED),
     };
     let old = state.closed.iter().take_while(|(at, _)| at.plus(keep_closed).is_over(now.latest)).take(AT_ONCE);
     for (_, closed) in old {

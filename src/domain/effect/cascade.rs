@@ -22,6 +22,7 @@ use crate::domain::record::event::{
 use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
 use crate::domain::record::lock::{Lock, Locks};
 use crate::domain::record::review::StruckOut;
+use crate::domain::rule::identities::identities_stand;
 use crate::domain::rule::reviewers::first;
 use crate::domain::rule::standing::grant_stands;
 use crate::domain::state::State;
@@ -93,6 +94,10 @@ fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &
     let rests = after.holder_validity(elevation.held_by(), &entitlement.terms, now.latest);
     if let Err(obstacles) = rests {
         facts.push(cancelled(Cancellation::RequesterNotEligible { reason: first(obstacles).reason }));
+        return;
+    }
+    if let Err(refusal) = identities_stand(after, elevation) {
+        facts.push(cancelled(Cancellation::RequesterNotEligible { reason: refusal.reason }));
         return;
     }
     let struck = struck_out(after, elevation, now).into_iter();

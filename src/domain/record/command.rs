@@ -44,7 +44,8 @@ mod proposal;
 
 use serde::Serialize;
 
-use crate::domain::value::ids::{Digest, Identity, RequestId};
+use super::called_from::{Call, CalledFrom};
+use crate::domain::value::ids::{Digest, RequestId};
 use crate::domain::value::time::Now;
 
 pub use account::{AccountCommand, CloseAccount, EndMembership};
@@ -64,8 +65,8 @@ pub use proposal::{ApproveProposal, DenyProposal, ProposalCommand, ProposeFile, 
 /// A command with everything that a decision may look at besides the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// The verified identity of the client certificate.
-    pub caller: Identity,
+    /// The verified identity of the client certificate, and where it came from.
+    pub caller: CalledFrom,
     /// The caller's own id of this call.
     pub request_id: RequestId,
     /// What the clocks say.
@@ -74,6 +75,14 @@ pub struct Envelope {
     pub nonce: [u8; 16],
     /// What is asked.
     pub command: Command,
+}
+
+impl Envelope {
+    /// The call that this is, right after an event of the journal.
+    #[must_use]
+    pub fn call(&self, after: u64) -> Call {
+        Call { from: Some(self.caller.clone()), after }
+    }
 }
 
 /// What somebody asks the broker to do.

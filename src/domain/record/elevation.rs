@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::called_from::Call;
 use super::emergency::{Emergency, FollowUp};
 use super::review::{Phase, Review, line};
 use crate::domain::directory::HeldBy;
@@ -28,6 +29,8 @@ pub struct Elevation {
     /// Every person behind the request, as they were when it was made, and whoever has owned the machine since: none of them
     /// may review it.
     pub behind: BTreeSet<PersonId>,
+    /// The call by which it was asked for.
+    pub call: Call,
     /// For whom a machine asks.
     pub on_behalf_of: Option<PersonId>,
     /// What is asked for.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::called_from::Call;
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::time::{Span, Timestamp};
@@ -47,6 +48,8 @@ pub struct Completion {
     pub person: PersonId,
     /// From which account.
     pub account: AccountId,
+    /// By which call.
+    pub call: Call,
     /// In which capacity.
     pub through: Approver,
     /// What.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::called_from::Call;
 use super::review::Phase;
 use super::review::{Review, line};
 use crate::domain::directory::ActsFor;
@@ -26,6 +27,8 @@ pub struct Enrolment {
     pub person: PersonId,
     /// Every person behind the request, as they were when it was made: none of them may review it.
     pub behind: BTreeSet<PersonId>,
+    /// The call by which it was asked for.
+    pub call: Call,
     /// What is asked for.
     pub ask: Ask,
     /// SHA-256 of what policy asks of it: stages, requirements, longest membership. Another: it is cancelled.

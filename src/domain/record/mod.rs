@@ -1,5 +1,6 @@
 //! Records: what was asked, decided and given, and what follows from one record alone. A record never asks a rule.
 
+pub mod called_from;
 pub mod campaign;
 pub mod command;
 pub mod elevation;

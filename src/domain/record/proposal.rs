@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::called_from::Call;
 use super::review::Phase;
 use super::review::Review;
 use crate::domain::policy::{Approver, CapabilityName, Stage};
@@ -30,6 +31,8 @@ pub struct Proposal {
     pub requester: AccountId,
     /// The person of that account, or the machine's owner: none of them may approve it.
     pub behind: BTreeSet<PersonId>,
+    /// The call by which it was asked for.
+    pub call: Call,
     /// What it replaces.
     pub file: ProposedFile,
     /// The file that it replaces: in force when it was proposed, and still so when it is approved.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::called_from::Call;
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::value::ids::{AccountId, Digest, PersonId, Principal};
 use crate::domain::value::refusal::Reason;
@@ -75,6 +76,8 @@ pub struct Decision {
     pub person: PersonId,
     /// From which account.
     pub account: AccountId,
+    /// By which call.
+    pub call: Call,
     /// In which capacity.
     pub through: Approver,
     /// In which stage, counted from 0.

@@ -12,6 +12,7 @@ use super::eligibility::Obstacles;
 use crate::domain::directory::{Account, AccountKind, AccountState, Disabling, Membership};
 use crate::domain::policy::{Role, fits, separation_rule_2};
 use crate::domain::record::enrolment::{Ask, Enrolment, MachineAsk};
+use crate::domain::state::identities::When;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -177,7 +178,7 @@ pub fn restorable(organisation: &Organisation, account: &Account, now: Now) -> B
 fn machine_obstacles(organisation: &Organisation, owner: &PersonId, machine: &MachineAsk, now: Now) -> Obstacles {
     let mut obstacles = owner_obstacles(organisation, owner, now);
     obstacles.extend(free::id_obstacle(organisation, owner, &machine.account));
-    obstacles.extend(free::identity_obstacles(organisation, machine));
+    obstacles.extend(free::identity_obstacles(organisation, owner, machine, now.latest));
     if machine.identities.is_empty() {
         obstacles.push(Refusal::new(Reason::NotEligible, "a machine is known by at least one certificate"));
     }
@@ -229,7 +230,9 @@ fn owner_obstacles(organisation: &Organisation, owner: &PersonId, now: Now) -> O
 fn conflicts(organisation: &Organisation, enrolment: &Enrolment, now: Now) -> Obstacles {
     let mut after = organisation.clone();
     let given = given(organisation, enrolment, BTreeSet::new(), now);
-    given.accounts.into_iter().for_each(|(id, account)| after.put_account(id, account));
+    // Who has which roles is all that is looked at.
+    let when = When { at: now.stamp, sequence: u64::MAX };
+    given.accounts.into_iter().for_each(|(id, account)| after.put_account(id, account, when));
     let accounts: Vec<(AccountId, Account)> = after
         .accounts_of(&enrolment.person)
         .map(|(id, account)| {

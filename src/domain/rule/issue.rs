@@ -3,6 +3,7 @@
 use super::eligibility::Validity;
 use super::emergency::none_overdue;
 use super::feed::silent_feed;
+use super::identities::identities_stand;
 use super::reviewers::can_be_completed;
 use super::standing::separation_rule_4_requester;
 use crate::domain::policy::Terms;
@@ -26,6 +27,7 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
     };
     let terms = &entitlement.terms;
     let validity = separation_rule_4_requester(organisation, elevation.held_by(), terms, now.latest)?;
+    identities_stand(organisation, elevation)?;
     if !terms.scope.contains(&elevation.scope) {
         return Err(Refusal::new(Reason::OutOfScope, "policy no longer offers all of it"));
     }

@@ -9,6 +9,7 @@ use super::feed::silent_feed;
 use super::issue::{has_approvers, has_room};
 use crate::domain::directory::{Account, AccountKind, ActsFor};
 use crate::domain::policy::{Entitlement, Terms, Way};
+use crate::domain::record::called_from::Call;
 use crate::domain::record::command::RequestElevation;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::emergency::{Emergency, SHORTEST_REASON};
@@ -341,6 +342,7 @@ fn compose(state: &State, asked: Asked<'_>, scope: Scope, id: ElevationId, now: 
         requester: account.clone(),
         person: request.on_behalf_of.clone().unwrap_or_else(|| own_person.clone()),
         behind: state.organisation.persons_behind(account, request.on_behalf_of.as_ref()),
+        call: Call::thought_through(state.sequence()),
         on_behalf_of: request.on_behalf_of.clone(),
         entitlement: request.entitlement.clone(),
         terms: entitlement.terms_digest,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::policy::{Approver, Stage};
+use crate::domain::record::called_from::Call;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::lock::Lock;
 use crate::domain::record::review::{Review, can_be_filled};
@@ -17,6 +18,10 @@ pub trait Reviewed {
     fn review(&self) -> &Review;
     /// The same, to be changed.
     fn review_mut(&mut self) -> &mut Review;
+    /// The call by which it was asked for.
+    fn call(&self) -> &Call;
+    /// The account from which it was asked for, if there was one.
+    fn asked_from(&self) -> Option<&AccountId>;
     /// Every person behind it, as they were when it was made.
     fn behind(&self) -> &BTreeSet<PersonId>;
     /// Every person behind it, as things are now.
@@ -40,6 +45,14 @@ pub trait Reviewed {
 }
 
 impl Reviewed for Elevation {
+    fn call(&self) -> &Call {
+        &self.call
+    }
+
+    fn asked_from(&self) -> Option<&AccountId> {
+        Some(&self.requester)
+    }
+
     fn review(&self) -> &Review {
         &self.review
     }

@@ -2,6 +2,7 @@
 //! scheduled grant starts (known failures A10, A11 and C11).
 
 use super::eligibility::Validity;
+use super::identities::approval_stands;
 use super::reviewers::{Reviewed, first, lock_on_reviewer, reviewer_in};
 use crate::domain::directory::HeldBy;
 use crate::domain::policy::Terms;
@@ -51,6 +52,8 @@ pub fn void_approvals(
         let refusal = if account.is_some_and(|account| *account.person() != decision.person) {
             // Who has the account now did not approve (known failure B5).
             Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
+        } else if let Err(refusal) = approval_stands(organisation, reviewed, decision) {
+            refusal
         } else if let Some(lock) = lock_on_reviewer(organisation, &decision.account, &decision.through) {
             lock.refusal()
         } else {

@@ -20,7 +20,9 @@ use super::value::time::{Span, Timestamp};
 
 pub mod apply;
 mod broker;
+pub mod formerly;
 pub mod granted;
+pub mod identities;
 pub mod organisation;
 mod proposals;
 mod waits;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::formerly::Formerly;
 use super::granted::Granted;
 use crate::domain::directory::{Account, Employment, Person, Tenant};
 use crate::domain::policy::{Policy, parse_policy};
@@ -26,6 +27,8 @@ pub struct Organisation {
     pub(in crate::domain) employed: usize,
     pub(in crate::domain) accounts: Map<AccountId, Account>,
     pub(in crate::domain) principals: Map<Identity, Principal>,
+    /// Who had an identity before.
+    pub(in crate::domain) formerly: Formerly,
     pub(in crate::domain) members: Index<RoleName, AccountId>,
     /// Accounts of a person, and machines that the person owns.
     pub(in crate::domain) accounts_of: Index<PersonId, AccountId>,
@@ -169,8 +172,14 @@ impl Organisation {
         self.policy_text = text.into();
     }
 
+    /// Who had an identity before.
+    #[must_use]
+    pub fn formerly(&self) -> &Formerly {
+        &self.formerly
+    }
+
     /// Puts a person on record.
-    pub(in crate::domain) fn put_person(&mut self, id: PersonId, person: Person) {
+    pub(super) fn record_person(&mut self, id: PersonId, person: Person) {
         let counts = |it: &Person| it.employment == Employment::Employed && it.tenant.is_none();
         if counts(&person) {
             self.employed = self.employed.saturating_add(1);
@@ -207,7 +216,7 @@ impl Organisation {
     }
 
     /// Puts an account on record.
-    pub(in crate::domain) fn put_account(&mut self, id: AccountId, account: Account) {
+    pub(super) fn record_account(&mut self, id: AccountId, account: Account) {
         if let Some(old) = self.accounts.get(&id) {
             for identity in &old.identities {
                 if self.principals.get(identity) == Some(&Principal::Account(id.clone())) {
@@ -246,12 +255,12 @@ mod tests {
         let (ana, ben): (PersonId, PersonId) = ("ana".parse().unwrap(), "ben".parse().unwrap());
         let last = Timestamp::from_millis(1_000).unwrap();
         let mut organisation = Organisation::default();
-        organisation.put_person(ana.clone(), Person { employed_until: Some(last), ..Person::default() });
+        organisation.record_person(ana.clone(), Person { employed_until: Some(last), ..Person::default() });
         assert!(organisation.works_here(&ana, last.minus(Span::from_millis(1).unwrap())));
         assert!(!organisation.works_here(&ana, last));
         assert!(!organisation.works_here(&ben, Timestamp::MIN));
         // and who is on record as having left does not, whenever that was
-        organisation.put_person(ana.clone(), Person { employment: Employment::Left, ..Person::default() });
+        organisation.record_person(ana.clone(), Person { employment: Employment::Left, ..Person::default() });
         assert!(!organisation.works_here(&ana, Timestamp::MIN));
     }
 }

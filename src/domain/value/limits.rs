@@ -6,6 +6,8 @@ use super::time::Span;
 pub const REQUESTS_KEPT: Span = Span::DAY;
 /// The brake counts whom HR enabled and disabled within this.
 pub const BRAKE_WINDOW: Span = Span::DAY;
+/// An identity that somebody had is remembered as theirs for so long.
+pub const IDENTITIES_REMEMBERED: Span = Span::seconds(180 * 86_400);
 /// Days ahead at which a lapse is announced.
 pub const WARNED_DAYS: [u32; 3] = [30, 7, 1];
 /// Transfers that may be announced of one person at a time: each record of the person names them all.

@@ -98,7 +98,9 @@ catalogue! {
     IdTaken "ID_TAKEN" FailedPrecondition 5, "an id is given once, and one that begins with a tenant's name and a dot by that tenant alone",
         "choose another id";
     IdentityTaken "IDENTITY_TAKEN" FailedPrecondition 5, "an identity belongs to one account, or to one person without one",
-        "have the other one's identity changed first, or use another";
+        "have the other one's identity changed first, or use another; what somebody else had in the last 180 days moves by a proposal of others, or where HR says so by somebody else with `feed.release`";
+    IdentityMoved "IDENTITY_MOVED" FailedPrecondition 5, "an identity of somebody who asked or approved was taken away or moved since",
+        "ask again";
     MembershipTooLong "MEMBERSHIP_TOO_LONG" FailedPrecondition 2, "the membership would last longer than its role allows",
         "ask for an earlier end, or leave it out";
     NothingToKeep "NOTHING_TO_KEEP" FailedPrecondition 5, "no transfer has cut this membership, or it is over",

@@ -3,10 +3,10 @@
 use http::Extensions;
 use tonic::transport::CertificateDer;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::domain::value::ids::Identity;
+use crate::wire::certificate::{NoSingleUri, single_uri};
 
 /// The identity of a client whose certificate was verified: its one URI. A service that accepts TLS itself makes it from
 /// the leaf of the connection, and puts it into the extensions of each request.
@@ -20,8 +20,8 @@ pub enum NoPeer {
     /// There is no client certificate.
     #[error("no client certificate; connect with one")]
     NoCertificate,
-    /// The certificate cannot be read.
-    #[error("the client's certificate cannot be read; issue it anew")]
+    /// The certificate cannot be read, or one of its subject alternative names cannot.
+    #[error("the client's certificate, or a name in it, cannot be read; issue it anew")]
     Unreadable,
     /// It has no URI or several, or one that is no SPIFFE ID.
     #[error("the client's certificate does not have exactly one SPIFFE ID as URI; issue one that has")]
@@ -38,13 +38,10 @@ impl VerifiedPeer {
         if !rest.is_empty() {
             return Err(NoPeer::Unreadable);
         }
-        let names = certificate.subject_alternative_name().map_err(|_| NoPeer::Unreadable)?;
-        let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
-        let mut uris = names.iter().filter_map(|name| match name {
-            GeneralName::URI(uri) => Some(*uri),
-            _ => None,
-        });
-        let (Some(uri), None) = (uris.next(), uris.next()) else { return Err(NoPeer::NotOneIdentity) };
+        let uri = single_uri(&certificate).map_err(|why| match why {
+            NoSingleUri::Unreadable => NoPeer::Unreadable,
+            NoSingleUri::None | NoSingleUri::Several(_) => NoPeer::NotOneIdentity,
+        })?;
         uri.parse().map(Self).map_err(|_| NoPeer::NotOneIdentity)
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio_stream::StreamExt;
 
-use super::world::{Step, World, identity};
+use super::world::{Step, World, peer};
 use crate::domain::record::command::{Command, IssueGrantToken};
 use crate::domain::value::ids::{Digest, GrantId, RequestId};
 use crate::domain::value::time::Span;
@@ -35,7 +35,7 @@ async fn a_record_has_every_token_of_a_grant() {
             certificate: Digest::of(b"leaf"),
         });
         let id = RequestId::from(uuid::Uuid::from_u128(number));
-        world.broker.engine.execute(&identity("ana"), id, command).await.unwrap();
+        world.broker.engine.execute(&peer("ana").called_from, id, command).await.unwrap();
     }
     // when the tenant takes its record, then each of them stands in it
     let record = record_of(&world, "acme.lena").await;

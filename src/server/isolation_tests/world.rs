@@ -22,7 +22,7 @@ use crate::server::service::elevations::Elevations;
 use crate::server::service::grants::Grants;
 use crate::server::service::hr::Hr;
 use crate::server::service::locks::Locks;
-use crate::server::transport::peer::Peer;
+use crate::server::transport::peer::{Leaf, Peer};
 use crate::wire::v1 as pb;
 use crate::wire::v1::elevation_service_server::ElevationService as _;
 use crate::wire::v1::grant_service_server::GrantService as _;
@@ -266,11 +266,14 @@ pub(super) fn identity(who: &str) -> Identity {
 
 pub(super) fn peer(who: &str) -> Peer {
     let identity = identity(who);
-    Peer {
-        trust_domain: identity.trust_domain().parse().unwrap(),
-        identity,
-        not_after: Timestamp::MAX,
-        certificate_digest: Digest::of(b"leaf"),
-        address: "127.0.0.1:9".parse().unwrap(),
-    }
+    Peer::new(
+        Leaf {
+            trust_domain: identity.trust_domain().parse().unwrap(),
+            identity,
+            not_after: Timestamp::MAX,
+            digest: Digest::of(b"leaf"),
+            serial: "07".to_owned(),
+        },
+        "127.0.0.1:9".parse().unwrap(),
+    )
 }

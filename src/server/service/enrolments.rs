@@ -19,6 +19,7 @@ use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Now;
 use crate::engine::{History, HistoryError};
 use crate::server::caller::{Broker, Messages, VerifiedCaller};
+use crate::wire::calls;
 use crate::wire::commands::Change;
 use crate::wire::elevations::{could_review, obstacles};
 use crate::wire::enrolments::{self as render, Enrolments as Query, after_sequence, enrolment_event, enrolment_of};
@@ -145,12 +146,14 @@ impl Enrolments {
 /// An enrolment as a viewer is shown it, but for the sequence of the view.
 fn shown(state: &State, viewer: &Viewer, it: &Enrolment, now: Now) -> pb::GetEnrolmentResponse {
     let pending = it.phase.is_pending() && !it.review.deadline.is_over(now.latest);
-    let could_review = match pending && audits_whole(state.organisation(), viewer, now) {
+    let audits = audits_whole(state.organisation(), viewer, now);
+    let could_review = match pending && audits {
         true => could_review(state.organisation(), it, now.latest),
         false => Vec::new(),
     };
     let enrolment = Some(render::enrolment(state.organisation(), it, now));
-    pb::GetEnrolmentResponse { enrolment, sequence: String::new(), could_review }
+    let calls = if audits { calls::of_enrolment(it) } else { Vec::new() };
+    pb::GetEnrolmentResponse { enrolment, sequence: String::new(), could_review, calls }
 }
 
 impl Listing for Query {

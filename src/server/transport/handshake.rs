@@ -85,9 +85,8 @@ pub(super) async fn handshake(
         session.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
     // The verifier has read it already; a certificate that gets here without an identity is not let in either.
     let leaf = chain.first().ok_or_else(|| Failure::new("no_certificate", "no client certificate".to_owned()))?;
-    let Leaf { identity, trust_domain, not_after, digest } =
-        Leaf::read(leaf).map_err(|mistake| Failure::new("bad_identity", mistake.to_string()))?;
-    let standing = Standing::new(not_after, chain, Arc::clone(&shared.tls), loaded.generation);
-    let peer = Peer { identity, trust_domain, not_after, certificate_digest: digest, address };
+    let leaf = Leaf::read(leaf).map_err(|mistake| Failure::new("bad_identity", mistake.to_string()))?;
+    let peer = Peer::new(leaf, address);
+    let standing = Standing::new(peer.not_after, chain, Arc::clone(&shared.tls), loaded.generation);
     Ok(Connection { stream, is_http2, peer, standing })
 }

@@ -2,15 +2,17 @@
 //! or a DNS name (known failures D9 and D10).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use tonic::{Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::domain::record::called_from::CalledFrom;
 use crate::domain::value::ids::{Digest, Identity, InvalidId, TrustDomain};
 use crate::domain::value::time::Timestamp;
+use crate::wire::certificate::{NoSingleUri, single_uri};
 
 /// The verified other end of a connection. A request carries it as an extension: [`Peer::of`].
 #[derive(Debug, Clone)]
@@ -25,9 +27,20 @@ pub struct Peer {
     pub certificate_digest: Digest,
     /// Where the connection comes from. For logs and limits: it proves nothing.
     pub address: SocketAddr,
+    /// What is recorded of the calls that come by it.
+    pub called_from: Arc<CalledFrom>,
 }
 
 impl Peer {
+    /// Whoever showed this certificate, from this address.
+    pub(crate) fn new(leaf: Leaf, address: SocketAddr) -> Self {
+        let Leaf { identity, trust_domain, not_after, digest, serial } = leaf;
+        let called_from =
+            CalledFrom { identity: identity.clone(), certificate: digest, serial, address: address.to_string() };
+        let called_from = Arc::new(called_from);
+        Self { identity, trust_domain, not_after, certificate_digest: digest, address, called_from }
+    }
+
     /// The peer of a request.
     ///
     /// # Errors
@@ -46,6 +59,9 @@ pub enum IdentityMistake {
     /// The certificate cannot be read.
     #[error("the client's certificate cannot be read: {0}; issue it anew")]
     Unreadable(String),
+    /// A subject alternative name that cannot be read: it may be a second URI.
+    #[error("the client's certificate has a subject alternative name that cannot be read; issue it anew without it")]
+    UnreadableName,
     /// No URI among the subject alternative names.
     #[error(
         "the client's certificate has no URI among its subject alternative names; issue one with exactly one SPIFFE ID (common name and DNS names are not read)"
@@ -66,7 +82,11 @@ pub(crate) struct Leaf {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) not_after: Timestamp,
     pub(crate) digest: Digest,
+    pub(crate) serial: String,
 }
+
+/// Octets of a serial number (RFC 5280, 4.1.2.2), so that what is recorded of a call is bounded.
+const SERIAL_MAX_OCTETS: usize = 20;
 
 impl Leaf {
     /// Reads the one identity of a leaf certificate.
@@ -76,15 +96,11 @@ impl Leaf {
         if !rest.is_empty() {
             return Err(IdentityMistake::Unreadable("bytes after its end".to_owned()));
         }
-        let names = certificate.subject_alternative_name().map_err(|error| unreadable(&error))?;
-        let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
-        let uris: Vec<&str> =
-            names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect();
-        let uri = match uris.as_slice() {
-            [] => return Err(IdentityMistake::NoUri),
-            [uri] => *uri,
-            several => return Err(IdentityMistake::SeveralUris(several.len())),
-        };
+        let uri = single_uri(&certificate).map_err(|why| match why {
+            NoSingleUri::Unreadable => IdentityMistake::UnreadableName,
+            NoSingleUri::None => IdentityMistake::NoUri,
+            NoSingleUri::Several(count) => IdentityMistake::SeveralUris(count),
+        })?;
         let identity: Identity =
             uri.parse().map_err(|error: InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
         let trust_domain = identity
@@ -96,8 +112,19 @@ impl Leaf {
             .checked_mul(1_000)
             .and_then(|millis| Timestamp::from_millis(millis).ok())
             .ok_or_else(|| IdentityMistake::Unreadable("its end is out of range".to_owned()))?;
-        Ok(Self { identity, trust_domain, not_after, digest: Digest::of(der) })
+        let serial = serial(certificate.raw_serial())?;
+        Ok(Self { identity, trust_domain, not_after, digest: Digest::of(der), serial })
     }
+}
+
+/// A serial number as people compare it: without the octet that keeps it from being negative.
+fn serial(raw: &[u8]) -> Result<String, IdentityMistake> {
+    let octets = raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw);
+    if octets.len() > SERIAL_MAX_OCTETS {
+        let why = format!("its serial number has {} octets, and at most {SERIAL_MAX_OCTETS} are read", octets.len());
+        return Err(IdentityMistake::Unreadable(why));
+    }
+    Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
 /// What to do about a certificate that is none, or no more.

@@ -147,6 +147,7 @@ fn an_address_that_somebody_else_gets_carries_nothing_over() {
     let refusal = assert_refused(hr(&mut world, vec![taken("anton")]), Reason::IdentityTaken);
     assert_eq!(refusal.facts["holder"], "account:ana");
     hr(&mut world, vec![leaves_at_once("ana")]).unwrap();
+    world.pass("181d");
     hr(&mut world, vec![taken("anton")]).unwrap();
     // then whoever has it is another person, and has no account
     assert_refused(Ask::repair().by("ana", &mut world), Reason::NoAccount);

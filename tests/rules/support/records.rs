@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::{Account, AccountKind, AccountState, Membership, Person};
+use countersign::domain::record::called_from::Call;
 use countersign::domain::record::enrolment::{Ask, Enrolment};
 use countersign::domain::record::event::{
     AccountRecorded, Actor, EnrolmentFact, EnrolmentNamed, Event, Fact, FeedFact, HrEventApplied, OrganisationFact,
@@ -101,6 +102,7 @@ pub(crate) fn approved(world: &mut World, ask: Ask, who: &str) -> Vec<Fact> {
         requester: Principal::Person(person.clone()),
         behind: BTreeSet::from([person.clone()]),
         person,
+        call: Call::thought_through(world.state.sequence()),
         ask,
         terms: Digest::of(b"terms"),
         manager: None,

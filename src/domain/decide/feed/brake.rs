@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::claims::Claims;
 use super::happening::Sent;
 use crate::domain::directory::Account;
 use crate::domain::record::hr::{HrChange, HrEvent, Part};
@@ -54,6 +55,7 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
     for sent in events {
         let event = &sent.event;
         let goes = !brakes.contains(&event.change.part()) && !lifts_author(event) && !sorting.rests_on_held(event);
+        let goes = goes && !sorting.claims.wanders(event);
         if !goes {
             sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
             held.push(Some(sent.event));
@@ -114,15 +116,18 @@ struct Sorting<'a> {
     dropped: BTreeSet<PersonId>,
     /// The managers of those whom this command moves.
     managers: BTreeMap<PersonId, Option<PersonId>>,
+    claims: Claims<'a>,
 }
 
 impl<'a> Sorting<'a> {
     fn new(state: &'a State, now: Now) -> Self {
         let (waiting, dropped, managers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { state, now, waiting, dropped, managers }
+        let claims = Claims::new(&state.organisation, now.latest);
+        Self { state, now, waiting, dropped, managers, claims }
     }
 
     fn passes(&mut self, event: &HrEvent) {
+        self.claims.passes(event, self.is_over(event));
         let manager = match &event.change {
             HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.clone(),
             HrChange::Left { .. } if self.is_over(event) => None,

@@ -3,7 +3,7 @@
 use super::happening::of_own_organisation;
 use crate::domain::directory::{Employment, Person};
 use crate::domain::effect::life;
-use crate::domain::effect::life::Claim;
+use crate::domain::effect::life::{Arriving, Claim};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::Actor;
 use crate::domain::record::hr::{HrChange, HrEvent};
@@ -23,7 +23,8 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
                 return false;
             }
             let mut tried = Overlay::new(overlay.state(), Actor::Broker, overlay.clocks());
-            life::join(&mut tried, None, None, id, login, manager.as_ref()).is_ok()
+            let arriving = Arriving { tenant: None, by: None, person: id, login, manager: manager.as_ref() };
+            life::join(&mut tried, arriving, true).is_ok()
         }
         HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
         HrChange::Transferred { manager, at } => {

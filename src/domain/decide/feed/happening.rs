@@ -3,6 +3,7 @@
 use crate::domain::decide::caller::Caller;
 use crate::domain::directory::{BroughtBy, tenant_named_by};
 use crate::domain::effect::life;
+use crate::domain::effect::life::Arriving;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, FeedFact, HrEventApplied};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
@@ -30,8 +31,11 @@ pub(super) fn happen(
     overlay.record([applied(place, released, event)]);
     life::settle(overlay, person);
     match &event.change {
-        HrChange::Joined { login, manager } => life::join(overlay, tenant, by, person, login, manager.as_ref()),
-        HrChange::Renamed { login } => life::rename(overlay, person, login),
+        HrChange::Joined { login, manager } => {
+            let arriving = Arriving { tenant, by, person, login, manager: manager.as_ref() };
+            life::join(overlay, arriving, released)
+        }
+        HrChange::Renamed { login } => life::rename(overlay, person, login, released),
         HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
         HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::caller::{Caller, needs, principal};
 use super::brake::lifts;
+use super::claims;
 use super::fits;
 use super::happening::{happen, of_own_organisation};
 use super::tenant;
@@ -126,6 +127,12 @@ pub(super) fn decide_hold(
             true => format!("`{own}` is among them"),
             false => format!("`{own}` sent what would make them answer for `{}`", event.person),
         };
+        return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
+    }
+    // No identity goes from one to another by the word of either.
+    let moves = |event: &&HrEvent| claims::others(&state.organisation, event, now.latest).contains(own);
+    if release && let Some(event) = hold.events.iter().find(moves) {
+        let detail = format!("`{}` would have an identity that is, or was lately, that of `{own}`", event.person);
         return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
     if release && let Some((person, earlier)) = earlier(state, hold, now) {

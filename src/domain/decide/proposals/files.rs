@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::merge::{self, without_past};
-use super::prefixes;
+use super::{moves, prefixes};
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Person};
 use crate::domain::directory_file::{ParsedDirectory, parse_directory};
 use crate::domain::effect::cascade::{Touched, consequences};
@@ -22,6 +22,7 @@ use crate::domain::rule::proposal::difference;
 use crate::domain::rule::proposal::own_standing::Widening;
 use crate::domain::rule::proposal::quorum::two_could_propose;
 use crate::domain::state::State;
+use crate::domain::state::identities::When;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Digest, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -50,7 +51,8 @@ pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
     let directory = with_ends(&after, directory, &policy, &places, now)?;
     after.put_policy(files.policy);
     let (records, _) = records_of(&after, &directory);
-    put_records(&mut after, &records);
+    let when = When { at: now.stamp, sequence: 0 };
+    put_records(&mut after, &records, when);
     two_could_propose(&Organisation::default(), &after, now)?;
     facts.extend(records);
     facts.push(directory_fact(files.directory, None));
@@ -134,8 +136,12 @@ fn outcome_of_directory(
     let changes = difference::in_records(before, &records_of(before, &directory).0);
     let directory = with_ends(before, directory, &before.policy, &places, now)?;
     let (records, touched) = records_of(before, &directory);
+    let moves = moves::between_persons(before, &records, now.latest);
+    moves::by_others(&moves, authors)?;
+    let changes = moves.iter().map(ToString::to_string).chain(changes).collect();
     let mut after = before.clone();
-    put_records(&mut after, &records);
+    let when = When { at: now.stamp, sequence: state.sequence().saturating_add(1) };
+    put_records(&mut after, &records, when);
     // After the records, because their end is what they rest on.
     let follows = consequences(&after, state, &Touched::Persons(touched), now);
     let mut facts = vec![directory_fact(text, before.directory_digest)];
@@ -344,7 +350,7 @@ fn without_place(account: &Account) -> Account {
     account
 }
 
-fn put_records(organisation: &mut Organisation, facts: &[Fact]) {
+fn put_records(organisation: &mut Organisation, facts: &[Fact], when: When) {
     for fact in facts {
         let Fact::Organisation(fact) = fact else { continue };
         match fact {
@@ -352,9 +358,11 @@ fn put_records(organisation: &mut Organisation, facts: &[Fact]) {
                 organisation.tenants.insert(fact.id.clone(), fact.tenant.clone());
             }
             OrganisationFact::AccountRecorded(fact) => {
-                organisation.put_account(fact.id.clone(), fact.account.clone());
+                organisation.put_account(fact.id.clone(), fact.account.clone(), when);
             }
-            OrganisationFact::PersonRecorded(fact) => organisation.put_person(fact.id.clone(), fact.person.clone()),
+            OrganisationFact::PersonRecorded(fact) => {
+                organisation.put_person(fact.id.clone(), fact.person.clone(), when);
+            }
             OrganisationFact::PolicyLoaded(_) | OrganisationFact::DirectoryLoaded(_) => {}
         }
     }

@@ -9,6 +9,7 @@ use crate::domain::record::enrolment::{Enrolment, EnrolmentCancellation};
 use crate::domain::record::event::{EnrolmentApprovalStruck, EnrolmentCancelled, EnrolmentFact, Fact};
 use crate::domain::record::review::StruckOut;
 use crate::domain::rule::enrolling::{stages, standing_in_the_way, terms};
+use crate::domain::rule::identities::identities_stand;
 use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::EnrolmentId;
@@ -51,6 +52,9 @@ pub(in crate::domain) fn void(after: &Organisation, enrolment: &Enrolment, now: 
         return Some(EnrolmentCancellation::ManagerChanged);
     }
     if let Some(refusal) = standing_in_the_way(after, enrolment, now).into_iter().next() {
+        return Some(EnrolmentCancellation::NoLongerPossible { reason: refusal.reason });
+    }
+    if let Err(refusal) = identities_stand(after, enrolment) {
         return Some(EnrolmentCancellation::NoLongerPossible { reason: refusal.reason });
     }
     let stages = stages(after, &enrolment.ask, &enrolment.person, &enrolment.behind, now.latest);

@@ -3,6 +3,7 @@
 
 use crate::domain::record::event::{Fact, ProposalCancelled, ProposalFact};
 use crate::domain::record::proposal::{Proposal, ProposalCancellation};
+use crate::domain::rule::identities::identities_stand;
 use crate::domain::rule::proposal::quorum::could_propose;
 use crate::domain::rule::reviewers::first;
 use crate::domain::state::State;
@@ -15,8 +16,9 @@ pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec
         let moved = after.accounts().get(&proposal.requester).is_none_or(|it| !proposal.behind.contains(it.person()));
         let rests = after.account_validity(&proposal.requester, now.latest);
         let could = || could_propose(after, proposal, now.latest);
+        let stands = || identities_stand(after, proposal).err().map(|refusal| refusal.reason);
         let obstacle = rests.err().map(|obstacles| first(obstacles).reason).or(moved.then_some(Reason::NotEligible));
-        obstacle.or_else(|| (!could()).then_some(Reason::CapabilityMissing))
+        obstacle.or_else(stands).or_else(|| (!could()).then_some(Reason::CapabilityMissing))
     })
 }
 

@@ -9,23 +9,41 @@ use super::records::{cascade_of, employed, machines, own_accounts, put_account, 
 use super::settling::settle;
 use crate::domain::directory::{Account, AccountState, BroughtBy, Employment, Move, Person};
 use crate::domain::effect::overlay::Overlay;
+use crate::domain::rule::identities::was_anothers;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
-/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation; brought by a feed.
+/// Somebody who joins.
+#[derive(Clone, Copy)]
+pub(in crate::domain) struct Arriving<'a> {
+    /// The tenant; none: the own organisation.
+    pub(in crate::domain) tenant: Option<&'a TenantName>,
+    /// The feed that brings them.
+    pub(in crate::domain) by: Option<&'a BroughtBy>,
+    pub(in crate::domain) person: &'a PersonId,
+    pub(in crate::domain) login: &'a BTreeSet<Identity>,
+    pub(in crate::domain) manager: Option<&'a PersonId>,
+}
+
+/// Whoever says whose an identity is.
+#[derive(Clone, Copy)]
+struct Claimer<'a> {
+    person: &'a PersonId,
+    /// What is the person's already stays so; who comes back has nothing.
+    has_own: bool,
+    /// Somebody let it go: what another had lately may be taken.
+    let_go: bool,
+}
+
+/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation. `let_go`: somebody with
+/// `feed.release` let it through, so that it may take an identity which another had lately.
 ///
 /// # Errors
 /// `PERSON_KNOWN`, `PERSON_UNKNOWN` (the manager), `MANAGER_CYCLE`, `IDENTITY_TAKEN`.
-pub(in crate::domain) fn join(
-    overlay: &mut Overlay,
-    tenant: Option<&TenantName>,
-    by: Option<&BroughtBy>,
-    id: &PersonId,
-    login: &BTreeSet<Identity>,
-    manager: Option<&PersonId>,
-) -> Result<(), Refusal> {
+pub(in crate::domain) fn join(overlay: &mut Overlay, arriving: Arriving<'_>, let_go: bool) -> Result<(), Refusal> {
+    let Arriving { tenant, by, person: id, login, manager } = arriving;
     let now = overlay.clocks().latest;
     let known = overlay.state().organisation().people().get(id);
     // Whose person somebody is stays for good.
@@ -48,7 +66,7 @@ pub(in crate::domain) fn join(
         }
         no_cycle(overlay, id, manager, now)?;
     }
-    claim(overlay, tenant, login, None)?;
+    claim(overlay, tenant, login, Claimer { person: id, has_own: false, let_go })?;
     let (login, manager, tenant) = (login.clone(), manager.cloned(), tenant.cloned());
     let person = Person { login, manager, tenant, brought_by: by.cloned(), ..Person::default() };
     put_person(overlay, id, person);
@@ -104,9 +122,10 @@ pub(in crate::domain) fn rename(
     overlay: &mut Overlay,
     id: &PersonId,
     login: &BTreeSet<Identity>,
+    let_go: bool,
 ) -> Result<(), Refusal> {
     let person = employed(overlay, id)?;
-    claim(overlay, person.tenant.as_ref(), login, Some(id))?;
+    claim(overlay, person.tenant.as_ref(), login, Claimer { person: id, has_own: true, let_go })?;
     match named(overlay.state().organisation(), id).map(|(account_id, account)| (account_id.clone(), account.clone())) {
         Some((account_id, mut account)) => {
             let elsewhere = |identity: &&Identity| {
@@ -133,13 +152,15 @@ pub(in crate::domain) fn named<'a>(
     own.min_by_key(|(_, it)| (it.state != AccountState::Active, it.identities.is_empty()))
 }
 
-/// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along.
+/// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along. What somebody else
+/// had within 180 days goes on only once a person has let it go.
 fn claim(
     overlay: &mut Overlay,
     tenant: Option<&TenantName>,
     login: &BTreeSet<Identity>,
-    own: Option<&PersonId>,
+    claimer: Claimer<'_>,
 ) -> Result<(), Refusal> {
+    let own = Some(claimer.person).filter(|_| claimer.has_own);
     let now = overlay.clocks().latest;
     for identity in login {
         let organisation = overlay.state().organisation();
@@ -150,16 +171,21 @@ fn claim(
             let detail = format!("`{identity}` is of another trust domain");
             return Err(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
         }
-        let Some(holder) = organisation.principal(identity).cloned() else { continue };
-        match taken(organisation, identity, own, now) {
-            Claim::Own => {}
-            Claim::Taken => {
+        let lately = was_anothers(organisation, identity, claimer.person, now).filter(|_| !claimer.let_go);
+        let holder = organisation.principal(identity).cloned();
+        match (taken(organisation, identity, own, now), holder) {
+            (Claim::Own, _) => {}
+            (Claim::Taken, Some(holder)) => {
                 let detail = format!("`{identity}` is that of `{holder}`");
                 return Err(Refusal::new(Reason::IdentityTaken, detail)
                     .with("identity", identity)
                     .with("holder", holder));
             }
-            Claim::Free => free(overlay, identity, &holder),
+            (Claim::Free | Claim::Taken, holder) => match (lately, holder) {
+                (Some(refusal), _) => return Err(refusal),
+                (None, Some(holder)) => free(overlay, identity, &holder),
+                (None, None) => {}
+            },
         }
     }
     Ok(())

@@ -58,6 +58,7 @@ bodies! {
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         proposals: BTreeSet<ProposalId>,
         requests_before: Timestamp,
+        identities_before: Timestamp,
     }
     /// With which version and clocks.
     BrokerStarted { version: String, clock: ClockPair }

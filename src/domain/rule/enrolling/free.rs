@@ -4,9 +4,11 @@
 use crate::domain::directory::tenant_named_by;
 use crate::domain::record::enrolment::MachineAsk;
 use crate::domain::rule::eligibility::Obstacles;
+use crate::domain::rule::identities::was_anothers;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Timestamp;
 
 /// Why an id cannot be had for a new account: what is one's own is there already, and all else is one answer.
 pub(super) fn id_obstacle(organisation: &Organisation, person: &PersonId, id: &AccountId) -> Option<Refusal> {
@@ -18,15 +20,22 @@ pub(super) fn id_obstacle(organisation: &Organisation, person: &PersonId, id: &A
     (!is_free).then(|| Refusal::new(Reason::IdTaken, format!("`{id}`")).with("account", id))
 }
 
-/// Why a machine cannot be known by an identity: it belongs to persons alone, as policy says for all to know; or it is
-/// somebody's, or of a tenant's trust domain, which is one answer.
-pub(super) fn identity_obstacles(organisation: &Organisation, machine: &MachineAsk) -> Obstacles {
+/// Why a machine cannot be known by an identity: it belongs to persons alone, as policy says for all to know; or it is, or was
+/// lately, somebody else's, or of a tenant's trust domain, which is one answer.
+pub(super) fn identity_obstacles(
+    organisation: &Organisation,
+    owner: &PersonId,
+    machine: &MachineAsk,
+    at: Timestamp,
+) -> Obstacles {
     let taken = |identity: &Identity| {
         if organisation.policy.is_of_persons(identity) {
             let detail = format!("`{identity}` is of those that belong to persons alone, by `person_identities`");
             return Some(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
         }
-        let is_free = organisation.principals.get(identity).is_none() && !is_of_a_tenant(organisation, identity);
+        let is_free = organisation.principals.get(identity).is_none()
+            && !is_of_a_tenant(organisation, identity)
+            && was_anothers(organisation, identity, owner, at).is_none();
         (!is_free).then(|| not_to_be_had(identity))
     };
     machine.identities.iter().filter_map(taken).collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{REVIEW_WITHIN, restorable, stages, standing_in_the_way, terms};
 use crate::domain::directory::{Account, AccountState};
+use crate::domain::record::called_from::Call;
 use crate::domain::record::command::{EnrolmentAsk, RequestEnrolment};
 use crate::domain::record::enrolment::{Ask, Enrolment};
 use crate::domain::record::review::Phase;
@@ -49,6 +50,7 @@ pub fn draft_enrolment(
         manager: organisation.manager_of(&person, now.latest).cloned(),
         person,
         behind,
+        call: Call::thought_through(state.sequence()),
         ask,
         justification: request.justification.clone(),
         review: Review { stages, text: String::new(), deadline: now.stamp.plus(REVIEW_WITHIN), decisions: Vec::new() },

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::domain::policy::{Approver, Stage};
+use crate::domain::record::called_from::Call;
 use crate::domain::record::enrolment::{Ask, Enrolment};
 use crate::domain::record::review::Review;
 use crate::domain::rule::reviewers::Reviewed;
 use crate::domain::state::organisation::Organisation;
-use crate::domain::value::ids::{AccountId, Digest, PersonId, RoleName};
+use crate::domain::value::ids::{AccountId, Digest, PersonId, Principal, RoleName};
 use crate::domain::value::time::Timestamp;
 
 /// The stages that policy asks for.
@@ -65,6 +66,17 @@ fn owners<'a>(organisation: &'a Organisation, ask: &'a Ask) -> BTreeSet<&'a Pers
 }
 
 impl Reviewed for Enrolment {
+    fn call(&self) -> &Call {
+        &self.call
+    }
+
+    fn asked_from(&self) -> Option<&AccountId> {
+        match &self.requester {
+            Principal::Account(id) => Some(id),
+            Principal::Person(_) => None,
+        }
+    }
+
     fn review(&self) -> &Review {
         &self.review
     }

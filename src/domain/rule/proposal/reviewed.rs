@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::policy::Approver;
+use crate::domain::record::called_from::Call;
 use crate::domain::record::proposal::Proposal;
 use crate::domain::record::review::Review;
 use crate::domain::rule::reviewers::Reviewed;
@@ -11,6 +12,14 @@ use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::time::Timestamp;
 
 impl Reviewed for Proposal {
+    fn call(&self) -> &Call {
+        &self.call
+    }
+
+    fn asked_from(&self) -> Option<&AccountId> {
+        Some(&self.requester)
+    }
+
     fn review(&self) -> &Review {
         &self.review
     }

@@ -35,6 +35,7 @@ fn prune(state: &mut State, fact: &Pruned) {
     fact.enrolments.iter().for_each(|id| state.remove_enrolment(*id));
     fact.campaigns.iter().for_each(|id| state.remove_campaign(*id));
     fact.proposals.iter().for_each(|id| state.remove_proposal(*id));
+    state.organisation.formerly.forget_before(fact.identities_before);
     forget_requests(state, fact.requests_before);
 }
 

@@ -4,6 +4,7 @@ use super::dues::{dues_of_account, dues_of_person, put_all_dues, put_dues};
 use crate::domain::directory::{Account, Person};
 use crate::domain::record::event::OrganisationFact;
 use crate::domain::state::State;
+use crate::domain::state::identities::When;
 use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::time::Timestamp;
 
@@ -26,7 +27,8 @@ pub(super) fn record(state: &mut State, fact: &OrganisationFact, at: Timestamp) 
 
 fn put_person(state: &mut State, id: &PersonId, person: &Person, at: Timestamp) {
     let before = state.organisation.people.get(id).map(|old| dues_of_person(&state.organisation, id, old));
-    state.organisation.put_person(id.clone(), person.clone());
+    let when = When { at, sequence: state.sequence };
+    state.organisation.put_person(id.clone(), person.clone(), when);
     let after = dues_of_person(&state.organisation, id, person);
     put_dues(state, before, after, at);
 }
@@ -38,6 +40,7 @@ fn put_account(state: &mut State, id: &AccountId, account: &Account, at: Timesta
     if changes_hands {
         state.put_behind(id, account.person());
     }
-    state.organisation.put_account(id.clone(), account.clone());
+    let when = When { at, sequence: state.sequence };
+    state.organisation.put_account(id.clone(), account.clone(), when);
     put_dues(state, before, dues_of_account(id, account), at);
 }

@@ -164,7 +164,7 @@ async fn apply(
         return Err(ScimError::held(hold));
     }
     let command = Command::from(ApplyHrEvents { place: None, events: events.clone() });
-    let done = broker.engine.execute(&caller.identity, request_id, command).await;
+    let done = broker.engine.execute(&caller.from, request_id, command).await;
     done.map_err(|refusal| refused(broker, refusal))?;
     let held = broker.engine.read(|state| {
         let mut holds = state.holds().values();

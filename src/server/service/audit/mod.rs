@@ -25,6 +25,7 @@ use crate::journal::index::{self, Filter};
 use crate::server::caller::{Broker, Messages, VerifiedCaller};
 use crate::server::tenant_view;
 use crate::wire::answers::{self, AccessAsOf};
+use crate::wire::calls::without_calls;
 use crate::wire::events::{event, kind_name};
 use crate::wire::queries::{EventFilter, Paging};
 use crate::wire::v1 as pb;
@@ -127,7 +128,11 @@ impl Audit {
                 }
                 let told = self.0.read(caller, |state, viewer, now| {
                     let visible = may_see(state, viewer, Thing::Event(&it), now);
-                    Ok(visible.then(|| tenant_view::event(state, viewer, &it, event(&it, &body, hash))))
+                    let mut told = tenant_view::event(state, viewer, &it, event(&it, &body, hash));
+                    if !audits {
+                        told.facts_json = without_calls(&told.facts_json);
+                    }
+                    Ok(visible.then_some(told))
                 })?;
                 page.look_again();
                 if !page.offer(&at, || told.map(|event| pb::Event { sequence: caller.sequence_text(at), ..event })) {
@@ -239,12 +244,15 @@ impl Teller for Rows {
         let page = index::Page { after: it.sequence.checked_sub(1), limit: 1, newest_first: false };
         let past = history.list(&Filter::default(), page)?;
         let row = past.events.first().zip(past.bodies.first()).filter(|(found, _)| found.sequence == it.sequence);
-        let hash = if self.audits.load(Ordering::Relaxed) { history.hash(it.sequence)? } else { None };
+        let audits = self.audits.load(Ordering::Relaxed);
+        let hash = if audits { history.hash(it.sequence)? } else { None };
         let withheld = self.withheld.load(Ordering::Relaxed);
         Ok(row.map(|(found, body)| {
             let mut told = event(found, body, hash);
             if withheld {
                 told.facts_json.clear();
+            } else if !audits {
+                told.facts_json = without_calls(&told.facts_json);
             }
             told
         }))

@@ -24,6 +24,7 @@ use crate::domain::value::time::Now;
 use crate::engine::{History, HistoryError};
 use crate::server::caller::{Broker, Messages, VerifiedCaller};
 use crate::server::tenant_view;
+use crate::wire::calls;
 use crate::wire::commands::{Asked, Mutation};
 use crate::wire::elevations as render;
 use crate::wire::events::{elevation_event, elevation_of};
@@ -231,13 +232,14 @@ fn shown(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> pb::GetEle
         sequence: String::new(),
         context: review_context(state, viewer, it, now),
         could_review: could_review(state, viewer, it, now),
+        calls: if audits(state, viewer, it, now) { calls::of_elevation(it) } else { Vec::new() },
     }
 }
 
 /// Who could review what waits, or could follow up what was an emergency: told to those who audit it, and so can notify.
 fn could_review(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> Vec<pb::Reviewer> {
     let organisation = state.organisation();
-    if !viewer.account().is_ok_and(|id| may_audit(state, id, &it.scope, now.latest)) {
+    if !audits(state, viewer, it, now) {
         return Vec::new();
     }
     if render::state(it, now) == pb::ElevationState::Pending {
@@ -245,6 +247,10 @@ fn could_review(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> Vec
     }
     let owed = it.open_follow_up().map(|_| render::could_follow_up(organisation, it, now.latest));
     owed.unwrap_or_default()
+}
+
+fn audits(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> bool {
+    viewer.account().is_ok_and(|id| may_audit(state, id, &it.scope, now.latest))
 }
 
 /// Tells the steps of elevations. Where one stands after a step follows from the step itself.

@@ -49,7 +49,7 @@ pub(crate) async fn think_through(
     caller: &VerifiedCaller,
     command: Command,
 ) -> Result<Result<Changed, Refusal>, Status> {
-    let (events, before) = match broker.engine.preview_on_state(&caller.identity, command).await {
+    let (events, before) = match broker.engine.preview_on_state(&caller.from, command).await {
         Ok(previewed) => previewed,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -68,7 +68,7 @@ pub(crate) async fn attempt(
 ) -> Result<Result<Changed, Refusal>, Status> {
     // A copy that shares all that does not change.
     let before = broker.engine.read(State::clone);
-    let done = match broker.engine.execute(&caller.identity, request_id, command).await {
+    let done = match broker.engine.execute(&caller.from, request_id, command).await {
         Ok(done) => done,
         Err(refusal) => return Ok(Err(refusal)),
     };

@@ -8,6 +8,7 @@ use crate::domain::state::State;
 use crate::domain::value::ids::ProposalId;
 use crate::domain::value::time::Now;
 use crate::server::service::method::list::{Draft, Listing};
+use crate::wire::calls;
 use crate::wire::elevations::reviewers;
 use crate::wire::proposals::{self as render, Proposals as Query};
 use crate::wire::queries::Paging;
@@ -17,12 +18,14 @@ use crate::wire::v1 as pb;
 pub(super) fn shown(state: &State, viewer: &Viewer, it: &Proposal, now: Now) -> pb::GetProposalResponse {
     let organisation = state.organisation();
     let pending = it.phase.is_pending() && !it.review.deadline.is_over(now.latest);
-    let could_review = match pending && audits_whole(organisation, viewer, now) {
+    let audits = audits_whole(organisation, viewer, now);
+    let could_review = match pending && audits {
         true => reviewers(could_approve_proposal(organisation, it, now.latest)),
         false => Vec::new(),
     };
     let proposal = Some(render::proposal(organisation, it, now));
-    pb::GetProposalResponse { proposal, sequence: String::new(), could_review }
+    let calls = if audits { calls::of_proposal(it) } else { Vec::new() };
+    pb::GetProposalResponse { proposal, sequence: String::new(), could_review, calls }
 }
 
 impl Listing for Query {

@@ -1,0 +1,95 @@
+//! Identities that would wander: what gives one that another person has, or had within 180 days, waits for somebody who is neither
+//! of the two (known failure B10).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::effect::life;
+use crate::domain::effect::life::Claim;
+use crate::domain::record::hr::{HrChange, HrEvent};
+use crate::domain::state::organisation::Organisation;
+use crate::domain::value::ids::{Identity, PersonId};
+use crate::domain::value::time::Timestamp;
+
+/// The identities that an event gives, if it gives any.
+pub(super) fn claimed(event: &HrEvent) -> Option<&BTreeSet<Identity>> {
+    match &event.change {
+        HrChange::Joined { login, .. } | HrChange::Renamed { login } => Some(login),
+        HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => None,
+    }
+}
+
+/// Whoever else has, or had lately, what an event gives.
+pub(super) fn others(organisation: &Organisation, event: &HrEvent, at: Timestamp) -> BTreeSet<PersonId> {
+    let claimed = claimed(event).into_iter().flatten();
+    claimed.flat_map(|identity| organisation.others_with(identity, &event.person, at)).collect()
+}
+
+/// What passes of one command, as far as it says whose identities are.
+pub(super) struct Claims<'a> {
+    organisation: &'a Organisation,
+    at: Timestamp,
+    /// Whom one means by it; nobody, once it is given up.
+    given: BTreeMap<Identity, Option<PersonId>>,
+    /// Who had one by it, at whatever place in it.
+    had: BTreeMap<Identity, BTreeSet<PersonId>>,
+    left: BTreeSet<PersonId>,
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn new(organisation: &'a Organisation, at: Timestamp) -> Self {
+        Self { organisation, at, given: BTreeMap::new(), had: BTreeMap::new(), left: BTreeSet::new() }
+    }
+
+    /// Whether an event would take over an identity that somebody else gave up. What somebody still has is no matter of letting
+    /// go: such an event is refused.
+    pub(super) fn wanders(&self, event: &HrEvent) -> bool {
+        claimed(event).into_iter().flatten().any(|identity| {
+            let person = &event.person;
+            let by_this = || self.had.get(identity).into_iter().flatten().any(|it| it != person);
+            let is_others = by_this() || !self.organisation.others_with(identity, person, self.at).is_empty();
+            is_others && self.is_given_up(identity, person)
+        })
+    }
+
+    fn is_given_up(&self, identity: &Identity, claimer: &PersonId) -> bool {
+        let has_left = |person: &PersonId| self.left.contains(person);
+        match self.given.get(identity) {
+            Some(None) => true,
+            Some(Some(person)) => person == claimer || has_left(person),
+            None => {
+                let taken = life::taken(self.organisation, identity, Some(claimer), self.at) == Claim::Taken;
+                !taken || self.organisation.others_with(identity, claimer, self.at).iter().all(has_left)
+            }
+        }
+    }
+
+    /// Takes note of what passes. `leaves` is for a leaving whose time has come.
+    pub(super) fn passes(&mut self, event: &HrEvent, leaves: bool) {
+        let person = &event.person;
+        if leaves {
+            self.left.insert(person.clone());
+        }
+        let Some(login) = claimed(event) else { return };
+        let given: Vec<Identity> = self
+            .given
+            .iter()
+            .filter(|(_, to)| to.as_ref() == Some(person))
+            .map(|(identity, _)| identity.clone())
+            .collect();
+        for identity in self.renamable(person).into_iter().chain(given) {
+            self.had.entry(identity.clone()).or_default().insert(person.clone());
+            self.given.insert(identity, None);
+        }
+        for identity in login {
+            self.had.entry(identity.clone()).or_default().insert(person.clone());
+            self.given.insert(identity.clone(), Some(person.clone()));
+        }
+    }
+
+    /// What another name takes the place of.
+    fn renamable(&self, person: &PersonId) -> Vec<Identity> {
+        let account = life::named(self.organisation, person).map(|(_, account)| &account.identities);
+        let login = self.organisation.people().get(person).map(|person| &person.login);
+        account.into_iter().chain(login).flatten().cloned().collect()
+    }
+}

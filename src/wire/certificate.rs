@@ -1,0 +1,52 @@
+//! The one name of a client certificate, read by broker and services alike: its single URI. Neither a common name nor a DNS name
+//! is read, and a name that cannot be read is no name to be left out: it may be a second URI (known failures D9, D10 and D13).
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
+use x509_parser::prelude::FromDer;
+
+/// Why a certificate does not name exactly one URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSingleUri {
+    /// Its alternative names, or one of them, cannot be read.
+    Unreadable,
+    /// There is none.
+    None,
+    /// There are so many.
+    Several(usize),
+}
+
+/// The one URI among the subject alternative names of a leaf.
+///
+/// # Errors
+/// If there is none, or several, or a name that cannot be read.
+pub fn single_uri<'a>(certificate: &X509Certificate<'a>) -> Result<&'a str, NoSingleUri> {
+    let extension = certificate.get_extension_unique(&OID_X509_EXT_SUBJECT_ALT_NAME);
+    let Some(extension) = extension.map_err(|_| NoSingleUri::Unreadable)? else { return Err(NoSingleUri::None) };
+    let (rest, names) = SubjectAlternativeName::from_der(extension.value).map_err(|_| NoSingleUri::Unreadable)?;
+    if !rest.is_empty() {
+        return Err(NoSingleUri::Unreadable);
+    }
+    let mut uris = Vec::new();
+    for name in names.general_names {
+        match name {
+            GeneralName::URI(uri) => uris.push(uri),
+            // The last two are of forms that nobody here reads.
+            GeneralName::Invalid(..) | GeneralName::X400Address(_) | GeneralName::EDIPartyName(_) => {
+                return Err(NoSingleUri::Unreadable);
+            }
+            GeneralName::OtherName(..)
+            | GeneralName::RFC822Name(_)
+            | GeneralName::DNSName(_)
+            | GeneralName::DirectoryName(_)
+            | GeneralName::IPAddress(_)
+            | GeneralName::RegisteredID(_) => {}
+        }
+    }
+    match uris.as_slice() {
+        [] => Err(NoSingleUri::None),
+        [uri] => Ok(uri),
+        several => Err(NoSingleUri::Several(several.len())),
+    }
+}
