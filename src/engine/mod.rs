@@ -6,6 +6,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod ahead;
+mod batch;
 mod changes;
 mod feed;
 mod history;

@@ -1,5 +1,5 @@
 //! What can be written at all can be read again (known failure H21).
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
 use super::*;
 use crate::domain::record::event::{Actor, RequestMark};

@@ -57,23 +57,17 @@ impl Engine {
         let keeper = Arc::new(keeper);
         let refresher = keeper.spawn_refresher().map_err(|error| Halt::System(error.to_string()))?;
         let reader = journal.reader();
-        let history = match store {
-            Store::File(path) => Arc::new(History::open(path, named, reader, milestones)?),
-            Store::Memory(_) => Arc::new(History::in_memory(named, reader, milestones)?),
-        };
+        let history = Arc::new(match store {
+            Store::File(path) => History::open(path, named, reader, milestones)?,
+            Store::Memory(_) => History::in_memory(named, reader, milestones)?,
+        });
         let (halt, halted) = watch::channel(false);
         let reads_row = settings.reads_row;
         let queues = Arc::new(Queues::new(settings.queue));
         let feed = Arc::new(Feed::new(recent, state.sequence(), settings.feed_events, halted.clone()));
         let checks = Arc::new(CheckIndex::new());
         let all = changes::all(&state, keeper.now(state.last_at()));
-        // Side by side: with many grants both take their time.
-        let copy = std::thread::scope(|scope| {
-            let copying = scope.spawn(|| state.unshared());
-            checks.apply(&all);
-            copying.join()
-        });
-        let view = Arc::new(View::new(copy.unwrap_or_else(|_| state.clone())));
+        let view = Arc::new(View::new(copied(&state, || checks.apply(&all))));
         let hub = Arc::new(Hub::new(named.to_string(), state.sequence(), &all, settings.replica_bytes));
         let mut writer = Writer {
             state,
@@ -142,6 +136,16 @@ impl Engine {
         let thread = std::thread::Builder::new().name("lists".to_owned()).spawn(fill);
         thread.map(|_| ()).map_err(|error| Halt::System(error.to_string()))
     }
+}
+
+/// A copy of a state, made beside other work: with many grants both take their time.
+fn copied(state: &State, beside: impl FnOnce()) -> State {
+    let copy = std::thread::scope(|scope| {
+        let copying = scope.spawn(|| state.unshared());
+        beside();
+        copying.join()
+    });
+    copy.unwrap_or_else(|_| state.clone())
 }
 
 /// Fills an empty journal, creating the file if there is none: `countersign init`.

@@ -1,9 +1,7 @@
-//! Batches, and what becomes of one that cannot be recorded as it is (known failure H21): its commands are decided again one
+//! What becomes of a batch that cannot be recorded as it is (known failure H21): its commands are decided again one
 //! by one, and only what is unfit for the journal is refused.
 
-use std::ops::Range;
-
-use super::outcome::Done;
+use super::batch::{Batch, Part};
 use super::queue::Job;
 use super::rows::{rows, within_allowance};
 use super::writer::Writer;
@@ -15,30 +13,6 @@ use crate::journal::Row;
 
 /// How long what is due waits before it is tried again, where it could not be recorded.
 const DUE_AGAIN: Span = Span::SECOND;
-
-/// What was decided and is to be recorded together.
-#[derive(Default)]
-pub(super) struct Batch {
-    /// What is due first, then what each command led to.
-    pub(super) events: Vec<Event>,
-    pub(super) parts: Vec<Part>,
-}
-
-/// One command of a batch; its answer waits until the batch is durable.
-pub(super) struct Part {
-    pub(super) job: Job,
-    pub(super) answer: Result<Done, Refusal>,
-    /// Where its events are among those of the batch.
-    events: Range<usize>,
-}
-
-impl Batch {
-    /// A command has its answer, and what it led to are the events since the one before.
-    pub(super) fn answered(&mut self, job: Job, answer: Result<Done, Refusal>, from: usize) {
-        let events = from..self.events.len();
-        self.parts.push(Part { job, answer, events });
-    }
-}
 
 impl Writer {
     /// The rows of a batch, if the reader would take each and no command writes more than it may.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::batch::{Batch, Part};
 use super::changes;
 use super::feed::Feed;
 use super::outcome::{Done, Halt};
@@ -16,7 +17,6 @@ use super::refusals::{Unrecorded, UnrecordedRefusals};
 use super::replication::hub::Hub;
 use super::rows::{nonce, rows};
 use super::settings::Settings;
-use super::unfit::{Batch, Part};
 use super::view::View;
 use crate::check::CheckIndex;
 use crate::clock::{BootMillis, Timekeeper};

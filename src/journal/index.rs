@@ -6,10 +6,11 @@
 //! that is not complete, and rows struck out as abandoned, are not in it.
 
 mod entries;
+mod error;
 mod query;
 mod side_file;
+mod wanted;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,81 +20,13 @@ use rusqlite::{Connection, params, params_from_iter};
 use self::entries::{compare, put, walk};
 use self::query::query;
 use self::side_file::{Stamp, failed, in_memory, open, reached, set_aside, signed, unsigned};
-use super::{JournalReader, ReadError, Row, file, room};
-use crate::domain::value::time::Timestamp;
+use super::{JournalReader, Row, file, room};
+
+pub use self::error::IndexError;
+pub use self::wanted::{Filter, Listed, Page};
 
 /// How often a list is read again because somebody changed the file meanwhile.
 const TRIES: usize = 3;
-
-/// Which events a list wants: those that meet every condition given.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Who did it, as the body says.
-    pub actor: Option<String>,
-    /// The kind: `grant-revoked/1`, or `grant-revoked` for every version of it.
-    pub kind: Option<String>,
-    /// What it is about: `person:ana`.
-    pub about: Option<String>,
-    /// About any one of these, which is how a caller is kept to what they may see. An empty set allows nothing.
-    pub about_any: Option<BTreeSet<String>>,
-    /// About any one of these, or about an elevation or a grant that an event about one of them is about as well: what
-    /// a person may see is among it, and whether they may is asked for each event.
-    pub about_things_of: Option<BTreeSet<String>>,
-    /// About nothing that touches a tenant: neither that itself nor any elevation or grant that does.
-    pub of_no_tenant: bool,
-    /// At this instant or later.
-    pub from: Option<Timestamp>,
-    /// Before this instant.
-    pub until: Option<Timestamp>,
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The last sequence of the page before: what follows it in the order asked for.
-    pub after: Option<u64>,
-    /// The most to answer.
-    pub limit: usize,
-    /// From the newest to the oldest.
-    pub newest_first: bool,
-}
-
-/// A page of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listed {
-    /// The events, by sequence, in the order asked for.
-    pub sequences: Vec<u64>,
-    /// How far the index had come: no event after this is in it.
-    pub reached: u64,
-}
-
-/// Why the index could not answer or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// It cannot be written or kept.
-    #[error("the index of events cannot be used: {what}; look at the disk of the journal")]
-    Store {
-        /// What failed.
-        what: String,
-    },
-    /// It is damaged, or says something else than the journal.
-    #[error("the index of events differs from the journal: {what}; it is built again")]
-    Differs {
-        /// In what.
-        what: String,
-    },
-    /// A row has not the fields that every event has.
-    #[error("row {sequence} cannot be indexed: {what}; run `countersign audit verify` on the journal")]
-    Row {
-        /// Which.
-        sequence: u64,
-        /// What the parser said.
-        what: String,
-    },
-    /// The journal could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
 
 /// The index of one journal. Shared between threads as it is.
 #[derive(Debug)]

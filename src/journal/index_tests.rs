@@ -2,11 +2,14 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use rusqlite::OpenFlags;
 
+use std::collections::BTreeSet;
+
 use super::super::conformance_tests::InFile;
 use super::super::memory::StoreFault;
 use super::super::{ABANDONED_KIND, Journal, MemoryJournal, MemoryStore, Options, SqliteJournal};
 use super::entries::STEP_ROWS;
 use super::*;
+use crate::domain::value::time::Timestamp;
 
 /// Appends one batch of (actor, kind, about), one second apart.
 fn append(journal: &mut dyn Journal, events: &[(&str, &str, &[&str])]) -> bool {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Rows, params};
 use serde::Deserialize;
 
-use super::IndexError;
+use super::error::IndexError;
 use super::side_file::{check, differs, failed, reached, signed};
 use crate::domain::value::time::Timestamp;
 use crate::journal::{JournalReader, Row, abandoned_by};

@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 
 use super::side_file::signed;
-use super::{Filter, Page};
+use super::wanted::{Filter, Page};
 
 /// An elevation or a grant.
 const THING: &str = "(about >= 'elevation:' AND about < 'elevation;' OR about >= 'grant:' AND about < 'grant;')";

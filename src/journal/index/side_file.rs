@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
-use super::IndexError;
+use super::error::IndexError;
 use crate::journal::{JournalReader, file, schema};
 
 /// Changed with the tables, so that a file of another version is built again.

@@ -1,0 +1,32 @@
+//! What is recorded together.
+
+use std::ops::Range;
+
+use super::outcome::Done;
+use super::queue::Job;
+use crate::domain::record::event::Event;
+use crate::domain::value::refusal::Refusal;
+
+/// What was decided and is to be recorded together.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// What is due first, then what each command led to.
+    pub(super) events: Vec<Event>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// One command of a batch; its answer waits until the batch is durable.
+pub(super) struct Part {
+    pub(super) job: Job,
+    pub(super) answer: Result<Done, Refusal>,
+    /// Where its events are among those of the batch.
+    pub(super) events: Range<usize>,
+}
+
+impl Batch {
+    /// A command has its answer, and what it led to are the events since the one before.
+    pub(super) fn answered(&mut self, job: Job, answer: Result<Done, Refusal>, from: usize) {
+        let events = from..self.events.len();
+        self.parts.push(Part { job, answer, events });
+    }
+}
