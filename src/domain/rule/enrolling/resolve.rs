@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{REVIEW_WITHIN, restorable, stages, standing_in_the_way, terms};
+use super::{REVIEW_WITHIN, restorable, stages, standing_in_the_way, switched_on, terms};
 use crate::domain::record::command::{EnrolmentAsk, RequestEnrolment};
 use crate::domain::record::enrolment::{Ask, Enrolment};
 use crate::domain::record::review::Phase;
@@ -53,7 +53,7 @@ pub fn draft_enrolment(
         review: Review { stages, text: String::new(), deadline: now.stamp.plus(REVIEW_WITHIN), decisions: Vec::new() },
         phase: Phase::Pending,
     };
-    enrolment.review.text = enrolment.approval_text();
+    enrolment.review.text = enrolment.approval_text(&switched_on(organisation, &enrolment.ask));
     let mut obstacles = Vec::new();
     if now.suspect {
         obstacles.push(Refusal::new(Reason::ClockSuspect, ""));

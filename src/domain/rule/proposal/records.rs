@@ -84,9 +84,8 @@ fn other_managers_to_come(was: &Person, is: &Person, at: Timestamp) -> BTreeSet<
 fn is_more(was: &Membership, is: &Membership) -> bool {
     // Since when it is held, and by whose approval, gives nothing.
     let Membership { until, since: _, approved: _, suspended, cut, confirm } = is;
-    let later = |was: Option<Timestamp>, is: Option<Timestamp>| {
-        is.unwrap_or(Timestamp::MAX) > was.unwrap_or(Timestamp::MAX)
-    };
+    let later =
+        |was: Option<Timestamp>, is: Option<Timestamp>| is.unwrap_or(Timestamp::MAX) > was.unwrap_or(Timestamp::MAX);
     // What was cut may be kept, up to the end before.
     let kept = |cut: &Option<Cut>| cut.map(|cut| cut.until.unwrap_or(Timestamp::MAX));
     later(was.until, *until)
