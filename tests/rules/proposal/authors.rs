@@ -1,5 +1,5 @@
 //! No directory file gives anything to whoever proposes or approves it, by any path; nor, by their own record, to whom a command
-//! or HR has touched (design.md 7; known failure J2). Directories, files and authors at random: all that each could do before
+//! or HR has touched (design.md 7; known failure J6). Directories, files and authors at random: all that each could do before
 //! and after, today and later, is compared.
 
 use std::cell::RefCell;

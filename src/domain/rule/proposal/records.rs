@@ -1,5 +1,5 @@
 //! What one record gives over another, field by field, whether or not it is of use to anybody yet: an end counts on an account
-//! that is over, and an audience without a role that checks (design.md 7; known failure J2). Each record is taken apart whole, so
+//! that is over, and an audience without a role that checks (design.md 7; known failure J6). Each record is taken apart whole, so
 //! that whoever gives it another field says here what more of that would be.
 
 use std::collections::BTreeSet;
