@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use countersign::domain::record::proposal::ProposedFile;
 use countersign::domain::state::State;
-use countersign::domain::value::ids::PersonId;
+use countersign::domain::value::ids::{PersonId, Principal};
 use countersign::domain::value::refusal::{Reason, Refusal};
 use countersign::domain::value::time::Timestamp;
 use proptest::prelude::*;
@@ -200,10 +200,20 @@ fn instants(world: &World) -> Vec<Timestamp> {
     [world.at].into_iter().chain(later).collect()
 }
 
+/// What a person has more of, and what anybody has whom their certificates mean by then.
 fn more(before: &State, after: &State, person: &str, instants: &[Timestamp]) -> BTreeSet<String> {
     let person: PersonId = person.parse().unwrap();
-    let (had, has) = (powers(before, &person, instants), powers(after, &person, instants));
-    has.difference(&had).cloned().collect()
+    let accounts = before.organisation().accounts_of(&person).flat_map(|(_, account)| &account.identities);
+    let certificates = accounts.chain(&before.organisation().people().get(&person).unwrap().login);
+    let meant = certificates.filter_map(|certificate| match after.organisation().principal(certificate)? {
+        Principal::Person(person) => Some(person.clone()),
+        Principal::Account(id) => Some(after.organisation().accounts().get(id)?.person().clone()),
+    });
+    let mut meant: BTreeSet<PersonId> = meant.collect();
+    meant.insert(person.clone());
+    let had = powers(before, &person, instants);
+    let has = meant.iter().flat_map(|person| powers(after, person, instants));
+    has.filter(|power| !had.contains(power)).collect()
 }
 
 /// What whoever was touched has by their own record; the certificates of their machines are the file's.

@@ -27,8 +27,8 @@ pub(crate) fn powers(state: &State, person: &PersonId, instants: &[Timestamp]) -
     let mut all = BTreeSet::new();
     let opened = opened(state, person);
     let (now, last) = (&instants[..1], &instants[instants.len() - 1..]);
-    for (how, state, instants) in [("as it is", state, instants), ("opened", &opened, now)] {
-        for at in instants {
+    for (how, state) in [("as it is", state), ("opened", &opened)] {
+        for at in instants.iter().filter(|at| how == "as it is" || now.contains(at) || last.contains(at)) {
             let found = own(state.organisation(), person, *at).into_iter().chain(over_others(state, person, *at));
             all.extend(found.map(|power| format!("{how}, at {at}: {power}")));
         }
