@@ -20,7 +20,8 @@ use crate::world::{Organisation, POLICY, World, at, identity};
 /// `omar`, `olga` and, by the machine `clerk`, `odo` propose and approve; `lea` and `lou` do it where nobody gains by it.
 const AUTHORS: [&str; 3] = ["omar", "olga", "odo"];
 const PEOPLE: [&str; 8] = ["omar", "olga", "odo", "ana", "ines", "ben", "pia", "aud"];
-const PEOPLES: [&str; 8] = ["omar", "omar-two", "olga", "olga-two", "odo", "ana", "ben", "aud"];
+const PEOPLES: [&str; 10] =
+    ["omar", "omar-two", "omar-lab", "olga", "olga-two", "olga-lab", "odo", "ana", "ben", "aud"];
 const MACHINES: [&str; 6] = ["omars-bot", "omars-pipe", "olgas-bot", "clerk", "bot", "pipe"];
 const ROLES: [&str; 7] = ["engineer", "commander", "security", "admin", "auditor", "checker", "people-office"];
 const MACHINE_ROLES: [&str; 3] = ["robot", "point", "pipeline"];
@@ -73,6 +74,17 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (machine(), any::<bool>()).prop_map(|(it, yes)| Change::ActsFor(it, yes)),
         1 => any_account().prop_map(Change::Gone),
         2 => (person(), any::<bool>()).prop_map(|(it, is_machine)| Change::Made(it, is_machine)),
+    ]
+}
+
+/// A change of what an author has beside, and may have no use of yet: what a file was seen to give.
+fn change_of_spare() -> impl Strategy<Value = Change> {
+    let one = |of: &'static [&'static str]| prop::sample::select(of);
+    let until = prop::option::weighted(0.7, one(&INSTANTS));
+    prop_oneof![
+        (one(&["omar-two", "olga-two"]), until).prop_map(|(it, at)| Change::Until(it, at)),
+        one(&["omar-lab", "olga-lab"]).prop_map(|it| Change::Disabled(it, false)),
+        (one(&["omars-bot", "olgas-bot"]), one(&PATTERNS)).prop_map(|(it, to)| Change::Audience(it, vec![to])),
     ]
 }
 
@@ -143,7 +155,11 @@ fn case() -> impl Strategy<Value = Case> {
     let touched = prop::collection::vec(prop::sample::select(&PEOPLE[..]), 0..3);
     let passed = prop::sample::select(vec!["1h", "1h", "10d", "40d"]);
     let changes = |size: std::ops::Range<usize>| prop::collection::vec(change(), size);
-    let file = prop_oneof![2 => changes(1..2), 1 => changes(2..4)];
+    let file = prop_oneof![
+        2 => changes(1..2),
+        1 => changes(2..4),
+        3 => change_of_spare().prop_map(|change| vec![change]),
+    ];
     let case = (changes(0..5), touched, passed, file, 0_usize..3, 0_usize..2);
     case.prop_map(|(directory, touched, passed, file, proposer, approver)| Case {
         directory,
@@ -167,11 +183,14 @@ fn policy() -> String {
 fn organisation() -> Organisation {
     let mut all = Organisation::example();
     for who in ["omar", "olga"] {
-        all.account(&format!("{who}-two"), who).roles.insert("auditor".into(), Some(INSTANTS[2].into()));
+        let two = all.account(&format!("{who}-two"), who);
+        two.roles.insert("auditor".into(), Some(INSTANTS[2].into()));
+        two.until = Some(INSTANTS[1].into());
+        let lab = all.account(&format!("{who}-lab"), who);
+        lab.roles.insert("auditor".into(), None);
+        lab.disabled = Some("lost".into());
         all.machine(&format!("{who}s-bot"), who, "robot").audience = vec!["prod/eu/db/**".into()];
     }
-    all.accounts.get_mut("omar-two").unwrap().until = Some(INSTANTS[1].into());
-    all.accounts.get_mut("olga-two").unwrap().disabled = Some("lost".into());
     all.machine("omars-pipe", "omar", "robot").acts_for_people = true;
     all.machine("clerk", "odo", "pipeline");
     all
@@ -319,7 +338,7 @@ fn own_standing_each_way_of_giving_is_seen_and_refused() {
         directory: vec![],
         touched: vec![],
         passed: "1h",
-        file: vec![Change::Disabled("olga-two", false)],
+        file: vec![Change::Disabled("olga-lab", false)],
         proposer: 1,
         approver: 0,
     };
