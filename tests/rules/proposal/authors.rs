@@ -187,7 +187,7 @@ fn organisation() -> Organisation {
         two.roles.insert("auditor".into(), Some(INSTANTS[2].into()));
         two.until = Some(INSTANTS[1].into());
         let lab = all.account(&format!("{who}-lab"), who);
-        lab.roles.insert("auditor".into(), None);
+        lab.roles.insert("revoker".into(), None);
         lab.disabled = Some("lost".into());
         all.machine(&format!("{who}s-bot"), who, "robot").audience = vec!["prod/eu/db/**".into()];
     }
@@ -322,9 +322,8 @@ fn own_standing_each_way_of_giving_is_seen_and_refused() {
         Change::Join("omars-bot", "point", None),
         Change::Identity("omars-bot", "other"),
         Change::Moved("omar", "ana"),
-        Change::Manager("aud", Some("omar")),
+        Change::Manager("ana", Some("omar")),
         Change::Owner("bot", "omar"),
-        Change::ActsFor("omars-pipe", false),
     ];
     let policy = policy();
     for passed in ["1h", "40d"] {
