@@ -193,10 +193,8 @@ impl<'a> Rights<'a> {
         let of_managers = of_managers.filter(|(_, terms)| terms.approvers().any(|it| *it == Approver::Manager));
         let of_managers = of_managers.map(|(name, terms)| (name, &terms.requestable_by)).collect();
         let known = policy.requirements.keys().chain(other.policy().requirements.keys()).cloned();
-        let without_manager = match policy.baseline.manager_missing.is_empty() {
-            true => Vec::new(),
-            false => without_manager(organisation, at).collect(),
-        };
+        let is_decided = !policy.baseline.manager_missing.is_empty();
+        let without_manager = is_decided.then(|| without_manager(organisation, at)).into_iter().flatten().collect();
         Self { organisation, at, of_roles, owned, without_manager, of_managers, known: known.collect() }
     }
 
