@@ -318,7 +318,7 @@ fn own_standing_each_way_of_giving_is_seen_and_refused() {
         Change::Until("omar-two", Some(INSTANTS[3])),
         Change::Until("omar-two", None),
         Change::Audience("omars-bot", vec!["prod/**"]),
-        Change::Join("omar-two", "auditor", None),
+        Change::Join("omar-two", "auditor", Some(INSTANTS[3])),
         Change::Join("omars-bot", "point", None),
         Change::Identity("omars-bot", "other"),
         Change::Moved("omar", "ana"),
