@@ -227,12 +227,9 @@ impl Merge<'_> {
     /// What the file would give with an account beside roles and identities of people, which have been named.
     fn more_of_account(&mut self, reason: Reason, id: &AccountId, old: &Account, account: &Account) {
         for right in more_in_account(old, account) {
-            let is_named = match &right {
-                Right::Hold(..) => true,
-                // The file names the certificates of machines, but its authors not those of their own.
-                Right::Identity(_) => !account.is_machine() || reason != Reason::OwnStanding,
-                _ => false,
-            };
+            // The file names the certificates of machines, but its authors not those of their own.
+            let may_name = !account.is_machine() || reason != Reason::OwnStanding;
+            let is_named = matches!(right, Right::Hold(..)) || matches!(right, Right::Identity(_)) && may_name;
             if !is_named {
                 self.give(reason, account.person(), format!("more by account `{id}`: {right}"));
             }

@@ -89,10 +89,11 @@ fn change(account: Option<&AccountId>, old: &BTreeSet<Right>, new: &BTreeSet<Rig
 /// an account that was not there is compared with one that checks nothing.
 fn more_in_record(was: Option<&Account>, is: Option<&Account>, named: &BTreeSet<Right>) -> BTreeSet<Right> {
     let Some(is) = is else { return BTreeSet::new() };
-    let is_told = |right: &Right| match right {
-        Right::Audience(pattern) => named.contains(&Right::Check(pattern.clone())),
-        Right::Hold(role, _) => was.is_none_or(|was| !was.roles.contains_key(role)),
-        _ => false,
+    let is_told = |right: &Right| {
+        if let Right::Hold(role, _) = right {
+            return was.is_none_or(|was| !was.roles.contains_key(role));
+        }
+        matches!(right, Right::Audience(pattern) if named.contains(&Right::Check(pattern.clone())))
     };
     let more = match was {
         Some(was) => more_in_account(was, is),
