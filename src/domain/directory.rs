@@ -121,7 +121,7 @@ impl Move {
 }
 
 /// What an account is of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccountKind {
     /// Of a person of the service team.
@@ -146,7 +146,7 @@ pub enum AccountKind {
 }
 
 /// For whom a machine asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActsFor {
     /// `"itself"`: no person is named in its requests.

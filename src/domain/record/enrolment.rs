@@ -106,6 +106,15 @@ pub struct MachineAsk {
     pub roles: BTreeMap<RoleName, Option<Timestamp>>,
 }
 
+/// What an account has on record, that an enrolment would make of use to whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SwitchedOn {
+    /// The roles that it is about.
+    pub roles: BTreeSet<RoleName>,
+    /// What the account checks by these roles.
+    pub audience: BTreeSet<Pattern>,
+}
+
 /// Why a pending enrolment was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -173,9 +182,10 @@ impl Ask {
 }
 
 impl Enrolment {
-    /// What is approved, as a text: every value that matters, in fixed order, one line each.
+    /// What is approved, as a text: every value that matters, in fixed order, one line each. What it switches on of what the
+    /// account has already stands in it like what is asked for.
     #[must_use]
-    pub fn approval_text(&self) -> String {
+    pub fn approval_text(&self, switched_on: &SwitchedOn) -> String {
         let mut text = String::new();
         line(&mut text, "id", &self.id.to_string());
         line(&mut text, "who", &self.requester.to_string());
@@ -191,8 +201,8 @@ impl Enrolment {
                 let roles = machine.roles.iter().map(|(role, until)| format!("{role} until {}", end(*until)));
                 roles.collect::<Vec<_>>().join(", ")
             }
-            ask @ (Ask::Account { .. } | Ask::Keep { .. } | Ask::Restore { .. } | Ask::TakeOver { .. }) => {
-                ask.roles().iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" ")
+            Ask::Account { .. } | Ask::Keep { .. } | Ask::Restore { .. } | Ask::TakeOver { .. } => {
+                switched_on.roles.iter().map(RoleName::as_str).collect::<Vec<_>>().join(" ")
             }
         };
         line(&mut text, "roles", &roles);
@@ -200,8 +210,8 @@ impl Enrolment {
         let machine = if let Ask::Machine(machine) = &self.ask { Some(machine) } else { None };
         let identities = machine.map(|it| it.identities.iter().map(ToString::to_string).collect());
         line(&mut text, "identities", &joined(identities.unwrap_or_default()));
-        let audience = machine.map(|it| it.audience.iter().map(ToString::to_string).collect());
-        line(&mut text, "audience", &joined(audience.unwrap_or_default()));
+        let audience = machine.map_or(&switched_on.audience, |it| &it.audience);
+        line(&mut text, "audience", &joined(audience.iter().map(ToString::to_string).collect()));
         let acts_for = machine.map_or("", |it| match it.acts_for {
             ActsFor::Itself => "itself",
             ActsFor::People => "people",

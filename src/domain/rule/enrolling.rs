@@ -21,7 +21,7 @@ use crate::domain::value::time::{Now, Span, Timestamp};
 pub use gives::Given;
 pub(in crate::domain) use gives::given;
 pub use resolve::draft_enrolment;
-pub(in crate::domain) use stages::{stages, terms};
+pub(in crate::domain) use stages::{stages, switched_on, terms};
 
 /// How long an enrolment waits for its decisions.
 pub const REVIEW_WITHIN: Span = Span::seconds(7 * 86_400);

@@ -212,3 +212,35 @@ fn a_customer_owns_no_machine_and_gets_no_role_of_the_service_team() {
     assert_refused(world.enrol("rex", take_over("bot")), Reason::NoAccount);
     assert_refused(world.enrol("rex", a_role("reader")), Reason::NotInRole);
 }
+
+#[test]
+fn the_text_names_the_audience_that_a_role_or_another_owner_would_switch_on() {
+    // given a machine with an audience, of which a role would let it check a part
+    let mut organisation = crate::world::Organisation::example();
+    organisation.accounts.get_mut("bot").unwrap().audience = vec!["prod/*/db/**".into(), "stage/**".into()];
+    let point = "[roles.robot]\nfor = \"machines\"\n[roles.point]\nfor = \"machines\"\n\
+                 capabilities = [{ name = \"access.check\", resources = [\"prod/**\"] }]\n";
+    let policy = crate::world::POLICY.replacen("[roles.robot]\nfor = \"machines\"\n", point, 1);
+    let mut world = crate::world::World::of(&policy, organisation).unwrap();
+    let audience = |world: &crate::world::World, id| {
+        let text = &world.enrolment(id).review.text;
+        text.lines().find(|line| line.starts_with("audience: ")).unwrap().to_owned()
+    };
+    // when it is asked for, then whoever approves it reads what it would check, and of another role that it is nothing
+    let id = world.enrol("odo", a_role_of("bot", "point")).unwrap();
+    assert_eq!(audience(&world, id), "audience: \"prod/*/db/**\"");
+    let other = world.enrol("odo", a_role_of("pipe", "point")).unwrap();
+    assert_eq!(audience(&world, other), "audience: \"\"");
+    // another audience is another text: nobody approves what they have not read
+    world.change_directory(|all| all.accounts.get_mut("bot").unwrap().audience = vec!["prod/**".into()]).unwrap();
+    let Phase::Cancelled { because, .. } = &world.enrolment(id).phase else { panic!("it stands") };
+    assert_eq!(*because, EnrolmentCancellation::TermsChanged);
+    assert_eq!(world.enrolment_phase(other), "PENDING");
+    let id = world.enrol("odo", a_role_of("bot", "point")).unwrap();
+    assert_eq!(audience(&world, id), "audience: \"prod/**\"");
+    world.approve_enrolment("omar", id).unwrap();
+    // when somebody asks to own it, then whoever approves reads what comes with it
+    let id = world.enrol("ana", take_over("bot")).unwrap();
+    assert_eq!(audience(&world, id), "audience: \"prod/**\"");
+    assert!(world.enrolment(id).review.text.contains("roles: \"point robot\"\n"));
+}

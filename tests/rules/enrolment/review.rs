@@ -2,7 +2,7 @@
 //! all that it rests on are compared again after every change and at every approval.
 
 use countersign::domain::record::command::{ApproveEnrolment, Command, EnrolmentCommand};
-use countersign::domain::record::enrolment::EnrolmentCancellation;
+use countersign::domain::record::enrolment::{EnrolmentCancellation, SwitchedOn};
 use countersign::domain::record::event::{EnrolmentFact, Fact};
 use countersign::domain::record::review::Phase;
 use countersign::domain::value::ids::{Digest, EnrolmentId};
@@ -29,7 +29,7 @@ fn what_is_approved_is_exactly_the_text_that_was_shown() {
     assert_refused(world.send("ines", approve), Reason::DigestMismatch);
     assert_eq!(world.enrolment_phase(id), "PENDING");
     let asked = world.enrolment(id);
-    assert_eq!(asked.review.text, asked.approval_text());
+    assert_eq!(asked.review.text, asked.approval_text(&SwitchedOn::default()));
 }
 
 #[test]

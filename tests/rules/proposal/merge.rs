@@ -103,14 +103,49 @@ fn taking_away_stays_possible() {
     assert_refused(Ask::repair().by("ana", &mut world), Reason::AccountDisabled);
     world.change_directory(|all| all.remove_person("dan")).unwrap();
     assert_eq!(person(&world, "dan").employment, Employment::Left);
-    // and none of it comes back by a file, but for what a file disabled
+    // and none of it comes back by a file, which does not enable what it disabled
     assert_gives(world.change_directory(|all| all.join("ana", "engineer")), "ana", "the role `engineer` of `ana`");
     let back = world.change_directory(|all| {
         all.person("dan", Some("ines"));
     });
     assert_gives(back, "dan", "employment");
-    world.change_directory(|all| all.accounts.get_mut("ana").unwrap().disabled = None).unwrap();
-    assert_eq!(account(&world, "ana").state, AccountState::Active);
+    let enabled = world.change_directory(|all| all.accounts.get_mut("ana").unwrap().disabled = None);
+    assert_gives(enabled, "ana", "more by account `ana`: be in use again");
+    // of whom nobody has touched it does
+    world.change_directory(|all| all.accounts.get_mut("cleo").unwrap().disabled = Some("on leave".into())).unwrap();
+    world.change_directory(|all| all.accounts.get_mut("cleo").unwrap().disabled = None).unwrap();
+    assert_eq!(account(&world, "cleo").state, AccountState::Active);
+}
+
+#[test]
+fn a_touched_person_gets_no_later_end_or_wider_audience_of_an_account_from_a_file() {
+    let mut organisation = crate::world::Organisation::example();
+    let end = |it: &mut crate::world::Account, at: &str| it.until = Some(at.into());
+    end(organisation.accounts.get_mut("ana").unwrap(), "2026-12-01T00:00:00Z");
+    organisation.accounts.get_mut("bot").unwrap().audience = vec!["prod/eu/**".into()];
+    let mut world = World::of(crate::world::POLICY, organisation).unwrap();
+    touch(&mut world, "ana", |_| ());
+    touch(&mut world, "odo", |_| ());
+    // given also an account that is over, when a file says that it lasts longer, then nothing of it is in force
+    for passed in ["1h", "30d"] {
+        world.pass(passed);
+        let later = world.change_directory(|all| end(all.accounts.get_mut("ana").unwrap(), "2027-12-01T00:00:00Z"));
+        assert_gives(later, "ana", "more by account `ana`: be used until 2027-12-01T00:00:00.000Z");
+        let endless = world.change_directory(|all| all.accounts.get_mut("ana").unwrap().until = None);
+        assert_gives(endless, "ana", "more by account `ana`: be used without an end");
+    }
+    let wider = world.change_directory(|all| {
+        all.accounts.get_mut("bot").unwrap().audience = vec!["prod/**".into()];
+    });
+    assert_gives(wider, "odo", "more by account `bot`: check `prod/**` once a role lets it check");
+    // less stays possible
+    world
+        .change_directory(|all| {
+            end(all.accounts.get_mut("ana").unwrap(), "2026-11-30T00:00:00Z");
+            all.accounts.get_mut("bot").unwrap().audience = vec!["prod/eu/db/**".into()];
+        })
+        .unwrap();
+    assert_eq!(account(&world, "ana").until, Some(at("2026-11-30T00:00:00Z")));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Proposals of policy and directory.
 
+pub(crate) mod authors;
 pub(crate) mod files;
 pub(crate) mod merge;
 pub(crate) mod own_standing;

@@ -151,3 +151,144 @@ fn own_standing_fewer_who_decide_on_who_is_admitted() {
     let more = admitting.replacen("}]\n", "}, { by = [\"commander\"], count = 1 }]\n", 1);
     propose(&mut world, "omar", (admitting, &more)).unwrap();
 }
+
+/// What a directory file would give to `omar`, whether they propose it or approve what `lea` proposes.
+#[track_caller]
+fn never_to_omar(world: &World, change: impl Fn(&mut Organisation), what: &str) {
+    let refusal = assert_refused(propose_directory(&mut world.clone(), "omar", &change), Reason::OwnStanding);
+    gives(&refusal, "omar", what);
+    let mut world = world.clone();
+    let proposal = propose_directory(&mut world, "lea", &change).unwrap();
+    assert_refused(world.approve_proposal("omar", proposal), Reason::OwnStanding);
+    // for two others there is nothing in the way
+    world.approve_proposal("lou", proposal).unwrap();
+}
+
+const SPARE: &str = "omar-spare";
+const UNTIL: &str = "2026-12-01T00:00:00Z";
+
+/// An administrator with a second account and a machine, neither of which is of much use.
+fn with_spares(change: impl FnOnce(&mut Organisation)) -> World {
+    let mut organisation = Organisation::example();
+    organisation.account(SPARE, "omar");
+    organisation.machine("omars-bot", "omar", "robot").audience = vec!["prod/eu/**".into()];
+    change(&mut organisation);
+    let checks =
+        "[roles.robot]\nfor = \"machines\"\n[roles.point]\nfor = \"machines\"\ncapabilities = [\"access.check\"]\n";
+    World::of(&POLICY.replacen("[roles.robot]\nfor = \"machines\"\n", checks, 1), organisation).unwrap()
+}
+
+#[test]
+fn own_standing_a_later_end_of_an_account() {
+    for disabled in [None, Some("lost".to_owned())] {
+        let mut world = with_spares(|all| {
+            let spare = all.accounts.get_mut(SPARE).unwrap();
+            (spare.until, spare.disabled) = (Some(UNTIL.into()), disabled.clone());
+        });
+        // also once it is over
+        for passed in ["1h", "30d"] {
+            world.pass(passed);
+            let until = |it: Option<&str>| {
+                let it = it.map(str::to_owned);
+                move |all: &mut Organisation| all.accounts.get_mut(SPARE).unwrap().until.clone_from(&it)
+            };
+            let what = "be used until 2027-12-01T00:00:00.000Z";
+            let more = |what: &str| format!("more by account `{SPARE}`: {what}");
+            never_to_omar(&world, until(Some("2027-12-01T00:00:00Z")), &more(what));
+            never_to_omar(&world, until(None), &more("be used without an end"));
+            let sooner = until(Some("2026-11-24T00:00:00Z"));
+            propose_directory(&mut world.clone(), "omar", sooner).unwrap();
+        }
+    }
+}
+
+#[test]
+fn own_standing_an_account_that_was_disabled() {
+    let world = with_spares(|all| all.accounts.get_mut(SPARE).unwrap().disabled = Some("lost".into()));
+    let enabled = |all: &mut Organisation| all.accounts.get_mut(SPARE).unwrap().disabled = None;
+    never_to_omar(&world, enabled, &format!("more by account `{SPARE}`: be in use again"));
+}
+
+#[test]
+fn own_standing_an_audience_of_what_does_not_check_yet() {
+    for disabled in [None, Some("lost".to_owned())] {
+        let world = with_spares(|all| all.accounts.get_mut("omars-bot").unwrap().disabled = disabled.clone());
+        let audience = |pattern: &'static str| {
+            move |all: &mut Organisation| all.accounts.get_mut("omars-bot").unwrap().audience = vec![pattern.into()]
+        };
+        let what = "more by account `omars-bot`: check `prod/**` once a role lets it check";
+        never_to_omar(&world, audience("prod/**"), what);
+        propose_directory(&mut world.clone(), "omar", audience("prod/eu/db/**")).unwrap();
+        // nor another certificate
+        let named = |all: &mut Organisation| {
+            let identities = &mut all.accounts.get_mut("omars-bot").unwrap().identities;
+            identities.insert("spiffe://northwind.example/other".into());
+        };
+        never_to_omar(&world, named, "more by account `omars-bot`: be `spiffe://northwind.example/other`");
+    }
+}
+
+#[test]
+fn own_standing_less_to_check_by_an_author_who_checks() {
+    let mut world = with_spares(|all| {
+        let bot = all.accounts.get_mut("omars-bot").unwrap();
+        bot.roles.insert("point".into(), None);
+    });
+    let less = |all: &mut Organisation| all.accounts.get_mut("omars-bot").unwrap().audience = vec!["prod/eu/db".into()];
+    propose_directory(&mut world, "omar", less).unwrap();
+}
+
+#[test]
+fn own_standing_what_an_author_has_by_an_account_that_is_shut() {
+    // given somebody who proposes by a machine, and whose own account is disabled
+    let roles = "[roles.pipeline]\nfor = \"machines\"\ncapabilities = [\"directory.propose\"]\n[roles.robot]";
+    let mut organisation = Organisation::example();
+    organisation.accounts.get_mut("odo").unwrap().disabled = Some("lost".into());
+    organisation.join("bot", "pipeline");
+    let mut world = World::of(&POLICY.replacen("[roles.robot]", roles, 1), organisation).unwrap();
+    // when the file makes them somebody's manager
+    let managed = |all: &mut Organisation| all.people.get_mut("aud").unwrap().manager = Some("odo".into());
+    let refusal = assert_refused(propose_directory(&mut world, "bot", managed), Reason::OwnStanding);
+    gives(&refusal, "odo", "answer for `aud`");
+    propose_directory(&mut world, "lea", managed).unwrap();
+}
+
+#[test]
+fn own_standing_to_decide_for_whom_has_no_manager_any_more() {
+    let policy = POLICY.replacen("[baseline]\n", "[baseline]\nmanager_missing = [\"people-office\"]\n", 1);
+    let policy = policy.replacen("[roles.robot]", "[roles.people-office]\n[roles.robot]", 1);
+    let mut organisation = Organisation::example();
+    organisation.join("omar", "people-office");
+    let mut world = World::of(&policy, organisation).unwrap();
+    let without = |all: &mut Organisation| all.people.get_mut("pia").unwrap().manager = None;
+    let refusal = assert_refused(propose_directory(&mut world, "omar", without), Reason::OwnStanding);
+    gives(&refusal, "omar", "decide for `pia`, who has no manager");
+    propose_directory(&mut world, "lea", without).unwrap();
+}
+
+#[test]
+fn own_standing_somebody_to_ask_for_by_a_machine_that_asks_for_people() {
+    // given a machine of omar's that asks for people, and nobody whom it could name
+    let mut organisation = Organisation::example();
+    for who in ["ana", "dan"] {
+        organisation.leave(who, "engineer");
+    }
+    organisation.machine("omars-pipe", "omar", "robot").acts_for_people = true;
+    let mut world = World::of(POLICY, organisation).unwrap();
+    let joins = |all: &mut Organisation| all.join("ana", "engineer");
+    let refusal = assert_refused(propose_directory(&mut world, "omar", joins), Reason::OwnStanding);
+    gives(&refusal, "omar", "ask for `deploy`");
+    propose_directory(&mut world, "lea", joins).unwrap();
+}
+
+#[test]
+fn own_standing_an_earlier_attestation_where_the_recorded_one_is_ahead() {
+    let mut organisation = Organisation::example();
+    let attested = |all: &mut Organisation, at: &str| {
+        all.people.get_mut("omar").unwrap().attestations.insert("dba".into(), at.into());
+    };
+    attested(&mut organisation, "2027-06-01T00:00:00Z");
+    let world = World::of(POLICY, organisation).unwrap();
+    let earlier = |all: &mut Organisation| attested(all, "2026-11-01T00:00:00Z");
+    never_to_omar(&world, earlier, "an attestation of `dba` at 2026-11-01T00:00:00.000Z");
+}

@@ -150,12 +150,51 @@ fn the_text_says_each_value_that_changes() {
     };
     let proposal = propose_directory(&mut world, "omar", later).unwrap();
     let text = &world.state.proposals().get(&proposal).unwrap().review.text;
-    assert!(text.contains("accounts.aud.roles.auditor.until: none -> "), "{text}");
+    assert!(text.contains("accounts.aud.roles.auditor.until: none -> 2026-12-01T00:00:00.000Z"), "{text}");
     // whoever joins a role joins it whenever that is approved
     world.send("omar", Command::from(WithdrawProposal { proposal, reason: String::new() })).unwrap();
     let proposal = propose_directory(&mut world, "omar", |all| all.join("eve", "auditor")).unwrap();
     world.pass("1h");
     world.approve_proposal("olga", proposal).unwrap();
+}
+
+#[test]
+fn the_text_says_what_is_gained_by_ends_states_and_audiences_and_when_in_words_of_the_calendar() {
+    let mut organisation = Organisation::example();
+    let aud = organisation.accounts.get_mut("aud").unwrap();
+    (aud.until, aud.disabled) = (Some("2026-12-01T00:00:00Z".into()), Some("on leave".into()));
+    organisation.accounts.get_mut("rex").unwrap().roles.insert("revoker".into(), Some("2026-12-01T00:00:00Z".into()));
+    let mut world = World::of(POLICY, organisation).unwrap();
+    let more = |all: &mut Organisation| {
+        let aud = all.accounts.get_mut("aud").unwrap();
+        (aud.until, aud.disabled) = (Some("2028-07-01T00:00:00Z".into()), None);
+        all.accounts.get_mut("bot").unwrap().audience = vec!["prod/**".into()];
+        all.accounts.get_mut("rex").unwrap().roles.insert("revoker".into(), None);
+        all.people.get_mut("rex").unwrap().attestations.insert("dba".into(), "2026-11-22T12:30:00Z".into());
+        all.machine("new", "odo", "robot").audience = vec!["stage/**".into()];
+    };
+    let proposal = propose_directory(&mut world, "omar", more).unwrap();
+    let text = &world.state.proposals().get(&proposal).unwrap().review.text;
+    let gains = text.lines().find(|line| line.starts_with("gains: ")).unwrap();
+    for gain in [
+        "be used until 2028-07-01T00:00:00.000Z, be in use again",
+        "bot: check `prod/**` once a role lets it check",
+        "check `stage/**` once a role lets it check",
+        "rex: be in `revoker` without an end",
+    ] {
+        assert!(gains.contains(gain), "{gain}: {gains}");
+    }
+    let changes = text.lines().find(|line| line.starts_with("changes: ")).unwrap();
+    for change in [
+        "accounts.aud.until: 2026-12-01T00:00:00.000Z -> 2028-07-01T00:00:00.000Z",
+        "accounts.rex.roles.revoker.until: 2026-12-01T00:00:00.000Z -> none",
+        "people.rex.attestations.dba: 2026-11-22T12:00:00.000Z -> 2026-11-22T12:30:00.000Z",
+    ] {
+        assert!(changes.contains(change), "{change}: {changes}");
+    }
+    let millis = |word: &str| word.len() >= 12 && word.bytes().all(|it| it.is_ascii_digit());
+    let told = format!("{gains} {changes}");
+    assert!(!told.split(|it: char| !it.is_ascii_alphanumeric()).any(millis), "{told}");
 }
 
 #[test]

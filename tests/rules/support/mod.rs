@@ -2,4 +2,5 @@
 
 pub(crate) mod feed;
 pub(crate) mod life;
+pub(crate) mod powers;
 pub(crate) mod records;

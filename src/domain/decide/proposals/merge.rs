@@ -1,7 +1,7 @@
 //! What a directory file means for an organisation that commands and HR have changed since (design.md 7; known failures B2, B4 and B5).
 //!
 //! Once a command or HR event has touched a person, a file gives that person nothing: no employment, account, identity,
-//! attestation, role or later end, and no other manager. It still takes away: a role that it leaves out of an account that
+//! attestation, role, audience or later end, no other manager, and no account that was disabled. It still takes away: a role that it leaves out of an account that
 //! it names, an account or person that it knew and names no more. Whom HR brought and what enrolments made it never knew,
 //! so that leaving them out says nothing. What the broker keeps for itself stays as it is.
 //!
@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::directory::{Account, AccountState, Directory, Disabling, Employment, Membership, Move, Person};
+use crate::domain::rule::proposal::records::{more_in_account, more_in_person};
+use crate::domain::rule::proposal::right::Right;
 use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal};
@@ -104,7 +106,8 @@ impl Merge<'_> {
             tenant: old.tenant.clone().or(file.tenant),
             ..file
         };
-        if let Some(reason) = self.guarded(id) {
+        let (guard, given) = (self.guarded(id), self.given.len());
+        if let Some(reason) = guard {
             if !old.is_employed(self.now.latest) {
                 self.give(reason, id, "employment".to_owned());
             }
@@ -117,7 +120,13 @@ impl Merge<'_> {
         }
         let same = |name| person.attestations.get(name) == old.attestations.get(name);
         person.attested_by = old.attested_by.iter().filter(|(name, _)| same(*name)).map(clone_pair).collect();
-        self.arrived(person)
+        let person = self.arrived(person);
+        if let Some(reason) = guard.filter(|_| self.given.len() == given) {
+            for right in more_in_person(old, &person, self.now.latest) {
+                self.give(reason, id, right.to_string());
+            }
+        }
+        person
     }
 
     /// A file that brings back the manager whom an announced transfer names makes nobody a manager by that: whoever was to
@@ -157,11 +166,9 @@ impl Merge<'_> {
     fn attestations(&mut self, reason: Reason, id: &PersonId, old: &Person, person: &mut Person) {
         for (name, attested) in &mut person.attestations {
             match old.attestations.get(name) {
-                Some(known) if *attested <= *known => {
-                    if old.attested_by.contains_key(name) {
-                        *attested = *known;
-                    }
-                }
+                Some(known) if *attested <= *known && old.attested_by.contains_key(name) => *attested = *known,
+                // One that is ahead does not count yet, and an earlier one would.
+                Some(known) if *attested == *known || *attested < *known && known.is_over(self.now.latest) => {}
                 Some(_) | None => self.give(reason, id, format!("an attestation of `{name}` at {attested}")),
             }
         }
@@ -212,7 +219,22 @@ impl Merge<'_> {
             }
         }
         account.state = state(&old.state, account.state);
+        if let Some(reason) = guard {
+            self.more_of_account(reason, id, old, &account);
+        }
         account
+    }
+
+    /// What the file would give with an account beside roles and identities of people, which have been named.
+    fn more_of_account(&mut self, reason: Reason, id: &AccountId, old: &Account, account: &Account) {
+        for right in more_in_account(old, account) {
+            // The file names the certificates of machines, but its authors not those of their own.
+            let may_name = !account.is_machine() || reason != Reason::OwnStanding;
+            let is_named = matches!(right, Right::Hold(..)) || matches!(right, Right::Identity(_)) && may_name;
+            if !is_named {
+                self.give(reason, account.person(), format!("more by account `{id}`: {right}"));
+            }
+        }
     }
 
     /// The membership, and what a file would give with it, as the end of a sentence.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{REVIEW_WITHIN, restorable, stages, standing_in_the_way, terms};
+use super::{REVIEW_WITHIN, restorable, stages, standing_in_the_way, switched_on, terms};
 use crate::domain::directory::{Account, AccountState};
 use crate::domain::record::called_from::Call;
 use crate::domain::record::command::{EnrolmentAsk, RequestEnrolment};
@@ -56,7 +56,7 @@ pub fn draft_enrolment(
         review: Review { stages, text: String::new(), deadline: now.stamp.plus(REVIEW_WITHIN), decisions: Vec::new() },
         phase: Phase::Pending,
     };
-    enrolment.review.text = enrolment.approval_text();
+    enrolment.review.text = enrolment.approval_text(&switched_on(organisation, &enrolment.ask));
     let mut obstacles = Vec::new();
     if now.suspect {
         obstacles.push(Refusal::new(Reason::ClockSuspect, ""));

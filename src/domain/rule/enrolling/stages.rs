@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::record::called_from::Call;
-use crate::domain::record::enrolment::{Ask, Enrolment};
+use crate::domain::record::enrolment::{Ask, Enrolment, SwitchedOn};
 use crate::domain::record::review::Review;
 use crate::domain::rule::reviewers::Reviewed;
 use crate::domain::state::organisation::Organisation;
@@ -37,7 +37,27 @@ pub(in crate::domain) fn stages(
     }
 }
 
-/// SHA-256 of all that policy asks: stages, requirements, longest membership of each role.
+/// What of an account is switched on by what is asked for it: whoever approves a role, or hands over a machine, decides on the
+/// audience that comes with it.
+pub(in crate::domain) fn switched_on(organisation: &Organisation, ask: &Ask) -> SwitchedOn {
+    let roles: BTreeSet<RoleName> = roles(organisation, ask).into_iter().cloned().collect();
+    let account = organisation.accounts.get(ask.account());
+    let audience = match ask {
+        // Whose account it was matters to nobody who asks for a new one.
+        Ask::Account { .. } | Ask::Machine(_) => BTreeSet::new(),
+        // With the account returns all that it holds.
+        Ask::Restore { .. } => account.map_or_else(BTreeSet::new, |account| {
+            account.roles.keys().flat_map(|role| organisation.would_check(account, role)).collect()
+        }),
+        Ask::Role { .. } | Ask::Keep { .. } | Ask::TakeOver { .. } => account.map_or_else(BTreeSet::new, |account| {
+            roles.iter().flat_map(|role| organisation.would_check(account, role)).collect()
+        }),
+    };
+    SwitchedOn { roles, audience }
+}
+
+/// SHA-256 of all that policy asks: stages, requirements, longest membership of each role; and of the audience that it
+/// switches on, which whoever approved before would not have read.
 pub(in crate::domain) fn terms(organisation: &Organisation, ask: &Ask, stages: &[Stage]) -> Digest {
     let roles = roles(organisation, ask);
     let rules = roles.iter().map(|name| {
@@ -48,7 +68,8 @@ pub(in crate::domain) fn terms(organisation: &Organisation, ask: &Ask, stages: &
         (name.to_string(), requires, longest, owner)
     });
     let baseline: Vec<String> = organisation.policy.baseline.requires.iter().map(ToString::to_string).collect();
-    let all = (stages, baseline, rules.collect::<Vec<_>>());
+    let audience: Vec<String> = switched_on(organisation, ask).audience.iter().map(ToString::to_string).collect();
+    let all = (stages, baseline, rules.collect::<Vec<_>>(), audience);
     Digest::of(&serde_json::to_vec(&all).unwrap_or_default())
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::domain::record::event::{Fact, OrganisationFact};
 use crate::domain::state::organisation::Organisation;
+use crate::domain::value::time::Timestamp;
 
 /// From the dotted path of a value to the value as JSON.
 type Values = BTreeMap<String, String>;
@@ -17,7 +18,7 @@ type Values = BTreeMap<String, String>;
 pub fn in_policy(before: &str, after: &str) -> Vec<String> {
     let values = |text: &str| {
         let mut values = Values::new();
-        flatten("", &toml::from_str(text).unwrap_or_default(), &mut values);
+        flatten("", &toml::from_str(text).unwrap_or_default(), Value::to_string, &mut values);
         values
     };
     let (mut offered, mut rest): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
@@ -51,24 +52,30 @@ fn record<T: Serialize>(kind: &str, id: &str, before: Option<&T>, after: &T) -> 
     let values = |record: Option<&T>| {
         let mut values = Values::new();
         let value = record.and_then(|record| serde_json::to_value(record).ok()).unwrap_or_default();
-        flatten(&below(kind, id), &value, &mut values);
+        flatten(&below(kind, id), &value, with_instants, &mut values);
         values
     };
     differences(&values(before), &values(Some(after)))
 }
 
-fn flatten(path: &str, value: &Value, values: &mut Values) {
+/// A record holds no other numbers than instants, and people read those as dates.
+fn with_instants(value: &Value) -> String {
+    let instant = value.as_i64().and_then(|millis| Timestamp::from_millis(millis).ok());
+    instant.map_or_else(|| value.to_string(), |instant| instant.to_string())
+}
+
+fn flatten(path: &str, value: &Value, shown: fn(&Value) -> String, values: &mut Values) {
     match value {
         Value::Null => {}
         Value::Object(map) if !map.is_empty() => {
             let kept: Vec<(&String, &Value)> = map.iter().filter(|(key, _)| !is_broker_own(path, key)).collect();
-            kept.iter().for_each(|(key, value)| flatten(&below(path, key), value, values));
+            kept.iter().for_each(|(key, value)| flatten(&below(path, key), value, shown, values));
             if kept.is_empty() {
                 values.insert(path.to_owned(), "{}".to_owned());
             }
         }
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-            values.insert(path.to_owned(), value.to_string());
+            values.insert(path.to_owned(), shown(value));
         }
     }
 }

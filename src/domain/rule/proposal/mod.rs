@@ -4,7 +4,9 @@
 pub mod difference;
 pub mod own_standing;
 pub(in crate::domain) mod quorum;
+pub(in crate::domain) mod records;
 mod reviewed;
+pub mod right;
 pub mod rights;
 pub mod text;
 pub mod waiting;

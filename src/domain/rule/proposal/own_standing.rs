@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rights::{Right, difference_of};
+use super::records::{more_in_account, more_in_person, opened};
+use super::rights::{Right, difference_of, gains_of_person};
 use super::waiting::author_waits;
 use crate::domain::directory::Account;
 use crate::domain::policy::{Approver, Policy};
 use crate::domain::record::proposal::ProposedFile;
+use crate::domain::state::identities::When;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, PersonId, RequirementName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -31,7 +33,8 @@ impl Widening<'_> {
     /// # Errors
     /// `OWN_STANDING`: the first that one of them would be given.
     pub fn refuse(self, file: ProposedFile, at: Timestamp) -> Result<(), Refusal> {
-        let given = self.by_account(file, at).or_else(|| self.by_baseline()).or_else(|| self.by_admission());
+        let given = self.by_account(file, at).or_else(|| self.by_record(at)).or_else(|| self.by_what_is_shut(file, at));
+        let given = given.or_else(|| self.by_baseline()).or_else(|| self.by_admission());
         let Some((person, right)) = given else { return Ok(()) };
         let detail = format!("it would give `{person}`, who is behind it: {right}");
         Err(Refusal::new(Reason::OwnStanding, detail).with("person", person).with("gives", right))
@@ -57,6 +60,41 @@ impl Widening<'_> {
                 Some((author.clone(), right))
             }),
         })
+    }
+
+    /// What is on record of them, whether or not it is of use to them yet.
+    fn by_record(self, at: Timestamp) -> Option<(PersonId, Right)> {
+        let of_person = |person: &PersonId| {
+            let (was, is) = (self.before.people().get(person)?, self.after.people().get(person)?);
+            let account = |(id, is): (&AccountId, &Account)| {
+                self.before.accounts().get(id).and_then(|was| more_in_account(was, is).into_iter().next())
+            };
+            let accounts = || self.after.accounts_of(person).find_map(account);
+            more_in_person(was, is, at).into_iter().next().or_else(accounts)
+        };
+        self.authors.iter().find_map(|person| Some((person.clone(), of_person(person)?)))
+    }
+
+    /// What they could do as soon as an account of theirs, or of those whom they answer for, that is shut today were open: time,
+    /// another file or an enrolment opens it.
+    fn by_what_is_shut(self, file: ProposedFile, at: Timestamp) -> Option<(PersonId, Right)> {
+        let open = |organisation: &Organisation| {
+            let mut opened_up = organisation.clone();
+            for author in self.authors {
+                let persons = organisation.reports_of(author).chain([author]);
+                for (id, account) in persons.flat_map(|person| organisation.accounts_of(person)) {
+                    opened_up.put_account(id.clone(), opened(account), When { at, sequence: 0 });
+                }
+            }
+            opened_up
+        };
+        let (before, after) = (open(self.before), open(self.after));
+        let by_person = || {
+            let gains = |person| gains_of_person(&before, &after, person, at).into_iter().next();
+            self.authors.iter().find_map(|person| Some((person.clone(), gains(person)?)))
+        };
+        let widening = Widening { before: &before, after: &after, authors: self.authors };
+        widening.by_account(file, at).or_else(by_person)
     }
 
     /// Whether a requirement that somebody lacks, or would while the authors wait, is met for longer.

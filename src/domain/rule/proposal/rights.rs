@@ -4,44 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::directory::Account;
-use crate::domain::policy::{Approver, Capability, CapabilityName, Policy, Terms};
+pub use super::right::Right;
+use crate::domain::directory::{Account, AccountKind, ActsFor};
+use crate::domain::policy::{Approver, Capability, Policy, Terms};
+use crate::domain::rule::proposal::records::more_in_account;
 use crate::domain::rule::reviewers::is_peer;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RequirementName, RoleName};
-use crate::domain::value::scope::Pattern;
 use crate::domain::value::time::{Span, Timestamp};
-
-/// Something that somebody may.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Right {
-    /// Ask for an entitlement.
-    Ask(EntitlementName),
-    /// Ask for more of it, for longer, or past fewer hurdles; taken away: less.
-    Terms(EntitlementName),
-    /// Approve it, in a role.
-    Approve(EntitlementName),
-    /// Use a capability, narrowed to these.
-    Use(CapabilityName, BTreeSet<String>),
-    /// Check what lies here.
-    Check(Pattern),
-    /// Answer for somebody, as the manager of record.
-    Manage(PersonId),
-    /// Do so without a requirement.
-    Without(RequirementName),
-    /// Be known by another certificate.
-    Identity(String),
-    /// What the baseline allows to everybody.
-    Baseline(String),
-    /// Have an attestation hold for longer.
-    Valid(RequirementName),
-    /// Answer for a role, as its owner.
-    Answer(RoleName),
-    /// Decide in the place of a manager who is missing.
-    StandIn,
-    /// Decide whether somebody gets an account.
-    Admit,
-}
 
 /// What one account, or with none everybody of the own organisation, gains and loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +45,10 @@ pub fn difference_of<'a>(
     let changes = ids.into_iter().filter_map(|id| {
         let (had, has) = (old.of_account(id), new.of_account(id));
         let rights = |ways: &Ways<'_>| ways.keys().cloned().collect();
-        let mut changed = change(Some(id), &rights(&had), &rights(&has))?;
+        let mut changed = change(Some(id), &rights(&had), &rights(&has));
+        let (was, is) = (before.accounts().get(id), after.accounts().get(id));
+        changed.gains.extend(more_in_record(was, is, &changed.gains));
+        changed.loses.extend(more_in_record(is, was, &changed.loses));
         changed.gains.extend(with_less(&had, &has, new.of_everybody_asked(id)));
         changed.loses.extend(with_less(&has, &had, old.of_everybody_asked(id)));
         // What may be asked for both before and after may be offered on other terms.
@@ -90,13 +63,43 @@ pub fn difference_of<'a>(
         }
         (!changed.gains.is_empty() || !changed.loses.is_empty()).then_some(changed)
     });
-    everybody.filter(|it| !it.gains.is_empty() || !it.loses.is_empty()).into_iter().chain(changes).collect()
+    let says_more = |it: &RightsChange| !it.gains.is_empty() || !it.loses.is_empty();
+    Some(everybody).filter(says_more).into_iter().chain(changes).collect()
 }
 
-fn change(account: Option<&AccountId>, old: &BTreeSet<Right>, new: &BTreeSet<Right>) -> Option<RightsChange> {
-    let gains = new.difference(old).cloned().collect();
-    let loses = old.difference(new).cloned().collect();
-    Some(RightsChange { account: account.cloned(), gains, loses })
+/// What a person gains as the manager of record of others and as the owner of roles, by whatever account.
+#[must_use]
+pub fn gains_of_person(before: &Organisation, after: &Organisation, id: &PersonId, at: Timestamp) -> BTreeSet<Right> {
+    let (old, new) = (Rights::of(before, after, at), Rights::of(after, before, at));
+    new.of_person(id).difference(&old.of_person(id)).cloned().collect()
+}
+
+fn change(account: Option<&AccountId>, old: &BTreeSet<Right>, new: &BTreeSet<Right>) -> RightsChange {
+    // To check a part of what one checks already is nothing new.
+    let is_part = |right: &Right, of: &BTreeSet<Right>| {
+        let Right::Check(part) = right else { return false };
+        of.iter().any(|known| matches!(known, Right::Check(known) if known.contains(part)))
+    };
+    let gains = new.difference(old).filter(|right| !is_part(right, old)).cloned().collect();
+    let loses = old.difference(new).filter(|right| !is_part(right, new)).cloned().collect();
+    RightsChange { account: account.cloned(), gains, loses }
+}
+
+/// What the record of an account gives beside what its roles do. What a role of its own gives is named by that; the record of
+/// an account that was not there is compared with one that checks nothing.
+fn more_in_record(was: Option<&Account>, is: Option<&Account>, named: &BTreeSet<Right>) -> BTreeSet<Right> {
+    let Some(is) = is else { return BTreeSet::new() };
+    let is_told = |right: &Right| {
+        if let Right::Hold(role, _) = right {
+            return was.is_none_or(|was| !was.roles.contains_key(role));
+        }
+        matches!(right, Right::Audience(pattern) if named.contains(&Right::Check(pattern.clone())))
+    };
+    let more = match was {
+        Some(was) => more_in_account(was, is),
+        None => more_in_account(&Account { audience: BTreeSet::new(), ..is.clone() }, is),
+    };
+    more.into_iter().filter(|right| !is_told(right)).collect()
 }
 
 /// What somebody comes by with less than it took before, by each role that gives it; what `anyway` is asked counts on top.
@@ -152,6 +155,8 @@ struct Rights<'a> {
     at: Timestamp,
     of_roles: BTreeMap<&'a RoleName, BTreeSet<Right>>,
     owned: BTreeMap<&'a PersonId, Vec<&'a RoleName>>,
+    /// Who has no manager, where policy names who then decides.
+    without_manager: Vec<&'a PersonId>,
     /// What managers of record approve, and who asks for it.
     of_managers: Vec<(&'a EntitlementName, &'a BTreeSet<RoleName>)>,
     /// Requirements that either has: to do without one that is no more is to do without it.
@@ -189,7 +194,9 @@ impl<'a> Rights<'a> {
         let of_managers = of_managers.filter(|(_, terms)| terms.approvers().any(|it| *it == Approver::Manager));
         let of_managers = of_managers.map(|(name, terms)| (name, &terms.requestable_by)).collect();
         let known = policy.requirements.keys().chain(other.policy().requirements.keys()).cloned();
-        Self { organisation, at, of_roles, owned, of_managers, known: known.collect() }
+        let is_decided = !policy.baseline.manager_missing.is_empty();
+        let without_manager = is_decided.then(|| without_manager(organisation, at)).into_iter().flatten().collect();
+        Self { organisation, at, of_roles, owned, without_manager, of_managers, known: known.collect() }
     }
 
     fn in_use(&self, id: &AccountId) -> Option<&'a Account> {
@@ -207,7 +214,15 @@ impl<'a> Rights<'a> {
         for role in self.roles(account) {
             let requires = self.organisation.policy().roles.get(role).map_or(&NOTHING, |role| &role.requires);
             for right in self.of_roles.get(role).into_iter().flatten() {
-                ways.entry(right.clone()).or_default().push(requires);
+                if self.can_be_asked(account, right) {
+                    ways.entry(right.clone()).or_default().push(requires);
+                }
+                if *right == Right::StandIn {
+                    let others = self.without_manager.iter().filter(|person| **person != account.person());
+                    for person in others {
+                        ways.entry(Right::StandInFor((*person).clone())).or_default().push(requires);
+                    }
+                }
             }
         }
         let (_, audience) = self.organisation.may_check(id, self.at);
@@ -220,8 +235,20 @@ impl<'a> Rights<'a> {
         ways
     }
 
+    /// A machine that asks for people asks for nothing while nobody could be named.
+    fn can_be_asked(&self, account: &Account, right: &Right) -> bool {
+        let asks_for_people = matches!(account.kind, AccountKind::Service { acts_for: ActsFor::People, .. });
+        let (true, Right::Ask(name)) = (asks_for_people, right) else { return true };
+        let asking = terms(self.organisation.policy(), name).into_iter().flat_map(|terms| &terms.requestable_by);
+        let mut members = asking.flat_map(|role| self.organisation.members(role).map(move |id| (role, id)));
+        members.any(|(role, id)| {
+            let person = self.in_use(id).filter(|account| !account.is_machine());
+            person.is_some_and(|account| self.roles(account).any(|held| held == role))
+        })
+    }
+
     /// As the manager of record of others, and as the owner of roles.
-    fn of_person(&self, id: &'a PersonId) -> BTreeSet<Right> {
+    fn of_person(&self, id: &PersonId) -> BTreeSet<Right> {
         let reports = || self.organisation.reports_of(id);
         let owned = self.owned.get(id).into_iter().flatten().map(|role| Right::Answer((*role).clone()));
         let mut rights: BTreeSet<Right> = reports().cloned().map(Right::Manage).chain(owned).collect();
@@ -271,31 +298,14 @@ impl<'a> Rights<'a> {
     }
 }
 
+/// The people of the own organisation for whom others decide in a manager's place.
+fn without_manager(organisation: &Organisation, at: Timestamp) -> impl Iterator<Item = &PersonId> {
+    let here = organisation.people().iter().filter(move |(_, it)| it.tenant.is_none() && it.is_employed(at));
+    let alone = here.filter(|(_, person)| !person.awaits_manager);
+    alone.filter(move |(id, _)| organisation.manager_of(id, at).is_none()).map(|(id, _)| id)
+}
+
 fn usable(capability: &Capability) -> Right {
     let narrowed = capability.requirements.iter().map(ToString::to_string);
     Right::Use(capability.name, narrowed.chain(capability.resources.iter().map(ToString::to_string)).collect())
-}
-
-impl std::fmt::Display for Right {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ask(name) => write!(f, "ask for `{name}`"),
-            Self::Terms(name) => write!(f, "wider terms of `{name}`"),
-            Self::Approve(name) => write!(f, "approve `{name}`"),
-            Self::Use(capability, narrowed) if narrowed.is_empty() => write!(f, "use `{}`", capability.as_str()),
-            Self::Use(capability, narrowed) => {
-                let narrowed: Vec<&str> = narrowed.iter().map(String::as_str).collect();
-                write!(f, "use `{}` of {}", capability.as_str(), narrowed.join(" "))
-            }
-            Self::Check(pattern) => write!(f, "check `{pattern}`"),
-            Self::Manage(person) => write!(f, "answer for `{person}`"),
-            Self::Without(requirement) => write!(f, "do without `{requirement}`"),
-            Self::Identity(identity) => write!(f, "be `{identity}`"),
-            Self::Baseline(scope) => write!(f, "without a grant: {scope}"),
-            Self::Valid(requirement) => write!(f, "a longer `{requirement}`"),
-            Self::Answer(role) => write!(f, "answer for the role `{role}`"),
-            Self::StandIn => f.write_str("decide where a manager is missing"),
-            Self::Admit => f.write_str("decide who gets an account"),
-        }
-    }
 }
