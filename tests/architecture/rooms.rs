@@ -7,7 +7,7 @@ use crate::checker::{is_test_file, module_of};
 
 /// A room under `src/server/` and the modules that it may name, itself besides.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("transport", &["domain::value", "server::metrics"]),
+    ("transport", &["clock", "domain::value", "pem", "server::metrics"]),
     ("keys", &["domain::value", "journal::file", "wire"]),
     ("config", &["domain::value", "server::check::ext_authz::routes", "server::transport"]),
     (

@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 
 use super::limits::{HEADERS_MAX, STREAMS_PER_CONNECTION};
 use super::peer::Peer;
-use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded};
+use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded, unreadable};
 use super::standing::Standing;
 use crate::server::metrics::{Call, Metrics};
 
@@ -78,7 +78,7 @@ where
                 let counters = Arc::clone(&self.counters);
                 let working = tokio::time::timeout(self.timeout, self.direct.clone().call(method, request));
                 Box::pin(async move {
-                    let response = working.await.unwrap_or_else(|_| too_slow().into_http());
+                    let response = readable(working.await.unwrap_or_else(|_| too_slow().into_http()));
                     drop(permit);
                     counters.add(C::path(method), code_of(&response));
                     Ok(response)
@@ -121,13 +121,26 @@ impl<C: DirectCalls> Calls<C> {
         let working = tokio::time::timeout(self.timeout, self.routes.call(request));
         Box::pin(async move {
             let response = match working.await {
-                Ok(Ok(response)) => response,
+                Ok(Ok(response)) => readable(response),
                 Err(_) => dialect.refusal(&call, too_slow()),
             };
             drop(permit);
             counters.count(&*dialect, &call, &response);
             Ok(response)
         })
+    }
+}
+
+/// The answer, or what is said in place of one that was made of a message that nobody could read.
+fn readable(response: Response<Body>) -> Response<Body> {
+    let code = code_of(&response);
+    if !matches!(code, Code::Internal | Code::OutOfRange) || response.headers().contains_key("grpc-status-details-bin")
+    {
+        return response;
+    }
+    match Status::from_header_map(response.headers()) {
+        Some(status) => unreadable(status).into_http(),
+        None => response,
     }
 }
 
