@@ -148,7 +148,17 @@ impl ClientBuilder {
         self.endpoint_with(&self.files()?)
     }
 
+    fn https_address(&self) -> Result<String, ClientError> {
+        let address = full_address(&self.address);
+        if address.starts_with("https://") {
+            return Ok(address);
+        }
+        let text = format!("`{address}` is no address of a broker: it is `https://host:port`, there is no other way");
+        Err(ClientError::Configuration(text))
+    }
+
     fn files(&self) -> Result<Files, ClientError> {
+        self.https_address()?;
         Ok(Files {
             authority: read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?,
             certificate: read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?,
@@ -158,12 +168,7 @@ impl ClientBuilder {
     }
 
     fn endpoint_with(&self, files: &Files) -> Result<Endpoint, ClientError> {
-        let address = full_address(&self.address);
-        if !address.starts_with("https://") {
-            let text =
-                format!("`{address}` is no address of a broker: it is `https://host:port`, there is no other way");
-            return Err(ClientError::Configuration(text));
-        }
+        let address = self.https_address()?;
         let mut tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&files.authority))
             .identity(Identity::from_pem(&files.certificate, &files.key));

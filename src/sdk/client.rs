@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::answer::CheckedAccess;
 use super::error::ClientError;
 use super::probe::Probe;
+use crate::clock::{Clock as _, SystemClock};
 use crate::wire::v1;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
 
@@ -41,7 +42,8 @@ impl Client {
             action: action.to_owned(),
             resource: resource.to_owned(),
         };
-        self.check_access(request).await.map(CheckedAccess::from)
+        let asked = SystemClock.boot();
+        self.check_access(request).await.map(|answer| CheckedAccess::asked_at(asked, answer))
     }
 
     /// An answer that comes in pieces, put together.

@@ -343,6 +343,6 @@ fn what_is_not_seen_or_moves_what_is_seen_is_a_mistake_in_a_comment_too() {
     for hidden in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{7f}'] {
         let text = format!("[roles.x]\n# asked for by all {hidden}of us\n");
         let shown = policy_mistakes(&text);
-        assert!(shown.contains(&format!("line 2: : found the character U+{:04X}", u32::from(hidden))), "{shown}");
+        assert!(shown.contains(&format!("line 2: found the character U+{:04X}", u32::from(hidden))), "{shown}");
     }
 }
