@@ -10,6 +10,7 @@ Exits 0 if it is allowed, 3 if not, 8 if nobody could say: whoever guards someth
 
 import os
 import sys
+import time
 from datetime import timezone
 from pathlib import Path
 
@@ -42,8 +43,9 @@ class Checker:
 
     def is_allowed(self, subject, action, resource):
         """Whether it may be done now. Everything but a plain ALLOW is a deny, an error too."""
+        asked = now()
         try:
-            return allows(self.ask(subject, action, resource))
+            return allows(self.ask(subject, action, resource), asked)
         except grpc.RpcError:
             return False
 
@@ -51,10 +53,21 @@ class Checker:
         self._channel.close()
 
 
-def allows(answer):
-    """ALLOW, for a reason that allows: a value that this program does not know is none of that."""
+def now():
+    """Seconds of a clock that goes on while the machine sleeps, and that nobody sets."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def allows(answer, asked):
+    """ALLOW, for a reason that allows: a value that this program does not know is none of that. `asked` is the time of
+    `now()` before the question was sent: an answer that took longer than the grant had left allows nothing any more."""
     reasons = (check.CHECK_REASON_GRANTED, check.CHECK_REASON_BASELINE)
-    return answer.verdict == check.VERDICT_ALLOW and answer.reason in reasons
+    if answer.verdict != check.VERDICT_ALLOW or answer.reason not in reasons:
+        return False
+    if not answer.HasField("valid_until"):
+        return True
+    left = answer.valid_until.ToNanoseconds() - answer.time.ToNanoseconds()
+    return answer.HasField("time") and (now() - asked) * 1e9 < left
 
 
 def main(words):
@@ -63,6 +76,7 @@ def main(words):
         return 2
     place = [os.environ[f"COUNTERSIGN_{name}"] for name in ("ADDR", "CA", "CERT", "KEY")]
     checker = Checker(*place)
+    asked = now()
     try:
         answer = checker.ask(*words)
     except grpc.RpcError as error:
@@ -71,7 +85,7 @@ def main(words):
     finally:
         checker.close()
     reason = check.CheckReason.Name(answer.reason).removeprefix("CHECK_REASON_")
-    if not allows(answer):
+    if not allows(answer, asked):
         print(f"deny {reason}")
         return 3
     until = "no end of its own"

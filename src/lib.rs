@@ -8,6 +8,7 @@ pub mod domain;
 pub mod engine;
 #[cfg(feature = "server")]
 pub mod journal;
+mod pem;
 pub mod sdk;
 #[cfg(feature = "server")]
 pub mod server;

@@ -72,6 +72,8 @@ mod life_lists;
 mod lists;
 #[path = "end_to_end/locks.rs"]
 mod locks;
+#[path = "end_to_end/log.rs"]
+mod log;
 #[path = "end_to_end/main_thread.rs"]
 mod main_thread;
 #[path = "end_to_end/moving_and_leaving.rs"]

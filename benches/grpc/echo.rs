@@ -116,7 +116,8 @@ impl StreamingService<StreamCheckAccessRequest> for Messages {
             batch.map(|batch| {
                 let answer = |(query_index, _)| CheckAnswer { query_index, ..granted() };
                 let answers = (0_u32..).zip(&batch.queries).map(answer).collect();
-                StreamCheckAccessResponse { batch_id: batch.batch_id, answers, sequence: "100".to_owned() }
+                let (sequence, time) = ("100".to_owned(), granted().valid_until);
+                StreamCheckAccessResponse { batch_id: batch.batch_id, answers, sequence, time }
             })
         });
         ready(Ok(Response::new(Box::pin(answers))))

@@ -39,7 +39,7 @@ pub fn broker(folder: &Path, grants: u64) {
         runtimes: settings.runtimes,
         limits: settings.limits,
         reload_interval: Duration::from_secs(60),
-        reload_on_hangup: false,
+        reload_asked: Arc::default(),
     };
     let echo = listen(&listener, tls, Arc::new(Metrics::default()), || Routes::new(Echo)).unwrap();
     serve_until_told(&[running.address(), echo.local_address]);

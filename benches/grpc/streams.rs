@@ -92,7 +92,8 @@ fn batches(questions: &[CheckAccessRequest], size: usize) -> Vec<StreamCheckAcce
 /// As many bytes as these answers have: all of them allow by a grant.
 fn reply_bytes(size: usize) -> usize {
     let sequence = "100".to_owned();
-    StreamCheckAccessResponse { batch_id: 1, answers: vec![echo::granted(); size], sequence }.encoded_len()
+    let (answers, time) = (vec![echo::granted(); size], echo::granted().valid_until);
+    StreamCheckAccessResponse { batch_id: 1, answers, sequence, time }.encoded_len()
 }
 
 async fn check(

@@ -58,16 +58,28 @@ use self::{
     audit::{events::AuditCommand, verify},
     broker::{init, serve},
 };
+#[cfg(feature = "cli")]
+use crate::server::signals::Signals;
 
 /// Runs the command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // First of all: until then a signal does what the system does with it, and SIGHUP would end the broker.
+    #[cfg(feature = "cli")]
+    let signals = arguments.iter().any(|it| it == "serve").then(Signals::listen).and_then(Result::ok);
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return not_parsed(&error, &arguments),
     };
     let mut output = Output::new(parsed.output);
-    match run(parsed, &mut output) {
+    #[cfg(feature = "cli")]
+    let ran = match parsed.command {
+        Command::Broker(BrokerCommand::Serve(arguments)) => serve::run(&mut output, &arguments, signals),
+        command => run(Arguments { command, ..parsed }, &mut output),
+    };
+    #[cfg(not(feature = "cli"))]
+    let ran = run(parsed, &mut output);
+    match ran {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
             output.failure(&failure);
@@ -144,7 +156,7 @@ fn run_broker(command: BrokerCommand, output: &mut Output) -> Ran {
         BrokerCommand::Demo => demo::run(output),
         BrokerCommand::Dev(arguments) => dev::run(output, &arguments),
         BrokerCommand::Init(arguments) => init::run(output, &arguments),
-        BrokerCommand::Serve(arguments) => serve::run(output, &arguments),
+        BrokerCommand::Serve(arguments) => serve::run(output, &arguments, None),
     }
 }
 

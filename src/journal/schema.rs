@@ -18,8 +18,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// `CSGN`, so that `file` and a wrong path are not taken for a journal.
 const APPLICATION_ID: i32 = 0x4353_474e;
-/// Of the whole: 2 since the kinds of rows have the names that they have now. A journal of another format is not opened.
-const FORMAT: i32 = 2;
+/// Of the whole: 3 since requests and decisions carry who called, and announced transfers are a list. A journal of another format is not opened.
+const FORMAT: i32 = 3;
 
 /// Every object of a journal, by name, as `sqlite_schema` has it. No index: four of them over JSON cost three quarters
 /// of the append rate.

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::client::Client;
-use super::error::{ClientError, innermost};
+use super::error::{ClientError, humane, innermost};
+use super::probe::{Probe, out_of_date};
+use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, unread_part, without_mark};
 
 /// Settings of a [`Client`]. Authority, certificate and key have to be given; there is no connection without them.
 #[derive(Debug, Clone)]
@@ -116,11 +118,20 @@ impl ClientBuilder {
     /// # Errors
     /// If a file cannot be read or used, or no broker can be reached and verified.
     pub async fn connect(self) -> Result<Client, ClientError> {
-        let endpoint = self.endpoint()?;
+        let files = self.files()?;
+        let endpoint = self.endpoint_with(&files)?;
         let address = full_address(&self.address);
-        let connected = endpoint.connect().await;
-        let channel = connected.map_err(|error| ClientError::from_transport(&error, &address))?;
-        Ok(Client::new(channel, address, self.call_timeout, self.retries))
+        if let Some(cause) = out_of_date(&files.certificate) {
+            return Err(ClientError::NotAuthenticated { address, cause });
+        }
+        let channel = connect_within(&endpoint, &address, self.connect_timeout).await;
+        let Files { authority, certificate, key } = &files;
+        let probe = Probe::new(&address, self.server_name.as_deref(), authority, certificate, key);
+        match (channel, &probe) {
+            (Ok(channel), _) => Ok(Client::new(channel, address, self.call_timeout, self.retries, probe)),
+            (Err(error), Some(probe)) => Err(error.or_refused_by(probe).await),
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// The same settings for another address.
@@ -128,19 +139,39 @@ impl ClientBuilder {
         Self { address: address.into(), ..self.clone() }
     }
 
+    /// How long connecting may take.
+    pub(super) fn connects_within(&self) -> Duration {
+        self.connect_timeout
+    }
+
     pub(super) fn endpoint(&self) -> Result<Endpoint, ClientError> {
+        self.endpoint_with(&self.files()?)
+    }
+
+    fn https_address(&self) -> Result<String, ClientError> {
         let address = full_address(&self.address);
-        if !address.starts_with("https://") {
-            let text =
-                format!("`{address}` is no address of a broker: it is `https://host:port`, there is no other way");
-            return Err(ClientError::Configuration(text));
+        if address.starts_with("https://") {
+            return Ok(address);
         }
-        let authority = read(self.authority.as_ref(), "the authority's certificate")?;
-        let certificate = read(self.certificate.as_ref(), "the client certificate")?;
-        let key = read(self.key.as_ref(), "the client's key")?;
+        let text = format!("`{address}` is no address of a broker: it is `https://host:port`, there is no other way");
+        Err(ClientError::Configuration(text))
+    }
+
+    fn files(&self) -> Result<Files, ClientError> {
+        self.https_address()?;
+        Ok(Files {
+            authority: read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?,
+            certificate: read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?,
+            key: read(self.key.as_ref(), "the client's key", CERTIFICATES_AND_KEYS)
+                .and_then(|key| self.key.as_ref().map_or(Ok(()), kept_to_oneself).map(|()| key))?,
+        })
+    }
+
+    fn endpoint_with(&self, files: &Files) -> Result<Endpoint, ClientError> {
+        let address = self.https_address()?;
         let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(authority))
-            .identity(Identity::from_pem(certificate, key));
+            .ca_certificate(Certificate::from_pem(&files.authority))
+            .identity(Identity::from_pem(&files.certificate, &files.key));
         if let Some(name) = &self.server_name {
             tls = tls.domain_name(name);
         }
@@ -165,11 +196,55 @@ impl ClientBuilder {
     }
 }
 
+/// The three files' texts.
+struct Files {
+    authority: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Connects, or not, within a time that ends with TLS: a host that accepts and says nothing is waited for no longer than one
+/// that is not there. The first call has a limit of its own, and with it what HTTP/2 says first.
+pub(super) async fn connect_within(
+    endpoint: &Endpoint,
+    address: &str,
+    limit: Duration,
+) -> Result<Channel, ClientError> {
+    match tokio::time::timeout(limit, endpoint.connect()).await {
+        Ok(connected) => connected.map_err(|error| ClientError::from_transport(&error, address)),
+        Err(_) => Err(ClientError::Unreachable {
+            address: address.to_owned(),
+            cause: format!("it did not connect within {}", humane(limit)),
+        }),
+    }
+}
+
 pub(super) fn full_address(address: &str) -> String {
     if address.contains("://") { address.to_owned() } else { format!("https://{address}") }
 }
 
-fn read(pem: Option<&Pem>, what: &str) -> Result<Vec<u8>, ClientError> {
+/// A client's key is held to the same rule as the broker's.
+#[cfg(unix)]
+fn kept_to_oneself(key: &Pem) -> Result<(), ClientError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Pem::File(path) = key else { return Ok(()) };
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    let mode = metadata.mode() & 0o7777;
+    if !is_exposed(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
+        return Ok(());
+    }
+    let path = path.display();
+    let text = format!("the client's key `{path}` may be read by others (mode {mode:04o}); run `chmod 600` on it");
+    Err(ClientError::Configuration(text))
+}
+
+/// Other systems say in other ways who may read a file.
+#[cfg(not(unix))]
+fn kept_to_oneself(_key: &Pem) -> Result<(), ClientError> {
+    Ok(())
+}
+
+fn read(pem: Option<&Pem>, what: &str, labels: &[&str]) -> Result<Vec<u8>, ClientError> {
     let text = match pem {
         None => return Err(ClientError::Configuration(format!("{what} is missing: a broker speaks mutual TLS alone"))),
         Some(Pem::Text(text)) => text.clone(),
@@ -181,7 +256,14 @@ fn read(pem: Option<&Pem>, what: &str) -> Result<Vec<u8>, ClientError> {
     if !text.windows(11).any(|window| window == b"-----BEGIN ") {
         return Err(ClientError::Configuration(format!("{what} is not in PEM form")));
     }
-    Ok(text)
+    let text = without_mark(&text).to_vec();
+    match unread_part(&text, labels) {
+        None => Ok(text),
+        Some(label) => {
+            let wanted = "each part begins on a line of its own with `-----BEGIN `";
+            Err(ClientError::Configuration(format!("{what}: a part `{label}` would not be read; {wanted}")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tonic::{Response, Status, Streaming};
 use super::answer::CheckedAccess;
 use super::client::Client;
 use super::error::ClientError;
+use crate::clock::{BootMillis, Clock as _, SystemClock};
 use crate::wire::v1;
 use crate::wire::v1::access_service_client::AccessServiceClient;
 
@@ -23,13 +24,21 @@ const ON_THEIR_WAY: usize = 64;
 pub struct CheckStream {
     batches: mpsc::Sender<v1::StreamCheckAccessRequest>,
     answers: Streaming<v1::StreamCheckAccessResponse>,
-    /// Id and length of each batch that has no answer yet.
-    asked: VecDeque<(u64, usize)>,
+    /// The batches that have no answer yet.
+    asked: VecDeque<Asked>,
     next_id: u64,
     /// After an error nothing is known of what is still on its way.
     is_over: bool,
     address: String,
     call_timeout: Duration,
+}
+
+/// A batch that is on its way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    batch_id: u64,
+    length: usize,
+    at: BootMillis,
 }
 
 impl Client {
@@ -38,9 +47,11 @@ impl Client {
     /// # Errors
     /// If it could not be decided, or an answer is not to what was asked. Take that as a deny of all of them.
     pub async fn check_batch(&self, queries: Vec<v1::CheckQuery>) -> Result<Vec<CheckedAccess>, ClientError> {
-        let wanted = queries.len();
+        let (wanted, asked) = (queries.len(), SystemClock.boot());
         let answered = self.batch_check_access(v1::BatchCheckAccessRequest { queries }).await?;
-        in_their_places(answered.answers, wanted, &answered.sequence)
+        let v1::BatchCheckAccessResponse { answers, sequence, time } = answered;
+        let common = v1::CheckAccessResponse { sequence, time, ..Default::default() };
+        in_their_places(answers, wanted, asked, &common)
             .map_err(|what| ClientError::Confused { address: self.address().to_owned(), what })
     }
 
@@ -99,14 +110,14 @@ impl CheckStream {
         if self.is_over {
             return Err(self.over());
         }
-        let (batch_id, length) = (self.next_id, queries.len());
+        let (batch_id, length, at) = (self.next_id, queries.len(), SystemClock.boot());
         self.next_id = batch_id.wrapping_add(1);
         let batch = v1::StreamCheckAccessRequest { batch_id, queries };
         if self.batches.send(batch).await.is_err() {
             self.is_over = true;
             return Err(self.answers.message().await.err().map_or_else(|| self.over(), |status| self.lost(&status)));
         }
-        self.asked.push_back((batch_id, length));
+        self.asked.push_back(Asked { batch_id, length, at });
         Ok(batch_id)
     }
 
@@ -124,11 +135,12 @@ impl CheckStream {
         let answered = tokio::time::timeout(self.call_timeout, self.answers.message()).await.map_err(|_| late())?;
         let answered = answered.map_err(|status| self.lost(&status))?.ok_or_else(|| self.over())?;
         let confused = |what| ClientError::Confused { address: self.address.clone(), what };
-        let Some((batch_id, length)) = self.asked.pop_front().filter(|(batch_id, _)| *batch_id == answered.batch_id)
-        else {
-            return Err(confused(format!("batch {} was not the one asked", answered.batch_id)));
+        let v1::StreamCheckAccessResponse { batch_id, answers, sequence, time } = answered;
+        let Some(Asked { length, at, .. }) = self.asked.pop_front().filter(|asked| asked.batch_id == batch_id) else {
+            return Err(confused(format!("batch {batch_id} was not the one asked")));
         };
-        let answers = in_their_places(answered.answers, length, &answered.sequence);
+        let common = v1::CheckAccessResponse { sequence, time, ..Default::default() };
+        let answers = in_their_places(answers, length, at, &common);
         Ok((batch_id, answers.map_err(|what| confused(format!("batch {batch_id}: {what}")))?))
     }
 
@@ -142,7 +154,13 @@ impl CheckStream {
     }
 }
 
-fn in_their_places(answers: Vec<v1::CheckAnswer>, wanted: usize, sequence: &str) -> Result<Vec<CheckedAccess>, String> {
+/// The answers of a batch, with what they have in common.
+fn in_their_places(
+    answers: Vec<v1::CheckAnswer>,
+    wanted: usize,
+    asked: BootMillis,
+    common: &v1::CheckAccessResponse,
+) -> Result<Vec<CheckedAccess>, String> {
     if answers.len() != wanted {
         return Err(format!("{} answers to {wanted} questions", answers.len()));
     }
@@ -150,13 +168,14 @@ fn in_their_places(answers: Vec<v1::CheckAnswer>, wanted: usize, sequence: &str)
         if answer.query_index != index {
             return Err(format!("an answer to question {} in place of {index}", answer.query_index));
         }
-        Ok(CheckedAccess::from(v1::CheckAccessResponse {
+        let message = v1::CheckAccessResponse {
             verdict: answer.verdict,
             reason: answer.reason,
             grant_id: answer.grant_id,
             valid_until: answer.valid_until,
-            sequence: sequence.to_owned(),
-        }))
+            ..common.clone()
+        };
+        Ok(CheckedAccess::asked_at(asked, message))
     });
     placed.collect()
 }
@@ -168,7 +187,8 @@ mod tests {
     #[test]
     fn an_answer_to_another_question_is_no_answer() {
         let answer = |query_index| v1::CheckAnswer { query_index, verdict: 1, reason: 1, ..Default::default() };
-        let allowed = in_their_places(vec![answer(0), answer(1)], 2, "7").unwrap();
+        let placed = |answers| in_their_places(answers, 2, SystemClock.boot(), &v1::CheckAccessResponse::default());
+        let allowed = placed(vec![answer(0), answer(1)]).unwrap();
         assert!(allowed.iter().all(CheckedAccess::is_allowed));
         for wrong in [
             vec![],
@@ -177,7 +197,7 @@ mod tests {
             vec![answer(0), answer(0)],
             vec![answer(0), answer(1), answer(2)],
         ] {
-            assert!(in_their_places(wrong, 2, "7").is_err());
+            assert!(placed(wrong).is_err());
         }
     }
 }

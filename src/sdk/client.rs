@@ -1,6 +1,7 @@
 //! The calls of the API over one connection, each with its time limit, its retries and its typed error.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -9,6 +10,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::CheckedAccess;
 use super::error::ClientError;
+use super::probe::Probe;
+use crate::clock::{Clock as _, SystemClock};
 use crate::wire::v1;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
 
@@ -25,6 +28,7 @@ pub struct Client {
     address: String,
     call_timeout: Duration,
     retries: usize,
+    probe: Option<Arc<Probe>>,
 }
 
 impl Client {
@@ -38,7 +42,8 @@ impl Client {
             action: action.to_owned(),
             resource: resource.to_owned(),
         };
-        self.check_access(request).await.map(CheckedAccess::from)
+        let asked = SystemClock.boot();
+        self.check_access(request).await.map(|answer| CheckedAccess::asked_at(asked, answer))
     }
 
     /// An answer that comes in pieces, put together.
@@ -69,8 +74,23 @@ impl Client {
         .await
     }
 
-    pub(super) fn new(channel: Channel, address: String, call_timeout: Duration, retries: usize) -> Self {
-        Self { channel, address, call_timeout, retries }
+    pub(super) fn new(
+        channel: Channel,
+        address: String,
+        call_timeout: Duration,
+        retries: usize,
+        probe: Option<Probe>,
+    ) -> Self {
+        Self { channel, address, call_timeout, retries, probe: probe.map(Arc::new) }
+    }
+
+    /// What a status means; where the connection was lost, whether it was because of this client's certificate.
+    pub(super) async fn error_of(&self, status: &Status) -> ClientError {
+        let error = ClientError::from_status(status, &self.address, self.call_timeout);
+        match &self.probe {
+            Some(probe) => error.or_refused_by(probe).await,
+            None => error,
+        }
     }
 
     pub(super) fn pauses(&self) -> ExponentialBuilder {
@@ -105,10 +125,13 @@ impl Client {
         let attempt = || async {
             let mut request = Request::new(message.clone());
             request.set_timeout(self.call_timeout);
-            let answer = send(self.channel.clone(), request).await;
-            answer
-                .map(Response::into_inner)
-                .map_err(|status| ClientError::from_status(&status, &self.address, self.call_timeout))
+            // The limit in the message is looked at once there is a connection; this one, before.
+            let answer = tokio::time::timeout(self.call_timeout, send(self.channel.clone(), request)).await;
+            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+            match answer {
+                Ok(answer) => Ok(answer.into_inner()),
+                Err(status) => Err(self.error_of(&status).await),
+            }
         };
         attempt
             .retry(self.pauses())

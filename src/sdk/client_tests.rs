@@ -325,3 +325,47 @@ async fn strangers_are_told_apart_from_silence() {
     let error = builder(free, &ours, &ours).connect().await.unwrap_err();
     assert_eq!((error.exit_code(), error.is_transient()), (8, true), "{error:?}");
 }
+
+/// Accepts, and says nothing.
+fn silent() -> (u16, std::net::TcpListener) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    (listener.local_addr().unwrap().port(), listener)
+}
+
+#[tokio::test]
+async fn a_host_that_accepts_and_says_nothing_is_not_waited_for() {
+    // given a host without a broker, and one that ends TLS and then says nothing
+    let authority = Authority::new();
+    let (port, _listening) = silent();
+    let limit = Duration::from_millis(200);
+    // when somebody connects, then it is told as what it is
+    let error = builder(port, &authority, &authority).connect_timeout(limit).connect().await.unwrap_err();
+    assert_eq!((error.exit_code(), error.is_transient()), (8, true), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_over_is_found_before_anybody_is_asked() {
+    let authority = Authority::new();
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let over = params.self_signed(&key).unwrap();
+    let (port, _listening) = silent();
+    let builder = builder(port, &authority, &authority).identity_pem(over.pem(), key.serialize_pem());
+    let error = builder.connect().await.unwrap_err();
+    assert_eq!(error.exit_code(), 7);
+    assert!(error.to_string().contains("has ended at 2020-01-01T00:00:00"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_certificate_is_told_as_such_each_time() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let port = Broker::default().serve(&ours).await;
+    for _ in 0..20 {
+        let refused = match builder(port, &ours, &theirs).retries(0).connect().await {
+            Ok(client) => client.check("ana", "db.read", "prod/db").await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(refused.exit_code(), 7, "{refused:?}");
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::probe::Probe;
 use crate::domain::value::refusal::{CATALOGUE, Reason};
 
 /// The `ErrorInfo.domain` of every error of a broker.
@@ -169,6 +170,17 @@ impl ClientError {
         }))
     }
 
+    /// This error; or, if it says that no broker answers and one does, but refuses this client's certificate, that.
+    pub(super) async fn or_refused_by(self, probe: &Probe) -> Self {
+        match self {
+            Self::Unreachable { address, cause } => match probe.refusal().await {
+                Some(cause) => Self::NotAuthenticated { address, cause },
+                None => Self::Unreachable { address, cause },
+            },
+            other => other,
+        }
+    }
+
     /// What a failure below gRPC means.
     pub(super) fn from_transport(error: &(dyn std::error::Error + 'static), address: &str) -> Self {
         // The outer ones say `transport error`; the innermost says what happened.
@@ -208,7 +220,7 @@ fn exit_of(code: Code) -> u8 {
     }
 }
 
-fn humane(span: Duration) -> String {
+pub(super) fn humane(span: Duration) -> String {
     if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{} ms", span.as_millis()) }
 }
 

@@ -28,6 +28,7 @@ mod check_stream;
 mod client;
 mod error;
 mod files;
+mod probe;
 pub mod replica;
 mod token;
 mod watch;

@@ -53,6 +53,8 @@ pub struct Watch<T> {
     after: String,
     address: String,
     pauses: ExponentialBuilder,
+    /// How long the broker has to begin it.
+    begins_within: Duration,
     /// The pauses left before it gives up; as new after each step.
     left: ExponentialBackoff,
 }
@@ -64,8 +66,14 @@ impl<T> std::fmt::Debug for Watch<T> {
 }
 
 impl<T> Watch<T> {
-    pub(super) fn new(open: Open<T>, after: String, address: String, pauses: ExponentialBuilder) -> Self {
-        Self { open, stream: None, after, address, pauses, left: pauses.build() }
+    pub(super) fn new(
+        open: Open<T>,
+        after: String,
+        address: String,
+        pauses: ExponentialBuilder,
+        begins_within: Duration,
+    ) -> Self {
+        Self { open, stream: None, after, address, pauses, begins_within, left: pauses.build() }
     }
 
     /// The sequence after which it would resume.
@@ -104,7 +112,8 @@ impl<T: Sequenced> Watch<T> {
 
     async fn step(&mut self) -> Result<Option<T>, Status> {
         if self.stream.is_none() {
-            self.stream = Some((self.open)(self.after.clone()).await?);
+            let opened = tokio::time::timeout(self.begins_within, (self.open)(self.after.clone())).await;
+            self.stream = Some(opened.map_err(|_| Status::unavailable("it did not begin the stream in time"))??);
         }
         match &mut self.stream {
             Some(stream) => stream.message().await,

@@ -11,7 +11,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
@@ -27,6 +28,7 @@ use super::check::ext_authz::routes::RouteMap;
 use super::https;
 use super::keys::sealed::keys_beside;
 use super::keys::signing::SigningKeys;
+use super::log::LogSink;
 use super::service::accounts::Accounts;
 use super::service::audit::Audit;
 use super::service::elevations::Elevations;
@@ -38,8 +40,9 @@ use super::service::policies::Policies;
 use super::service::proposals::Proposals;
 use super::service::recertifications::Recertifications;
 use super::service::tokens::Tokens;
+use super::signals::{Heard, Hearing, Signals};
 use super::transport::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
-use super::transport::listener::{ListenError, ListenerSettings, listen};
+use super::transport::listener::{ListenError, ListenerSettings, Listening, listen};
 use super::transport::listeners::Listeners;
 use super::transport::served::{Grpc, Services, Speaks};
 use super::transport::tls::TlsStore;
@@ -103,6 +106,7 @@ pub struct Running {
     health: HealthReporter,
     stopping: watch::Sender<bool>,
     listeners: Listeners,
+    reload_asked: Arc<Notify>,
 }
 
 /// Starts a broker. It serves until it is told to stop.
@@ -150,23 +154,25 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
     let services = services(&broker, &health, &keys, config::route_map(&settings)?)?;
+    let reload_asked = Arc::new(Notify::new());
     let listener = ListenerSettings {
         speaks: Speaks::Grpc,
         address: settings.listen,
         runtimes: settings.runtimes,
         limits: settings.limits.clone(),
         reload_interval: RELOAD_EVERY,
-        reload_on_hangup: true,
+        reload_asked: Arc::clone(&reload_asked),
     };
     let listening = listen(&listener, Arc::clone(&tls), Arc::clone(&metrics), move || services.clone())?;
     let address = listening.local_address;
+    let mut pulses = vec![listening.pulse()];
     let https = settings.https_listen.map(|address| {
-        // Both read the TLS files from one store; SIGHUP is heard once.
+        // Both read the TLS files from one store, which is read again once.
         let settings = ListenerSettings {
             speaks: Speaks::Https,
             address,
             runtimes: 1,
-            reload_on_hangup: false,
+            reload_asked: Arc::default(),
             ..listener.clone()
         };
         let services = https::services(&broker);
@@ -174,31 +180,33 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     });
     let https = https.transpose()?;
     let https_address = https.as_ref().map(|listening| listening.local_address);
+    pulses.extend(https.as_ref().map(Listening::pulse));
     if let Some(address) = settings.metrics_listen {
         let live = engine.clone();
-        metrics::serve(address, Arc::clone(&metrics), move || !has_halted(&live))?;
+        let lives = move || !has_halted(&live) && pulses.iter().all(|pulse| pulse.is_steady());
+        metrics::serve(address, Arc::clone(&metrics), lives)?;
     }
     let mut listeners = Listeners::default();
     for listening in std::iter::once(listening).chain(https) {
         let added = listeners.add(listening, settings.drain_deadline());
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
-    Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners })
+    Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners, reload_asked })
 }
 
 /// `countersign serve`: starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files read again.
 ///
 /// # Errors
 /// Why it could not start, or had to stop: then the process must not end as if all were well.
-pub fn serve(settings: ServeSettings, accepted: Accepted) -> Result<(), ServeError> {
-    log_to_stderr(settings.log_format);
-    let system = |error: std::io::Error| ServeError::System(error.to_string());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-        let mut running = start_with(settings, accepted)?;
+pub fn serve(settings: ServeSettings, accepted: Accepted, signals: Signals, log: &LogSink) -> Result<(), ServeError> {
+    log_to(log, settings.log_format);
+    let Signals { runtime, mut heard } = signals;
+    let log = log.clone();
+    let served = runtime.block_on(async {
+        let starting = tokio::task::spawn_blocking(move || start_with(settings, accepted));
+        let Some(running) = started(starting, &mut heard).await else { return Ok(()) };
+        let mut running = running?;
+        running.metrics.count_dropped_lines(move || log.dropped());
         tracing::info!(address = %running.address, sequence = running.engine.sequence(), "serving");
         if let Some(address) = running.https_address {
             tracing::info!(%address, "serving SCIM and AuthZEN over HTTPS");
@@ -206,8 +214,10 @@ pub fn serve(settings: ServeSettings, accepted: Accepted) -> Result<(), ServeErr
         let mut observe = tokio::time::interval(OBSERVE_EVERY);
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                heard = heard.next() => match heard {
+                    Heard::Stop => break,
+                    Heard::Reload => running.reload_asked.notify_one(),
+                },
                 _ = observe.tick() => running.observe(),
                 error = running.broken() => {
                     // Whoever waits for an answer still gets it: that its outcome is not known, and what to do.
@@ -218,7 +228,38 @@ pub fn serve(settings: ServeSettings, accepted: Accepted) -> Result<(), ServeErr
         }
         tracing::info!("draining");
         running.stop().await
-    })
+    });
+    // A start that was ended in its middle goes on until the process is gone, which does not wait for it.
+    runtime.shutdown_background();
+    served
+}
+
+/// What a start came to; none if whoever started it has ended it since. The journal is as after a crash, and loses nothing.
+async fn started(
+    mut starting: JoinHandle<Result<Running, ServeError>>,
+    heard: &mut Hearing,
+) -> Option<Result<Running, ServeError>> {
+    let mut reload = false;
+    loop {
+        tokio::select! {
+            started = &mut starting => {
+                let started = started.unwrap_or_else(|error| Err(ServeError::System(error.to_string())));
+                return Some(started.inspect(|running| {
+                    if reload {
+                        running.reload_asked.notify_one();
+                    }
+                }));
+            }
+            heard = heard.next() => match heard {
+                Heard::Stop => {
+                    tracing::info!("ended before it served");
+                    return None;
+                }
+                // Once it serves it looks again: the files may have been read before.
+                Heard::Reload => reload = true,
+            },
+        }
+    }
 }
 
 impl Running {
@@ -353,13 +394,14 @@ fn has_halted(engine: &Engine) -> bool {
     pin!(engine.halted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-fn log_to_stderr(format: LogFormat) {
+fn log_to(sink: &LogSink, format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .log_internal_errors(false)
+        .with_writer(sink.clone());
     // A log that is set up already stays as it is.
     let _ = match format {
         LogFormat::Text => log.try_init(),

@@ -10,8 +10,9 @@ use std::time::Duration;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -134,6 +135,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts lines of log that found no reader, as somebody else counts them.
+    pub fn count_dropped_lines(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(Box::new(DroppedLines(Box::new(dropped))));
+    }
+
     /// All of it in the OpenMetrics text format.
     #[must_use]
     pub fn text(&self) -> String {
@@ -144,6 +151,23 @@ impl Metrics {
             let _ = text.write_str("# EOF\n");
         }
         text
+    }
+}
+
+struct DroppedLines(Box<dyn Fn() -> u64 + Send + Sync>);
+
+impl std::fmt::Debug for DroppedLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DroppedLines")
+    }
+}
+
+impl Collector for DroppedLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let count = ConstCounter::new((self.0)());
+        let help = "Lines of log that were dropped because nobody read them";
+        let metric = encoder.encode_descriptor("log_lines_dropped", help, None, count.metric_type())?;
+        count.encode(metric)
     }
 }
 

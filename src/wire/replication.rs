@@ -5,8 +5,14 @@ use uuid::Uuid;
 use crate::domain::value::time::Span;
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
-use crate::wire::values::duration;
+use crate::wire::values::duration_of_at_least;
 use pb::replicate_grants_request::Message;
+
+/// The least age at which a replica may say that it denies: three pings fit into it.
+pub const LEAST_STALENESS: Span = match Span::from_millis(500) {
+    Ok(span) => span,
+    Err(_) => Span::SECOND,
+};
 
 /// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 16;
@@ -80,7 +86,7 @@ fn parsed(hello: pb::ReplicaHello) -> Result<Hello, InvalidMessage> {
             InvalidMessage::one("hello.replica_id", "not 16 bytes; make them once for each replica, or send none")
         })?),
     };
-    let max_staleness = max_staleness.as_ref().map(duration).transpose();
+    let max_staleness = max_staleness.as_ref().map(|it| duration_of_at_least(LEAST_STALENESS, it)).transpose();
     let max_staleness = max_staleness.map_err(|why| InvalidMessage::one("hello.max_staleness", why))?;
     if is_new && digest.is_empty() {
         return Ok(Hello { replica_id, max_staleness, sequence, stood: None });

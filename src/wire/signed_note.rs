@@ -42,7 +42,8 @@ impl NoteKey {
     }
 }
 
-/// The text of a note, if it was signed by the key of this verifier key.
+/// The text of a note, if the note is what the key of this verifier key has signed, from its first byte to its last: the
+/// text, an empty line, and the one signature. Other lines there would be read by whoever reads lines (known failure H28).
 ///
 /// # Errors
 /// What is wrong with the key or the note.
@@ -50,16 +51,15 @@ pub(crate) fn verified<'a>(note: &'a str, verifier: &str) -> Result<&'a str, Str
     let (name, key) = parsed(verifier).ok_or("the verifier key is none; it reads `name+hash+key`")?;
     let (text, signatures) = note.rsplit_once("\n\n").ok_or("there is no signature at its end")?;
     let text = note.get(..text.len().saturating_add(1)).unwrap_or_default();
-    let own = format!("\u{2014} {name} ");
-    for line in signatures.lines() {
-        let Some(signature) = line.strip_prefix(&own).and_then(|text| STANDARD.decode(text).ok()) else { continue };
-        let Some((hash, signature)) = signature.split_at_checked(4) else { continue };
-        if hash == key_hash(&name, &key) {
-            let verified = UnparsedPublicKey::new(&ED25519, &key).verify(text.as_bytes(), signature);
-            return verified.map(|()| text).map_err(|_| "it was changed since it was signed, or by another key".into());
-        }
-    }
-    Err(format!("it has no signature of `{name}`"))
+    let line = signatures.strip_suffix('\n').unwrap_or_default();
+    let signature = line.strip_prefix(&format!("\u{2014} {name} ")).and_then(|text| STANDARD.decode(text).ok());
+    let signature = signature.unwrap_or_default();
+    let signature = signature.split_at_checked(4).filter(|(hash, _)| *hash == key_hash(&name, &key));
+    let (_, signature) = signature.ok_or_else(|| {
+        format!("it does not end with one signature of `{name}`; text behind a signature was signed by nobody")
+    })?;
+    let verified = UnparsedPublicKey::new(&ED25519, &key).verify(text.as_bytes(), signature);
+    verified.map(|()| text).map_err(|_| "it was changed since it was signed, or by another key".into())
 }
 
 fn parsed(verifier: &str) -> Option<(String, Vec<u8>)> {
@@ -90,10 +90,25 @@ mod tests {
         assert_eq!(verified(&note, &key.verifier()), Ok(text));
         // when anything of it is another
         let other = NoteKey::new("countersign/one".into(), &[8; 32]).unwrap();
-        assert!(verified(&note, &other.verifier()).unwrap_err().contains("no signature of"));
+        assert!(verified(&note, &other.verifier()).unwrap_err().contains("one signature of"));
         assert!(verified(&note.replacen("first", "First", 1), &key.verifier()).unwrap_err().contains("changed"));
         assert!(verified(&note.replacen("second", "\nsecond", 1), &key.verifier()).is_err());
         assert!(verified(text, &key.verifier()).is_err());
+        // and when anything is added, in front of it or behind
+        let signature = note.rsplit_once("\n\n").unwrap().1;
+        for added in [
+            format!("{note}{{\"seq\":9}}\n"),
+            format!("{note}{{\"seq\":9}}"),
+            format!("{note}\n"),
+            format!("{note}{signature}"),
+            format!("{note}\u{2014} other AAAAAAAA\n"),
+            format!("\n{note}"),
+            format!("{note}\0"),
+            note.trim_end().to_owned(),
+            note.replace('\n', "\r\n"),
+        ] {
+            assert!(verified(&added, &key.verifier()).is_err(), "{added:?}");
+        }
         for bad in ["", "a+b", "countersign/one+00000000+AQ==", &key.verifier()[1..]] {
             assert!(verified(&note, bad).unwrap_err().contains("verifier key"), "{bad}");
         }

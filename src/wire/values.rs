@@ -74,13 +74,21 @@ pub fn timestamp(value: &PbTimestamp) -> Result<Timestamp, String> {
 /// # Errors
 /// What would be right.
 pub fn duration(value: &Duration) -> Result<Span, String> {
-    const WANTED: &str = "1 s to 24 h is wanted";
+    duration_of_at_least(Span::SECOND, value)
+}
+
+/// The same, with another least.
+///
+/// # Errors
+/// What is wrong with it and what would be right.
+pub fn duration_of_at_least(least: Span, value: &Duration) -> Result<Span, String> {
+    let wanted = format!("{least} to 24 h is wanted");
     let sane = value.nanos.checked_abs().is_some_and(|nanos| nanos < 1_000_000_000);
     if !sane || (value.seconds > 0 && value.nanos < 0) || (value.seconds < 0 && value.nanos > 0) {
         return Err("not a duration: seconds and nanos disagree".to_owned());
     }
     if value.seconds < 0 || value.nanos < 0 {
-        return Err(format!("negative; {WANTED}"));
+        return Err(format!("negative; {wanted}"));
     }
     if value.nanos.checked_rem(1_000_000) != Some(0) {
         return Err("finer than a millisecond; whole milliseconds are wanted".to_owned());
@@ -89,11 +97,11 @@ pub fn duration(value: &Duration) -> Result<Span, String> {
     let millis = value.seconds.checked_mul(1_000).zip(part).and_then(|(whole, part)| whole.checked_add(part));
     let span = millis.and_then(|millis| Span::from_millis(millis).ok());
     match span {
-        Some(Span::ZERO) => Err(format!("zero; {WANTED}")),
-        Some(span) if span < Span::SECOND => Err(format!("{span}; {WANTED}")),
+        Some(Span::ZERO) => Err(format!("zero; {wanted}")),
+        Some(span) if span < least => Err(format!("{span}; {wanted}")),
         Some(span) if span <= LONGEST_DURATION => Ok(span),
-        Some(span) => Err(format!("{span}; {WANTED}")),
-        None => Err(format!("out of range; {WANTED}")),
+        Some(span) => Err(format!("{span}; {wanted}")),
+        None => Err(format!("out of range; {wanted}")),
     }
 }
 

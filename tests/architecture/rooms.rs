@@ -7,7 +7,10 @@ use crate::checker::{is_test_file, module_of};
 
 /// A room under `src/server/` and the modules that it may name, itself besides.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("transport", &["domain::record::called_from", "domain::value", "server::metrics", "wire::certificate"]),
+    (
+        "transport",
+        &["clock", "domain::record::called_from", "domain::value", "pem", "server::metrics", "wire::certificate"],
+    ),
     ("keys", &["domain::value", "journal::file", "journal::room", "wire"]),
     ("config", &["domain::value", "server::check::ext_authz::routes", "server::transport"]),
     (

@@ -40,12 +40,7 @@ struct Spoiled {
 async fn every_field_of_every_method_is_refused_by_its_name() {
     let broker = Broker::shared();
     let (omar, orders) = (broker.person("omar").await, broker.person("orders-api").await);
-    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
-    let methods: Vec<MethodDescriptor> = pool
-        .services()
-        .filter(|service| service.package_name() == "countersign.v1")
-        .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .collect();
+    let methods = methods();
     let (mut asked, mut wrong) = (0, Vec::new());
     for method in &methods {
         let fields = spoiled(&method.input(), 0);
@@ -62,6 +57,34 @@ async fn every_field_of_every_method_is_refused_by_its_name() {
     }
     assert!(wrong.is_empty(), "of {asked}:\n{}", wrong.join("\n"));
     assert!(methods.len() > 45 && asked > 2 * methods.len(), "{} methods, {asked} fields", methods.len());
+}
+
+/// What no message is: a tag without an end, and more bytes than a message may have.
+#[tokio::test]
+async fn what_no_method_can_read_is_a_mistake_of_the_message_and_no_fault_of_the_broker() {
+    let broker = Broker::shared();
+    let (omar, orders) = (broker.person("omar").await, broker.person("orders-api").await);
+    let mut wrong = Vec::new();
+    for method in methods() {
+        let person = if method.name() == "ReplicateGrants" { &orders } else { &omar };
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        for bytes in [vec![0xff; 16], vec![b'x'; 70_000]] {
+            let length = bytes.len();
+            match call(person, &path, bytes).await {
+                Err(status)
+                    if status.code() == tonic::Code::InvalidArgument && reason(&status) == "INVALID_MESSAGE" => {}
+                other => wrong.push(format!("{path}, {length} bytes: {other:?}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All methods of the API.
+fn methods() -> Vec<MethodDescriptor> {
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let services = pool.services().filter(|service| service.package_name() == "countersign.v1");
+    services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
 async fn is_named(person: &Person, method: &MethodDescriptor, spoiled: &Spoiled) -> Result<(), String> {

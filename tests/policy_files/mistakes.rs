@@ -342,3 +342,13 @@ fn too_few_members_is_a_warning() {
     line 4: `entitlements.x`: 2 of `commander` must approve in an emergency, and there are 0; a request is refused until there are more
     "##);
 }
+
+#[test]
+fn what_is_not_seen_or_moves_what_is_seen_is_a_mistake_in_a_comment_too() {
+    // Whoever approves a file reads it (known failure D2).
+    for hidden in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{7f}'] {
+        let text = format!("[roles.x]\n# asked for by all {hidden}of us\n");
+        let shown = policy_mistakes(&text);
+        assert!(shown.contains(&format!("line 2: found the character U+{:04X}", u32::from(hidden))), "{shown}");
+    }
+}

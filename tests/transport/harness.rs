@@ -95,7 +95,7 @@ impl Broker {
             runtimes: 2,
             limits: Limits { certificate_beat: Duration::from_secs(600), ..Limits::default() },
             reload_interval: Duration::from_secs(600),
-            reload_on_hangup: false,
+            reload_asked: Arc::default(),
         };
         change(&mut settings);
         let routes = move || Routes::new(tonic_health::server::health_reporter().1).add_service(slow.clone());

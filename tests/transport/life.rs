@@ -28,7 +28,7 @@ fn settings(address: std::net::SocketAddr) -> ListenerSettings {
         runtimes: 1,
         limits: Limits::default(),
         reload_interval: Duration::from_secs(600),
-        reload_on_hangup: false,
+        reload_asked: Arc::default(),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::cli::term::failure::{Exit, Failure, Ran, read_text};
 use crate::cli::term::output::Output;
 use crate::server::assembly::{self, Accepted};
 use crate::server::config::{self, ConfigMistakes, ServeOverrides, ServeSettings};
+use crate::server::log::LogSink;
+use crate::server::signals::Signals;
 
 /// `serve`. What a flag sets goes before the environment (`COUNTERSIGN_LISTEN`), and that before the file.
 #[derive(Debug, Clone, Args)]
@@ -53,7 +55,7 @@ pub struct ServeArguments {
 ///
 /// # Errors
 /// If the configuration has mistakes, or the broker cannot start.
-pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
+pub fn run(output: &mut Output, arguments: &ServeArguments, signals: Option<Signals>) -> Ran {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
     for warning in config::warnings(&settings.tls) {
@@ -64,8 +66,20 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
         return Ok(Exit::Yes);
     }
     let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
-    let served = assembly::serve(settings, accepted);
-    served.map(|()| Exit::Yes).map_err(|error| Failure::Failed(error.to_string()))
+    let system = |error: std::io::Error| Failure::Failed(format!("the broker cannot run: {error}"));
+    let signals = signals.map_or_else(Signals::listen, Ok).map_err(system)?;
+    let log = LogSink::to(std::io::stderr()).map_err(system)?;
+    let served = assembly::serve(settings, accepted, signals, &log);
+    let exit = match served {
+        Ok(()) => Exit::Yes,
+        Err(error) => {
+            // By the log's thread as well: a process that must end does not wait for who reads stderr.
+            log.line(&output.failure_text(&Failure::Failed(error.to_string())));
+            Exit::Failed
+        }
+    };
+    log.flush();
+    Ok(exit)
 }
 
 fn settings(arguments: &ServeArguments) -> Result<ServeSettings, Failure> {
@@ -73,6 +87,8 @@ fn settings(arguments: &ServeArguments) -> Result<ServeSettings, Failure> {
     let folder = arguments.config.parent().unwrap_or(Path::new(""));
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        // As everywhere, one that is empty is not set.
+        .filter(|(_, value)| !value.is_empty())
         .collect();
     let overrides = ServeOverrides {
         listen: arguments.listen.clone(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,9 @@ impl Store {
     /// What is wrong with it, and what to do.
     pub(super) fn open(path: &Path) -> Result<(Self, Progress), String> {
         let shown = path.display();
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() || found.nlink() > 1) {
+            return Err(format!("`{shown}` is a link: under another name another notifier may have it; name the file"));
+        }
         let lock = private(&beside(path, ".lock")).map_err(|error| format!("`{shown}.lock`: {error}"))?;
         lock.try_lock()
             .map_err(|_| format!("another notifier has `{shown}`: one at a time, or everything is sent twice"))?;
@@ -137,8 +140,9 @@ impl Store {
     pub(super) fn write(&self, progress: &Progress) -> Result<(), String> {
         let new = beside(&self.path, ".new");
         let written = || -> io::Result<()> {
-            let mut file = private(&new)?;
-            file.set_len(0)?;
+            // What a notifier that was killed has left, or somebody has put there, is not written through.
+            let _ = fs::remove_file(&new);
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
             file.write_all(&serde_json::to_vec(progress)?)?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;
@@ -184,6 +188,19 @@ mod tests {
         assert!(Store::open(&path).unwrap_err().contains("another notifier"));
         drop(store);
         assert_eq!(Store::open(&path).unwrap().1, progress);
+        // and under another name nobody has it beside
+        for (name, link) in [("soft", true), ("hard", false)] {
+            let other = folder.path().join(name);
+            if link { std::os::unix::fs::symlink(&path, &other) } else { fs::hard_link(&path, &other) }.unwrap();
+            assert!(Store::open(&other).unwrap_err().contains("is a link"), "{name}");
+            fs::remove_file(&other).unwrap();
+        }
+        // and what is in the way is not written through
+        let (victim, new) = (folder.path().join("victim"), folder.path().join("notify.json.new"));
+        fs::write(&victim, "theirs").unwrap();
+        std::os::unix::fs::symlink(&victim, &new).unwrap();
+        Store::open(&path).unwrap().0.write(&progress).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "theirs");
         // and what is damaged is said to be
         std::fs::write(&path, "{").unwrap();
         assert!(Store::open(&path).unwrap_err().contains("damaged"));

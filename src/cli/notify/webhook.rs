@@ -3,6 +3,8 @@
 //! waits no longer than `--within`, and only an answer that begins with 2 counts as received.
 
 use std::io::Read as _;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +13,9 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use ureq::Agent;
+use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
 
 use crate::cli::term::failure::{Exit, Failure, Ran};
 use crate::cli::term::output::Output;
@@ -85,7 +88,13 @@ fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
 }
 
 fn secret(file: &Path) -> Result<Vec<u8>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| failed(&format!("`{}`", file.display()), &error))?;
+    let unreadable = |error: std::io::Error| failed(&format!("`{}`", file.display()), &error);
+    let mode = std::fs::metadata(file).map_err(unreadable)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let text = format!("`{}` may be read by others (mode {mode:04o}); run `chmod 600` on it", file.display());
+        return Err(Failure::Usage(text));
+    }
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let encoded = text.trim().strip_prefix("whsec_");
     let secret = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).filter(|it| (24..=64).contains(&it.len()));
     let wanted = || format!("`{}` has no secret: `whsec_` and the base64 of 24 to 64 random bytes", file.display());
@@ -93,12 +102,7 @@ fn secret(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn agent(arguments: &WebhookArguments, within: Duration) -> Result<Agent, Failure> {
-    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-    let is_local = local.iter().any(|begin| arguments.url.starts_with(begin));
-    if !is_local && !arguments.url.starts_with("https://") {
-        let text = format!("`{}`: `https://…` is wanted, or `http://` to this machine", arguments.url);
-        return Err(Failure::Usage(text));
-    }
+    let is_local = is_local(&arguments.url)?;
     let mut tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     if !is_local {
@@ -110,8 +114,27 @@ fn agent(arguments: &WebhookArguments, within: Duration) -> Result<Agent, Failur
         .max_redirects_will_error(false)
         .http_status_as_error(false)
         .user_agent("countersign")
+        .proxy(if is_local { None } else { Proxy::try_from_env() })
         .tls_config(tls.build());
     Ok(config.build().new_agent())
+}
+
+/// Whether it leads to this machine, over which plain HTTP may go. The URL is taken apart as it is when it is called: what
+/// begins like an address of this machine may lead elsewhere (`http://127.0.0.1:x@127.0.0.2/`).
+fn is_local(url: &str) -> Result<bool, Failure> {
+    let wanted = || {
+        let text = format!("`{url}`: `https://…` is wanted, or `http://` to this machine, and no user's name in it");
+        Failure::Usage(text)
+    };
+    let parsed: Uri = url.parse().map_err(|_| wanted())?;
+    let host = parsed.authority().filter(|it| !it.as_str().contains('@')).map(|it| it.host()).ok_or_else(wanted)?;
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let local = address.map_or(host == "localhost", |address| address.is_loopback());
+    match parsed.scheme_str() {
+        Some("https") => Ok(false),
+        Some("http") if local => Ok(true),
+        _ => Err(wanted()),
+    }
 }
 
 fn roots(given: Option<&Path>) -> Result<RootCerts, Failure> {
@@ -144,6 +167,27 @@ mod tests {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signed = signature(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn plain_http_goes_to_this_machine_alone() {
+        for (url, local) in [
+            ("https://hooks.example/x", Some(false)),
+            ("http://127.0.0.1:8080/x", Some(true)),
+            ("http://localhost/x", Some(true)),
+            ("http://[::1]:8080/x", Some(true)),
+            ("http://127.0.0.1:x@127.0.0.2/", None),
+            ("http://127.0.0.1:80@hooks.example/", None),
+            ("https://user@hooks.example/", None),
+            ("http://localhost.example:80/", None),
+            ("http://127.0.0.1.example/", None),
+            ("http://hooks.example/", None),
+            ("ftp://127.0.0.1/", None),
+            ("127.0.0.1:80", None),
+            ("", None),
+        ] {
+            assert_eq!(is_local(url).ok(), local, "{url}");
+        }
     }
 
     #[test]

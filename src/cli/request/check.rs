@@ -55,8 +55,8 @@ fn exit(answer: &CheckedAccess) -> Exit {
 
 fn explained_answer(explained: &ExplainCheckResponse) -> CheckedAccess {
     let CheckAnswer { verdict, reason, grant_id, valid_until, .. } = explained.answer.clone().unwrap_or_default();
-    let sequence = explained.sequence.clone();
-    CheckedAccess::from(CheckAccessResponse { verdict, reason, grant_id, valid_until, sequence })
+    let (sequence, time) = (explained.sequence.clone(), explained.time);
+    CheckedAccess::from(CheckAccessResponse { verdict, reason, grant_id, valid_until, sequence, time })
 }
 
 fn answer_lines(answer: &CheckedAccess, now: Timestamp) -> Vec<(&'static str, String)> {
@@ -103,6 +103,7 @@ mod tests {
             grant_id: sample::GRANT_ID.into(),
             valid_until: Some(sample::at(840)),
             sequence: "12".into(),
+            time: Some(sample::at(0)),
         });
         insta::assert_snapshot!(card(40, &answer_lines(&answer, sample::moment())), @r#"
         verdict  allow

@@ -37,7 +37,6 @@ async fn show_file(session: &mut Session<'_>, found: &Found) -> Ran {
         return Err(Failure::Usage("only a proposal brings a file".to_owned()));
     };
     let bytes = session.client.proposal_text(&found.id()).await?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::Failed("the file is no text".to_owned()))?;
-    session.output.data(|_| text.clone(), || text.clone().into())?;
+    session.output.file(bytes)?;
     Ok(Exit::Yes)
 }

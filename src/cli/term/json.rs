@@ -202,7 +202,7 @@ mod tests {
         );
         // and the JSON, read back, is the value, though nothing in its text deceives
         let text = pretty(&value);
-        assert!(!text.chars().any(|c| c != '\n' && crate::domain::record::review::is_deceptive(c)));
+        assert!(!text.chars().any(|c| c != '\n' && crate::domain::value::deceptive::is_deceptive(c)));
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 

@@ -100,6 +100,19 @@ impl Output {
         Ok(())
     }
 
+    /// Writes a file: byte for byte to another file or program; on a terminal without what could deceive its reader; for
+    /// programs that want JSON as a string.
+    ///
+    /// # Errors
+    /// If stdout cannot be written, or the file is no text where one is wanted.
+    pub fn file(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
+        if self.format == Format::Text && !io::stdout().is_terminal() {
+            return self.raw(&bytes);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| Failure::Failed("the file is no text".to_owned()))?;
+        self.data(|_| text.clone(), || text.clone().into())
+    }
+
     /// Writes a file's text as it is, for another file to be made of it.
     ///
     /// # Errors
@@ -122,11 +135,15 @@ impl Output {
         if *failure == Failure::NobodyReads {
             return;
         }
+        let _ = writeln!(anstream::stderr(), "{}", self.failure_text(failure));
+    }
+
+    /// What [`Output::failure`] writes.
+    #[must_use]
+    pub fn failure_text(&self, failure: &Failure) -> String {
         match self.format {
-            Format::Text => self.note(&failure.lines().join("\n")),
-            Format::Json => {
-                let _ = writeln!(anstream::stderr(), "{}", json::line(&failure.json()));
-            }
+            Format::Text => clean_lines(&failure.lines().join("\n")).trim_end_matches('\n').to_owned(),
+            Format::Json => json::line(&failure.json()),
         }
     }
 

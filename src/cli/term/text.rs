@@ -1,7 +1,7 @@
 //! The small texts: words of people, times, ids, digests.
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::domain::record::review::is_deceptive;
+use crate::domain::value::deceptive::is_deceptive;
 use crate::domain::value::time::{Span, Timestamp};
 
 /// The digits of an id that are shown: enough to be unique among what one person sees. Ids share their beginnings.

@@ -11,6 +11,7 @@ use toml_parser::lexer::TokenKind;
 
 use super::mistake::{Mistake, Places, SourceFile, Warning};
 use super::reader::{Reader, Table};
+use crate::domain::value::deceptive::deceives_in_a_file;
 
 /// A dotted key has at most this many parts: nesting is memory on the stack.
 const DEEPEST_KEY: usize = 16;
@@ -40,6 +41,10 @@ pub(crate) fn read<T>(
         let found = format!("a file of {} bytes", text.len());
         reader.mistake(0, "", found, format!("at most {} KiB", longest_bytes.checked_div(1024).unwrap_or_default()));
         return Err(reader.into_mistakes(MOST_MISTAKES));
+    }
+    for (at, character) in text.char_indices().filter(|(_, character)| deceives_in_a_file(*character)) {
+        let found = format!("the character U+{:04X}, which is not seen or moves others", u32::from(character));
+        reader.mistake(at, "", found, "a text that says what it shows; in a comment or a title it is left out");
     }
     if let Some(at) = too_deep(text) {
         let wanted = format!("at most {DEEPEST_KEY} parts, parted by `.`");

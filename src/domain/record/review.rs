@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::called_from::Call;
 use crate::domain::policy::{Approver, Stage};
+use crate::domain::value::deceptive::is_deceptive;
 use crate::domain::value::ids::{AccountId, Digest, PersonId, Principal};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Timestamp;
@@ -262,16 +263,6 @@ pub fn escaped(json: &str) -> String {
         }
     }
     escaped
-}
-
-/// Whether a character is invisible, or changes the order in which others are shown.
-#[must_use]
-pub fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Values: what everything else is made of. They know nothing of each other but by name, and nothing of the floors above.
 
+pub mod deceptive;
 pub mod identity_pattern;
 pub mod ids;
 pub mod index;

@@ -112,8 +112,8 @@ impl Span {
 
     /// # Errors
     /// If the length is negative or over 100 years.
-    pub fn from_millis(millis: i64) -> Result<Self, OutOfRange> {
-        if (0..=Self::MAX.0).contains(&millis) { Ok(Self(millis)) } else { Err(OutOfRange(millis)) }
+    pub const fn from_millis(millis: i64) -> Result<Self, OutOfRange> {
+        if millis < 0 || millis > Self::MAX.0 { Err(OutOfRange(millis)) } else { Ok(Self(millis)) }
     }
 
     /// Whole seconds, at most 100 years.

@@ -1,4 +1,4 @@
-//! The body of an answer that was allowed when it began: it ends when that does (known failure C12).
+//! The body of a request or an answer that was allowed when it began: it ends when that does (known failure C12).
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use tonic::Status;
 use super::Checked;
 use super::guard::Vigil;
 
-/// A body behind a [`CheckLayer`](super::CheckLayer). Cut off, one of gRPC ends with PERMISSION_DENIED, and any other with
-/// an error, so that nobody takes it for whole.
+/// A body behind a [`CheckLayer`](super::CheckLayer). Cut off, an answer of gRPC ends with PERMISSION_DENIED, and any other
+/// body with an error, so that nobody takes it for whole.
 pub struct CheckedBody<B>(Kind<B>);
 
 enum Kind<B> {

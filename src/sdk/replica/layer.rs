@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::Status;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -40,7 +40,8 @@ type Acts = dyn Fn(&Parts) -> Option<Act> + Send + Sync;
 
 /// Protects a tonic or axum service, or any other of `http` requests. The subject is the one SPIFFE ID of the client's
 /// verified certificate ([`VerifiedPeer::of`]), never a header. A request that passes carries its [`PassedCheck`]; a call
-/// or body that goes on is cut off at the end of the grant, at a revocation, or when knowledge grows too old.
+/// or a body, in either direction, that goes on is cut off at the end of the grant, at a revocation, or when knowledge grows
+/// too old. What would leave HTTP, and with it this layer (CONNECT, an upgrade), does not pass.
 ///
 /// ```
 /// # use countersign::sdk::{Act, CheckLayer, Replica};
@@ -119,7 +120,7 @@ impl<S: tonic::server::NamedService> tonic::server::NamedService for CheckServic
 
 impl<S, In, Out> Service<Request<In>> for CheckService<S>
 where
-    S: Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
+    S: Service<Request<CheckedBody<In>>, Response = Response<Out>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     In: Send + 'static,
@@ -139,7 +140,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let (mut parts, body) = request.into_parts();
         let is_grpc = is_grpc(&parts.headers);
-        let (vigil, passed) = match self.admit(&parts) {
+        let ([vigil, sending], passed) = match self.admit(&parts) {
             Ok(admitted) => admitted,
             Err(denial) => {
                 let response = denial.into_response(is_grpc);
@@ -147,21 +148,26 @@ where
             }
         };
         parts.extensions.insert(passed);
+        let body = CheckedBody::guarded(body, sending, false);
         let call = inner.call(Request::from_parts(parts, body));
         Box::pin(guarded(vigil, call, is_grpc))
     }
 }
 
 impl<S> CheckService<S> {
-    fn admit(&self, parts: &Parts) -> Result<(Vigil, PassedCheck), Denial> {
+    /// What watches over the answer and over the request's body, and what the handler is told.
+    fn admit(&self, parts: &Parts) -> Result<([Vigil; 2], PassedCheck), Denial> {
+        if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+            return Err(Denial::LeavesHttp);
+        }
         let subject = VerifiedPeer::of(&parts.extensions).map_err(Denial::NoPeer)?;
         let Act { action, resource } = (self.acts)(parts).ok_or(Denial::UnknownAct)?;
         let checked = self.replica.check(subject.as_str(), &action, &resource);
         if !checked.is_allowed() {
             return Err(Denial::Checked(checked));
         }
-        let vigil = Vigil::new(self.replica.clone(), subject.as_str(), &action, &resource);
-        Ok((vigil, PassedCheck { subject, checked }))
+        let vigil = || Vigil::new(self.replica.clone(), subject.as_str(), &action, &resource);
+        Ok(([vigil(), vigil()], PassedCheck { subject: subject.clone(), checked }))
     }
 }
 
@@ -187,6 +193,7 @@ async fn guarded<Out, E>(
 enum Denial {
     NoPeer(NoPeer),
     UnknownAct,
+    LeavesHttp,
     Checked(Checked),
 }
 
@@ -195,6 +202,7 @@ impl Denial {
         match self {
             Self::NoPeer(_) => "NO_SUBJECT",
             Self::UnknownAct => "UNKNOWN_ACT",
+            Self::LeavesHttp => "LEAVES_HTTP",
             Self::Checked(checked) => checked.reason(),
         }
     }
@@ -204,6 +212,10 @@ impl Denial {
             Self::NoPeer(why) => why.to_string(),
             Self::UnknownAct => {
                 "access is denied (UNKNOWN_ACT): this service does not know what that would do".to_owned()
+            }
+            Self::LeavesHttp => {
+                "access is denied (LEAVES_HTTP): nobody could end a tunnel or an upgraded connection with its grant"
+                    .to_owned()
             }
             Self::Checked(checked) => checked.denied_text(),
         }

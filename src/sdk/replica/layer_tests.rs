@@ -30,14 +30,14 @@ impl Body for Pieces {
     }
 }
 
-impl Service<Request<()>> for Orders {
+impl Service<Request<CheckedBody<()>>> for Orders {
     type Response = Response<Pieces>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
-    fn call(&mut self, request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<CheckedBody<()>>) -> Self::Future {
         let orders = self.clone();
         Box::pin(async move {
             orders.calls.fetch_add(1, Ordering::SeqCst);
@@ -132,10 +132,16 @@ async fn what_cannot_be_told_is_denied_and_never_reaches_the_service() {
     for name in ["x-forwarded-client-cert", "x-subject", "authorization"] {
         nobody.headers_mut().insert(name, HeaderValue::from_static(ANA));
     }
+    // what nobody could cut off
+    let (mut tunnel, mut upgrade) = (by_ana("/db/orders"), by_ana("/db/orders"));
+    *tunnel.method_mut() = Method::CONNECT;
+    upgrade.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     // what it is, whether it is written as a resource is, and whether it is held
     let requests = [
         (nobody, "NO_SUBJECT"),
         (by_ana("/admin"), "UNKNOWN_ACT"),
+        (tunnel, "LEAVES_HTTP"),
+        (upgrade, "LEAVES_HTTP"),
         (by_ana("/db/../db/orders"), "OUT_OF_AUDIENCE"),
         (by_ana("/db/%2e%2e/orders"), "OUT_OF_AUDIENCE"),
         (by_ana("/db//orders"), "OUT_OF_AUDIENCE"),
@@ -200,4 +206,41 @@ async fn a_body_is_cut_off_so_that_nobody_takes_it_for_whole() {
     for answer in [&mut plain, &mut over_grpc] {
         assert!(matches!(frame(answer), Poll::Ready(None)));
     }
+}
+
+/// Takes what is sent, and reads it elsewhere.
+#[derive(Clone, Default)]
+struct Uploads(Arc<std::sync::Mutex<Option<CheckedBody<Pieces>>>>);
+
+impl Service<Request<CheckedBody<Pieces>>> for Uploads {
+    type Response = Response<Pieces>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, request: Request<CheckedBody<Pieces>>) -> Self::Future {
+        *self.0.lock().unwrap() = Some(request.into_body());
+        std::future::ready(Ok(Response::new(Pieces(None))))
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_being_sent_ends_with_the_grant() {
+    // given a request whose body a service reads on, whatever becomes of its answer
+    let held = Held::new(&[]);
+    held.change(&[grant(1, 60)]);
+    let uploads = Uploads::default();
+    let layer = CheckLayer::new(held.replica.clone(), |_| Some(Act::new("db.read", "prod/db/orders")));
+    let request = by_ana("/db/orders").map(|()| Pieces(Some(Bytes::from_static(b"rows"))));
+    drop(layer.layer(uploads.clone()).call(request).await.unwrap());
+    let mut body = uploads.0.lock().unwrap().take().unwrap();
+    let mut next = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(next(), Poll::Ready(Some(Ok(_)))));
+    // when the grant is revoked
+    held.change(&[revoked(1)]);
+    // then nothing more comes, and nobody takes it for whole
+    let Poll::Ready(Some(Err(error))) = next() else { panic!("an error") };
+    assert!(error.to_string().contains("NO_GRANT"));
+    assert!(matches!(next(), Poll::Ready(None)));
 }

@@ -20,7 +20,7 @@ use super::view::{Break, View};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
-use crate::sdk::builder::{ClientBuilder, full_address};
+use crate::sdk::builder::{ClientBuilder, connect_within, full_address};
 use crate::sdk::client::asked_pause;
 use crate::wire::v1;
 use crate::wire::v1::access_service_client::AccessServiceClient;
@@ -168,8 +168,7 @@ impl Session {
         let endpoint = endpoint
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(STREAM_WINDOW_BYTES.saturating_mul(2));
-        let connected = endpoint.connect().await;
-        let channel = connected.map_err(|error| ClientError::from_transport(&error, address))?;
+        let channel = connect_within(&endpoint, address, self.client.connects_within()).await?;
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let mut stream = Stream { outgoing, address: address.to_owned(), answers: 0, silent_beats: 0 };
         stream.say(Message::Hello(self.hello(address)));

@@ -41,7 +41,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) asker: check::CheckCaller,
     /// All that led to this sequence is in the answers.
     pub(crate) sequence: u64,
-    now: Timestamp,
+    /// The time that it is answered for.
+    pub(crate) now: Timestamp,
 }
 
 impl Asking<'_> {

@@ -8,6 +8,7 @@ use super::messages::{Batch, BatchChecked, Checked, StreamChecked, ToldSequence}
 use super::messages::{read_batch, read_check, read_stream_batch};
 use crate::check::{Query, Verdict};
 use crate::server::caller::VerifiedCaller;
+use crate::server::transport::served::unreadable;
 use crate::wire::message::{InvalidField, InvalidMessage};
 use crate::wire::queries::{LARGEST_BATCH, check_query};
 
@@ -35,7 +36,7 @@ impl Checker {
                 well_formed(query)?;
             }
             self.access.count(&[verdict]);
-            Ok(Checked { verdict, sequence: self.sequence(asking.sequence) })
+            Ok(Checked { verdict, sequence: self.sequence(asking.sequence), time: asking.now })
         })
         .map_err(undecodable)?
     }
@@ -63,7 +64,7 @@ impl Checker {
         let verdicts = asking.verdicts(&batch.queries);
         refuse_malformed(&batch.queries, &verdicts)?;
         self.access.count(&verdicts);
-        Ok(BatchChecked { verdicts, sequence: self.sequence(asking.sequence) })
+        Ok(BatchChecked { verdicts, sequence: self.sequence(asking.sequence), time: asking.now })
     }
 }
 
@@ -83,9 +84,9 @@ fn well_formed(Query { subject, action, resource }: Query<'_>) -> Result<(), Inv
     check_query("", subject, action, resource)
 }
 
-/// As tonic's own codec says it.
+/// As what tonic's own codec says is told.
 fn undecodable(error: prost::DecodeError) -> Status {
-    Status::internal(error.to_string())
+    unreadable(Status::internal(error.to_string()))
 }
 
 /// The same error, with the batch that it is about.

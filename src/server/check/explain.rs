@@ -9,6 +9,7 @@ use crate::domain::value::ids::{AccountId, Principal};
 use crate::domain::value::scope::{Action, Resource};
 use crate::domain::value::time::Now;
 use crate::server::tenant_view;
+use crate::wire::values::pb_timestamp;
 use crate::wire::{grants, v1 as pb};
 
 /// Grants that an explanation names at most.
@@ -37,7 +38,8 @@ pub(super) fn check(
     now: Now,
 ) -> pb::ExplainCheckResponse {
     let Question { action, resource, .. } = question;
-    let mut explained = pb::ExplainCheckResponse { sequence: String::new(), ..Default::default() };
+    let time = Some(pb_timestamp(now.latest));
+    let mut explained = pb::ExplainCheckResponse { time, ..Default::default() };
     let policy = state.organisation().policy();
     let visible: Vec<_> =
         policy.entitlements.iter().filter(|(name, _)| may_see(state, viewer, Thing::Entitlement(name), now)).collect();

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use crate::check::{Allowed, Denied, Query, Verdict};
 use crate::domain::value::ids::GrantId;
+use crate::domain::value::time::Timestamp;
 use crate::wire::queries::LARGEST_BATCH;
 use crate::wire::v1 as pb;
-use crate::wire::values::pb_end;
+use crate::wire::values::{pb_end, pb_timestamp};
 
 /// A field that is a number begins with this byte and 8 for each field before it.
 const NUMBER_1: u8 = 0x08;
@@ -48,6 +49,8 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Checked {
     pub(crate) verdict: Verdict,
     pub(crate) sequence: ToldSequence,
+    /// What the verdict was given for.
+    pub(crate) time: Timestamp,
 }
 
 /// A sequence as the caller is told it.
@@ -64,6 +67,8 @@ pub(crate) enum ToldSequence {
 pub(crate) struct BatchChecked {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) sequence: ToldSequence,
+    /// What all verdicts were given for.
+    pub(crate) time: Timestamp,
 }
 
 /// The same, of one batch of a stream.
@@ -225,6 +230,7 @@ impl Written for Checked {
     fn write(&self, out: &mut impl BufMut) {
         put_verdict(out, NUMBER_1, self.verdict);
         put_sequence(out, COUNTED_1 + 4 * FIELD, &self.sequence);
+        put_time(out, COUNTED_1 + 5 * FIELD, Some(pb_timestamp(self.time)));
     }
 }
 
@@ -251,6 +257,7 @@ impl BatchChecked {
             put_counted(out, key, &answer);
         }
         put_sequence(out, key + FIELD, &self.sequence);
+        put_time(out, key + 2 * FIELD, Some(pb_timestamp(self.time)));
     }
 }
 
@@ -266,13 +273,17 @@ fn put_verdict(out: &mut impl BufMut, key: u8, verdict: Verdict) {
         let mut text = Uuid::encode_buffer();
         put_counted(out, key, grant.uuid().hyphenated().encode_lower(&mut text).as_bytes());
     }
-    if let Some(prost_types::Timestamp { seconds, nanos }) = pb_end(valid_until) {
+    put_time(out, key + FIELD, pb_end(valid_until));
+}
+
+fn put_time(out: &mut impl BufMut, key: u8, time: Option<prost_types::Timestamp>) {
+    if let Some(prost_types::Timestamp { seconds, nanos }) = time {
         let mut end = [0; TIMESTAMP_BYTES];
         let mut free = end.as_mut_slice();
         put_number(&mut free, NUMBER_1, seconds.cast_unsigned());
         put_number(&mut free, NUMBER_1 + FIELD, positive(nanos));
         let written = TIMESTAMP_BYTES - free.len();
-        put_counted(out, key + FIELD, end.get(..written).unwrap_or_default());
+        put_counted(out, key, end.get(..written).unwrap_or_default());
     }
 }
 

@@ -170,19 +170,21 @@ proptest! {
         (sequence, sealed) in (any::<u64>(), any::<bool>()),
         batch_id in prop_oneof![Just(0), any::<u64>()],
     ) {
+        let time = at(1_790_000_000_123);
+        let given = Some(pb_timestamp(time));
         let told = if sealed { ToldSequence::Sealed(format!("{sequence:064x}")) } else { ToldSequence::Number(sequence) };
         let text = if sealed { format!("{sequence:064x}") } else { sequence.to_string() };
         let answers: Vec<_> = (0..).zip(&verdicts).map(|(index, verdict)| pb_answer(index, *verdict)).collect();
         for (verdict, answer) in verdicts.iter().zip(&answers) {
             let pb::CheckAnswer { verdict: verdict_told, reason, grant_id, valid_until, .. } = answer.clone();
             let built =
-                pb::CheckAccessResponse { verdict: verdict_told, reason, grant_id, valid_until, sequence: text.clone() };
-            prop_assert_eq!(written(&Checked { verdict: *verdict, sequence: told.clone() }), built.encode_to_vec());
+                pb::CheckAccessResponse { verdict: verdict_told, reason, grant_id, valid_until, sequence: text.clone(), time: given };
+            prop_assert_eq!(written(&Checked { verdict: *verdict, sequence: told.clone(), time }), built.encode_to_vec());
         }
-        let batch = BatchChecked { verdicts, sequence: told };
-        let built = pb::BatchCheckAccessResponse { answers: answers.clone(), sequence: text.clone() };
+        let batch = BatchChecked { verdicts, sequence: told, time };
+        let built = pb::BatchCheckAccessResponse { answers: answers.clone(), sequence: text.clone(), time: given };
         prop_assert_eq!(written(&batch), built.encode_to_vec());
-        let stream = pb::StreamCheckAccessResponse { batch_id, answers, sequence: text };
+        let stream = pb::StreamCheckAccessResponse { batch_id, answers, sequence: text, time: given };
         prop_assert_eq!(written(&StreamChecked { batch_id, answers: batch }), stream.encode_to_vec());
     }
 }

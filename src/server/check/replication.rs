@@ -17,6 +17,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::engine::replication::{Place, Replica, Sent, Subscription};
 use crate::server::caller::{Broker, Messages, VerifiedCaller, is_usable};
 use crate::server::metrics::Outcome;
+use crate::server::transport::served::unreadable;
 use crate::wire::message::InvalidMessage;
 use crate::wire::replication::{Hello, NONCE_BYTES, Said, Stood};
 use crate::wire::v1 as pb;
@@ -47,7 +48,9 @@ pub(crate) async fn replicate(
     let account = broker.read(&caller, |_, viewer, _| viewer.account().cloned())?;
     still_lets(broker, &caller, &account)?;
     let hello = tokio::time::timeout(HELLO, said.message()).await;
-    let hello = hello.map_err(|_| InvalidMessage::one("message", "none came; a replica says hello first"))??;
+    let hello = hello
+        .map_err(|_| InvalidMessage::one("message", "none came; a replica says hello first"))?
+        .map_err(unreadable)?;
     let hello = hello.ok_or_else(|| InvalidMessage::one("message", "none came; a replica says hello first"))?;
     let Said::Hello(hello) = Said::try_from(hello)? else {
         return Err(InvalidMessage::one("message", "not a hello; that comes first").into());
@@ -155,7 +158,7 @@ impl Feed {
             let permit = tokio::select! {
                 permit = sender.reserve() => permit,
                 said = self.said.message() => {
-                    let Some(said) = said? else { return Ok(()) };
+                    let Some(said) = said.map_err(unreadable)? else { return Ok(()) };
                     self.hear(Said::try_from(said)?, &subscription)?;
                     continue;
                 }
@@ -178,7 +181,7 @@ impl Feed {
             }
             tokio::select! {
                 () = subscription.changed() => {}
-                said = self.said.message() => match said? {
+                said = self.said.message() => match said.map_err(unreadable)? {
                     Some(said) => self.hear(Said::try_from(said)?, &subscription)?,
                     None => return Ok(()),
                 },

@@ -16,6 +16,7 @@ use tonic::{Status, Streaming};
 use super::checker::Checker;
 use super::messages::StreamChecked;
 use crate::server::caller::is_usable;
+use crate::server::transport::served::unreadable;
 
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -49,8 +50,11 @@ impl Answers {
         while self.beat.poll_tick(context).is_ready() {
             self.checker.access.broker.still_lets(&self.checker.caller, is_usable)?;
         }
-        let Some(batch) = ready!(Pin::new(&mut self.batches).poll_next(context)?) else { return Poll::Ready(None) };
-        Poll::Ready(Some(self.checker.check_stream_batch(&batch)))
+        match ready!(Pin::new(&mut self.batches).poll_next(context)) {
+            Some(Ok(batch)) => Poll::Ready(Some(self.checker.check_stream_batch(&batch))),
+            Some(Err(status)) => Poll::Ready(Some(Err(unreadable(status)))),
+            None => Poll::Ready(None),
+        }
     }
 }
 

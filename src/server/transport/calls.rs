@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 
 use super::limits::{HEADERS_MAX, STREAMS_PER_CONNECTION};
 use super::peer::Peer;
-use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded};
+use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded, unreadable};
 use super::standing::Standing;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::metrics::{Call, Metrics};
@@ -79,7 +79,7 @@ where
                 let counters = Arc::clone(&self.counters);
                 let working = tokio::time::timeout(self.timeout, self.direct.clone().call(method, request));
                 Box::pin(async move {
-                    let response = working.await.unwrap_or_else(|_| check_too_slow().into_http());
+                    let response = readable(working.await.unwrap_or_else(|_| check_too_slow().into_http()));
                     drop(permit);
                     counters.add(C::path(method), code_of(&response));
                     Ok(response)
@@ -122,7 +122,7 @@ impl<C: DirectCalls> Calls<C> {
         let working = tokio::time::timeout(self.timeout, self.routes.call(request));
         Box::pin(async move {
             let response = match working.await {
-                Ok(Ok(response)) => response,
+                Ok(Ok(response)) => readable(response),
                 Err(_) => dialect.refusal(&call, too_slow()),
             };
             drop(permit);
@@ -132,12 +132,25 @@ impl<C: DirectCalls> Calls<C> {
     }
 }
 
+/// The answer, or what is said in place of one that was made of a message that nobody could read.
+fn readable(response: Response<Body>) -> Response<Body> {
+    let code = code_of(&response);
+    if !matches!(code, Code::Internal | Code::OutOfRange) || response.headers().contains_key("grpc-status-details-bin")
+    {
+        return response;
+    }
+    match Status::from_header_map(response.headers()) {
+        Some(status) => unreadable(status).into_http(),
+        None => response,
+    }
+}
+
 /// A check changes nothing; it is asked again.
 fn check_too_slow() -> Status {
     overloaded("the broker took too long; ask again")
 }
 
-/// What a call would change may have taken effect by now, or may yet (known failure H23).
+/// What a call would change may have taken effect by now, or may yet (known failure H27).
 fn too_slow() -> Status {
     Refusal::new(Reason::OutcomeUnknown, "the broker took too long").into()
 }

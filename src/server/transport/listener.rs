@@ -7,9 +7,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc as threads};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::limits::{Door, Limits};
+use super::pulse::Pulse;
 use super::runtimes::{self, Ended, Farewell, MakeServices};
 use super::served::{Direct, Services, Speaks};
 use super::shared::{Accepted, LogBudget, Phase, Shared, advance, refill};
@@ -29,8 +30,8 @@ pub struct ListenerSettings {
     pub limits: Limits,
     /// How often the TLS files are looked at.
     pub reload_interval: Duration,
-    /// Whether SIGHUP has them looked at, too.
-    pub reload_on_hangup: bool,
+    /// Whoever notifies it has them looked at at once.
+    pub reload_asked: Arc<Notify>,
 }
 
 /// Why there is no listener, or no more.
@@ -70,6 +71,7 @@ pub struct Listening {
     phase: watch::Sender<Phase>,
     ended: threads::Receiver<Ended>,
     runtimes: usize,
+    pulse: Arc<Pulse>,
 }
 
 /// Begins the drain from anywhere, as from a signal's task.
@@ -96,6 +98,12 @@ impl Listening {
     #[must_use]
     pub fn handle(&self) -> ShutdownHandle {
         ShutdownHandle(self.phase.clone())
+    }
+
+    /// The beats of its threads.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// Waits until somebody begins the drain, then until all connections are over, but no longer than `deadline`: then
@@ -161,9 +169,12 @@ pub fn listen<S: Into<Services<D>>, D: Direct>(
     let (phase, watched) = watch::channel(Phase::Serving);
     let (farewells, ended) = threads::channel();
     let (speaks, limits) = (settings.speaks, settings.limits.clone());
-    let shared = Arc::new(Shared { speaks, tls, limits, metrics, phase: watched, log: LogBudget::default() });
-    let services: MakeServices<D> = Arc::new(move || services().into());
     let count = settings.runtimes.max(1);
+    // The last is the accept loop's.
+    let pulse = Arc::new(Pulse::of(count.saturating_add(1)));
+    let (log, beats) = (LogBudget::default(), Arc::clone(&pulse));
+    let shared = Arc::new(Shared { speaks, tls, limits, metrics, phase: watched, log, pulse: beats });
+    let services: MakeServices<D> = Arc::new(move || services().into());
     let queues: Vec<_> = (0..count)
         .map(|number| runtimes::start(number, Arc::clone(&shared), Arc::clone(&services), farewells.clone()))
         .collect::<io::Result<_>>()
@@ -178,6 +189,7 @@ pub fn listen<S: Into<Services<D>>, D: Direct>(
             tokio::select! {
                 () = accept(&listener, &settings.limits, &shared, &queues) => {}
                 () = refill(&shared.log) => {}
+                () = shared.pulse.beat(count) => {}
                 () = reload(&settings, &shared) => {}
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
             }
@@ -191,7 +203,7 @@ pub fn listen<S: Into<Services<D>>, D: Direct>(
         }
     };
     std::thread::Builder::new().name("countersign-accept".to_owned()).spawn(run).map_err(ListenError::Start)?;
-    Ok(Listening { local_address, phase, ended, runtimes: count })
+    Ok(Listening { local_address, phase, ended, runtimes: count, pulse })
 }
 
 async fn accept(
@@ -244,28 +256,15 @@ async fn accept(
     }
 }
 
-/// Looks at the TLS files at each interval and at SIGHUP.
+/// Looks at the TLS files at each interval, and when it is asked to.
 async fn reload(settings: &ListenerSettings, shared: &Shared) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = None;
-    if settings.reload_on_hangup {
-        hangup = signal(SignalKind::hangup())
-            .map_err(|error| tracing::error!(%error, "SIGHUP cannot be heard; TLS files are read at intervals alone"))
-            .ok();
-    }
     let mut interval = tokio::time::interval(settings.reload_interval);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     interval.tick().await;
     loop {
-        let heard = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = interval.tick() => {}
-            _ = heard => {}
+            () = settings.reload_asked.notified() => {}
         }
         // A file system that hangs must not stop the accept loop.
         let tls = Arc::clone(&shared.tls);

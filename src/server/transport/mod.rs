@@ -8,6 +8,7 @@ pub mod limits;
 pub mod listener;
 pub(super) mod listeners;
 pub mod peer;
+pub mod pulse;
 mod runtimes;
 pub mod served;
 mod shared;

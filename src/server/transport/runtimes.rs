@@ -66,7 +66,7 @@ pub(super) fn start<D: Direct>(
     let name = format!("countersign-serve-{number}");
     let farewell = Farewell { name: name.clone(), to: ended, said: false };
     let run = move || {
-        let report = runtime.block_on(serve_all(queue, shared, services));
+        let report = runtime.block_on(serve_all(number, queue, shared, services));
         runtime.shutdown_background();
         farewell.say(report);
     };
@@ -75,6 +75,7 @@ pub(super) fn start<D: Direct>(
 }
 
 async fn serve_all<D: Direct>(
+    number: usize,
     mut queue: mpsc::Receiver<Accepted>,
     shared: Arc<Shared>,
     services: MakeServices<D>,
@@ -83,6 +84,8 @@ async fn serve_all<D: Direct>(
     let Services { routes, direct, dialect } = services();
     let services = Services { routes: routes.prepare(), direct, dialect };
     let mut phase = shared.phase.clone();
+    let beating = Arc::clone(&shared);
+    let beats = tokio::spawn(async move { beating.pulse.beat(number).await });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -105,13 +108,17 @@ async fn serve_all<D: Direct>(
             _ = phase.wait_for(|phase| *phase == Phase::Cut) => (0, true),
             over = connections.join_next() => match over {
                 Some(_) => (1, false),
-                None => return Ended::Runtime { finished, cut: 0 },
+                None => {
+                    beats.abort();
+                    return Ended::Runtime { finished, cut: 0 };
+                }
             },
         };
         // Connections see the cut as well, perhaps before this does: what ends by it has not finished.
         if told || *shared.phase.borrow() == Phase::Cut {
             let cut = connections.len().saturating_add(ended);
             connections.shutdown().await;
+            beats.abort();
             return Ended::Runtime { finished, cut };
         }
         finished = finished.saturating_add(ended);

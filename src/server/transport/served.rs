@@ -144,6 +144,17 @@ pub(super) fn code_of(response: &Response<Body>) -> Code {
     named.unwrap_or(Code::Ok)
 }
 
+/// A status without details is not one of ours: tonic made it of a message that it could not read, or that was too long,
+/// with codes (`INTERNAL`, `OUT_OF_RANGE`) that clients would take for a fault of the broker, or for RESYNC.
+pub(crate) fn unreadable(status: Status) -> Status {
+    if !status.details().is_empty() || !matches!(status.code(), Code::Internal | Code::OutOfRange) {
+        return status;
+    }
+    let details = ErrorDetails::with_error_info("INVALID_MESSAGE", "countersign", std::collections::HashMap::new());
+    let text = format!("the message cannot be read: {}; compare it with the API's .proto files", status.message());
+    Status::with_error_details(Code::InvalidArgument, text, details)
+}
+
 /// There is no room, or no time, for a call now.
 pub(super) fn overloaded(text: &str) -> Status {
     let mut details = ErrorDetails::with_error_info("OVERLOADED", "countersign", std::collections::HashMap::new());

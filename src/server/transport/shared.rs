@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::limits::{Limits, Place};
+use super::pulse::Pulse;
 use super::served::Speaks;
 use super::tls::TlsStore;
 use crate::server::metrics::Metrics;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) log: LogBudget,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// A socket that was admitted.

@@ -172,7 +172,7 @@ fn import_page(width: u16, name: &str, answer: &ImportPeopleResponse, now: Times
 }
 
 fn by_ending(file: &Path) -> Option<PeopleFormat> {
-    match file.extension().and_then(|ending| ending.to_str()) {
+    match file.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("csv") => Some(PeopleFormat::Csv),
         Some("jsonl" | "ndjson") => Some(PeopleFormat::JsonLines),
         _ => None,

@@ -119,5 +119,6 @@ fn an_import_tells_its_mistakes_or_what_it_comes_to() {
 fn the_format_is_known_by_the_files_ending_alone() {
     let of = |name: &str| by_ending(Path::new(name));
     assert_eq!((of("people.csv"), of("people.jsonl")), (Some(PeopleFormat::Csv), Some(PeopleFormat::JsonLines)));
+    assert_eq!((of("PEOPLE.CSV"), of("people.NDJSON")), (Some(PeopleFormat::Csv), Some(PeopleFormat::JsonLines)));
     assert_eq!((of("people.json"), of("people"), of("csv")), (None, None, None));
 }

@@ -15,6 +15,7 @@ use rustls::{RootCertStore, ServerConfig};
 use super::verifier::{Authority, BrokerTime, NowSource, PeerVerifier, provider};
 use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::{Digest, TrustDomain};
+use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, unread_part, without_mark};
 
 /// The files of the listener's TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Files {
         let chain = certificates("tls.certificate", &settings.certificate, &self.certificate)
             .map_err(|mistake| mistakes.push(mistake))
             .unwrap_or_default();
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
+        let key = PrivateKeyDer::from_pem_slice(without_mark(&self.key))
             .map_err(|_| {
                 let problem = "no private key in PEM; put the key of the certificate here".to_owned();
                 mistakes.push(TlsMistake { key: "tls.key", file: settings.key.clone(), problem });
@@ -166,7 +167,7 @@ fn read_file(key: &'static str, file: &Path, secret: bool) -> Result<Vec<u8>, Tl
         return Err(mistake("is not a file; name a PEM file".to_owned()));
     }
     let mode = metadata.mode() & 0o7777;
-    if secret && mode & 0o077 != 0 {
+    if secret && is_exposed(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
         let problem = format!("a private key that others may read (mode {mode:04o}); run `chmod 600` on it");
         return Err(mistake(problem));
     }
@@ -183,6 +184,12 @@ fn read_file(key: &'static str, file: &Path, secret: bool) -> Result<Vec<u8>, Tl
 
 fn certificates(key: &'static str, file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsMistake> {
     let mistake = |problem: String| TlsMistake { key, file: file.to_owned(), problem };
+    let bytes = without_mark(bytes);
+    let labels = if key == "tls.certificate" { CERTIFICATES_AND_KEYS } else { CERTIFICATES };
+    if let Some(label) = unread_part(bytes, labels) {
+        let wanted = "each part begins on a line of its own with `-----BEGIN CERTIFICATE-----`";
+        return Err(mistake(format!("a part `{label}` would not be read; {wanted}")));
+    }
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     match parsed {
         Ok(chain) if chain.is_empty() => Err(mistake("no certificate in PEM".to_owned())),
