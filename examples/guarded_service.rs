@@ -23,6 +23,7 @@ use countersign::sdk::{Act, CheckLayer, PassedCheck, Replica};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::body::Body;
+use tonic::codegen::{Body as HttpBody, StdError};
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
@@ -86,7 +87,11 @@ impl NamedService for Orders {
     const NAME: &'static str = "orders.v1.Orders";
 }
 
-impl Service<http::Request<Body>> for Orders {
+impl<B> Service<http::Request<B>> for Orders
+where
+    B: HttpBody + Send + 'static,
+    B::Error: Into<StdError> + Send,
+{
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -95,7 +100,7 @@ impl Service<http::Request<Body>> for Orders {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
         Box::pin(async move {
             let mut grpc = Grpc::new(ProstCodec::<String, String>::default());
             Ok(match request.uri().path() {

@@ -7,7 +7,7 @@ use crate::domain::record::extremes::extremes;
 use crate::domain::record::row::decode;
 use crate::domain::value::ids::{Digest, Principal};
 use crate::domain::value::time::Timestamp;
-use crate::journal::{Journal as _, Options, SqliteJournal, verify_each};
+use crate::journal::{Journal as _, Known, Options, SqliteJournal, verify_known};
 
 fn events() -> Vec<Event> {
     let longest = format!("n{}", "z".repeat(63)).parse().unwrap();
@@ -41,7 +41,7 @@ fn the_extremes_of_every_kind_of_fact_are_rows_that_a_start_reads() {
     };
     drop(SqliteJournal::open(&path, Options::default(), &mut each).unwrap());
     assert_eq!(read, events);
-    verify_each(&path, None, &mut |row| decode(&row.body).map(|_| ()).map_err(Into::into)).unwrap();
+    verify_known(&path, Known::default(), &mut |row| decode(&row.body).map(|_| ()).map_err(Into::into)).unwrap();
 }
 
 #[test]
@@ -56,7 +56,8 @@ fn a_row_that_no_start_reads_does_not_verify_however_well_it_is_chained() {
         let mut journal = SqliteJournal::create(&path, Options::default()).unwrap();
         journal.append(journal.head(), &[Row { sequence: 1, body }]).unwrap();
         drop(journal);
-        let error = verify_each(&path, None, &mut |row| decode(&row.body).map(|_| ()).map_err(Into::into)).unwrap_err();
+        let error = verify_known(&path, Known::default(), &mut |row| decode(&row.body).map(|_| ()).map_err(Into::into))
+            .unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
         let started = SqliteJournal::open(&path, Options::default(), &mut |row| {
             decode(&row.body).map(|_| ()).map_err(Into::into)

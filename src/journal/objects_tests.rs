@@ -1,12 +1,12 @@
 use rusqlite::Connection;
 
+use super::super::schema;
 use super::super::schema::OBJECTS;
-use super::super::{JournalId, schema};
 use super::*;
 
 fn after(sql: &str) -> Result<(), Wrong> {
     let connection = Connection::open_in_memory().unwrap();
-    schema::create(&connection, JournalId::random()).unwrap();
+    schema::create(&connection, crate::journal::random_id()).unwrap();
     connection.execute_batch(sql).unwrap();
     check(&read(&connection).unwrap(), &OBJECTS)
 }

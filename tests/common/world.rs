@@ -27,7 +27,7 @@ pub mod calls;
 pub mod enrolments;
 pub mod organisation;
 pub use ask::Ask;
-pub use organisation::{Account, NOON, Organisation, POLICY, identity};
+pub use organisation::{NOON, Organisation, POLICY, identity};
 
 /// How long what closed is kept.
 pub const KEEP: Span = Span::DAY;

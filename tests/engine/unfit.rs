@@ -55,7 +55,7 @@ async fn only_the_command_is_refused_that_the_reader_would_not_take() {
         let broker = broker.restart();
         assert_eq!(broker.state().elevations().len(), 19);
         // and whoever only asks what it would do is told the same
-        let preview = broker.engine.preview(&identity("e7"), unfit_request()).await;
+        let preview = broker.engine.preview(&calling("e7"), unfit_request()).await;
         assert_eq!(preview.unwrap_err().reason, Reason::Unrecordable);
     }
 }

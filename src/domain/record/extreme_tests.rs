@@ -64,8 +64,15 @@ fn place() -> Value {
     json!({ "stream": name(), "number": u64::MAX })
 }
 
+fn call() -> Value {
+    let address = format!("[{}%{}]:65535", ["ffff"; 8].join(":"), u32::MAX);
+    let from =
+        json!({ "identity": identities().pop(), "certificate": DIGEST, "serial": "f".repeat(40), "address": address });
+    json!({ "from": from, "after": u64::MAX })
+}
+
 fn decision() -> Value {
-    json!({ "person": name(), "account": name(), "through": name(), "stage": u32::MAX, "at": at(), "verdict": "approved",
+    json!({ "person": name(), "account": name(), "call": call(), "through": name(), "stage": u32::MAX, "at": at(), "verdict": "approved",
         "comment": words(), "struck": { "at": at(), "reason": "LOCKED" } })
 }
 
@@ -83,10 +90,10 @@ fn withdrawn() -> Value {
 }
 
 fn elevation() -> Value {
-    let completed = json!({ "at": at(), "person": name(), "account": name(), "through": "@tenant", "finding": "not_justified",
+    let completed = json!({ "at": at(), "call": call(), "person": name(), "account": name(), "through": "@tenant", "finding": "not_justified",
         "comment": words() });
     let follow_up = json!({ "due": at(), "overdue": at(), "completed": completed });
-    json!({ "id": ID, "requested_at": at(), "requester": name(), "person": name(), "behind": names(3), "on_behalf_of": name(),
+    json!({ "id": ID, "call": call(), "requested_at": at(), "requester": name(), "person": name(), "behind": names(3), "on_behalf_of": name(),
         "entitlement": name(), "terms": DIGEST, "scope": scope(), "duration": Span::MAX.millis(), "start": at(),
         "justification": words(), "ticket": words(), "extends": ID,
         "emergency": { "ordinary": stages(), "follow_up_within": Span::MAX.millis(), "follow_up": follow_up },
@@ -105,13 +112,13 @@ fn enrolment() -> Value {
     let roles: serde_json::Map<String, Value> = names(64).into_iter().map(|role| (role, at())).collect();
     let machine = json!({ "account": name(), "identities": identities(), "audience": (0..64).map(pattern).collect::<Vec<_>>(),
         "acts_for": "people", "roles": roles });
-    json!({ "id": ID, "requested_at": at(), "requester": { "person": name() }, "person": name(), "behind": names(3),
+    json!({ "id": ID, "call": call(), "requested_at": at(), "requester": { "person": name() }, "person": name(), "behind": names(3),
         "ask": { "machine": machine }, "terms": DIGEST, "manager": name(), "justification": words(), "review": review(),
         "phase": withdrawn() })
 }
 
 fn proposal() -> Value {
-    json!({ "id": ID, "requested_at": at(), "requester": name(), "behind": names(3), "file": "directory", "replaces": DIGEST,
+    json!({ "id": ID, "call": call(), "requested_at": at(), "requester": name(), "behind": names(3), "file": "directory", "replaces": DIGEST,
         "digest": DIGEST, "bytes": u64::MAX, "justification": words(), "review": review(), "phase": withdrawn() })
 }
 
@@ -137,7 +144,7 @@ fn person() -> Value {
         .collect();
     json!({ "login": identities(), "tenant": name(), "manager": name(), "attestations": of_each(at()),
         "attested_by": of_each(principal()), "employment": "employed", "employed_until": at(), "moves": moves,
-        "awaits_manager": true, "touched": true })
+        "awaits_manager": true, "touched": true, "brought_by": { "sender": name(), "author": name() } })
 }
 
 fn account() -> Value {
@@ -202,6 +209,9 @@ fn facts(kind: &str) -> Value {
             "held": u32::MAX }),
         "hr-held" => json!({ "id": ID, "held_at": at(), "sender": name(), "author": name(), "stream": name(),
             "from_import": true, "after": u64::MAX, "events": vec![hr_event(); MANY / 4] }),
+        "hr-set-aside" => json!({ "id": ID, "held_at": at(), "sender": name(), "author": name(), "stream": name(),
+            "from_import": true, "after": u64::MAX, "events": vec![hr_event(); MANY / 4],
+            "aside": { "number": u64::MAX, "reason": "LOCKED", "detail": words() } }),
         "hr-hold-decided" => json!({ "hold": ID, "released": true, "reason": words() }),
         "hr-stream-retired" => json!({ "stream": name(), "reason": words() }),
         "enrolment-requested" => enrolment(),
@@ -230,7 +240,7 @@ fn facts(kind: &str) -> Value {
         }
         "follow-up-opened" => json!({ "elevation": ID, "grant": ID, "due": at() }),
         "follow-up-completed" => {
-            json!({ "elevation": ID, "completion": { "at": at(), "person": name(), "account": name(),
+            json!({ "elevation": ID, "completion": { "at": at(), "call": call(), "person": name(), "account": name(),
             "through": "@role-owner", "finding": "justified", "comment": words() } })
         }
         "grant-issued" => grant(),
@@ -258,10 +268,12 @@ fn facts(kind: &str) -> Value {
         "refusals-counted" => json!({ "caller": principal(), "minute": at(), "count": u32::MAX }),
         "pruned" => {
             json!({ "elevations": ids(MANY), "grants": ids(MANY), "enrolments": ids(MANY), "campaigns": ids(MANY),
-            "proposals": ids(MANY), "requests_before": at() })
+            "proposals": ids(MANY), "requests_before": at(), "identities_before": at() })
         }
         "broker-started" => json!({ "version": name(), "clock": clock() }),
         "clock-read" | "clock-accepted" => clock(),
+        "loss-accepted" => json!({ "mark": { "journal": "f".repeat(32), "sequence": u64::MAX, "hash": DIGEST },
+            "head": { "sequence": u64::MAX, "hash": DIGEST }, "journal": "f".repeat(32) }),
         "rows-abandoned" => json!({ "first": u64::MAX, "last": u64::MAX }),
         other => panic!("no extreme of `{other}`: add one, so that its rows are known to read back"),
     }

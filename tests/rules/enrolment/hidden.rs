@@ -49,7 +49,11 @@ fn told(
 fn no_machine_is_known_by_a_persons_identity() {
     let mut world = world();
     // given identities of persons, one of nobody yet and one of somebody
-    world.change_directory(|all| drop(all.people.get_mut("pia").unwrap().login.insert(person("pia")))).unwrap();
+    world
+        .change_directory(|all| {
+            all.people.get_mut("pia").unwrap().login.insert(person("pia"));
+        })
+        .unwrap();
     let (free, refusal) = told(&mut world, "ana", known_by(&person("next")), &person("next"));
     assert_eq!(refusal.reason, Reason::IdentityTaken);
     assert!(refusal.detail.contains("belong to persons alone"), "{}", refusal.detail);
@@ -85,7 +89,11 @@ fn a_machine_with_a_persons_identity_is_a_mistake_of_a_directory_and_when_policy
     assert!(matches!(events[0].fact, Fact::Organisation(OrganisationFact::PolicyLoaded(_))));
     assert_eq!(world.enrolment_phase(waiting), "CANCELLED");
     // a person of the own organisation is known so all the same
-    world.change_directory(|all| drop(all.people.get_mut("pia").unwrap().login.insert(person("pia")))).unwrap();
+    world
+        .change_directory(|all| {
+            all.people.get_mut("pia").unwrap().login.insert(person("pia"));
+        })
+        .unwrap();
 }
 
 #[test]
@@ -163,7 +171,12 @@ fn what_begins_as_a_tenants_ids_do_is_no_id_of_the_own_organisations_by_file_or_
     // by a file: a person, an account, a machine
     type Change = fn(&mut Organisation);
     let changes: [(Change, &str); 3] = [
-        (|all| drop(all.person("acme.r", None)), "`people.\"acme.r\"`"),
+        (
+            |all| {
+                all.person("acme.r", None);
+            },
+            "`people.\"acme.r\"`",
+        ),
         (|all| all.account("acme.ana", "ana").identities = [identity("ana-two")].into(), "acme.ana"),
         (|all| all.machine("acme.probe", "odo", "robot").identities = [identity("probe")].into(), "acme.probe"),
     ];
@@ -175,8 +188,14 @@ fn what_begins_as_a_tenants_ids_do_is_no_id_of_the_own_organisations_by_file_or_
     // and of a tenant that is new: what was called so before keeps its name, and the tenant gets another
     let named = machine_with("beta.probe", &[], |it| it.identities = [identity("probe").parse().unwrap()].into());
     world.enrolled("ana", named, &["ines"]);
-    let new = world.change_directory(|all| drop(all.tenants.insert("beta".into())));
+    let new = world.change_directory(|all| {
+        all.tenants.insert("beta".into());
+    });
     let refusal = assert_refused(new, Reason::IdTaken);
     assert_eq!((refusal.facts["id"].as_str(), refusal.facts["tenant"].as_str()), ("beta.probe", "beta"));
-    world.change_directory(|all| drop(all.tenants.insert("gamma".into()))).unwrap();
+    world
+        .change_directory(|all| {
+            all.tenants.insert("gamma".into());
+        })
+        .unwrap();
 }

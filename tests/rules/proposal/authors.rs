@@ -91,7 +91,7 @@ fn change_of_spare() -> impl Strategy<Value = Change> {
 impl Change {
     fn make(&self, all: &mut Organisation) {
         let text = |it: &Option<&str>| it.map(str::to_owned);
-        let mut account = |id: &str, change: &dyn Fn(&mut crate::world::Account)| {
+        let mut account = |id: &str, change: &dyn Fn(&mut crate::world::organisation::Account)| {
             all.accounts.get_mut(id).into_iter().for_each(change);
         };
         match self {

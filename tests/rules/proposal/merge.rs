@@ -120,7 +120,7 @@ fn taking_away_stays_possible() {
 #[test]
 fn a_touched_person_gets_no_later_end_or_wider_audience_of_an_account_from_a_file() {
     let mut organisation = crate::world::Organisation::example();
-    let end = |it: &mut crate::world::Account, at: &str| it.until = Some(at.into());
+    let end = |it: &mut crate::world::organisation::Account, at: &str| it.until = Some(at.into());
     end(organisation.accounts.get_mut("ana").unwrap(), "2026-12-01T00:00:00Z");
     organisation.accounts.get_mut("bot").unwrap().audience = vec!["prod/eu/**".into()];
     let mut world = World::of(crate::world::POLICY, organisation).unwrap();

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::directory::{Account, AccountKind, AccountState, Disabling, Membership};
 use countersign::domain::policy::{Approver, CapabilityName, Entitlement, MemberKind, Stage};
+use countersign::domain::record::called_from::Call;
 use countersign::domain::record::elevation::Elevation;
 use countersign::domain::record::enrolment::{Ask, Enrolment};
 use countersign::domain::record::event::{AccountRecorded, Actor, Event, Fact, OrganisationFact};
@@ -162,6 +163,7 @@ fn elevation(organisation: &Organisation, id: &AccountId, of: &Account, it: &Ent
     Elevation {
         id: uuid::Uuid::from_u128(1).into(),
         requested_at: Timestamp::MIN,
+        call: Call::thought_through(0),
         requester: id.clone(),
         person: of.person().clone(),
         behind: organisation.persons_behind(id, None),
@@ -184,6 +186,7 @@ fn enrolment(organisation: &Organisation, person: &PersonId, ask: Ask) -> Enrolm
     Enrolment {
         id: uuid::Uuid::from_u128(1).into(),
         requested_at: Timestamp::MIN,
+        call: Call::thought_through(0),
         requester: Principal::Person(person.clone()),
         person: person.clone(),
         behind: BTreeSet::from([person.clone()]),

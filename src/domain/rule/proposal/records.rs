@@ -230,7 +230,7 @@ mod tests {
             manager: Some("ines".parse().unwrap()),
             attestations: [("dba".parse().unwrap(), at(5)), ("oath".parse().unwrap(), at(50))].into(),
             employed_until: Some(at(99)),
-            moves: Some(Move { at: at(20), manager: Some("odo".parse().unwrap()), then: None }),
+            moves: vec![Move { at: at(20), manager: Some("odo".parse().unwrap()) }],
             touched: true,
             ..Person::default()
         };
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(more(|it| it.manager = Some("omar".parse().unwrap())), ["the manager `omar`"]);
         assert_eq!(more(|it| it.manager = None), ["no manager"]);
         assert_eq!(more(|it| (it.manager, it.awaits_manager) = (None, true)), Vec::<String>::new());
-        assert_eq!(more(|it| it.moves = None), ["the manager `ines`"], "a transfer is called off");
+        assert_eq!(more(|it| it.moves = Vec::new()), ["the manager `ines`"], "a transfer is called off");
         let attested = |name: &str, millis| format!("an attestation of `{name}` at {}", at(millis));
         assert_eq!(more(|it| set(it, "dba", 6)), [attested("dba", 6)]);
         assert_eq!(more(|it| set(it, "dba", 4)), Vec::<String>::new());
