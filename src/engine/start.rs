@@ -46,15 +46,7 @@ impl Engine {
         }
         journal.settle()?;
         let named = loss.as_ref().map(|loss| loss.journal).or(state.journal()).unwrap_or(journal.id());
-        let record = state.clock().and_then(changes::clock_record);
-        let mut keeper = Timekeeper::new(Arc::clone(&clock), record.as_ref(), state.last_at());
-        let was_behind = keeper.was_behind_at_start();
-        if settings.accept_clock && was_behind {
-            keeper = Timekeeper::new(Arc::new(Ahead::of(clock, state.last_at())), None, state.last_at());
-        } else if settings.accept_clock {
-            let _ = keeper.accept();
-        }
-        let keeper = Arc::new(keeper);
+        let (keeper, was_behind) = keeper(&state, clock, settings.accept_clock);
         let refresher = keeper.spawn_refresher().map_err(|error| Halt::System(error.to_string()))?;
         let reader = journal.reader();
         let history = Arc::new(match store {
@@ -136,6 +128,19 @@ impl Engine {
         let thread = std::thread::Builder::new().name("lists".to_owned()).spawn(fill);
         thread.map(|_| ()).map_err(|error| Halt::System(error.to_string()))
     }
+}
+
+/// The broker's time, and whether the wall clock stood before the last event. Who accepts the clock has that put right.
+fn keeper(state: &State, clock: Arc<dyn Clock>, accepts: bool) -> (Arc<Timekeeper>, bool) {
+    let record = state.clock().and_then(changes::clock_record);
+    let mut keeper = Timekeeper::new(Arc::clone(&clock), record.as_ref(), state.last_at());
+    let was_behind = keeper.was_behind_at_start();
+    if accepts && was_behind {
+        keeper = Timekeeper::new(Arc::new(Ahead::of(clock, state.last_at())), None, state.last_at());
+    } else if accepts {
+        let _ = keeper.accept();
+    }
+    (Arc::new(keeper), was_behind)
 }
 
 /// A copy of a state, made beside other work: with many grants both take their time.

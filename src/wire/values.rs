@@ -82,7 +82,10 @@ pub fn duration(value: &Duration) -> Result<Span, String> {
 /// # Errors
 /// What is wrong with it and what would be right.
 pub fn duration_of_at_least(least: Span, value: &Duration) -> Result<Span, String> {
-    let wanted = format!("{least} to 24 h is wanted");
+    let wanted = match least {
+        Span::SECOND => "1 s to 24 h is wanted".to_owned(),
+        _ => format!("{} ms to 24 h is wanted", least.millis()),
+    };
     let sane = value.nanos.checked_abs().is_some_and(|nanos| nanos < 1_000_000_000);
     if !sane || (value.seconds > 0 && value.nanos < 0) || (value.seconds < 0 && value.nanos > 0) {
         return Err("not a duration: seconds and nanos disagree".to_owned());

@@ -219,7 +219,7 @@ async fn what_is_refused_has_its_exit_code_and_says_what_to_do_next() {
         ("hr-sync", vec!["hr", "left", "Ana", "--urgent"], 2, &["`Ana`"]),
         ("hr-sync", vec!["hr", "joined", "ana"], 5, &["PERSON_KNOWN"]),
         ("hr-sync", vec!["hr", "transferred", "ines", "--manager", "ana"], 5, &["MANAGER_CYCLE"]),
-        ("hr-sync", vec!["hr", "transferred", "noa", "--manager", "ana"], 3, &["OWN_STANDING"]),
+        ("hr-sync", vec!["hr", "transferred", "vera", "--manager", "ana"], 3, &["OWN_STANDING"]),
         (
             "hr-sync",
             vec!["hr", "stays", "ana", "--stream", "workday", "--number", "3"],

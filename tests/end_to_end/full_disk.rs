@@ -27,7 +27,8 @@ impl Disk {
         let disk = organisation.path("disk");
         std::fs::create_dir(&disk).unwrap();
         let script = format!(
-            "mount -t tmpfs -o size=12m,mode=700 tmpfs '{disk}' && cp -p '{}' '{disk}/journal.db' && echo ready && exec cat",
+            "mount -t tmpfs -o size=12m,mode=700 tmpfs '{disk}' && cp -p '{0}' '{disk}/journal.db' && \
+             cp -p '{0}.mark' '{disk}/journal.db.mark' && echo ready && exec cat",
             organisation.journal().display(),
             disk = disk.display(),
         );

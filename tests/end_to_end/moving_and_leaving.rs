@@ -2,6 +2,7 @@
 //! comes back starts with nothing, and an address means nobody for ever (known failures B1, B2, B3 and B5).
 
 use countersign::wire::v1 as pb;
+use sha2::Digest as _;
 
 use crate::common::certificates::now_millis;
 use crate::harness::{Broker, eventually};
@@ -195,8 +196,21 @@ async fn who_comes_back_starts_with_nothing_and_an_address_means_whoever_has_it_
     if let Some(pb::hr_event::Change::Joined(change)) = &mut successor.change {
         change.logins = vec![crate::organisation::identity("dev")];
     }
-    hr.tell(vec![successor]).await.unwrap();
-    // then the certificate means that person
+    let told = hr.tell(vec![successor]).await.unwrap();
+    // then that waits for somebody who lets it go: it was dev's a moment ago
+    assert!(dev.whoami().await.person.is_none());
+    let noa = broker.person("noa").await;
+    let hold = noa.feed().await.unwrap().holds.remove(0);
+    assert_eq!(told.hold_id, hold.id);
+    let release = pb::ReleaseBrakeRequest {
+        request_id: crate::person::call_id(),
+        hold_id: hold.id.clone(),
+        digest: sha2::Sha256::digest(&hold.events_json).to_vec(),
+        reason: "the address is theirs now".into(),
+        ..Default::default()
+    };
+    noa.hr().release_brake(release).await.unwrap();
+    // and then the certificate means that person
     let who = dev.whoami().await;
     assert!(who.account.is_none());
     assert_eq!(who.person.unwrap().id, "dev-two");

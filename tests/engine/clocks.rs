@@ -182,15 +182,3 @@ async fn both_clocks_are_journaled_each_minute_while_anything_is_live() {
     let reads = kinds(broker.memory(), after).iter().filter(|kind| **kind == "clock-read/1").count();
     assert!((3..=4).contains(&reads), "{reads}");
 }
-
-#[tokio::test]
-async fn a_start_that_cannot_be_recorded_does_not_start() {
-    use countersign::journal::memory::StoreFault;
-    let broker = Broker::new();
-    broker.engine.shutdown();
-    broker.memory().fail_next(StoreFault::DiskFull);
-    let (store, clock) = (broker.store.clone(), broker.clock.clone());
-    let error = broker.try_restart().map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains("disk is full"));
-    Engine::start(&store, Arc::new(clock), Settings::default()).unwrap();
-}

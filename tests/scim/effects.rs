@@ -83,13 +83,13 @@ async fn what_the_brake_holds_is_told_and_a_single_leaving_passes() {
 #[tokio::test]
 async fn a_machine_widens_nothing_for_its_owner() {
     let broker = Broker::start();
-    // given HR's machine, which noa owns
+    // given HR's machine, which vera owns
     for operation in [
         json!({ "op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": "ines" }),
-        json!({ "op": "add", "path": format!("{OWN}:logins"), "value": ["spiffe://northwind.example/person/noa.b"] }),
+        json!({ "op": "add", "path": format!("{OWN}:logins"), "value": ["spiffe://northwind.example/person/vera.b"] }),
     ] {
-        // when it says something of her that may give her more, then it is refused
-        broker.patch("noa", json!([operation])).await.is_error(403, None, "OWN_STANDING: ");
+        // when it says something of them that may give them more, then it is refused
+        broker.patch("vera", json!([operation])).await.is_error(403, None, "OWN_STANDING: ");
     }
     assert!(broker.hr_events().is_empty());
 }

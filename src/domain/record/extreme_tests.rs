@@ -272,8 +272,8 @@ fn facts(kind: &str) -> Value {
         }
         "broker-started" => json!({ "version": name(), "clock": clock() }),
         "clock-read" | "clock-accepted" => clock(),
-        "loss-accepted" => json!({ "mark": { "journal": "f".repeat(32), "sequence": u64::MAX, "hash": DIGEST },
-            "head": { "sequence": u64::MAX, "hash": DIGEST }, "journal": "f".repeat(32) }),
+        "loss-accepted" => json!({ "mark": { "journal": ID, "sequence": u64::MAX, "hash": DIGEST },
+            "head": { "sequence": u64::MAX, "hash": DIGEST }, "journal": ID }),
         "rows-abandoned" => json!({ "first": u64::MAX, "last": u64::MAX }),
         other => panic!("no extreme of `{other}`: add one, so that its rows are known to read back"),
     }

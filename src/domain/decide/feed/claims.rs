@@ -30,6 +30,8 @@ pub(super) struct Claims<'a> {
     at: Timestamp,
     /// Whom one means by it; nobody, once it is given up.
     given: BTreeMap<Identity, Option<PersonId>>,
+    /// The same, from the other side.
+    given_to: BTreeMap<PersonId, BTreeSet<Identity>>,
     /// Who had one by it, at whatever place in it.
     had: BTreeMap<Identity, BTreeSet<PersonId>>,
     left: BTreeSet<PersonId>,
@@ -37,7 +39,8 @@ pub(super) struct Claims<'a> {
 
 impl<'a> Claims<'a> {
     pub(super) fn new(organisation: &'a Organisation, at: Timestamp) -> Self {
-        Self { organisation, at, given: BTreeMap::new(), had: BTreeMap::new(), left: BTreeSet::new() }
+        let (given, given_to) = (BTreeMap::new(), BTreeMap::new());
+        Self { organisation, at, given, given_to, had: BTreeMap::new(), left: BTreeSet::new() }
     }
 
     /// Whether an event would take over an identity that somebody else gave up. What somebody still has is no matter of letting
@@ -70,12 +73,9 @@ impl<'a> Claims<'a> {
             self.left.insert(person.clone());
         }
         let Some(login) = claimed(event) else { return };
-        let given: Vec<Identity> = self
-            .given
-            .iter()
-            .filter(|(_, to)| to.as_ref() == Some(person))
-            .map(|(identity, _)| identity.clone())
-            .collect();
+        let given = self.given_to.remove(person).unwrap_or_default();
+        let still = given.into_iter().filter(|identity| self.given.get(identity) == Some(&Some(person.clone())));
+        let given: Vec<Identity> = still.collect();
         for identity in self.renamable(person).into_iter().chain(given) {
             self.had.entry(identity.clone()).or_default().insert(person.clone());
             self.given.insert(identity, None);
@@ -83,6 +83,7 @@ impl<'a> Claims<'a> {
         for identity in login {
             self.had.entry(identity.clone()).or_default().insert(person.clone());
             self.given.insert(identity.clone(), Some(person.clone()));
+            self.given_to.entry(person.clone()).or_default().insert(identity.clone());
         }
     }
 

@@ -157,7 +157,7 @@ fn let_through(overlay: &mut Overlay, hold: &Hold, event: &HrEvent) -> Result<()
     let by = BroughtBy { sender: hold.sender.clone(), author: hold.author.clone() };
     let tenant = overlay.state().organisation().tenant_of_account(&hold.sender).cloned();
     match (&hold.aside, tenant) {
-        (Some(_), Some(tenant)) => tenant::apply(overlay, &tenant, &by, None, event),
+        (Some(_), Some(tenant)) => tenant::apply(overlay, &tenant, &by, None, true, event),
         (Some(_), None) => {
             of_own_organisation(overlay.state().organisation(), event)?;
             happen(overlay, None, Some(&by), None, true, event)

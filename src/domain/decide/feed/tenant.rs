@@ -26,20 +26,21 @@ pub(super) fn apply(
     tenant: &TenantName,
     by: &BroughtBy,
     place: Option<&StreamPlace>,
+    released: bool,
     event: &HrEvent,
 ) -> Result<(), Refusal> {
     within(overlay.state().organisation(), tenant, event, overlay.clocks())?;
     match &event.change {
         HrChange::Roles { roles } => {
-            overlay.record([applied(place, false, event)]);
+            overlay.record([applied(place, released, event)]);
             set_roles(overlay, tenant, &event.person, roles)
         }
         HrChange::Joined { .. } => {
-            happen(overlay, Some(tenant), Some(by), place, false, event)?;
+            happen(overlay, Some(tenant), Some(by), place, released, event)?;
             make_account(overlay, tenant, &event.person)
         }
         HrChange::Renamed { .. } | HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays => {
-            happen(overlay, Some(tenant), Some(by), place, false, event)
+            happen(overlay, Some(tenant), Some(by), place, released, event)
         }
     }
 }

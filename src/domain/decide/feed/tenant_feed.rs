@@ -72,5 +72,5 @@ fn one(overlay: &mut Overlay, of: &TenantName, sent: &Sent, new: &New<'_>) -> Re
             }
         }
     }
-    tenant::apply(overlay, of, &new.brought_by(), sent.place.as_ref(), event)
+    tenant::apply(overlay, of, &new.brought_by(), sent.place.as_ref(), false, event)
 }
