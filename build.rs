@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("countersign.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
-        // Shared by all that they are sent to.
+        // As `Bytes`: one buffer is sent to many replicas.
         .bytes(".countersign.v1.ReplicaPiece.entries")
         .bytes(".countersign.v1.ReplicaChange.entries")
         .out_dir(&out_dir)
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In the order of their names, so that the descriptor set is the same on every machine.
+/// The proto files, in the order of their names, so that the descriptor set is the same on every machine.
 fn protos(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "proto"));

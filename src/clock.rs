@@ -1,9 +1,9 @@
 //! The only reader of clocks (design.md 5). Everything else is given the time.
 //!
-//! Two clocks are read, always together: the wall clock, which anybody with the right may set, and the boot clock
-//! (CLOCK_BOOTTIME), which nobody can set and which counts suspend (known failure C2: `Instant` stops there). [`Anchor`] ties
-//! one to the other; [`Timekeeper`] makes of them the [`Now`](crate::domain::value::time::Now) of a decision and the one number
-//! that the check path needs.
+//! A decision reads two clocks together: the wall clock, which anybody with the right may set, and the boot clock
+//! (CLOCK_BOOTTIME), which nobody can set and which counts suspend (known failure C2: `Instant` stops there).
+//! [`Anchor`] ties one to the other; [`Timekeeper`] makes of them the [`Now`](crate::domain::value::time::Now) of a
+//! decision and the time of a check, which reads the boot clock alone.
 #![deny(clippy::arithmetic_side_effects)]
 
 mod anchor;
@@ -41,7 +41,7 @@ impl BootMillis {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// How long after `earlier` this is; zero if it is earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Span {
         let millis = self.0.saturating_sub(earlier.0).clamp(0, Span::MAX.millis());
@@ -116,7 +116,7 @@ pub trait Clock: Send + Sync {
     fn read(&self) -> Reading;
     /// The boot clock alone: the one read of the check path.
     fn boot(&self) -> BootMillis;
-    /// Which boot this is; none where the system does not say.
+    /// Which boot this is; none if the system does not say.
     fn boot_id(&self) -> Option<BootId>;
 }
 

@@ -9,9 +9,9 @@
 //! actions   length 2, actions; grants of the same actions share them
 //! audience  patterns to the end
 //! ```
-//! Sorted so, the first live grant that covers is the answer, and the first that is over ends the search. Everything
-//! is found from the head alone, so that the misses of a cold block overlap. Shared, actions are compared once for all
-//! the grants of a role, and a block is a line shorter.
+//! In this order the first live grant that covers is the answer, and the first that is over ends the search. Every part
+//! is found from the head alone, so that the cache misses of a cold block overlap. Actions that are shared are compared
+//! once for all the grants of a role, and make a block a cache line shorter.
 
 pub(super) mod draft;
 
@@ -26,7 +26,8 @@ const HEAD_BYTES: usize = 27;
 const GRANT_BYTES: usize = 16;
 /// The account is there and may be used.
 const ACTIVE: u8 = 1;
-/// The account is there. Without it the block only keeps grants whose account has not come, or has gone.
+/// The account is there. Without this flag the block only keeps grants whose account is not in the index yet, or no
+/// longer.
 const KNOWN: u8 = 1 << 1;
 /// A lock stops the account.
 const LOCKED: u8 = 1 << 2;
@@ -47,7 +48,7 @@ pub(super) struct Block<'a> {
     checks_until: i64,
 }
 
-/// What the block alone says to a query.
+/// The answer to a query from the block alone, without the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Granted {
@@ -62,7 +63,7 @@ pub(super) enum Answer {
     NotStarted {
         baseline_until: Option<Timestamp>,
     },
-    /// No grant covers it.
+    /// No grant covers it, or the account cannot be used.
     Nothing {
         baseline_until: Option<Timestamp>,
     },
@@ -141,14 +142,15 @@ impl<'a> Block<'a> {
         self.bytes.get(begin..).unwrap_or_default()
     }
 
-    /// What the grants say. The baseline is the caller's to ask, where this says until when it holds.
+    /// The answer by the grants. Whether the baseline covers the query is for the caller to check; this only says until
+    /// when it holds.
     #[inline]
     pub(super) fn answer(&self, action: &[u8], resource: Asked<'_>, now: Timestamp) -> Answer {
         if !self.is_active() {
             return Answer::Nothing { baseline_until: None };
         }
         let (mut waiting, mut locked) = (false, false);
-        // Where the actions lie that were looked at last, and whether the query's was among them.
+        // The place of the actions that were compared last, and whether the query's action was among them.
         let mut looked_at = (0, false);
         for word in self.grants {
             let Some(grant) = GrantWord::read(word) else { continue };
@@ -204,7 +206,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// What is said of a grant in front of all bodies.
+/// The fixed-size part of a grant, which lies before all bodies.
 struct GrantWord {
     end: Timestamp,
     started: bool,

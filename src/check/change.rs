@@ -25,7 +25,7 @@ pub enum Change {
     },
     /// What every account is allowed while its baseline holds.
     Baseline(Vec<Scope>),
-    /// The resources that locks are on: all of them. Nothing is allowed there to anybody.
+    /// All resources that locks are on. Nobody is allowed anything there.
     Locked(BTreeSet<Pattern>),
 }
 
@@ -44,7 +44,7 @@ pub struct AccountEntry {
     pub baseline_until: Timestamp,
     /// The resources that it may check, as an enforcement point.
     pub audience: BTreeSet<Pattern>,
-    /// It is an enforcement point before this instant, which moves no other way than by a change; [`Timestamp::MIN`]: never.
+    /// It is an enforcement point before this instant, which only another change moves; [`Timestamp::MIN`]: never.
     pub checks_until: Timestamp,
 }
 
@@ -57,7 +57,7 @@ pub struct GrantEntry {
     pub holder: AccountId,
     /// What it covers.
     pub scope: Scope,
-    /// Its end: from this instant on it is as none.
+    /// Its end: from this instant on it allows nothing.
     pub end: Timestamp,
     /// Whether its start is recorded. Until then it allows nothing, whatever the time.
     pub started: bool,

@@ -1,7 +1,7 @@
 //! Patterns and scopes, compiled to bytes that lie in the block itself: a literal prefix compared at once, then the tail.
 //!
-//! What is compared here is text that nobody has parsed. A resource is held against the domain's own rule once a
-//! query, whatever it is compared with then (known failure D3 to D6, F1): that costs more than the comparisons.
+//! What is compared here is text that nobody has parsed. A resource is checked by the domain's own rule once for each
+//! query, before it is compared with any pattern (known failure D3 to D6, F1): that costs more than the comparisons.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ const SUBTREE: u16 = 1 << 15;
 const WILD: u16 = 1 << 14;
 const LENGTH: u16 = WILD - 1;
 
-/// A resource's text, found valid: a wildcard need look for nothing in it but slashes.
+/// The text of a resource that was found valid, so that a wildcard has to look for slashes alone.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a>(&'a [u8]);
 

@@ -125,7 +125,7 @@ fn read_change(cursor: &mut Cursor<'_>) -> Option<Change> {
     body.is_empty().then_some(change)
 }
 
-/// A body is no longer than what its rows in the journal were.
+/// The length fits: a body is no longer than the journal rows that it comes from.
 fn put_body(out: &mut Vec<u8>, body: &[u8]) {
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(body);
@@ -159,7 +159,7 @@ fn put_instant(out: &mut Vec<u8>, at: Timestamp) {
     out.extend_from_slice(&at.millis().to_le_bytes());
 }
 
-/// Policy and directory allow far fewer than the count can tell.
+/// A list of more than 65,535 items could not be read back; none is expected to come near that.
 fn put_list<T>(
     out: &mut Vec<u8>,
     list: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -174,7 +174,7 @@ fn read_text<T: FromStr>(cursor: &mut Cursor<'_>) -> Option<T> {
     std::str::from_utf8(cursor.counted_u16()?).ok()?.parse().ok()
 }
 
-/// Each of two in a bit of its own.
+/// Two flags, each in its own bit.
 fn flags(first: bool, second: bool) -> u8 {
     u8::from(first) | u8::from(second).wrapping_shl(1)
 }

@@ -2,8 +2,9 @@
 //!
 //! The table is keyed by a keyed hash of the name; the name itself is in the block, and is compared whole there before
 //! anything else is believed. The shards are reached by the map's raw interface, so that names whose hashes are equal
-//! are told apart like any others, and so that a batch can hold each shard once (known failure G15: whoever holds several
-//! took them in ascending order; the writer holds one at a time; nothing is called while one is held but comparisons).
+//! are told apart like any others, and so that a batch can hold each shard once (known failure G15: whoever holds
+//! several took them in ascending order; the writer holds one at a time; nothing that could wait is called while one is
+//! held).
 
 mod slots;
 mod tally;
@@ -31,7 +32,8 @@ use crate::domain::value::time::Timestamp;
 
 /// How many queries of a batch are looked up before the first is answered: enough for their cache misses to overlap.
 const LOOKED_UP_TOGETHER: usize = 16;
-/// So many that threads seldom meet at one, and as many as a word has bits: a batch marks there which it needs.
+/// So many that threads seldom need the same one, and as many as a word has bits: a batch marks in a word which it
+/// needs.
 const SHARDS: usize = 64;
 
 /// The live grants, laid out for checks. One writer at a time; any number of readers.
@@ -125,7 +127,7 @@ impl CheckIndex {
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.written().statistics;
         for shard in self.table.shards() {
-            // A slot and its control byte, at the load that the table grows at.
+            // Every bucket takes a slot and a control byte, whether it is used or not.
             let slots = shard.read().buckets();
             let slot_bytes = mem::size_of::<Slot>().saturating_add(1);
             statistics.bytes = statistics.bytes.saturating_add(slots.saturating_mul(slot_bytes));
@@ -167,7 +169,7 @@ impl CheckIndex {
         }
     }
 
-    /// The verdict by what was found under the hash of the subject; by `exact` if that is another's.
+    /// The verdict by the slot that was found under the subject's hash, or by `exact` if that slot is another holder's.
     #[inline]
     fn judge<'a>(
         &self,

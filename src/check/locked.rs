@@ -1,5 +1,5 @@
-//! The resources that locks are on, as a tree of their segments: however many there are, a check walks down one way of it
-//! and stops at the first segment that no lock names. What all patterns below a node share is compared at once.
+//! The resources that locks are on, as a tree of their segments: however many locks there are, a check follows only the
+//! branches that the resource matches. Segments that all patterns below a node share are compared at once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -55,7 +55,7 @@ impl Locked {
 }
 
 impl Node {
-    /// The same tree, where a node that leads to one segment alone takes it into what is shared.
+    /// The same tree, in which a node with a single next segment has it in `shared`.
     fn drawn_together(mut self) -> Self {
         let mut shared = Vec::new();
         while !self.here && !self.below && self.any.is_none() && self.literal.len() == 1 {
@@ -72,7 +72,7 @@ impl Node {
     }
 }
 
-/// None: nothing is left of the resource.
+/// Whether a pattern from this node on covers `rest`; none: nothing is left of the resource.
 fn covers(node: &Node, mut rest: Option<&[u8]>) -> bool {
     if !node.shared.is_empty() {
         rest = match rest.and_then(|rest| rest.strip_prefix(&*node.shared)) {

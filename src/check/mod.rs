@@ -1,9 +1,10 @@
 //! The check path: the index of live grants and the verdict, which the broker and its replicas share (design.md 9).
 //!
-//! A check is one look-up and a few comparisons: it allocates nothing, reads no clock and waits for no writer's work.
-//! It compares ends with the `now` that it is given, so that no timer and no removal changes an answer (known failure C9,
-//! invariant 1). Its result is a value, never a bool, and whatever is unknown, malformed or empty is no allow
-//! (invariant 7). There is one path for all who ask (known failure F1), and a batch is that path repeated (known failure F10).
+//! A check is one look-up and a few comparisons: it allocates nothing, reads no clock and waits for the writer only
+//! while that swaps a block. It compares ends with the `now` that it is given, so that no timer and no removal changes
+//! an answer (known failure C9, invariant 1). Its result is a value, never a bool, and whatever is unknown, malformed
+//! or empty is no allow (invariant 7). There is one path for all who ask (known failure F1), and a batch is that path
+//! repeated (known failure F10).
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(
     test,

@@ -3,7 +3,7 @@
 use super::compiled::{Asked, patterns_cover, put_pattern};
 use crate::domain::value::scope::Pattern;
 
-/// Some patterns, compiled. None of them covers nothing.
+/// Compiled patterns. An empty set covers nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<u8>);
 
@@ -13,7 +13,7 @@ impl Patterns {
         put_pattern(&mut self.0, pattern);
     }
 
-    /// Whether one of them covers the resource, and it is a valid one.
+    /// Whether the text is a valid resource that one of them covers.
     #[must_use]
     pub fn cover(&self, resource: &str) -> bool {
         Asked::read(resource.as_bytes()).is_some_and(|resource| patterns_cover(&self.0, resource))

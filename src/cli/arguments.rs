@@ -81,7 +81,7 @@ pub enum CallCommand {
     Show(show::ShowArguments),
     /// Approve one request, enrolment or proposal, after reading it
     Approve(approve::ApproveArguments),
-    /// Say what was found of an emergency that went around you
+    /// Record what you found about an emergency that bypassed you
     FollowUp(follow_up::FollowUpArguments),
     /// Deny a request, enrolment or proposal
     Deny(close::DenyArguments),

@@ -1,13 +1,13 @@
-//! A pair of readings that ties the boot clock to the time of day. Pure: the projection cannot be led by a step of the
-//! wall clock, only slowly, so that a leap neither ends nor lengthens anything for good (known failures C1, C4 and C8).
+//! A pair of readings that ties the boot clock to the time of day. Pure: the projection follows the wall clock only
+//! slowly, so that a leap neither ends nor lengthens anything for good (known failures C1, C4 and C8).
 
 use serde::{Deserialize, Serialize};
 
 use super::{BootId, BootMillis, Reading};
 use crate::domain::value::time::{Span, Timestamp};
 
-/// One millisecond of wall clock is followed for so many of boot clock: 500 parts in a million, the most by which the
-/// kernel slews (known failure C8).
+/// For each so many milliseconds of boot time the projection moves one millisecond towards the wall clock: 500 parts in
+/// a million, the most by which the kernel slews (known failure C8).
 const BOOT_MILLIS_PER_FOLLOWED: i64 = 2_000;
 
 /// The time of day at one reading of the boot clock.
@@ -15,8 +15,8 @@ const BOOT_MILLIS_PER_FOLLOWED: i64 = 2_000;
 pub struct Anchor {
     wall: Timestamp,
     boot: BootMillis,
-    /// Boot milliseconds already waited towards the next followed one, below [`BOOT_MILLIS_PER_FOLLOWED`]. Without it
-    /// an anchor that is moved ten times a second would never move at all.
+    /// Boot milliseconds since the projection last moved, below [`BOOT_MILLIS_PER_FOLLOWED`]. Without them an anchor
+    /// that is refreshed ten times a second would never move towards the wall clock.
     waited_millis: i64,
 }
 
@@ -39,7 +39,7 @@ impl Anchor {
         Self { wall: reading.wall, boot: reading.boot, waited_millis: 0 }
     }
 
-    /// The anchor of a pair recorded earlier, if that was in this very boot; none says that the wall clock has to be
+    /// The anchor of a pair recorded earlier, if that was in this very boot; if not, none: the wall clock has to be
     /// believed.
     #[must_use]
     pub fn from_journal(record: &ClockRecord, reading: Reading, boot_id: Option<&BootId>) -> Option<Self> {
@@ -66,7 +66,8 @@ impl Anchor {
         Self {
             wall: if followed < 0 { projected.minus(by) } else { projected.plus(by) },
             boot: reading.boot.max(self.boot),
-            // What was not needed is not saved up: agreement for a year is no licence to follow a step of hours.
+            // Time that was not needed is not saved up: after a year of agreement a step of hours is followed as slowly
+            // as ever.
             waited_millis: left.min(BOOT_MILLIS_PER_FOLLOWED.saturating_sub(1)),
         }
     }

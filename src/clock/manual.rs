@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{BootId, BootMillis, Clock, Reading};
 use crate::domain::value::time::{Span, Timestamp};
 
-/// A wall clock and a boot clock that move only when told to. Clones share the hands.
+/// A wall clock and a boot clock that move only when told to. Clones are the same clocks.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<Hands>>);
 
@@ -53,7 +53,7 @@ impl ManualClock {
         hands.reading.wall = if millis < 0 { wall.minus(by) } else { wall.plus(by) };
     }
 
-    /// The machine starts anew: another boot id, the boot clock from nought. The wall clock stays.
+    /// The machine starts anew: another boot id, the boot clock from zero. The wall clock stays.
     pub fn reboot(&self, number: u32) {
         let mut hands = self.hands();
         hands.reading.boot = BootMillis::default();

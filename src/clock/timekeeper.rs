@@ -1,13 +1,13 @@
 //! What time it is, for a decision and for a check.
 //!
-//! The check path must not lock, and must not read two clocks. So what it needs is kept ready as two numbers:
-//! `latest = max(boot clock + offset, floor)`. The offset is max(wall, projected) less the boot clock, put right every
+//! The check path must not lock, and must not read two clocks. So what it needs is kept ready as two numbers: `latest =
+//! max(boot clock + offset, floor)`. The offset is max(wall, projected) less the boot clock, put right every
 //! [`REFRESH_EVERY`] by a thread that is not the writer's (a writer stuck in fsync must not stop the clock); the floor
-//! is the last event, and what the offset has once said.
+//! is the stamp of the last event, or what was shown before the offset was lowered, if that is later.
 //!
-//! `latest` never runs backwards, with one exception: a leap of the wall clock by more than the suspect distance is
-//! believed while it lasts, which ends things early, and forgotten when it is taken back, or one wrong second would
-//! deny everything for ever (known failure C4).
+//! `latest` never runs backwards, with two exceptions. A leap of the wall clock by more than the suspect distance is
+//! believed while it lasts, which ends things early, and forgotten when it is taken back; else one wrong second would
+//! deny everything for ever (known failure C4). And an operator may [`accept`](Timekeeper::accept) the wall clock.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,11 +22,11 @@ use crate::domain::value::time::{Now, SUSPECT_AFTER, Timestamp};
 /// How often the offset of the check path is put right.
 pub const REFRESH_EVERY: Duration = Duration::from_millis(100);
 
-/// The offset may stay ahead of the truth by this much: lowering it costs [`MARGIN_MILLIS`], so it is not done for each
-/// millisecond of a slew.
+/// The offset may stay too high by this much: lowering it raises `latest` by [`MARGIN_MILLIS`], so it is not done for
+/// each millisecond of a slew.
 const SLACK_MILLIS: i64 = 1_000;
-/// How far above its present value the floor is raised before the offset is lowered, so that no check that still holds
-/// the old offset answers later than one that holds the new.
+/// How far past the present `latest` the floor is raised before the offset is lowered, so that no check with the old
+/// offset goes by a later time than one with the new offset.
 const MARGIN_MILLIS: i64 = 100;
 
 /// Makes the time of a decision and the time of a check out of one clock.
@@ -44,7 +44,7 @@ struct State {
     last_event: Timestamp,
 }
 
-/// The two numbers of the check path, side by side in one cache line.
+/// The two numbers of the check path, side by side.
 struct Published {
     offset_millis: AtomicI64,
     floor_millis: AtomicI64,
@@ -120,7 +120,8 @@ impl Timekeeper {
         ClockRecord { wall: state.anchor.project(boot), boot, boot_id: self.clock.boot_id() }
     }
 
-    /// Starts the thread that calls [`refresh`](Self::refresh) every [`REFRESH_EVERY`], until the answer is dropped.
+    /// Starts the thread that calls [`refresh`](Self::refresh) every [`REFRESH_EVERY`], until what is returned is
+    /// dropped.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -177,7 +178,7 @@ impl Published {
     fn latest(&self, boot: BootMillis) -> Timestamp {
         let offset = self.offset_millis.load(Ordering::Acquire);
         let floor = self.floor_millis.load(Ordering::Acquire);
-        // What lies past the year 9999 is over.
+        // A time past the year 9999 counts as the latest instant, at which everything is over.
         Timestamp::from_millis(boot.millis().saturating_add(offset).max(floor)).unwrap_or(Timestamp::MAX)
     }
 
@@ -196,7 +197,7 @@ impl Drop for Refresher {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A refresher that panicked has nothing to add; the offset that it left goes on with the boot clock.
+            // If the thread panicked, nothing is to be done: the offset that it left is still added to the boot clock.
             let _ = thread.join();
         }
     }

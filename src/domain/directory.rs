@@ -1,4 +1,4 @@
-//! People and their accounts: the facts that eligibility rests on.
+//! People and their accounts: the facts from which eligibility is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ pub struct Person {
     /// What the person proved, and when last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attestations: BTreeMap<RequirementName, Timestamp>,
-    /// By whom an attestation was recorded; what came from a file is in no one's name.
+    /// Who recorded an attestation; one that came from a file is absent here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attested_by: BTreeMap<RequirementName, Principal>,
     /// Whether the person works here.
@@ -42,13 +42,13 @@ pub struct Person {
     /// The transfers that are announced, in the order of their instants: [`ANNOUNCED_MOVES`](super::value::limits::ANNOUNCED_MOVES) at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<Move>,
-    /// Transferred to a manager whom nobody knows: until HR names one, nothing can be kept.
+    /// Transferred to an unknown manager: until HR names one, no membership can be kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits_manager: bool,
     /// The feed that brought the person: whoever answers for it stands in for no manager of theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought_by: Option<BroughtBy>,
-    /// A command or HR event has changed this person: a directory file gives nothing any more (design.md 7).
+    /// A command or HR event has changed this person: a directory file no longer gives them anything (design.md 7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touched: bool,
 }
@@ -120,7 +120,7 @@ impl Move {
     }
 }
 
-/// What an account is of.
+/// Whose or what an account is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccountKind {
@@ -217,10 +217,10 @@ pub struct Membership {
     /// ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<Timestamp>,
-    /// It was cut by a transfer: what can be kept of it.
+    /// Set if a transfer cut it: what can be kept of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
-    /// It ends then unless it is confirmed before.
+    /// Set while a campaign asks for it: it ends at that date unless it is confirmed before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Confirm>,
 }
@@ -325,7 +325,7 @@ impl Account {
     }
 }
 
-/// Who holds a grant, or would: as it was when it was asked for.
+/// Who holds a grant or would hold it, as things were at the request.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldBy<'a> {
     /// The account.
@@ -373,30 +373,5 @@ pub struct Directory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis).unwrap()
-    }
-
-    #[test]
-    fn an_account_is_in_use_while_it_is_active_and_not_at_its_own_end() {
-        let person = "ana".parse().unwrap();
-        let account = |state, until| Account {
-            kind: AccountKind::ServiceTeam { person: PersonId::clone(&person) },
-            identities: BTreeSet::new(),
-            audience: BTreeSet::new(),
-            roles: BTreeMap::new(),
-            until,
-            state,
-        };
-        let disabled = AccountState::Disabled { reason: "lost".into(), because: Disabling::Directory };
-        assert!(account(AccountState::Active, None).is_in_use(at(1_000)));
-        assert!(account(AccountState::Active, Some(at(1_001))).is_in_use(at(1_000)));
-        // The end is half-open.
-        assert!(!account(AccountState::Active, Some(at(1_000))).is_in_use(at(1_000)));
-        assert!(!account(disabled, None).is_in_use(at(1_000)));
-        assert!(!account(AccountState::Closed, None).is_in_use(at(1_000)));
-    }
-}
+#[path = "directory_tests.rs"]
+mod tests;

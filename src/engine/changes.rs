@@ -65,13 +65,13 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// The grants that are open in this state.
+    /// The touched grants that are open in a state.
     pub(super) fn open_grants(&self, state: &State) -> BTreeMap<GrantId, GrantEntry> {
         let grants = self.grants.keys().filter_map(|id| state.grants().get(id));
         grants.filter_map(|grant| grant_entry(state, grant)).map(|entry| (entry.id, entry)).collect()
     }
 
-    /// The accounts and grants that locks which came or went are on. Resources are compared at the check.
+    /// Adds the accounts and grants that are under the touched locks. Locks on resources are compared at the check.
     fn reach_what_is_locked(&mut self, state: &State) {
         let organisation = state.organisation();
         for on in self.locks.clone() {
@@ -105,8 +105,8 @@ impl Touched {
         self.grants.extend(meant.map(|grant| (grant.id, grant.holder.clone())));
     }
 
-    /// Each subject says here whether it tells a check anything. What is pruned had left the index when it closed; what
-    /// else changes stands in the records that follow.
+    /// Says for each kind of fact whether checks must know of it. What is pruned left the index when it closed; other
+    /// changes stand in the records that follow.
     fn note(&mut self, fact: &Fact) {
         match fact {
             Fact::Organisation(fact) => self.note_organisation(fact),

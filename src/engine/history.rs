@@ -17,7 +17,7 @@ use crate::journal::{JournalReader, ReadError};
 /// Rows that are read at a time on the way to a past state.
 const REPLAYED_AT_ONCE: usize = 1_024;
 
-/// Lists, single events and past states, past memory. Blocks while it reads.
+/// Lists, single events and past states, beyond what is in memory. Blocks while it reads.
 pub struct History {
     journal: JournalId,
     index: Index,
@@ -51,7 +51,7 @@ pub struct Past {
     pub events: Vec<Event>,
     /// The bodies of their rows, as stored.
     pub bodies: Vec<String>,
-    /// How far the list had come.
+    /// How far the index had come.
     pub reached: u64,
 }
 
@@ -73,7 +73,7 @@ impl History {
         Ok(Self { index: Index::in_memory(reader.as_ref())?, journal, reader, milestones })
     }
 
-    /// Keeps a state for those who ask as of then.
+    /// The states that are kept for questions about the past.
     pub(super) fn milestones(&self) -> &Milestones {
         &self.milestones
     }
@@ -153,7 +153,7 @@ impl History {
         Ok(past)
     }
 
-    /// The chain's hash at an event: for who verifies what is listed.
+    /// The chain's hash at an event: for whoever verifies what is listed.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -190,8 +190,8 @@ impl History {
             let past = self.list(&filter, Page { after, limit: 500, newest_first: false })?;
             let Some(last) = past.events.last() else { return Ok(state) };
             after = Some(last.sequence);
-            // An event tells of its first subject; the others are beside it. Half of another thing's events would make
-            // it another thing: an elevation's grant without its end would be live.
+            // Only events whose first subject it is are applied. With half of its events another thing would be wrong:
+            // an elevation's grant without its end would be live.
             let own = past.events.iter().filter(|event| event.fact.about().first() == Some(subject));
             own.for_each(|event| apply(&mut state, event));
         }

@@ -65,7 +65,7 @@ impl Milestones {
         milestone.into_iter().chain(asked).max_by_key(|state| state.sequence()).cloned().unwrap_or_default()
     }
 
-    /// Keeps what was asked for, for the next who asks.
+    /// Keeps the state that was asked for, for the next question.
     pub(super) fn asked(&self, state: State) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).asked = Some(state);
     }

@@ -13,7 +13,7 @@ use crate::domain::value::time::Timestamp;
 #[derive(Default)]
 pub(super) struct UnrecordedRefusals(BTreeMap<Principal, Unrecorded>);
 
-/// One caller's, since a minute.
+/// One caller's count, and the minute that it began in.
 #[derive(Clone, Copy)]
 pub(super) struct Unrecorded {
     pub(super) minute: Timestamp,

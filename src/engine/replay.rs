@@ -10,7 +10,7 @@ use crate::domain::state::State;
 use crate::domain::state::apply::apply;
 use crate::journal::Row;
 
-/// A state on its way back.
+/// A state that is being replayed.
 #[derive(Debug, Default)]
 pub struct Replay {
     state: State,
@@ -40,7 +40,7 @@ impl Replay {
         self.state.sequence()
     }
 
-    /// Whether it has come to where it goes.
+    /// Whether it has reached the sequence that it goes up to.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.until.is_some_and(|until| self.state.sequence() >= until)

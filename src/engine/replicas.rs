@@ -10,8 +10,8 @@ use crate::domain::value::ids::AccountId;
 use crate::domain::value::refusal::{Reason, Refusal};
 
 impl Engine {
-    /// Follows an account's feed: from where a replica left off, if that is still known, else from a snapshot, of
-    /// `at_least` this sequence if there can be such a one.
+    /// Follows an account's feed: from where a replica left off, if that is still known, else from a snapshot, which
+    /// has at least the sequence `at_least` if that is reached.
     ///
     /// # Errors
     /// `OVERLOADED` or `HALTED`. Whether it may is asked before, by [`Engine::may_follow`].

@@ -104,8 +104,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Fills the side file of lists, which a long journal makes too slow for the first who lists; then keeps a state now and
-    /// then, for those who ask as of a time.
+    /// Fills the side file of lists, which for a long journal would take too long at the first list; then keeps a state
+    /// now and then, for questions about the past.
     fn index_in_the_background(&self) -> Result<(), Halt> {
         let history = Arc::clone(&self.shared.history);
         let view = Arc::downgrade(&self.shared.view);

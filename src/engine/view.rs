@@ -6,7 +6,7 @@ use crate::domain::record::event::Event;
 use crate::domain::state::State;
 use crate::domain::state::apply::apply;
 
-/// From so many events on, the view is handed over whole.
+/// From so many events on, the view becomes a clone of the writer's state.
 const SHARED_FROM_EVENTS: usize = 4_096;
 
 pub(super) struct View(RwLock<State>);
@@ -21,8 +21,8 @@ impl View {
     }
 
     /// One short write lock a batch: applies a few events to the view, or makes the writer's state, which has them all,
-    /// the view. To share it costs both their next changes, so that is for longer batches. Gives back what
-    /// nobody needs any more: to take it apart takes its time.
+    /// the view. Sharing makes the next changes of both slower, so it is for longer batches. Returns the old state,
+    /// because dropping it takes time.
     #[must_use]
     pub(super) fn record(&self, events: &[Event], writers: &State) -> Option<State> {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -34,13 +34,16 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
 use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Refused};
 
-/// Events of one batch, about: no command is begun past it.
+/// About how many events one batch has: past this no further command is decided in it.
 const BATCH_EVENTS: usize = 4_096;
-/// What time brings in one batch: few enough to be durable soon, and to be applied to the view one by one.
+/// About how many events of due things one batch has: few enough to be durable soon, and to be applied to the view one
+/// by one.
 const TICK_EVENTS: usize = 1_024;
-/// Words of a caller, up to which an event fits a row however they are escaped: 12 bytes for one, twice.
+/// Free text up to this length fits a row however it is escaped: one byte may become 12, and may stand in the row
+/// twice.
 const WORDS_BYTES: usize = 16 * 1024;
-/// How long the writer sleeps at most, and how long when what is due may not be recorded (a suspect clock).
+/// How long the writer sleeps at most, and how long when what is due cannot be recorded now (a suspect clock, or a
+/// failed batch).
 const IDLE: Duration = Duration::from_millis(1_000);
 const RETRY: Duration = Duration::from_millis(100);
 /// Both clocks are journaled this often while anything is live.
@@ -328,7 +331,7 @@ impl Writer {
         }
     }
 
-    /// What is given back may be dropped once everybody has an answer.
+    /// What is returned should be dropped only once everybody has an answer, because that takes time.
     fn publish(&mut self, events: Vec<Event>, now: Now) -> Option<State> {
         let touched = changes::touched_by(&events, &self.state);
         let grants_before =
@@ -369,7 +372,7 @@ impl Writer {
         if due.is_over(now.earliest) || now.suspect {
             return if now.suspect { RETRY } else { Duration::ZERO };
         }
-        // What is over by one clock alone is a start, which waits for the other.
+        // What is over by one clock alone is a start or the end of a lock, which waits for the other.
         let from = if due.is_over(now.latest) { now.earliest } else { now.latest };
         let millis = u64::try_from(due.since(from).millis()).unwrap_or_default().max(1);
         IDLE.min(Duration::from_millis(millis))

@@ -46,7 +46,7 @@ pub(super) fn following(head: &Head, body: &[u8]) -> Head {
     Head { sequence: head.sequence.saturating_add(1), hash: Digest::from(<[u8; 32]>::from(hash)) }
 }
 
-/// Whether a batch may follow `head`, checked before any store sees it.
+/// Checks that a batch may follow `head`, before any store writes it.
 pub(super) fn check_batch(head: Head, expected: Head, rows: &[Row]) -> Result<(), AppendError> {
     batch_fault(head, expected, rows).map_or(Ok(()), |reason| Err(AppendError::NotAppended { reason }))
 }
@@ -116,7 +116,7 @@ impl Verifier {
         self.head.sequence.saturating_add(1)
     }
 
-    /// Takes the next row, from columns of any type.
+    /// Takes the next row, as its columns hold it.
     pub(super) fn accept(&mut self, sequence: i64, body: &[u8], hash: &[u8]) -> Result<&Row, OpenError> {
         let wanted = self.next_sequence();
         let next = self.check(wanted, sequence, body, hash);

@@ -28,7 +28,7 @@ pub use self::wanted::{Filter, Listed, Page};
 /// How often a list is read again because somebody changed the file meanwhile.
 const TRIES: usize = 3;
 
-/// The index of one journal. Shared between threads as it is.
+/// The index of one journal. Threads can share it.
 #[derive(Debug)]
 pub struct Index {
     side: Mutex<Side>,

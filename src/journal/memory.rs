@@ -1,5 +1,5 @@
-//! A journal in memory, for `dev` and for tests. A [`MemoryStore`] is its disk: it outlives the journal, can be opened
-//! again, and can be told to fail as a disk does.
+//! A journal in memory, for tests. A [`MemoryStore`] is its disk: it outlives the journal, can be opened again, and can
+//! be told to fail as a disk does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

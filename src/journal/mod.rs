@@ -44,7 +44,7 @@ pub use memory::{MemoryJournal, MemoryStore};
 pub use sqlite::{Options, SqliteJournal};
 pub use verify::{Known, Verified, copy, verify_file, verify_known};
 
-/// The longest body of a row, in bytes. A policy's text is 256 KiB at most and may grow when it is escaped.
+/// The longest body of a row, in bytes. A policy's text is 256 KiB at most, and escaping makes it longer.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// The kind of the row by which the writer, after a restart, strikes out the rows of a batch that has no last row. Its

@@ -10,13 +10,13 @@ use super::objects::{self, Wrong};
 use super::room::{self, LogIndex};
 use super::{JournalId, OpenError};
 
-/// What a lock of somebody else's may cost the writer before it answers that it is busy.
+/// How long a connection waits for somebody else's lock before it answers that the journal is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first SQLite without the WAL-reset bug (known failure H4).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// `CSGN`, so that `file` and a wrong path are not taken for a journal.
+/// `CSGN`, so that a journal is told apart from other SQLite files.
 const APPLICATION_ID: i32 = 0x4353_474e;
 /// Of the whole: 3 since requests and decisions carry who called, and announced transfers are a list. A journal of another format is not opened.
 const FORMAT: i32 = 3;

@@ -1,7 +1,7 @@
 //! The default journal: one SQLite file in WAL mode, every commit fsynced (design.md 8; known failure H1 to H4, H15, H16).
 //!
 //! A failed commit is either known not to have happened or stops the writer for good; which of the two is decided from
-//! a short list of errors that SQLite answers before anything is written. All others count as unknown.
+//! a short list of errors after which nothing of the batch is in the file. All others count as unknown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ use super::{
 };
 use crate::domain::value::ids::Digest;
 
-/// Pages of the write-ahead log after which it is copied into the file, when the writer rests. Every command waits for a
-/// copy that is under way: four times as many made the slowest ends of grants four times as late.
+/// Pages of the write-ahead log after which it is copied into the file, between two batches. Every command waits for a
+/// copy that is under way: with four times as many pages the slowest ends of grants came four times as late.
 const CHECKPOINT_PAGES: u64 = 1_000;
 
-/// The log may grow to this while the writer never rests; then an append waits for the copy.
+/// The log may grow to this if it is not copied between batches in time; then an append waits for the copy.
 const CHECKPOINT_OVERDUE_PAGES: u64 = 16_000;
 
 const PAGE_BYTES: u64 = 4_096;
@@ -264,7 +264,8 @@ impl SqliteJournal {
 }
 
 impl Drop for SqliteJournal {
-    /// What is closed in order is one whole file, whoever still reads it. A writer that stopped writes nothing more.
+    /// A journal that is closed in order is one whole file, even if somebody still reads it. A writer that stopped
+    /// writes nothing more.
     fn drop(&mut self) {
         if self.stopped.is_some() || self.as_found {
             return;

@@ -1,4 +1,5 @@
-//! Verification: at start by the writer, and offline over any copy (`audit verify FILE`). known failures H5, H6 and H13.
+//! Verification: at start by the writer, and offline over any copy (`audit verify FILE`; known failures H5, H6 and
+//! H13).
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -48,8 +49,8 @@ pub fn verify_known(path: &Path, known: Known, each: EachRow<'_>) -> Result<Veri
     if !fs::metadata(&path).map_err(|error| file::store(&path, &error))?.is_file() {
         return Err(OpenError::NotAFile { path });
     }
-    // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written.
-    // A broker that begins to write meanwhile makes a log: then the answer counts for nothing, and is sought again.
+    // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written. A
+    // broker that begins to write meanwhile makes a log: then the answer is discarded, and the file read again.
     if !has_log(&path)? {
         let verified = verify_as(&path, "immutable=1", known, each);
         if !has_log(&path)? {
@@ -122,7 +123,7 @@ fn verify_as(path: &Path, mode: &str, known: Known, each: EachRow<'_>) -> Result
     Ok(Verified { id, recovered })
 }
 
-/// The chain holds for a reader who walks all rows; this is for one who looks a row up.
+/// The chain protects a reader who walks all rows; this check protects one who looks up a single row.
 fn check_pages(connection: &Connection) -> Result<(), OpenError> {
     let damaged = |what: String| OpenError::NotAJournal { what: format!("its pages are damaged: {what}") };
     let answer = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));

@@ -1,5 +1,5 @@
-//! Many checks at once: a batch, and batches over one stream. Each answer is held against the question that it was asked
-//! for, so that none is ever taken for another's (known failure F10).
+//! Many checks at once: a batch, and batches over one stream. Each answer is compared with the question that it was
+//! asked for, so that none is ever taken for another's (known failure F10).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -148,7 +148,7 @@ impl CheckStream {
         ClientError::from_status(status, &self.address, self.call_timeout)
     }
 
-    /// A broker that drains ends the stream in good order.
+    /// The error of a stream that the broker ended in good order, as when it drains.
     fn over(&self) -> ClientError {
         self.lost(&Status::unavailable("the broker closed the stream"))
     }

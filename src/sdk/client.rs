@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A connection to a broker. Cheap to clone; all clones share it.
 ///
-/// Every mutating message carries a `request_id`, so a call that met no answer is sent again as it is: it takes effect
+/// Every mutating message carries a `request_id`, so a call that got no answer is sent again as it is: it takes effect
 /// once (design.md 4, Idempotency).
 #[derive(Debug, Clone)]
 pub struct Client {

@@ -60,7 +60,7 @@ pub enum ClientError {
     Configuration(String),
 }
 
-/// What the broker said no with.
+/// A refusal, as the broker sent it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefusedCall {
     /// The reason, if this version knows it.

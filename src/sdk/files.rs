@@ -1,4 +1,4 @@
-//! Files, which go and come in pieces.
+//! Files, sent and received in pieces.
 
 use super::client::Client;
 use super::error::ClientError;
@@ -32,7 +32,7 @@ impl Client {
         .await
     }
 
-    /// Finds every mistake of a policy by itself. Changes nothing.
+    /// Finds every mistake in a policy, looked at alone. Changes nothing.
     ///
     /// # Errors
     /// If the broker refuses, cannot be reached or does not answer in time.

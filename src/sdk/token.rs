@@ -1,6 +1,6 @@
 //! Grant tokens, for a service that cannot reach the broker when it must decide: verified with the broker's public keys
-//! alone. The window is what it is: a token says what stood when it was signed, at most 60 s ago, and a revocation since
-//! then does not show in it. With a replica at hand [`TokenVerifier::verify_by_replica`] sees it too.
+//! alone. A token says what stood when it was signed, at most 60 s ago, and a revocation since then does not show in
+//! it. With a replica at hand [`TokenVerifier::verify_by_replica`] sees it too.
 //!
 //! How a token is verified: [`crate::wire::token_check`].
 
@@ -40,7 +40,7 @@ pub struct PresentedToken<'a> {
     pub now: Timestamp,
 }
 
-/// What a token comes to.
+/// The verdict on a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a verdict that is not looked at protects nothing"]
 pub enum TokenVerdict {
@@ -162,7 +162,7 @@ impl TokenVerdict {
         matches!(self, Self::Allow { .. })
     }
 
-    /// Why, in a word: `GRANTED`, `EXPIRED`.
+    /// Why, in a word: `GRANTED`, `TOKEN_EXPIRED`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! A stream that takes up again, after the last sequence it gave, when the connection is lost.
+//! A stream that resumes after the last sequence it gave when the connection is lost.
 
 use std::future::Future;
 use std::pin::Pin;

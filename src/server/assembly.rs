@@ -3,7 +3,6 @@
 //! process, so that its supervisor restarts it and recovery decides what the journal holds (known failures G7 and H3).
 
 use std::future::Future;
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -48,7 +47,7 @@ use super::transport::served::{Grpc, Services, Speaks};
 use super::transport::tls::TlsStore;
 use crate::clock::SystemClock;
 use crate::engine::{self, Engine, Halt, Store};
-use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, LogFormat, ServeSettings};
+use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, ServeSettings};
 use crate::server::metrics::{self, Metrics, MetricsError};
 use crate::wire::DESCRIPTOR_SET;
 use crate::wire::v1::account_service_server::AccountServiceServer;
@@ -68,7 +67,7 @@ const RELOAD_EVERY: Duration = Duration::from_secs(60);
 /// How often gauges are set.
 const OBSERVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Why there is no broker, or no more.
+/// Why there is no broker, or why it has stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The configuration, or a file that it names, has mistakes.
@@ -199,7 +198,7 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
 /// # Errors
 /// Why it could not start, or had to stop: then the process must not end as if all were well.
 pub fn serve(settings: ServeSettings, accepted: Accepted, signals: Signals, log: &LogSink) -> Result<(), ServeError> {
-    log_to(log, settings.log_format);
+    log.take_all(settings.log_format);
     let Signals { runtime, mut heard } = signals;
     let log = log.clone();
     let served = runtime.block_on(async {
@@ -220,7 +219,7 @@ pub fn serve(settings: ServeSettings, accepted: Accepted, signals: Signals, log:
                 },
                 _ = observe.tick() => running.observe(),
                 error = running.broken() => {
-                    // Whoever waits for an answer still gets it: that its outcome is not known, and what to do.
+                    // Callers that wait still get an answer: that the outcome is not known, and what to do.
                     let _ = running.stop().await;
                     return Err(error);
                 }
@@ -323,7 +322,7 @@ impl Running {
         self.metrics.clock_suspect.set(i64::from(self.engine.now().suspect));
         // The next key is there long before it signs, whether anybody asks for tokens or not.
         if let Err(problem) = self.keys.rotate(self.engine.now().stamp) {
-            tracing::error!(problem, "the keys of tokens cannot be kept");
+            tracing::error!(problem, "the keys of tokens cannot be renewed");
         }
         self.metrics.replicas_connected.set(i64::try_from(self.engine.replicas()).unwrap_or(i64::MAX));
     }
@@ -378,7 +377,7 @@ pub(super) fn services(
     Ok(Services { routes: routes.routes(), direct, dialect: Arc::new(Grpc) })
 }
 
-/// Notes a service as serving. The reporter's lock is free while the broker starts, so that one look is enough.
+/// Notes a service as serving. The reporter's lock is free while the broker starts, so that one poll is enough.
 fn serving(health: &HealthReporter, name: &'static str) {
     let noted =
         pin!(health.set_service_status(name, ServingStatus::Serving)).poll(&mut Context::from_waker(Waker::noop()));
@@ -392,19 +391,4 @@ fn name_of<S: NamedService>(_service: &S) -> &'static str {
 /// Whether the writer has stopped for good.
 fn has_halted(engine: &Engine) -> bool {
     pin!(engine.halted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
-}
-
-fn log_to(sink: &LogSink, format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .with_writer(sink.clone());
-    // A log that is set up already stays as it is.
-    let _ = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
 }

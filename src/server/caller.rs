@@ -31,7 +31,7 @@ pub(crate) type Messages<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Sen
 #[derive(Clone)]
 pub(crate) struct Broker {
     pub(crate) engine: Engine,
-    /// What only the broker reads.
+    /// Seals texts that only the broker can open.
     pub(crate) seal: Arc<Seal>,
     /// What records are signed with.
     pub(crate) note_key: Arc<NoteKey>,
@@ -48,7 +48,7 @@ pub(crate) struct VerifiedCaller {
     pub(crate) from: Arc<CalledFrom>,
     pub(crate) not_after: Timestamp,
     standing: Option<Standing>,
-    /// Sequences are sealed with this: to customers, and to whoever is nobody here yet.
+    /// Seals sequences for customers, and for callers who are not known here.
     seal: Option<Arc<Seal>>,
 }
 
@@ -66,7 +66,7 @@ impl Broker {
         Ok(self.sealing(caller))
     }
 
-    /// The caller, to whom sequences are told as befits: to one of a tenant, or one whom nobody knows, sealed.
+    /// The caller, with a seal for sequences if they belong to a tenant or are not known here.
     pub(crate) fn sealing(&self, mut caller: VerifiedCaller) -> VerifiedCaller {
         let is_own = self.engine.read(|state| {
             let organisation = state.organisation();
@@ -90,7 +90,7 @@ impl Broker {
         self.engine.read(|state| read(state, &viewer(state.organisation(), &caller.identity)?, now))
     }
 
-    /// Whether an open stream of this caller may go on: whoever it is open to, by the present view.
+    /// Whether an open stream of this caller may go on; `is_open` decides on the present view.
     pub(crate) fn still_lets(
         &self,
         caller: &VerifiedCaller,
@@ -124,7 +124,7 @@ impl VerifiedCaller {
         Self { identity: peer.identity.clone(), from, not_after: peer.not_after, standing, seal: None }
     }
 
-    /// A sequence as this caller is told it.
+    /// The text of a sequence for this caller.
     pub(crate) fn sequence_text(&self, sequence: u64) -> String {
         match &self.seal {
             Some(seal) => seal.seal(&[b"sequence", self.identity.as_str().as_bytes()], &sequence.to_string()),
@@ -132,7 +132,7 @@ impl VerifiedCaller {
         }
     }
 
-    /// A refusal without the numbers that tell how far the broker has come, to whom sequences are sealed.
+    /// The refusal; for a caller whose sequences are sealed, without numbers that show how far the broker is.
     pub(crate) fn redacted(&self, refusal: Refusal) -> Refusal {
         match refusal.reason {
             Reason::Resync | Reason::BehindSequence if self.is_sealed() => Refusal::new(refusal.reason, ""),
@@ -145,11 +145,11 @@ impl VerifiedCaller {
         self.seal.is_some()
     }
 
-    /// The sequence that this caller means by a text. Who is told sealed ones says sealed ones: whether the broker has come
-    /// as far as a number would tell how far it has come.
+    /// The sequence that this caller means by a text. A caller who gets sealed sequences must send sealed ones: the
+    /// answer to a plain number would show how far the broker has come.
     ///
     /// # Errors
-    /// If it was not told to this caller.
+    /// If it was not given to this caller.
     pub(crate) fn sequence_meant(
         &self,
         field: &str,
@@ -164,7 +164,7 @@ impl VerifiedCaller {
             }
             (None, SaidSequence::Sealed(_)) | (Some(_), SaidSequence::Number(_)) => None,
         };
-        let wanted = "no sequence that was told to this caller; pass one back as it was given";
+        let wanted = "not a sequence that this caller was given; pass one back as it was given";
         meant.map(Some).ok_or_else(|| InvalidMessage::one(field, wanted))
     }
 
@@ -176,7 +176,7 @@ impl VerifiedCaller {
     }
 }
 
-/// Whoever is shut out sees nothing any more, so that a stream of theirs has no use.
+/// An account that is shut out sees nothing, so its streams end.
 pub(crate) fn is_usable(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
     let Ok(id) = viewer.account() else { return Ok(()) };
     if is_shut_out(state.organisation(), viewer, now) {

@@ -1,13 +1,16 @@
 //! The log's way to stderr. Whoever writes a line hands it to a thread and goes on: a reader of stderr that stalls, or is
 //! gone, costs lines, which are counted, and never a call, a connection or the end of the process (known failure G17).
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::server::config::LogFormat;
 
 /// Lines that wait for a reader, in number and in bytes.
 const LINES: usize = 4_096;
@@ -45,6 +48,20 @@ impl LogSink {
         let counted = Arc::clone(&counts);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || write(writer, &waiting, &counted))?;
         Ok(Self { pieces, counts })
+    }
+
+    /// Has the process write its log here, unless it writes one elsewhere already.
+    pub(super) fn take_all(&self, format: LogFormat) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(io::stderr().is_terminal())
+            .log_internal_errors(false)
+            .with_writer(self.clone());
+        let _ = match format {
+            LogFormat::Text => log.try_init(),
+            LogFormat::Json => log.json().try_init(),
+        };
     }
 
     /// How many lines found no room.

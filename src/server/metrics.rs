@@ -65,7 +65,7 @@ pub struct Metrics {
     pub connections_refused: Family<Reason, Counter>,
     /// Errors of accept(2), such as too many open files.
     pub accept_errors: Counter,
-    /// Readings of the TLS files that were not what they were, by outcome: `changed`, `broken`.
+    /// Changed TLS files that were read, by outcome: `changed`, `broken`.
     pub tls_reloads: Family<Outcome, Counter>,
     /// Calls, by method and code.
     pub calls: Family<Call, Counter>,
@@ -75,7 +75,7 @@ pub struct Metrics {
     pub refusals: Family<Reason, Counter>,
     /// The journal's last sequence.
     pub journal_sequence: Gauge,
-    /// Rows of a journal append.
+    /// Rows of a journal append. Nothing observes it yet.
     pub batch_rows: Histogram,
     /// Events of HR that could not happen and wait for a person.
     pub hr_events_set_aside: Gauge,
@@ -177,7 +177,7 @@ pub enum MetricsError {
     /// It would be open to others.
     #[error("`{0}` is not a loopback address; metrics are plain text, so listen on 127.0.0.1 or [::1]")]
     NotLoopback(SocketAddr),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("metrics cannot listen on `{0}`: {1}; choose another `metrics.listen`")]
     Bind(SocketAddr, std::io::Error),
 }

@@ -1,6 +1,6 @@
-//! The shell around the engine, in rooms. `transport` accepts and reads connections and knows no service; `check` has the
-//! doors that checks come through; `service` has a file a gRPC service; `https` has SCIM and AuthZEN; `config` reads what
-//! `serve` runs by; `keys` has what the broker seals and signs with. What all rooms share stands here.
+//! The shell around the engine, in rooms. `transport` accepts and reads connections and knows no service; `check` has
+//! the doors that checks come through; `service` has a file a gRPC service; `https` has SCIM and AuthZEN; `config`
+//! reads the settings of `serve`; `keys` has what the broker seals and signs with. What all rooms share stands here.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)

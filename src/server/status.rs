@@ -1,5 +1,5 @@
 //! From a refusal, or a malformed message, to a gRPC status: one `ErrorInfo` each, with the reason of the catalogue
-//! (design.md 11). What goes into trailers is bounded, because clients take header lists of 8 KiB and more but not much more.
+//! (design.md 11). What goes into trailers is bounded, because many clients take no more than 8 KiB of headers.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a customer is told of what touches its tenant: who asked, for what, why and how long, and what became of it. Not
+//! What a customer sees of what touches its tenant: who asked, for what, why and how long, and what became of it. Not
 //! what colleagues of the own organisation wrote to each other, nor what their eligibility rests on.
 
 use std::borrow::Cow;
@@ -63,8 +63,8 @@ pub(super) fn event(state: &State, viewer: &Viewer, it: &Event, mut told: pb::Ev
     told
 }
 
-/// Whether the facts of what happened are nothing for a viewer: a customer is told those of what its own did, and not of
-/// what that led to for a colleague of the own organisation.
+/// Whether the facts of an event are withheld from a viewer: a customer gets those of what its own accounts did, and
+/// not of what followed for the own organisation.
 pub(super) fn withholds(state: &State, viewer: &Viewer, event: &Event) -> bool {
     let organisation = state.organisation();
     let Some(tenant) = tenant(organisation, viewer) else { return false };
@@ -102,7 +102,7 @@ pub(super) fn entitlement(state: &State, viewer: &Viewer, name: &EntitlementName
     });
     let mut told = organisation::entitlement(name, &seen.unwrap_or(Cow::Borrowed(it)));
     if customer.is_some() {
-        // It is over all of the terms: those that lie elsewhere could be guessed by it.
+        // The digest is over all terms, so hidden ones could be guessed from it.
         told.terms_digest.clear();
     }
     told

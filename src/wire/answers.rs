@@ -43,7 +43,7 @@ impl TryFrom<&pb::ListAccessAsOfRequest> for AccessAsOf {
     }
 }
 
-/// When a report is of; none: now.
+/// The instant that a report is about; none: now.
 ///
 /// # Errors
 /// If the time is out of range.

@@ -1,5 +1,5 @@
-//! From messages to commands. A message becomes a command whole, or every field that is wrong is reported at once; nothing
-//! of a review can be said in a request (known failures A1, A5 and A6).
+//! From messages to commands. A message becomes a command whole, or every field that is wrong is reported at once; no
+//! request can carry any part of its review (known failures A1, A5 and A6).
 
 use std::collections::BTreeSet;
 

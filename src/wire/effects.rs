@@ -48,7 +48,7 @@ fn add(effects: &mut pb::Effects, before: Option<&State>, fact: &Fact) {
         Fact::Elevation(fact) => add_elevation(effects, before, fact),
         Fact::Enrolment(fact) => add_enrolment(effects, before, fact),
         Fact::Grant(fact) => add_grant(effects, before, fact),
-        // What an urgent leaving leaves of an older hold is written anew, and was held before.
+        // What an urgent departure leaves of an older hold is recorded again; it was counted before.
         Fact::Feed(FeedFact::Held(hold)) if before.is_none_or(|state| !state.holds().contains_key(&hold.id)) => {
             let held = u32::try_from(hold.events.len()).unwrap_or(u32::MAX);
             effects.held_count = effects.held_count.saturating_add(held);
@@ -116,7 +116,7 @@ fn add_grant(effects: &mut pb::Effects, before: Option<&State>, fact: &GrantFact
     }
 }
 
-/// Accounts and their memberships, as they were and as they are: of many records of one account the difference in all.
+/// How accounts and their memberships changed over all the events together.
 fn add_accounts(effects: &mut pb::Effects, before: &State, events: &[Event]) {
     let mut after = before.clone();
     events.iter().for_each(|event| apply(&mut after, event));
@@ -255,7 +255,7 @@ pub fn rights(changes: &[RightsChange]) -> Vec<pb::RightsChange> {
     listed.collect()
 }
 
-/// How many more accounts do.
+/// How many more accounts gain or lose something.
 #[must_use]
 pub fn omitted_rights(changes: &[RightsChange]) -> u32 {
     u32::try_from(changes.len().saturating_sub(MOST_ACCOUNTS)).unwrap_or(u32::MAX)

@@ -1,5 +1,5 @@
-//! The grant token: a JWT (RFC 7519) whose every claim is there and of its exact type, or it is none (known failures E2 and E3). Both
-//! who signs and who verifies know it by this one form.
+//! The grant token: a JWT (RFC 7519) whose every claim is there and of its exact type, or it is no token (known
+//! failures E2 and E3). Signer and verifier share this one form.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -154,7 +154,7 @@ pub struct KeySet {
     pub keys: Vec<PublicKey>,
 }
 
-/// An Ed25519 key (RFC 8037), and for tokens of which time it stands (known failure E7).
+/// An Ed25519 key (RFC 8037), and for tokens of which period it counts (known failure E7).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKey {
     /// `OKP`.

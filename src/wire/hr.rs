@@ -14,8 +14,8 @@ use crate::domain::rule::feed::{FeedStatus, StreamStatus};
 use crate::domain::value::ids::{Identity, RequestId};
 use crate::domain::value::time::Timestamp;
 
-/// Holds that are listed, oldest first: who sends event by event beyond the brake makes as many holds, and an answer that
-/// could not be sent would let nobody decide.
+/// The most holds that are listed, oldest first. A sender that goes on event by event past the brake makes a hold of
+/// each, and an answer too large to send would let nobody decide.
 pub const MOST_HOLDS: usize = 500;
 /// Events of a hold that are listed as messages. All of them are in the JSON that the digest is over.
 pub const MOST_HELD_EVENTS: usize = 1_000;
@@ -51,7 +51,7 @@ impl TryFrom<pb::ImportHeader> for Import {
                 None
             }
         };
-        // Whoever says no id means a dry run, and it is the flag that says so.
+        // A dry run has no id, even if one is given: the flag alone decides.
         let id = id.filter(|_| !message.validate_only);
         let import = place.zip(format).map(|(place, format)| Self { request_id: id, place, format });
         fields.finish(import)

@@ -14,7 +14,7 @@ use crate::domain::value::ids::{
 use crate::domain::value::scope::{Action, Resource};
 use crate::domain::value::time::Timestamp;
 
-/// Things on a page where the request says none, and the most it may say.
+/// The size of a page where the request names none, and the largest.
 pub const PAGE_SIZE: (usize, usize) = (50, 500);
 /// Questions of one batch.
 pub const LARGEST_BATCH: usize = 128;

@@ -62,7 +62,7 @@ impl TryFrom<pb::ReplicateGrantsRequest> for Said {
             None => Err(InvalidMessage::one("message", "missing; a replica says hello, and then pings")),
             Some(Message::Hello(hello)) => Ok(Self::Hello(parsed(hello)?)),
             Some(Message::Ping(ping)) => {
-                // While a snapshot is being proved both are zero, and what is still served is an earlier feed's.
+                // While a snapshot is being checked both are zero, and what is still served is an earlier feed's.
                 let applied = (ping.sequence > 0).then_some(ping.number);
                 let nonce = ping.nonce.try_into();
                 nonce

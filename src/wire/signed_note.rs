@@ -48,7 +48,7 @@ impl NoteKey {
 /// # Errors
 /// What is wrong with the key or the note.
 pub(crate) fn verified<'a>(note: &'a str, verifier: &str) -> Result<&'a str, String> {
-    let (name, key) = parsed(verifier).ok_or("the verifier key is none; it reads `name+hash+key`")?;
+    let (name, key) = parsed(verifier).ok_or("the verifier key is malformed; it is `name+hash+key`")?;
     let (text, signatures) = note.rsplit_once("\n\n").ok_or("there is no signature at its end")?;
     let text = note.get(..text.len().saturating_add(1)).unwrap_or_default();
     let line = signatures.strip_suffix('\n').unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Verifying a grant token, for whoever is handed one: the library, and the broker when Envoy passes one on.
+//! Verifying a grant token, for whoever is handed one: the SDK, and the broker when Envoy passes one on.
 //!
-//! The library checks signature, algorithm and type; every claim is there and of its exact type or the token is none
-//! (known failure E1 to E3); times go through the one comparison that all ends go through, without leeway. No bad token is an
-//! error to handle: each is a deny with its reason.
+//! `jsonwebtoken` checks signature, algorithm and type; every claim is there and of its exact type, or it is no token
+//! (known failures E1 to E3); times go through the one comparison that all ends go through, without leeway. No bad
+//! token is an error to handle: each is a deny with its reason.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::domain::value::scope::{Action, Resource};
 use crate::domain::value::time::{Span, Timestamp};
 use crate::domain::value::token::{LONGEST_LIFETIME, TOKEN_MAX_BYTES};
 
-/// A set of keys is no larger.
+/// The largest set of keys that is read.
 const KEYS_MAX_BYTES: usize = 256 * 1024;
 
 /// The broker's public keys.
@@ -29,7 +29,7 @@ struct Known {
     until: Timestamp,
 }
 
-/// What a token is held against: for whom it must be, at whose connection, for what and when.
+/// What a token is compared with: for whom it must be, at whose connection, for what and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Presented<'a> {
     /// The enforcement point's account.
@@ -67,11 +67,11 @@ pub enum TokenDenied {
     OtherAudience,
     /// It is over.
     Expired,
-    /// It was issued in a time to come: this machine's clock is behind, or the token is made up.
+    /// It was issued in the future: this machine's clock is behind, or the token is made up.
     NotYet,
-    /// It lasts longer than any token.
+    /// It lasts longer than any token, or no time at all.
     TooLong,
-    /// The key does not stand for the time at which it was issued.
+    /// It was issued outside its key's time, or outlives it.
     KeyOver,
     /// The peer's certificate is not the one that it is good with.
     OtherCertificate,
@@ -79,7 +79,7 @@ pub enum TokenDenied {
     OtherHolder,
     /// What is asked is malformed, or outside what it allows.
     OutOfScope,
-    /// The token allows it, and what else was asked does not, by this reason.
+    /// The token allows it, but another check denies it, for this reason.
     NotNow(&'static str),
 }
 
@@ -178,10 +178,10 @@ impl TokenDenied {
     }
 }
 
-/// The header, if it says what a token's says and nothing that asks to be followed (RFC 8725 3.1, 3.10, 3.11).
+/// The header, if it says what a token's says and nothing that would have to be obeyed (RFC 8725 3.1, 3.10, 3.11).
 fn header(token: &str) -> Result<Header, TokenDenied> {
     let header = decode_header(token).map_err(|error| {
-        // An algorithm that the library does not know, `none` among them, does not parse.
+        // An algorithm that `jsonwebtoken` does not know, `none` among them, does not parse.
         let unknown_algorithm = matches!(error.kind(), ErrorKind::Json(_));
         if unknown_algorithm { TokenDenied::WrongAlgorithm } else { TokenDenied::Malformed }
     })?;
@@ -197,7 +197,7 @@ fn header(token: &str) -> Result<Header, TokenDenied> {
     if header == plain { Ok(header) } else { Err(TokenDenied::Malformed) }
 }
 
-/// What the library says of a token that it does not take.
+/// What `jsonwebtoken` says about a token that it rejects.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the library may add kinds; each of them denies")]
 fn denied(kind: &ErrorKind) -> TokenDenied {
     match kind {

@@ -24,7 +24,7 @@ pub fn parsed<T: FromStr>(text: &str) -> Result<T, String>
 where
     T::Err: Display,
 {
-    if text.is_empty() { Err("missing; it must be said".to_owned()) } else { text.parse().map_err(said) }
+    if text.is_empty() { Err("missing; it is required".to_owned()) } else { text.parse().map_err(said) }
 }
 
 /// Parses what may be empty.

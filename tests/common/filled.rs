@@ -1,4 +1,4 @@
-//! Journals that are filled with facts, as the rows that led there: for what needs a large state.
+//! Journals filled with facts, for what needs a large state.
 #![allow(
     dead_code,
     unreachable_pub,

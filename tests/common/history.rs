@@ -71,7 +71,7 @@ pub enum Step {
     Restart(bool),
 }
 
-/// A history of so many steps. Those who have something to say speak more often.
+/// A history of at most so many steps, and at least half of them. Those who have something to say speak more often.
 pub fn history(steps: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), steps / 2..steps)
 }
@@ -124,7 +124,7 @@ impl Past {
         Self { world: World::new(), sent: Vec::new(), emergencies: false }
     }
 
-    /// In which `repair` has an emergency way, and it is gone.
+    /// A past in which `repair` has an emergency way, and requests use it.
     pub fn with_emergencies() -> Self {
         let policy = POLICY.replacen("title = \"Repair", &format!("{EMERGENCY}\ntitle = \"Repair"), 1);
         let world = World::of(&policy, Organisation::example()).unwrap();

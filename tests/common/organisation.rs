@@ -145,7 +145,7 @@ impl Organisation {
         self.accounts.get_mut(account).unwrap().roles.remove(role).unwrap();
     }
 
-    /// Takes a person and all that is of this person out of the directory.
+    /// Takes a person and their accounts, but not their machines, out of the directory.
     pub fn remove_person(&mut self, name: &str) {
         self.people.remove(name).unwrap();
         self.accounts.retain(|_, account| account.person.as_deref() != Some(name));

@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    /// Decides and applies; a refusal is journaled like the engine does.
+    /// Decides and applies; a refusal is journaled as the engine does it.
     pub fn execute(&mut self, envelope: &Envelope) -> Result<Vec<Event>, Refusal> {
         match decide_all(&self.state, envelope) {
             Ok(decided) => {
@@ -233,7 +233,7 @@ impl World {
         self.tick()
     }
 
-    /// The broker stops and starts again; `revoke` as the engine finds it.
+    /// The broker stops and starts again; `revoke`: why the start revokes live grants, if it does.
     pub fn restart(&mut self, revoke: Option<&Revocation>) -> Vec<Event> {
         self.state = replay(&self.rows);
         let now = self.now();

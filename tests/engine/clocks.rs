@@ -1,13 +1,11 @@
 //! The clocks of design.md 5 through a running engine and its restarts (known failures C1, C2, C4 and C9).
 
-use std::sync::Arc;
-
 use countersign::domain::record::command::Command;
 use countersign::domain::record::event::{BrokerFact, Fact};
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::value::refusal::Reason;
 use countersign::domain::value::time::Span;
-use countersign::engine::{Engine, Settings};
+use countersign::engine::Settings;
 
 use super::common::*;
 

@@ -1,4 +1,4 @@
-//! A block on its way from what it was to what it will be.
+//! A block while it is being changed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub(in crate::check) struct GrantDraft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Of the block that there is, or of none yet.
+    /// The draft of an existing block, or of a new one.
     pub(in crate::check) fn of(holder: &'a [u8], old: Option<Block<'a>>) -> Self {
         let Some(old) = old else {
             return Self {

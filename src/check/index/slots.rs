@@ -9,7 +9,7 @@ use dashmap::SharedValue;
 use crate::check::block::Block;
 
 const CACHE_LINE_BYTES: usize = 64;
-/// Of a block longer than this many lines, of a holder of many grants, the rest is fetched as it is read.
+/// How many cache lines of a block are fetched ahead; the rest of a longer one is fetched as it is read.
 const TOUCHED_LINES: usize = 16;
 
 /// A name's hash, and its holder's block.

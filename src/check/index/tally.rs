@@ -21,7 +21,7 @@ pub struct Statistics {
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) statistics: Statistics,
-    /// A replica's alone.
+    /// Kept in a replica's index alone.
     pub(super) tally: Option<Tally>,
 }
 

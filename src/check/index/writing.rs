@@ -17,11 +17,11 @@ use crate::check::entry_digest::{account_digest, grant_digest};
 use crate::check::locked::Locked;
 use crate::domain::value::ids::{Digest, GrantId};
 
-/// Reference counts in front of a block.
+/// The size of the reference counts that lie in front of a block.
 const COUNTS_BYTES: usize = 16;
 
 impl CheckIndex {
-    /// Makes it so. The changes of one holder are seen together or not at all, those of several one after another; on
+    /// Applies the changes. Those of one holder are seen together or not at all, those of several one after another; on
     /// return all of them are seen by every check that begins. Of one thing the last change counts; the order of
     /// changes to different things does not matter.
     pub fn apply(&self, changes: &[Change]) {
@@ -128,8 +128,8 @@ impl CheckIndex {
         if let Some((_, block)) = slots.get_mut(hash, |slot| is_of(slot, hash, holder)) {
             replaced = Some(mem::replace(block.get_mut(), Arc::clone(new)));
         } else if claim {
-            // The slot of the account that had the name goes over, unless another of its names needs it: then that
-            // account's own change, in the same batch, takes this name out of it.
+            // The slot of the account that had the name is taken over, unless another name of that account needs it:
+            // then that account's own change, in the same batch, removes the name from its block.
             let only_name = |slot: &Slot| is_slot(slot, hash, name) && self.names_of_hash(slot, hash) == 1;
             match slots.get_mut(hash, only_name) {
                 Some((_, block)) => replaced = Some(mem::replace(block.get_mut(), Arc::clone(new))),

@@ -31,7 +31,7 @@ pub enum LockCommand {
     Resources(PatternArguments),
     /// Stop a tenant's accounts, and everybody on its resources
     Tenant(NamedArguments),
-    /// Stop everything but the one who may lift it
+    /// Stop everything but taking access away, and lifting this lock
     All(LockArguments),
     /// The locks in force that touch you, or all of them if you may lock
     #[command(visible_alias = "ls")]
@@ -176,7 +176,7 @@ async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
 /// # Errors
 /// If the broker refuses.
 pub async fn unlock(session: &mut Session<'_>, arguments: UnlockArguments) -> Ran {
-    // An ending names one thing only as long as no other ends so: what changes something names it whole.
+    // An ending may become ambiguous, so a change names the whole id.
     let found = session.client.get_lock(GetLockRequest { lock_id: arguments.lock }).await?.lock.unwrap_or_default();
     let request_id = Session::request_id(arguments.request_id.as_ref());
     let request = DeleteLockRequest { request_id, lock_id: found.id.clone(), reason: arguments.reason };

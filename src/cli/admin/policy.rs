@@ -23,7 +23,7 @@ use crate::wire::v1::{ExplainElevationRequest, ExplainElevationResponse, GetPoli
 pub enum PolicyCommand {
     /// Find every mistake in a policy, and in a directory with it; needs no broker
     Check(CheckArguments),
-    /// Whether who may ask for what, and who could approve it, is as a file expects; needs no broker
+    /// Compare who may ask for what, and who could approve it, with what a file expects; needs no broker
     Test(policy_test::TestArguments),
     /// How a request by an account for an entitlement would fare
     Explain(ExplainArguments),

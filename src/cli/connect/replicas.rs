@@ -23,7 +23,7 @@ pub(in crate::cli) async fn in_replicas(session: &mut Session<'_>, sequence: &st
     Ok(reached.show(session, done))
 }
 
-/// Waits until every connected replica has what was done, or no more of them will.
+/// Waits until every connected replica has what was done, or the broker stops waiting.
 ///
 /// # Errors
 /// If the broker cannot be asked.
@@ -45,9 +45,7 @@ impl Reached {
         let millis = self.took.millis();
         session.output.note(&format!("{done} in {reached} of {connected} connected replicas, after {millis} ms"));
         if lost > 0 {
-            session
-                .output
-                .note(&format!("{lost} more have lost their connection, and are not too old to allow it yet"));
+            session.output.note(&format!("{lost} more have lost their connection, and may still allow it"));
         }
         if reached < connected || lost > 0 {
             session.output.note("those deny once they are older than their services allow; look at their `status`");

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::session::Session;
 use crate::domain::value::time::Span;
 
-/// The end of somebody's patience; without a limit there is none.
+/// Resolves after the limit; never, if there is none.
 pub(in crate::cli) async fn patience(limit: Option<Span>) {
     match limit {
         Some(limit) => tokio::time::sleep(Duration::from_millis(limit.millis().unsigned_abs())).await,

@@ -29,8 +29,8 @@ const REPLICA_QUESTION: Question =
 /// More than there will be time for.
 const ROWS: u32 = 10_000;
 const A_ROW: Duration = Duration::from_millis(2);
-/// How long a check after the end may still be answered late, at most: the clock of the check path is published at
-/// intervals of this length.
+/// How long after the end a check may still be allowed, at most: the clock of the check path is refreshed far more
+/// often.
 const CLOCK_MARGIN: Span = Span::seconds(1);
 
 /// A reviewer may say no, and what was granted can be taken away at once.

@@ -65,7 +65,7 @@ pub(super) async fn a_customer_decides(narrator: &mut Narrator<'_>, cast: &Cast)
     narrator.answer(MAIL_ASKED, &Answer::of(&checked, verdict), "DENY NO_GRANT")
 }
 
-/// By name, through somebody else, and owed for. The id of the request.
+/// An emergency is asked for by name, approved by others, and owes a follow-up. Returns the request.
 pub(super) async fn an_emergency(narrator: &mut Narrator<'_>, cast: &Cast) -> Result<v1::Elevation> {
     narrator.step("An emergency is asked for by name: other approvers, a shorter time, and a follow-up")?;
     let short = Wish { justification: "help", ..EMERGENCY };

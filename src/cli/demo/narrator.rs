@@ -1,4 +1,4 @@
-//! Prints the story and holds every answer against the expected one: what is printed is what the broker answered.
+//! Prints the story and compares every answer with the expected one: what is printed is what the broker answered.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl<'w> Narrator<'w> {
         self.say(&line)
     }
 
-    /// What the broker said that is not an answer to hold against anything, in as many lines as it takes.
+    /// What the broker said that is not an answer to compare with anything, in as many lines as it takes.
     pub(super) fn note(&mut self, line: &str) -> Result<()> {
         wrapped(line).iter().try_for_each(|line| self.say(&format!("     {line}")))
     }

@@ -1,4 +1,4 @@
-//! What the people of the second chapter call besides, and what they are answered.
+//! The further calls of the second chapter, and how their answers are shown.
 
 use std::time::Duration;
 

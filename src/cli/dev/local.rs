@@ -50,7 +50,7 @@ pub(crate) struct Setup {
     pub(crate) directory: String,
 }
 
-/// The text with the example's day moved to yesterday, so that the attestations lapse in no year.
+/// The text with the example's day moved to yesterday, so that the example works in any year.
 pub(crate) fn with_recent_dates(text: &str, now: Timestamp) -> String {
     let yesterday = now.minus(Span::DAY).to_string();
     let day = yesterday.split('T').next().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! `notify`: a process apart, with an account of its own, that reads what happens and runs a command for each thing that
-//! somebody should know. Each is sent once: what was read and what is to be sent are in a file before anything is done, and
-//! what fails is tried again (known failure A16).
+//! `notify`: a separate process, with an account of its own, that reads what happens and runs a command for each thing
+//! that somebody should know. Each is sent once: what was read and what is to be sent are in a file before anything is
+//! done, and what fails is tried again (known failure A16).
 
 use std::path::PathBuf;
 use std::time::Duration;

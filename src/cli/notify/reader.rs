@@ -13,7 +13,7 @@ use crate::wire::v1::{
     ListEnrolmentsRequest, ListEventsRequest, ListGrantsRequest, ListProposalsRequest, ProposalState, WhoAmIRequest,
 };
 
-/// A notifier that never ran begins this much before now: what is older is known by its sequence.
+/// How far before now a first catch-up lists events: those that are known are skipped by their sequence.
 const LOOK_BACK: Span = Span::seconds(60);
 
 /// Reads the journal, and keeps what is to be sent.

@@ -61,7 +61,8 @@ pub(super) struct Waiting {
 }
 
 impl Progress {
-    /// Has something sent, once: `key` is the same for the same thing, whoever notices it and when.
+    /// Queues a notification. Its id comes from `key`, which is the same for the same thing, whoever notices it and
+    /// when.
     pub(super) fn enqueue(&mut self, key: &str, mut message: Value, now: Timestamp) {
         let hash = Digest::of(key.as_bytes()).to_string();
         if let Value::Object(fields) = &mut message {

@@ -143,7 +143,7 @@ async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
     Ok(Exit::Yes)
 }
 
-/// Ends a membership, and shows what hung on it.
+/// Ends a membership, and shows what ended with it.
 ///
 /// # Errors
 /// If the broker refuses.

@@ -100,7 +100,7 @@ async fn correct(session: &mut Session<'_>, arguments: CorrectArguments) -> Ran 
     let answer = change.answered(session, answer, &request.request_id)?;
     let done = match request.met_time {
         Some(_) => recorded(&request.person, answer.person.as_ref(), &request.requirement, session.now),
-        None => format!("{} has not met {}, as on record from now on", request.person, request.requirement),
+        None => format!("it is now on record that {} has not met {}", request.person, request.requirement),
     };
     change.show_effects(session, answer.effects.as_ref(), || json::of(&answer), &done)
 }

@@ -27,7 +27,7 @@ pub enum RecertifyCommand {
     List(ListArguments),
     /// One campaign: who holds the role, since when, by whose approval
     Show(ShowArguments),
-    /// Confirm that somebody needs the role still
+    /// Confirm that somebody still needs the role
     Confirm(ConfirmArguments),
     /// End somebody's membership now, not at the campaign's date
     End(EndArguments),
@@ -69,7 +69,7 @@ pub struct ShowArguments {
 pub struct ConfirmArguments {
     /// The campaign, or a unique ending of its id
     pub campaign: String,
-    /// The account that needs the role still. One at a time
+    /// The account that still needs the role. One at a time
     pub account: String,
     /// How it is sent.
     #[command(flatten)]
@@ -81,7 +81,7 @@ pub struct ConfirmArguments {
 pub struct EndArguments {
     /// The campaign, or a unique ending of its id
     pub campaign: String,
-    /// The account that needs the role no longer
+    /// The account that no longer needs the role
     pub account: String,
     /// Why, for the record
     #[arg(long, short, value_name = "TEXT")]
@@ -155,7 +155,7 @@ async fn confirm(session: &mut Session<'_>, arguments: ConfirmArguments) -> Ran 
     let change = arguments.change;
     let request = ConfirmMembershipRequest {
         request_id: change.id(),
-        // An ending names one thing only as long as no other ends so: what changes something names it whole.
+        // An ending may become ambiguous, so a change names the whole id.
         recertification_id: campaign.id,
         account: arguments.account,
         validate_only: change.dry_run,

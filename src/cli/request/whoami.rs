@@ -1,4 +1,4 @@
-//! `whoami` and `entitlements`: what a person may ask for, and what stands in the way.
+//! `whoami`: who the caller is to the broker, and what stands in the way.
 
 use crate::cli::connect::session::Session;
 use crate::cli::show::entitlement_card::obstacle_lines;

@@ -54,7 +54,7 @@ pub struct WithdrawArguments {
 /// If the broker refuses.
 pub async fn deny(session: &mut Session<'_>, arguments: DenyArguments) -> Ran {
     let change = ChangeArguments { dry_run: arguments.dry_run, request_id: arguments.request_id };
-    // An ending names one thing only as long as no other ends so: what changes something names it whole.
+    // An ending may become ambiguous, so a change names the whole id.
     let found = find(session, &arguments.id).await?;
     let (id, reason, request_id) = (found.id(), arguments.reason, change.id());
     match found {

@@ -1,4 +1,4 @@
-//! `inbox`, `show`, `deny`, `withdraw`: of requests for access, of enrolments and of proposals alike.
+//! `inbox`: the list of requests for access, of enrolments and of proposals alike.
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;

@@ -34,7 +34,7 @@ pub async fn show(session: &mut Session<'_>, arguments: ShowArguments) -> Ran {
 /// Exactly the file: what is written here has the digest that the proposal's text names.
 async fn show_file(session: &mut Session<'_>, found: &Found) -> Ran {
     let Found::Proposal(_) = found else {
-        return Err(Failure::Usage("only a proposal brings a file".to_owned()));
+        return Err(Failure::Usage("only a proposal has a file".to_owned()));
     };
     let bytes = session.client.proposal_text(&found.id()).await?;
     session.output.file(bytes)?;

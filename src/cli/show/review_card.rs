@@ -1,4 +1,4 @@
-//! Where a request stands in its review: the same lines for elevations and enrolments.
+//! Where a request stands in its review: the same lines for elevations, enrolments and proposals.
 
 use crate::cli::term::text::{instant, quoted, relative, when, word};
 use crate::domain::value::time::Timestamp;

@@ -1,4 +1,4 @@
-//! Where everything that the command line says goes through: data to stdout, the rest to stderr.
+//! Everything that the command line writes goes through here: data to stdout, the rest to stderr.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -15,7 +15,7 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// For programs: one JSON value; of a watch one a line.
+    /// For programs: one JSON value, or one a line for a watch.
     Json,
 }
 
@@ -113,7 +113,7 @@ impl Output {
         self.data(|_| text.clone(), || text.clone().into())
     }
 
-    /// Writes a file's text as it is, for another file to be made of it.
+    /// Writes bytes exactly as they are, to be saved as a file.
     ///
     /// # Errors
     /// If stdout cannot be written.
@@ -124,13 +124,13 @@ impl Output {
         Ok(())
     }
 
-    /// Tells the person something that is no data.
+    /// Writes something that is not data, for a person.
     pub fn note(&mut self, text: &str) {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(anstream::stderr(), "{}", clean_lines(text).trim_end_matches('\n'));
     }
 
-    /// Tells of a failure.
+    /// Reports a failure.
     pub fn failure(&mut self, failure: &Failure) {
         if *failure == Failure::NobodyReads {
             return;

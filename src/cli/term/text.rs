@@ -7,7 +7,7 @@ use crate::domain::value::time::{Span, Timestamp};
 /// The digits of an id that are shown: enough to be unique among what one person sees. Ids share their beginnings.
 const ENDING_DIGITS: usize = 8;
 
-/// What the clock says: for remainders that people read, never for a decision.
+/// This machine's clock: for what people read and for when to look again. No broker decides by it.
 #[must_use]
 pub fn wall_time() -> Timestamp {
     SystemClock.read().wall

@@ -36,8 +36,9 @@ pub(super) fn decide(
     }
 }
 
-/// Ends a membership: its holder, the manager of its person, the owner of its role, or the owner of the machine; or a
-/// holder of `directory.propose`. What it carried goes in the same batch, and no directory file gives it back.
+/// Ends a membership. Its holder may, the manager of the holder's person, the owner of the role, the owner of the
+/// machine, and a holder of `directory.propose`. What rests on it ends in the same batch, and no directory file gives
+/// it back.
 fn end_membership(state: &State, caller: &Caller<'_>, command: &EndMembership, now: Now) -> Result<Vec<Fact>, Refusal> {
     let EndMembership { account: id, role, reason } = command;
     let account = seen(state, caller, id, now)?;
@@ -68,7 +69,7 @@ fn end_membership(state: &State, caller: &Caller<'_>, command: &EndMembership, n
     Ok(overlay.into_facts())
 }
 
-/// Closes a service account for ever: its owner, the owner's manager, or a holder of `directory.propose`.
+/// Closes a service account for ever. Its owner may, the owner's manager, and a holder of `directory.propose`.
 fn close(state: &State, caller: &Caller<'_>, command: &CloseAccount, now: Now) -> Result<Vec<Fact>, Refusal> {
     let CloseAccount { account: id, reason } = command;
     let account = seen(state, caller, id, now)?;
@@ -108,7 +109,7 @@ fn seen<'a>(state: &'a State, caller: &Caller<'_>, id: &AccountId, now: Now) -> 
 }
 
 /// Whether the caller answers for all of an account: the owner of a machine, the manager of record of its person, or a
-/// holder of `directory.propose`. As things are by now, whatever the timer has recorded.
+/// holder of `directory.propose`. By comparison, whatever the timer has recorded.
 fn answers_for(state: &State, caller: &Caller<'_>, account: &Account, now: Now) -> bool {
     let organisation = &state.organisation;
     let person = caller.viewer.person.as_ref();

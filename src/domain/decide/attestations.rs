@@ -1,5 +1,5 @@
-//! Attestations: recorded and corrected by capability, each source for its own requirements, none in the future, and none
-//! for oneself.
+//! Attestations: recorded and corrected by capability, each source for its own requirements, none in the future, and
+//! none that widens one's own standing.
 
 use super::caller::{Caller, principal};
 use crate::domain::directory::{Account, Person};
@@ -39,7 +39,7 @@ fn record(state: &State, caller: &Caller<'_>, command: &RecordAttestation, now: 
     not_own(state, caller, id)?;
     not_ahead(met_at, now)?;
     if let Some(present) = person.attestations.get(requirement).filter(|present| met_at <= **present) {
-        let detail = format!("{present} is on record, which is not before {met_at}; what was wrong is corrected");
+        let detail = format!("{present} is on record, which is not before {met_at}; use a correction to change it");
         return Err(Refusal::new(Reason::AttestationInvalid, detail).with("present", present));
     }
     overlay.record([Fact::Life(LifeFact::AttestationRecorded(AttestationRecorded {
@@ -52,7 +52,8 @@ fn record(state: &State, caller: &Caller<'_>, command: &RecordAttestation, now: 
     Ok(overlay.into_facts())
 }
 
-/// Puts an attestation right, or takes it back: what rests on it lapses at once if it has by the truth.
+/// Corrects an attestation, or takes it back: if the requirement has lapsed by the corrected date, what rests on it
+/// lapses at once.
 fn correct(state: &State, caller: &Caller<'_>, command: &CorrectAttestation, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &CorrectAttestation { person: ref id, ref requirement, met_at, ref reason } = command;
     may_attest(state, caller, requirement, now)?;
@@ -79,8 +80,8 @@ fn correct(state: &State, caller: &Caller<'_>, command: &CorrectAttestation, now
     Ok(overlay.into_facts())
 }
 
-/// The record, and what follows where by it something has lapsed. What had lapsed before was recorded first, so that a
-/// renewed attestation alone restores nothing.
+/// Records the attestation, and the lapse that it may mean. What had lapsed before is recorded first, so that a renewed
+/// attestation alone restores nothing.
 fn put(
     overlay: &mut Overlay,
     caller: &Caller<'_>,
@@ -106,12 +107,13 @@ fn put(
     if lapses_at.is_none_or(|at| at.is_over(overlay.clocks().latest)) {
         life::lapse(overlay, id, requirement);
     } else {
-        // An earlier date moves ends forward.
+        // An earlier date makes what rests on it end sooner.
         overlay.cascade(&crate::domain::effect::cascade::Touched::Persons([id.clone()].into()));
     }
 }
 
-/// Whether some capability of the caller's is for this requirement. Narrowed to others, it is not.
+/// Whether the caller has the capability for this requirement: not narrowed, or narrowed to requirements that include
+/// it.
 fn may_attest(state: &State, caller: &Caller<'_>, requirement: &RequirementName, now: Now) -> Result<(), Refusal> {
     let mut held = state.organisation.capabilities(caller.account, CapabilityName::AttestationRecord, now.latest);
     if held.any(|(it, _)| it.requirements.is_empty() || it.requirements.contains(requirement)) {
@@ -132,7 +134,7 @@ fn attested_person(overlay: &Overlay, id: &PersonId, requirement: &RequirementNa
     person.cloned().ok_or_else(|| Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id))
 }
 
-/// Nobody widens what they themselves, or their machine's owner, may do.
+/// Nobody attests what widens their own standing, nor does a machine for its owner.
 fn not_own(state: &State, caller: &Caller<'_>, id: &PersonId) -> Result<(), Refusal> {
     let own = state.organisation.accounts().get(caller.account).map(Account::person);
     if own == Some(id) {

@@ -30,8 +30,8 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// The caller's account, if it can be used at all. What it lacks beyond that is for each command to judge: what takes
-/// access away is never held up by what is missing.
+/// The caller's account, if it can be used at all. Each command decides what else the account needs, because what takes
+/// access away must not wait for a missing requirement.
 pub(super) fn usable_account<'a>(state: &'a State, viewer: &'a Viewer, now: Now) -> Result<&'a AccountId, Refusal> {
     let id = viewer.account()?;
     state.organisation.account_in_use(id, now.latest).map(|_| id)
@@ -54,8 +54,8 @@ pub(super) fn principal(caller: &Caller<'_>) -> Principal {
     caller.viewer.principal.clone()
 }
 
-/// The ids that a command makes: UUIDv7 of the stamp, with the envelope's entropy. The last of the 16 bytes of entropy
-/// keeps several ids of one command apart.
+/// The ids that a command makes: UUIDv7 of the stamp, with nine bytes of the envelope's nonce; after them `which` keeps
+/// several ids of one command apart.
 pub(super) fn make_id(envelope: &Envelope, which: u8) -> uuid::Uuid {
     id_at(envelope.now.stamp, envelope.nonce, which)
 }

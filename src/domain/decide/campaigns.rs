@@ -1,5 +1,5 @@
-//! Campaigns of recertification: who holds a role is confirmed by the manager, or is over at the campaign's date (issue 3, part
-//! 8; known failure B7). The date is in each membership, so that it ends by comparison, with all timers off too.
+//! Campaigns of recertification: the manager confirms each membership of a role, or it ends at the campaign's date
+//! (known failure B7). Each membership carries the date, so that it ends by comparison, without any timer.
 
 use crate::domain::record::command::{CampaignCommand, ConfirmMembership, StartCampaign};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,7 @@ fn start(
     for account in held {
         change_membership(&mut overlay, &account, role, |it| it.confirm = Some(Confirm { campaign: id, by: due }));
     }
-    // Whose date has passed, though no timer has run.
+    // Earlier campaigns whose date has passed are closed here, in case no timer has run.
     for over in others.iter().map(|campaign| campaign.id) {
         life::close_campaign(&mut overlay, over);
     }
@@ -93,7 +93,7 @@ fn confirm(state: &State, caller: &Caller<'_>, command: &ConfirmMembership, now:
     let &ConfirmMembership { campaign: id, account: ref account_id } = command;
     let campaign = state.campaigns().get(&id).ok_or_else(|| Refusal::not_found("campaign", id))?;
     if !may_see(state, caller.viewer, Thing::Campaign(campaign), now) {
-        // Who would confirm for themselves is told no more than others; the journal says that it was that.
+        // Whoever would confirm for themselves gets the same answer as others; the journal has the true reason.
         let own =
             campaign.items.get(account_id).is_some_and(|item| caller.viewer.person.as_ref() == Some(&item.person));
         return Err(Refusal::hidden("campaign", id, if own { Reason::SelfApproval } else { Reason::NotOwner }));
@@ -135,7 +135,7 @@ fn confirm(state: &State, caller: &Caller<'_>, command: &ConfirmMembership, now:
     Ok(overlay.into_facts())
 }
 
-/// The owner of the role begins campaigns over it, and whoever may load a directory.
+/// The owner of the role may begin campaigns over it, and so may a holder of `directory.propose`.
 fn may_start(state: &State, caller: &Caller<'_>, role: &RoleName, now: Now) -> Result<(), Refusal> {
     let organisation = &state.organisation;
     let known = organisation.policy().roles.contains_key(role);
@@ -145,7 +145,7 @@ fn may_start(state: &State, caller: &Caller<'_>, role: &RoleName, now: Now) -> R
     }
     let members = organisation.members(role).any(|id| id == caller.account);
     let Some(owner) = organisation.policy().roles.get(role).filter(|_| members) else {
-        // Roles are no secret to their members; to everybody else they are as none.
+        // A role is no secret to its members; everybody else gets the answer for a role that does not exist.
         return Err(if known {
             Refusal::hidden("role", role, Reason::NotOwner)
         } else {
@@ -159,7 +159,7 @@ fn may_start(state: &State, caller: &Caller<'_>, role: &RoleName, now: Now) -> R
     Err(Refusal::new(Reason::NotOwner, detail).with("role", role))
 }
 
-/// Who holds the role, with what the manager has to judge. By the index of its members.
+/// Who holds the role, with what the manager needs to decide.
 fn items(state: &State, role: &RoleName, now: Now) -> BTreeMap<AccountId, CampaignItem> {
     let organisation = &state.organisation;
     let held = organisation.members(role).filter_map(|id| {

@@ -1,4 +1,4 @@
-//! Deciding on what was asked: approve, deny, withdraw.
+//! Elevations: requesting, approving, denying, withdrawing, and the follow-up of an emergency.
 
 use super::super::state::State;
 use super::caller::{Caller, make_id, principal};
@@ -43,7 +43,7 @@ pub(super) fn decide(
     }
 }
 
-/// A request is refused with the first of all that stands in its way.
+/// A request is refused with the first of its obstacles.
 fn request(
     state: &State,
     caller: &Caller<'_>,
@@ -96,8 +96,8 @@ fn approve(
     Ok(facts)
 }
 
-/// What stands in the way of an employee may be what the same employee holds or owes at another customer: to whoever
-/// approves for a tenant it is one answer, and the journal has the reason.
+/// The obstacle may be what the requester holds or owes at another customer. Whoever approves for a tenant therefore
+/// always gets the same answer, and the journal has the reason.
 fn as_told_by_tenant(state: &State, caller: &Caller<'_>, elevation: &Elevation, refusal: Refusal) -> Refusal {
     let organisation = &state.organisation;
     let customer = organisation.tenant_of_account(caller.account);
@@ -115,8 +115,8 @@ fn deny(state: &State, caller: &Caller<'_>, command: &DenyElevation, now: Now) -
     Ok(vec![Fact::Elevation(ElevationFact::Denied(DecisionRecorded { elevation: id, decision }))])
 }
 
-/// What one of those found whom an emergency went around: eligible as for a decision, not behind it, and not one of those
-/// who let it through.
+/// Records what an ordinary approver found of an emergency. They must be eligible as for a decision, not behind it, and
+/// not one of those who approved it.
 fn complete_follow_up(
     state: &State,
     caller: &Caller<'_>,
@@ -167,7 +167,8 @@ fn withdraw(state: &State, caller: &Caller<'_>, command: &WithdrawElevation, now
     }))])
 }
 
-/// The elevation, if the caller may see it. `if_hidden` is what the journal has of a caller who may not (known failures A14 and H9).
+/// The elevation, if the caller may see it. `if_hidden` is the reason that the journal gets if the caller may not
+/// (known failures A14 and H9).
 fn visible<'a>(
     state: &'a State,
     caller: &Caller<'_>,

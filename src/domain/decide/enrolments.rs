@@ -1,4 +1,5 @@
-//! Enrolments: asking for a place, and deciding on it. The last approval gives it, in the same batch.
+//! Enrolments: requesting an account, a role or a machine, and deciding on it. The last approval gives it, in the same
+//! batch.
 
 use crate::domain::record::command::{ApproveEnrolment, DenyEnrolment, EnrolmentCommand, WithdrawEnrolment};
 use std::collections::BTreeSet;
@@ -42,8 +43,8 @@ pub(super) fn decide(
     }
 }
 
-/// Asks for a place: open to a person without an account, and to an account that a lapse disabled. A request is refused with
-/// the first of all that stands in its way.
+/// Makes an enrolment. A person without an account may ask, an active account, and one that a lapse disabled. A request
+/// is refused with the first of its obstacles.
 fn request(
     state: &State,
     viewer: &Viewer,
@@ -64,7 +65,7 @@ fn request(
     if let Some(lock) = state.organisation.lock_on_enrolment(&enrolment) {
         return Err(lock.refusal());
     }
-    // The request names the command: what was due before follows it.
+    // The first event carries the `request_id`, so the request comes before what was due.
     let mut facts = vec![Fact::Enrolment(EnrolmentFact::Requested(Box::new(enrolment)))];
     facts.extend(settled.into_facts());
     Ok(facts)
@@ -87,13 +88,13 @@ fn approve(
     let settled = settled(state, caller.viewer, &asked.behind, now);
     let mut enrolment = settled.state().enrolments.get(&id).unwrap_or(asked).clone();
     if !enrolment.phase.is_pending() {
-        // What has come about cancelled it: told by what now stands in its way.
+        // What was due has cancelled it: the refusal is what stands in its way now.
         still_possible(settled.state(), &enrolment, now)?;
     }
     still_pending(&enrolment, now)?;
     let (struck, decision) = approval(settled.state(), caller, &mut enrolment, Signed { digest, comment }, now)?;
     still_possible(settled.state(), &enrolment, now)?;
-    // The decision names the command: what was due before follows it.
+    // The first event carries the `request_id`, so the decision comes before what was due.
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     overlay.record(struck.into_iter().map(|(person, because)| {
         Fact::Enrolment(EnrolmentFact::ApprovalStruck(EnrolmentApprovalStruck { enrolment: id, person, because }))
@@ -125,7 +126,7 @@ fn give(overlay: &mut Overlay, enrolment: &Enrolment) {
     let approvers: BTreeSet<PersonId> = enrolment.review.approvals().map(|it| it.person.clone()).collect();
     let given = given(overlay.state().organisation(), enrolment, approvers, overlay.clocks());
     overlay.record([Fact::Enrolment(EnrolmentFact::Approved(EnrolmentNamed { enrolment: enrolment.id }))]);
-    // People first: their logins are free by then for the account that they become.
+    // People first: their logins must be free before they become identities of the account.
     for (id, person) in given.people {
         life::put_person(overlay, &id, person);
     }
@@ -147,7 +148,7 @@ fn deny(state: &State, caller: &Caller<'_>, command: &DenyEnrolment, now: Now) -
 fn withdraw(state: &State, viewer: &Viewer, command: &WithdrawEnrolment, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &WithdrawEnrolment { enrolment: id, ref reason } = command;
     let enrolment = pending(state, viewer, id, now, Reason::NotHolder)?;
-    // The owner of a machine that somebody would take over is behind it, and does not withdraw it.
+    // The owner of a machine that somebody else would take over is behind the enrolment, but may not withdraw it.
     let own = enrolment.requester == viewer.principal || viewer.person.as_ref() == Some(&enrolment.person);
     if !own {
         return Err(Refusal::new(Reason::NotHolder, "only those who asked withdraw it; a reviewer denies it"));
@@ -171,15 +172,15 @@ fn may_ask(state: &State, viewer: &Viewer, now: Now) -> Result<(), Refusal> {
     super::caller::usable_account(state, viewer, now).map(|_| ())
 }
 
-/// Whatever is due by now for those behind an enrolment has come about, though no timer has run.
+/// The state after everything that is due by now for those behind an enrolment, even if no timer has run.
 fn settled(state: &State, viewer: &Viewer, behind: &BTreeSet<PersonId>, now: Now) -> Overlay {
     let mut overlay = Overlay::new(state, Actor::Caller(viewer.principal.clone()), now);
     behind.iter().for_each(|person| life::settle(&mut overlay, person));
     overlay
 }
 
-/// The enrolment, if the viewer may see it and it is still pending: by comparison with its deadline.
-/// `if_hidden` is what the journal has of a caller who may not see it (known failures A14 and H9).
+/// The enrolment, if the viewer may see it and it is still pending: by comparison with its deadline. `if_hidden` is the
+/// reason that the journal gets if the viewer may not see it (known failures A14 and H9).
 fn pending<'a>(
     state: &'a State,
     viewer: &Viewer,

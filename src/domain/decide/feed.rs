@@ -1,4 +1,4 @@
-//! The HR feed: numbered events, whole files, the brake, and who lets it go (known failures B4 and B8).
+//! The HR feed: numbered events, whole files, the brake, and who releases it (known failures B4 and B8).
 //!
 //! Everything is decided on one overlay and is one batch: all of it, or none. What the brake catches goes into a hold
 //! until a person with `feed.release` decides; the rest goes on.
@@ -52,8 +52,8 @@ pub(super) fn decide(
 
 use hold::{decide_hold, retire};
 
-/// What HR says happened, in order. What a stream repeats changes nothing, and what would make its author answer for others
-/// waits for somebody else.
+/// What HR says happened, in order. Events that a stream repeats change nothing, and one that would make its author a
+/// manager is held for somebody else to decide.
 fn apply_events(
     state: &State,
     caller: &Caller<'_>,
@@ -86,21 +86,21 @@ fn apply_events(
     Ok(overlay)
 }
 
-/// Everybody whom HR knows: the directory is made to agree. Nobody's import lifts its author: what it says of that person,
-/// or puts under that person, waits for somebody else.
+/// Everybody whom HR knows: the directory is made to agree. An import cannot widen its author's standing: what it says
+/// of them, or who would report to them, is held for somebody else to decide.
 fn import(state: &State, caller: &Caller<'_>, command: &ImportPeople, envelope: &Envelope) -> Result<Overlay, Refusal> {
     let ImportPeople { place, people } = command;
     let now = envelope.now;
     needs(state, caller, CapabilityName::HrFeed, now)?;
     if state.organisation.tenant_of_account(caller.account).is_some() {
-        let detail = "whole files are of the own organisation; a tenant's feed sends what happened";
+        let detail = "only the own organisation imports whole files; a tenant's feed sends events";
         return Err(Refusal::new(Reason::OutsideTenant, detail));
     }
     own_stream(state, Some(place))?;
     place::of_import(state, caller, place)?;
     let events = diff::of(&state.organisation, people, now)?;
     let actor = Actor::Caller(principal(caller));
-    // What the brake held of an earlier import is in this one, if it is still so: sorted without it.
+    // What the brake holds of an earlier import is left out here: if it is still so, this import says it again.
     let replaced = hold::replaced(state, place);
     let mut sorting = Overlay::new(state, actor.clone(), now);
     sorting.record(replaced.iter().cloned());
@@ -128,7 +128,7 @@ fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New<'_>) -> Re
         let dropped = sorted.dropped.contains(&sent.event.person);
         let unknown = !overlay.state().organisation().people().contains_key(&sent.event.person);
         if dropped && unknown {
-            // Leaves before the joining was let through: nothing but that is to be undone.
+            // The person leaves while their joining is still held: dropping that is all there is to do.
             overlay.record([applied(sent.place.as_ref(), false, &sent.event)]);
             continue;
         }

@@ -43,7 +43,8 @@ fn relinquish(state: &State, caller: &Caller<'_>, command: &RelinquishGrant, now
     Ok(vec![Fact::Grant(GrantFact::Relinquished(fact))])
 }
 
-/// Somebody who could have refused it ends it, or somebody with the capability to.
+/// Ends somebody's grant. Its reviewers may, the tenant's approvers, the manager, those behind it, and holders of
+/// `grant.revoke`.
 fn revoke(state: &State, caller: &Caller<'_>, command: &RevokeGrant, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &RevokeGrant { grant: id, ref reason } = command;
     let grant = open(state, caller, id, now, Reason::NotRevoker)?;

@@ -1,4 +1,5 @@
-//! Locking and lifting. To lock takes access away and goes first; to lift gives it back, and nobody lifts a lock on themselves.
+//! Locking and lifting. Locking takes access away and goes first; lifting gives it back, and nobody lifts a lock on
+//! themselves.
 
 use super::super::directory::Account;
 use super::super::policy::{Capability, CapabilityName};
@@ -90,8 +91,8 @@ fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) ->
     Ok(vec![Fact::Lock(LockFact::Deleted(deleted))])
 }
 
-/// What the caller may still do under the locks in force: take away whatever is on themselves, and under the lock on
-/// everything what lifts it.
+/// Whether the caller may give this command under the locks in force. Whatever takes access away is free. A lock on the
+/// caller stops all else, lock commands too; the lock on everything lets lock commands pass.
 ///
 /// # Errors
 /// `LOCKED`.
@@ -122,7 +123,7 @@ fn reaches(capability: &Capability, on: &Locked) -> bool {
     capability.resources.is_empty() || (!resources.is_empty() && resources.iter().all(within))
 }
 
-/// A typing error in an incident must not look like a lock.
+/// What a lock names must exist: a typing error in an incident must not look like a lock.
 fn is_there(organisation: &Organisation, on: &Locked) -> Result<(), Refusal> {
     let policy = organisation.policy();
     let found = match on {

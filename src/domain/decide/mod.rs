@@ -1,4 +1,4 @@
-//! `decide`: from a state and a command to what happens, or to why not. Reads its arguments and nothing else.
+//! `decide`: from a state and a command to events, or to a refusal. Reads its arguments and nothing else.
 
 mod accounts;
 pub mod amount;
@@ -43,7 +43,7 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Brings the state that the decision was made on to where the events lead.
+    /// Applies the events to the state that the decision was made on.
     pub fn take_effect(self, state: &mut State) -> Vec<Event> {
         match self.after {
             Some(after) => *state = after,
@@ -61,7 +61,7 @@ pub fn decide(state: &State, envelope: &Envelope) -> Result<Vec<Event>, Refusal>
     decide_all(state, envelope).map(|decided| decided.events)
 }
 
-/// The same, for whoever lets it take effect: many changes at once have made the state that they lead to.
+/// The same, for whoever applies it: a decision on many changes has already built the state after them, and keeps it.
 ///
 /// # Errors
 /// The first thing that stands in the way.

@@ -1,4 +1,4 @@
-//! An open grant, as whoever calls may act on it.
+//! An open grant, if the caller may act on it.
 
 use super::caller::Caller;
 use crate::domain::policy::CapabilityName;
@@ -9,7 +9,8 @@ use crate::domain::value::ids::GrantId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
-/// `if_hidden` is what the journal has of a caller who may not see it (known failures A14 and H9).
+/// The grant, if it is open and the caller may see it. `if_hidden` is the reason that the journal gets if they may not
+/// (known failures A14 and H9).
 pub(super) fn open<'a>(
     state: &'a State,
     caller: &Caller<'_>,
@@ -22,7 +23,8 @@ pub(super) fn open<'a>(
     if !seen {
         return Err(Refusal::hidden("grant", id, if_hidden));
     }
-    // A clock that leaps says nothing of the end: taking away goes on, lest the grant be live again when it is put right.
+    // A suspect clock does not tell whether the grant is over: it can still be taken away, or it might be live again
+    // once the clock is put right.
     if grant.is_open() && (now.suspect || !grant.end.is_over(now.latest)) {
         Ok(grant)
     } else {

@@ -1,5 +1,5 @@
-//! Loading policy and directory: proposed by one holder of the capability, approved by another on the digest, and outcome
-//! into force whole or not at all (design.md 7; known failure J2).
+//! Loading policy and directory: proposed by one holder of the capability, approved by another on the digest, and put
+//! in force whole or not at all (design.md 7; known failure J2).
 
 mod files;
 mod merge;
@@ -55,7 +55,8 @@ pub(super) fn decide(
 
 pub use self::files::{Files, initialise};
 
-/// Proposes a file: what it would bring is found out now, and again when it is approved. Machines propose as well.
+/// Proposes a file: what it would change is worked out now, and again when it is approved. Machines may propose as
+/// well.
 fn propose(
     state: &State,
     caller: &Caller<'_>,
@@ -101,7 +102,8 @@ fn propose(
     Ok([Fact::Proposal(ProposalFact::Made(Box::new(proposal)))].into_iter().chain(pieces).collect())
 }
 
-/// One proposal of each file at a time, and so many in a day: what is proposed stays in the journal for ever.
+/// An account has one pending proposal of each file, and a limited number a day, because every file stays in the
+/// journal for ever.
 fn has_room(state: &State, account: &AccountId, file: ProposedFile, now: Now) -> Result<(), Refusal> {
     // By comparison, whatever the timer has recorded.
     let own = |proposal: &&Proposal| proposal.requester == *account && proposal.file == file;
@@ -120,8 +122,8 @@ fn has_room(state: &State, account: &AccountId, file: ProposedFile, now: Now) ->
     Ok(())
 }
 
-/// An approval of exactly this text puts the file in force, in the same batch. Everything is checked again, as things are
-/// now: what is replaced, whoever proposed it, and what it gives to either of the two.
+/// An approval of exactly this text puts the file in force, in the same batch. Everything is checked again as things
+/// are now: the file that it replaces, the proposer, and what it gives to proposer and approver.
 fn approve(
     state: &State,
     caller: &Caller<'_>,
@@ -158,7 +160,8 @@ fn approve(
     Ok(facts)
 }
 
-/// What a proposal brings now, where its text says just that: another file or event may have changed who gains what by it.
+/// What a proposal would change now, refused if that is not what its text says: another file or event may have changed
+/// who gains what.
 fn as_signed(
     state: &State,
     proposal: &Proposal,
@@ -181,7 +184,7 @@ fn as_signed(
     Err(Refusal::new(Reason::ProposalStale, "what it gives, takes or changes is not what its text says by now"))
 }
 
-/// What the approval of a proposal would bring now, as the events that would follow it: for whoever thinks it through.
+/// The events that would follow the approval of a proposal now: for a preview.
 ///
 /// # Errors
 /// Why it could not be approved.
@@ -191,7 +194,8 @@ pub fn events_of_approval(state: &State, proposal: &Proposal, text: &str, now: N
     Ok(super::numbering::events(state, now.stamp, &crate::domain::record::event::Actor::Broker, None, facts))
 }
 
-/// What the approval of a proposal by the last of these persons is followed by.
+/// The facts that follow the approval of a proposal. `persons`, its authors and approver, wait before they use what it
+/// widens.
 fn follows(
     state: &State,
     proposal: &Proposal,
@@ -201,7 +205,7 @@ fn follows(
 ) -> Vec<Fact> {
     let entitlements = wider(state, &outcome);
     let until = now.stamp.plus(author_waits(&state.organisation, &outcome.after.policy, now.latest));
-    // Another proposal of the same file is void by this one, whoever proposed it.
+    // Pending proposals of the same file are left out here: they are cancelled as stale, whoever proposed them.
     let is_proposal = |fact: &Fact| {
         let Fact::Proposal(ProposalFact::Cancelled(fact)) = fact else { return false };
         state.proposals.get(&fact.proposal).is_some_and(|other| other.file == proposal.file)
@@ -221,7 +225,7 @@ fn follows(
     facts
 }
 
-/// What the text of a proposal says of what it brings now.
+/// Makes a part of a proposal's text from what it would change now.
 fn with_says<T>(state: &State, outcome: &ProposalOutcome, now: Now, text: impl FnOnce(&Says<'_>) -> T) -> T {
     let rights = difference(&state.organisation, &outcome.after, now.latest);
     text(&Says { rights: &rights, widens: &wider(state, outcome), changes: &outcome.changes })
@@ -239,7 +243,7 @@ pub fn could_approve<'a>(
     able.filter(|(_, person)| other(person)).collect()
 }
 
-/// What those behind it wait for.
+/// The entitlements that a proposal widens, which those behind it may not use for a time.
 fn wider(state: &State, outcome: &ProposalOutcome) -> BTreeSet<EntitlementName> {
     widened(&state.organisation.policy, &outcome.after.policy)
 }
@@ -252,7 +256,7 @@ fn deny(state: &State, caller: &Caller<'_>, command: &DenyProposal, now: Now) ->
     Ok(vec![Fact::Proposal(ProposalFact::Denied(ProposalDecision { proposal: id, decision }))])
 }
 
-/// Whoever proposed it, or is behind that, may take it back.
+/// Whoever proposed it, or is behind the proposal, may take it back.
 fn withdraw(state: &State, caller: &Caller<'_>, command: &WithdrawProposal, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &WithdrawProposal { proposal: id, ref reason } = command;
     let proposal = pending(state, caller, id, now, Reason::NotHolder)?;

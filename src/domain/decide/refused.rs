@@ -1,4 +1,4 @@
-//! What the journal keeps of refusals: the true reason, at most 60 a minute and caller, then a count.
+//! What the journal keeps of refusals: the true reason, for at most 60 a minute of each caller, then a count.
 
 use crate::domain::record::command::Envelope;
 use crate::domain::record::event::{Actor, BrokerFact, CommandRefused, Event, Fact, RefusalsCounted};
@@ -7,10 +7,10 @@ pub use crate::domain::state::minute_of;
 use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Timestamp;
 
-/// Refusals of one caller that are told one by one within a minute.
+/// Refusals of one caller that are recorded one by one within a minute.
 pub const TOLD_PER_MINUTE: u32 = 60;
 
-/// The event of a refusal; none for a caller whom nobody knows, and none past the cap: those the engine counts.
+/// The event of a refusal; none for an unknown caller, and none past the cap, where the engine only counts.
 #[must_use]
 pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<Event> {
     let principal = state.organisation.principal(&envelope.caller.identity)?;
@@ -35,7 +35,7 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
     })
 }
 
-/// The event that tells how many refusals of a minute went untold.
+/// The event that says how many refusals of a minute were not recorded one by one.
 #[must_use]
 pub fn counted(
     state: &State,

@@ -1,4 +1,5 @@
-//! What every review has in common: an approval bound to the text that was read, a denial, and that it still waits.
+//! What every review has in common: an approval bound to the text that was read, a denial, and the check that it is
+//! still pending.
 
 use std::collections::BTreeSet;
 
@@ -25,10 +26,12 @@ pub(super) struct Signed<'a> {
     pub(super) comment: &'a str,
 }
 
-/// An approval of whatever is under review: who does not count any more, and the decision. Both are put into its review.
+/// Approves what is under review. Gives back the approvals that no longer count, and the decision; both are put into
+/// the review.
 ///
 /// # Errors
-/// Why it is no approval: by somebody behind it, a second time, in no open stage, or of another text.
+/// Why it does not count: given by somebody behind the request, a second time, outside the open stage, or for another
+/// text.
 pub(super) fn approval(
     state: &State,
     caller: &Caller<'_>,
@@ -41,7 +44,7 @@ pub(super) fn approval(
     separation_rule_3(organisation, reviewed, person)?;
     separation_rule_3_identity(organisation, reviewed, caller.identity)?;
     decided_nothing_yet(organisation, reviewed, person, now)?;
-    // Rule 4, for those who approved before: who could not approve now is struck out, and the stage opens again.
+    // Rule 4, for those who approved before: whoever could not approve now is struck out, and the stage opens again.
     let struck = struck_out(organisation, reviewed, now);
     for (person, because) in &struck {
         for decision in reviewed.review_mut().decisions.iter_mut().filter(|decision| decision.person == *person) {
@@ -131,7 +134,8 @@ pub(super) fn still_pending<Outcome, Cause>(
     deadline: Timestamp,
     now: Now,
 ) -> Result<(), Refusal> {
-    // While the clock is suspect nothing is approved, and what is denied or withdrawn must not wait for it.
+    // Under a suspect clock nothing can be approved, so the deadline is not enforced: denying and withdrawing must not
+    // wait.
     let over = deadline.is_over(now.latest) && !now.suspect;
     let state = if phase.is_pending() && over { "EXPIRED" } else { phase.name() };
     if phase.is_pending() && !over {
@@ -178,7 +182,7 @@ fn decision_in_open_stage(
     })
 }
 
-/// What was read is what is on record (known failure A9).
+/// The text that was read must be the one on record (known failure A9).
 pub(super) fn same_text(reviewed: &impl Reviewed, digest: Digest) -> Result<(), Refusal> {
     if reviewed.review().digest() == digest {
         return Ok(());

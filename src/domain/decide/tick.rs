@@ -1,7 +1,7 @@
-//! `decide_tick`: what the passing of time brings. Time is an input like a command; no message parses into it.
+//! `decide_tick`: what the passing of time causes. Time is an input like a command; no message parses into it.
 //!
-//! No access hangs on it: ends, deadlines and lapses are comparisons wherever access is decided. Only starts wait for it,
-//! which is the safe side.
+//! No access depends on it being called: ends, deadlines and lapses are compared wherever access is decided. Only
+//! starts and the ends of locks wait for it, which is the safe side.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +21,9 @@ use crate::domain::state::{Closed, Due, HeldIn, State};
 use crate::domain::value::limits::IDENTITIES_REMEMBERED;
 use crate::domain::value::time::{Now, Span, Timestamp};
 
-/// Events of one tick at most; what is left is due in the next.
+/// How many due things one tick takes up at most, each with all its events; the rest is due in the next.
 pub const AT_ONCE: usize = 1_000;
-/// What closed is forgotten together with all that closes in the next minute.
+/// Closed things are forgotten together with those that closed up to a minute later, to save events.
 const PRUNE_EVERY: Span = Span::seconds(60);
 
 /// What is due now, one kind at a time; call it until nothing is.
@@ -62,8 +62,8 @@ pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
     [due, starts, lifted, closed, requests, identities].into_iter().flatten().min()
 }
 
-/// What a start of the broker brings. `revoke`: every open grant goes, because the broker is configured so or because the
-/// wall clock stands before the last event, so that no end could be trusted (known failures C1 and H8).
+/// The events of a start of the broker. With `revoke` every open grant is revoked, because the broker is configured so
+/// or because the wall clock stands before the last event, so that no end could be trusted (known failures C1 and H8).
 #[must_use]
 pub fn decide_start(state: &State, now: Now, started: BrokerStarted, revoke: Option<&Revocation>) -> Vec<Event> {
     let mut facts = vec![Fact::Broker(BrokerFact::Started(started))];
@@ -113,7 +113,7 @@ fn over(state: &State, now: Now) -> Vec<Fact> {
         Due::FollowUp(id) => Some(Fact::Elevation(ElevationFact::FollowUpOverdue(FollowUpOverdue { elevation: *id }))),
         Due::ProposalDeadline(id) => Some(Fact::Proposal(ProposalFact::Expired(ProposalNamed { proposal: *id }))),
         Due::EnrolmentDeadline(id) => Some(Fact::Enrolment(EnrolmentFact::Expired(EnrolmentNamed { enrolment: *id }))),
-        // These bring changes along, and are decided one by one.
+        // These change records, and are decided one by one in `lapses`.
         Due::RequirementLapse(..)
         | Due::LapseWarning(..)
         | Due::Move(_)
@@ -125,12 +125,12 @@ fn over(state: &State, now: Now) -> Vec<Fact> {
     facts.take(AT_ONCE).collect()
 }
 
-/// What time does to people, accounts and memberships, one after another, and all that follows.
+/// What is due for people, accounts, memberships and campaigns, one after another, with all that follows.
 fn lapses(state: &State, now: Now) -> Vec<Fact> {
     let due = state.due.iter().take_while(|(at, _)| at.is_over(now.latest)).take(AT_ONCE);
     let mut overlay = Overlay::new(state, Actor::Broker, now);
     for it in due {
-        // What came about before it may have left nothing of it: whoever has left holds no membership that could end.
+        // An earlier one may have made it void: whoever has left holds no membership that could end.
         if overlay.state().due.contains(it) {
             life::come_due(&mut overlay, &it.1);
         }
@@ -138,7 +138,7 @@ fn lapses(state: &State, now: Now) -> Vec<Fact> {
     overlay.into_facts()
 }
 
-/// Locks end by `earliest`: no doubt about the time lifts one too soon.
+/// Locks end by `earliest`, so that clocks that disagree never lift one too soon.
 fn lifted(state: &State, now: Now) -> Vec<Fact> {
     let locks = state.organisation.locks();
     let over = locks.over(now.earliest).filter_map(|id| locks.get(id));
@@ -156,7 +156,8 @@ fn free_starts(state: &State) -> impl Iterator<Item = (Timestamp, &Grant)> {
     })
 }
 
-/// Grants start by `earliest`: no doubt about the time starts one too soon. Separation rule 4 is applied again.
+/// Grants start by `earliest`, so that clocks that disagree never start one too soon. Separation rule 4 is applied
+/// again.
 fn starts(state: &State, now: Now) -> Vec<Fact> {
     let due = free_starts(state).take_while(|(at, _)| at.is_over(now.earliest)).take(AT_ONCE);
     with_extensions(state, due.flat_map(|(_, grant)| start(state, grant, now)).collect(), now)

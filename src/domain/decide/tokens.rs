@@ -1,5 +1,5 @@
-//! Grant tokens: what one may say is decided here; the shell only signs it. A token never says more than the broker would
-//! have answered at that moment, to that enforcement point, of that grant (invariant 11).
+//! Grant tokens: what a token may say is decided here; the shell only signs it. A token never says more than the broker
+//! would have answered at that moment, to that enforcement point, of that grant (invariant 11).
 
 use super::super::state::State;
 use super::caller::{Caller, make_id};
@@ -11,7 +11,7 @@ use crate::domain::value::scope::Scope;
 use crate::domain::value::time::{Span, Timestamp};
 use crate::domain::value::token::{LONGEST_LIFETIME, SCOPE_MAX_BYTES};
 
-/// Tokens of one grant in a minute: each is a row of the journal, and nobody approves it.
+/// Tokens that one grant may have in a minute: each is a row of the journal that nobody has to approve.
 const MOST_A_MINUTE: u32 = 60;
 
 /// The holder has a token signed.
@@ -24,7 +24,7 @@ pub(super) fn issue(
     let &IssueGrantToken { grant: id, ref audience, lifetime, certificate } = command;
     let now = envelope.now;
     let grant = open(state, caller, id, now, Reason::NotHolder)?;
-    // The account itself: a person behind a machine has no part in the machine's certificate.
+    // Only the account itself: a person behind a machine does not have the machine's certificate.
     if grant.holder != *caller.account {
         return Err(Refusal::new(Reason::NotHolder, format!("`{id}` is held by `{}`", grant.holder)));
     }

@@ -9,9 +9,9 @@ use crate::domain::value::time::Timestamp;
 /// What a mere date means. People of HR say "until the 31st" and mean the whole day.
 #[derive(Clone, Copy)]
 pub(super) enum DayCounts {
-    /// The first instant of the day: an attestation, which lapses the sooner.
+    /// The first instant of the day: for an attestation, so that it lapses sooner rather than later.
     FromItsStart,
-    /// The first instant of the next day: an end.
+    /// The first instant of the next day: for an end.
     ToItsEnd,
 }
 

@@ -1,4 +1,4 @@
-//! What was read of a directory file so far, and where what is compared with the rest of it stands.
+//! What was read of a directory file so far, and the places of all that must be compared with the rest.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::domain::directory::Directory;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, TenantName};
 use crate::domain::value::scope::Pattern;
 
-/// What was read so far, and where what is compared with the rest stands.
+/// What was read so far, and the places of all that must be compared with the rest.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) directory: Directory,

@@ -1,5 +1,5 @@
-//! What must hold between the parts of a directory: everybody named exists, managers lead somewhere, no identity means
-//! two (known failure D8), and a tenant's trust domain is that tenant's alone.
+//! What must hold between the parts of a directory: everybody named exists, nobody is above themselves, no identity
+//! means two (known failure D8), and each tenant has a trust domain of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,7 +182,7 @@ fn tenant_of(kind: &AccountKind) -> Option<&TenantName> {
     }
 }
 
-/// A person is of one tenant, or of the own organisation, with all accounts and machines; and is recorded so.
+/// A person with all their accounts and machines belongs to one tenant, or to the own organisation, and is recorded so.
 fn one_side_each(reader: &mut Reader<'_>, draft: &mut Draft) {
     let tenants = &draft.directory.tenants;
     let domains: BTreeMap<&str, &TenantName> =
@@ -200,7 +200,7 @@ fn one_side_each(reader: &mut Reader<'_>, draft: &mut Draft) {
             reader.mistake(at, &path, found, format!("a person who is {}", of(&own)));
         }
     }
-    // Who has no account yet is of the tenant that the login speaks for.
+    // Whoever has no account yet belongs to the tenant whose trust domain their login is of.
     for (id, person) in &draft.directory.people {
         let domain = person.login.iter().find_map(|identity| domains.get(identity.trust_domain()));
         if let (Some(tenant), false) = (domain, sides.contains_key(id)) {

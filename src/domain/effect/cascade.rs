@@ -1,5 +1,5 @@
 //! The one cascade: what a change of people, accounts, policy or time does to all that is open. Commands and ticks call
-//! it; a dry run is its output. What takes away is never held up by what is missing.
+//! it; a dry run is its output. What takes access away never waits for a missing requirement.
 
 mod approvals;
 mod enrolments;
@@ -43,7 +43,7 @@ pub fn consequences(after: &Organisation, state: &State, touched: &Touched, now:
         }
     }
     for grant in grants.iter().filter_map(|id| state.grants.get(id)) {
-        // What is over is over: its end is recorded as an end.
+        // A grant whose time has come is recorded as ended, not as revoked.
         if grant.is_open() && !grant.end.is_over(now.latest) {
             facts.extend(for_grant(after, state, grant, now));
         }
@@ -63,7 +63,8 @@ fn reached(after: &Organisation, state: &State, touched: &Touched) -> (BTreeSet<
             for person in persons {
                 elevations.extend(state.pending_of.of(person).copied());
                 grants.extend(state.open_grants_of.of(person).copied());
-                // All that their accounts and machines asked for and hold, whoever is behind it: machines change hands.
+                // All that their accounts and machines asked for and hold, whoever is behind it, because machines
+                // change hands.
                 let accounts = after.accounts_of(person).chain(state.organisation.accounts_of(person));
                 for (account, _) in accounts {
                     elevations.extend(state.pending_by.of(account).copied());

@@ -1,8 +1,8 @@
 //! The life of an account: what joining, lapsing, moving and leaving do to people, accounts and memberships, and all that
 //! follows (design.md 4). Commands, HR events and the timer come here, so that each change is written once.
 //!
-//! Every function records on an [`Overlay`]: a cause, the records that it changes, and the cascade. What takes access away
-//! is a comparison somewhere else; here it is recorded.
+//! Every function records on an [`Overlay`]: a cause, the records that it changes, and the cascade. Access is taken
+//! away by comparisons elsewhere; this only records it.
 
 mod ahead;
 mod campaigns;
@@ -28,7 +28,7 @@ use records::cascade_of_account;
 pub(in crate::domain) use records::{cascade_of, put_account, put_person, touch};
 pub(in crate::domain) use settling::{settle, settle_lapses};
 
-/// What was due comes about.
+/// Applies something that has fallen due.
 pub(in crate::domain) fn come_due(overlay: &mut Overlay, due: &Due) {
     match due {
         Due::RequirementLapse(person, requirement) => lapse(overlay, person, requirement),

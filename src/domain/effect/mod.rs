@@ -1,4 +1,4 @@
-//! Effects: what one change brings for everything that hangs on it.
+//! Effects: what one change causes for everything that depends on it.
 
 pub mod cascade;
 pub mod life;

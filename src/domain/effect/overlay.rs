@@ -1,5 +1,5 @@
 //! The overlay: a copy of the state on which the parts of one change are decided one after another, each on what those
-//! before it left. Whoever is refused drops it; whoever is not takes its facts. The copy shares all that does not change.
+//! before it left. It is dropped after a refusal; else its facts are taken. The copy shares all that does not change.
 
 use super::cascade::{Touched, consequences};
 use crate::domain::record::event::{Actor, Event, Fact};
@@ -8,7 +8,7 @@ use crate::domain::state::apply::apply;
 use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Now;
 
-/// A change on its way.
+/// A change that is being decided.
 #[derive(Debug)]
 pub(in crate::domain) struct Overlay {
     state: State,
@@ -60,7 +60,7 @@ impl Overlay {
         tried
     }
 
-    /// Records what the changes so far bring for all that is open.
+    /// Records what the changes so far mean for all that is open.
     pub(in crate::domain) fn cascade(&mut self, touched: &Touched) {
         let facts = consequences(&self.state.organisation, &self.state, touched, self.now);
         self.record(facts);

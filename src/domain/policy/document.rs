@@ -15,7 +15,8 @@ use crate::domain::value::deceptive::deceives_in_a_file;
 
 /// A dotted key has at most this many parts: nesting is memory on the stack.
 const DEEPEST_KEY: usize = 16;
-/// So many times is the text read again without the lines that are no TOML; a large one, since that takes long, less often.
+/// How often the text is read again without the lines that are no TOML; less often for a large text, since that takes
+/// long.
 const ROUNDS: usize = 16;
 const ROUNDS_IF_LARGE: usize = 2;
 const LARGE_BYTES: usize = 1024 * 1024;

@@ -29,7 +29,7 @@ const KEYS: [&str; 15] = [
     "tenant_approval",
 ];
 
-/// Durations asked for where a request says none, unless the longest is shorter.
+/// The duration of a request that says none, unless the longest is shorter.
 pub(super) const DEFAULT_DURATION: Span = Span::seconds(15 * 60);
 /// How long a request waits for its decisions, unless policy says.
 pub(super) const DEFAULT_REVIEW_WITHIN: Span = Span::seconds(3_600);
@@ -87,7 +87,8 @@ pub(super) fn scope(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Scope>
     Scope::new(actions.into_keys().collect(), resources.into_keys().collect())
 }
 
-/// A capability behind an entitlement is an action of its name. Checks are asked for by services all day: that one stands.
+/// An action `countersign.<capability>` puts a capability behind an entitlement. Not `access.check`: services check all
+/// day, so that one is held by a role alone.
 fn check_capabilities(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
@@ -164,7 +165,7 @@ fn ticket(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<TicketPattern> {
     let wanted = "a regular expression that a whole ticket matches, as in `\"INC-[0-9]+\"`";
     let text = reader.text(node, wanted)?;
     let pattern = TicketPattern::new(text);
-    // One that matches nothing at all would accept the lack of a ticket as a ticket.
+    // A pattern that matches the empty text would accept a missing ticket.
     let fault = match &pattern {
         Err(error) => error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
         Ok(pattern) if pattern.matches("") => "it matches the empty text".to_owned(),
@@ -219,7 +220,8 @@ fn check_rule_1(
     }
 }
 
-/// What reaches a tenant's space says whether the tenant approves: a stage with `@tenant`, or `"none"`.
+/// An entitlement that reaches a tenant's space must say whether the tenant approves: by a stage with `@tenant`, or
+/// `"none"`.
 fn tenant_approval(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
@@ -249,7 +251,7 @@ fn tenant_approval(
             let wanted = "a stage `{ by = [\"@tenant\"], count = 1 }` in `approval`, or `tenant_approval = \"none\"`";
             reader.mistake(table.at, &table.path, "resources in `tenants/` that no tenant approves", wanted);
         }
-        // An emergency goes around the ordinary approvers, not around whose data it is.
+        // An emergency skips the ordinary approvers, not the tenant whose data it is.
         (true, false, _) if emergency.is_some_and(|stages| !stages.asks_tenant()) => {
             let wanted = "a stage `{ by = [\"@tenant\"], count = 1 }` in `emergency.approval` as well";
             reader.mistake(table.at, &table.path, "an emergency way into `tenants/` that no tenant approves", wanted);

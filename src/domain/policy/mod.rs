@@ -38,7 +38,7 @@ pub const ACTION_PREFIX: &str = "countersign.";
 /// A whole policy file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// SHA-256 of the file's bytes: what a later load must say that it replaces.
+    /// SHA-256 of the file's bytes: what a later proposal must name as the file that it replaces.
     pub digest: Option<Digest>,
     /// Identities that belong to persons alone: no machine is known by one.
     pub person_identities: BTreeSet<IdentityPattern>,
@@ -159,7 +159,7 @@ pub struct Role {
     pub longest_membership: Option<Span>,
     /// Whom it is for.
     pub member_kind: MemberKind,
-    /// Its members are whom `@tenant` means, each for the own tenant.
+    /// `@tenant` means its members, each for their own tenant.
     pub approves_for_tenant: bool,
     /// Standing power over the broker itself.
     pub capabilities: Vec<Capability>,
@@ -240,7 +240,7 @@ pub enum Approver {
     RoleOwner,
     /// `@tenant`: the approvers of the tenant that is touched.
     Tenant,
-    /// `@policy.propose`, `@directory.propose`: whoever may use the capability (loads alone).
+    /// `@policy.propose`, `@directory.propose`: whoever may use the capability (proposals alone).
     Capability(CapabilityName),
 }
 
@@ -263,7 +263,7 @@ pub struct Entitlement {
     pub description: String,
     /// All that has a legal effect.
     pub terms: Terms,
-    /// SHA-256 of the terms: what an approval was given under.
+    /// SHA-256 of the terms under which an approval is given.
     pub terms_digest: Digest,
 }
 
@@ -454,7 +454,8 @@ impl Policy {
         self.person_identities.iter().any(|pattern| pattern.fits(identity))
     }
 
-    /// Every role that may approve under terms: those that a stage names, and where one says `@tenant`, those that it means.
+    /// Every role that may approve under terms: those that a stage names, and if a stage says `@tenant`, the roles that
+    /// it means.
     pub fn approving_roles<'a>(&'a self, terms: &'a Terms) -> impl Iterator<Item = &'a RoleName> {
         let asks_tenant = terms.asks_tenant();
         let of_tenants = self.tenant_approvers().filter(move |_| asks_tenant);
@@ -466,7 +467,7 @@ impl Policy {
         self.roles.iter().filter(|(_, role)| role.approves_for_tenant).map(|(name, _)| name)
     }
 
-    /// Whether `action` on `resource` is offered by any entitlement, or allowed by the baseline: for `check --explain`.
+    /// The entitlements that offer `action` on `resource`: for `check --explain`.
     #[must_use]
     pub fn offers(&self, action: &Action, resource: &Resource) -> Vec<&EntitlementName> {
         let covering =

@@ -12,9 +12,9 @@ use super::mistake::{Mistake, Places, SourceFile, Warning, nearest};
 use crate::domain::value::ids::{InvalidId, excerpt};
 use crate::domain::value::time::Span;
 
-/// Suggestions cost a comparison with every known name: after this many the rest goes without.
+/// A suggestion costs a comparison with every known name: after this many, mistakes get none.
 const MOST_SUGGESTIONS: usize = 50;
-/// What is collected is bounded, since a directory has up to 16 MiB: beyond this, mistakes are counted alone.
+/// Since a directory has up to 16 MiB, mistakes beyond this number are only counted.
 const MOST_COLLECTED: usize = 10_000;
 
 /// Collects what is wrong while a document is read.
@@ -64,7 +64,7 @@ impl<'d> Table<'d> {
 }
 
 impl Node<'_> {
-    /// Whether it is text.
+    /// The text, if it is one.
     pub(crate) fn as_text(&self) -> Option<&str> {
         self.value.as_str()
     }
@@ -358,7 +358,7 @@ impl<'t> Reader<'t> {
         set
     }
 
-    /// A list of at least one.
+    /// The same, but an empty list is a mistake.
     pub(crate) fn filled_set<T>(&mut self, node: &Node<'_>, wanted: &str) -> BTreeMap<T, usize>
     where
         T: FromStr<Err = InvalidId> + Ord + Display,

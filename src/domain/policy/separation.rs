@@ -1,6 +1,6 @@
 //! The first two of the four places where duties are kept separate (design.md 4; known failures A3, A4, A5 and D8).
 //!
-//! Each rule is one function, so that a test can take one away and see that it is missed.
+//! Each rule is one function, so that a test can disable it and see another test fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::domain::directory::{Account, AccountState};
 use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RoleName};
 
 /// Rule 1, when a policy is read: the roles that would both ask for an entitlement and approve it. Approvers of its
-/// emergency way count as approvers. Right is: none.
+/// emergency way count as approvers. There should be none.
 #[must_use]
 pub fn separation_rule_1(requesting: &BTreeSet<RoleName>, approving: &BTreeSet<RoleName>) -> BTreeSet<RoleName> {
     requesting.intersection(approving).cloned().collect()
@@ -39,7 +39,7 @@ pub struct Conflict {
 }
 
 /// Rule 2, when membership is given: every person who, over all their accounts and the machines they own, holds a
-/// requesting and an approving role of one entitlement. Right is: none.
+/// requesting and an approving role of one entitlement. There should be none.
 ///
 /// Memberships count whatever their end, and disabled accounts count, because they can return; closed ones cannot. To
 /// leave out what is over, leave it out of `accounts`.

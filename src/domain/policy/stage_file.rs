@@ -7,12 +7,12 @@ use super::separation::may_approve;
 use super::{Approver, MemberKind, Stage};
 use crate::domain::value::ids::{RequirementName, RoleName};
 
-/// Distinct persons that a stage may ask for; stages of a review. Nobody means more, and the matching of persons to
-/// stages grows with both.
+/// The most distinct persons that a stage may ask for, and the most stages of a review: the matching of persons to
+/// stages takes longer with both.
 const MOST_PERSONS: u32 = 16;
 const MOST_STAGES: usize = 8;
 
-/// The names that the file defines; a role whose own definition is mistaken is here as well, without its kind.
+/// The names that the file defines; a role whose definition has a mistake is here as well, without its kind.
 #[derive(Default)]
 pub(super) struct Names {
     pub(super) requirements: BTreeSet<RequirementName>,

@@ -151,7 +151,7 @@ fn too_few_members(findings: &mut Findings, policy: &Policy, directory: &Directo
         let ordinary = terms.approval.iter().map(|stage| (stage, ""));
         let emergency = terms.emergency.iter().flat_map(|way| &way.approval).map(|stage| (stage, " in an emergency"));
         for (stage, when) in ordinary.chain(emergency) {
-            // How many a manager or a tenant is depends on who asks, and for what.
+            // How many persons `@manager` or `@tenant` means depends on the request.
             let by_roles = stage.by.iter().all(|approver| matches!(approver, Approver::Role(_)));
             let members = u32::try_from(members(stage).len()).unwrap_or(u32::MAX);
             if by_roles && members < stage.count {

@@ -10,7 +10,7 @@ use crate::domain::value::time::{Span, Timestamp};
 
 /// A campaign leaves at least this long to confirm.
 pub const SHORTEST_CAMPAIGN: Span = Span::seconds(3_600);
-/// And at most this long.
+/// A campaign leaves at most this long to confirm.
 pub const LONGEST_CAMPAIGN: Span = Span::seconds(180 * 86_400);
 
 /// A campaign over the holders of one role.
@@ -29,7 +29,7 @@ pub struct Campaign {
     pub due: Timestamp,
     /// Everybody who held the role when it began.
     pub items: BTreeMap<AccountId, CampaignItem>,
-    /// Whether its date has passed, as recorded.
+    /// When it was recorded that its date had passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
 }
@@ -46,7 +46,7 @@ pub struct CampaignItem {
     /// By whose approval; none: the directory file's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<ApprovedBy>,
-    /// The last grant through it; none: none that is known.
+    /// The last grant through it, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_grant: Option<LastGrant>,
     /// When it lapses or ends by itself; none: never.

@@ -158,7 +158,7 @@ impl Command {
         }
     }
 
-    /// How many bytes of free text it brings into the journal; none: sets of names of any length as well.
+    /// How many bytes of free text it adds to the journal; none if it adds sets of any size as well.
     #[must_use]
     pub fn words_bytes(&self) -> Option<usize> {
         match self {
@@ -174,7 +174,8 @@ impl Command {
         }
     }
 
-    /// Whether only accounts may ask it. Whoever is known may ask for a place and take that back, with an account or without.
+    /// Whether only accounts may ask it. Anybody known may request an enrolment and withdraw it, with an account or
+    /// without.
     #[must_use]
     pub fn needs_account(&self) -> bool {
         match self {

@@ -49,7 +49,7 @@ pub struct Elevation {
     pub ticket: Option<String>,
     /// The grant that it is to follow.
     pub extends: Option<GrantId>,
-    /// It is an emergency: another way, with a follow-up.
+    /// Set if it is an emergency, which is approved another way and owes a follow-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<Emergency>,
     /// Who decides, and what they decided.
@@ -89,7 +89,7 @@ impl Elevation {
     #[must_use]
     pub fn is_disclosed(&self) -> bool {
         let asks_tenant = |stage: &Stage| stage.by.contains(&Approver::Tenant);
-        // What one of its own decided on it does not forget, whatever became of the stages before.
+        // Once one of the tenant's own has decided, it stays disclosed, whatever becomes of the earlier stages.
         if self.review.decisions.iter().any(|decision| decision.through == Approver::Tenant) {
             return true;
         }
@@ -97,7 +97,7 @@ impl Elevation {
         match &self.phase {
             Phase::Approved { .. } => true,
             Phase::Pending => own.all(|(index, stage)| self.review.missing_in(index, stage) == 0),
-            // A colleague's no in the tenant's turn ends it before the tenant as well.
+            // It also stays disclosed if it ended in the tenant's turn, whoever ended it.
             Phase::Denied { .. } | Phase::Withdrawn { .. } | Phase::Expired { .. } | Phase::Cancelled { .. } => {
                 own.all(|(index, stage)| self.review.missing_in(index, stage) == 0)
                     && self.review.stages.iter().any(asks_tenant)
@@ -145,7 +145,7 @@ impl Elevation {
         text
     }
 
-    /// The last instant at which an approval could still lead to a grant.
+    /// The first instant at which an approval can no longer lead to a grant.
     #[must_use]
     pub fn window_end(&self) -> Timestamp {
         self.start.map_or(Timestamp::MAX, |start| start.plus(self.duration))

@@ -11,7 +11,7 @@ use crate::domain::value::time::{Span, Timestamp};
 /// The least length of the reason of an emergency, in characters, if policy asks for no more.
 pub const SHORTEST_REASON: u32 = 10;
 
-/// What an emergency goes around, and owes.
+/// The ordinary stages that an emergency skips, and the follow-up that it owes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Emergency {

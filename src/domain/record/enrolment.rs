@@ -13,7 +13,7 @@ use crate::domain::value::refusal::Reason;
 use crate::domain::value::scope::Pattern;
 use crate::domain::value::time::Timestamp;
 
-/// The request for a place: what becomes of it is a change of the directory, never a privilege on resources.
+/// A request that leads to a change of people and accounts, never to a privilege on resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
@@ -31,9 +31,10 @@ pub struct Enrolment {
     pub call: Call,
     /// What is asked for.
     pub ask: Ask,
-    /// SHA-256 of what policy asks of it: stages, requirements, longest membership. Another: it is cancelled.
+    /// SHA-256 of what policy asks of it: stages, requirements, longest memberships and owners. If that changes it is
+    /// cancelled.
     pub terms: Digest,
-    /// The manager of record when it was made. Another: it is cancelled.
+    /// The manager of record when it was made. If that changes it is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<PersonId>,
     /// Why, in the requester's own words.
@@ -123,7 +124,7 @@ pub enum EnrolmentCancellation {
     TermsChanged,
     /// The manager who would decide is another now.
     ManagerChanged,
-    /// What stands in its way by now.
+    /// Something stands in its way now.
     NoLongerPossible {
         /// The first obstacle.
         reason: Reason,

@@ -134,7 +134,7 @@ pub enum Revocation {
     ApprovalVoid {
         /// Whose approval.
         person: PersonId,
-        /// What that person could not approve for now.
+        /// Why that person could not approve now.
         reason: Reason,
     },
     /// Somebody behind it may no longer hold it.
@@ -146,9 +146,9 @@ pub enum Revocation {
     TermsChanged,
     /// The broker restarted, and is configured to end what was live.
     Restart,
-    /// The clock stood before what the journal knows, so no end could be trusted.
+    /// The clock stood before the last event, so no end could be trusted.
     Clock,
-    /// Before it started, its person held the entitlement for as long as may be.
+    /// Before it started, its person had held the entitlement as long as is allowed.
     ContinuousTooLong,
     /// It was started, and a person who approved it left under suspicion (`also_approved`).
     ApproverLeft {

@@ -30,7 +30,7 @@ pub enum HrChange {
         /// The manager of record.
         manager: Option<PersonId>,
     },
-    /// Has other identities from now on: of the account, or while there is none of the person.
+    /// Has other identities from now on: of the account, or of the person while there is none.
     Renamed {
         /// All of them.
         login: BTreeSet<Identity>,
@@ -75,19 +75,19 @@ pub struct ImportedPerson {
     pub leaves_at: Option<Timestamp>,
 }
 
-/// Which way a change goes, as the brake counts it.
+/// Whether a change enables or disables, as the brake counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// It gives somebody a place: joined, renamed, stays.
+    /// It gives somebody something: joined, renamed, stays.
     Enabling,
-    /// It takes a place away, or cuts what hangs on it: transferred, left.
+    /// It takes something away or cuts memberships: transferred, left.
     Disabling,
 }
 
 impl HrEvent {
-    /// The same, with an instant: what is said without one, which is written as the earliest there is, is of when it was
-    /// said. So a repetition of the call is the same command.
+    /// The event with its instant. One sent without an instant carries the earliest there is, so that a repeated call
+    /// is the same command; here it gets the time of the call.
     #[must_use]
     pub fn said_at(&self, now: Timestamp) -> Self {
         let mut event = self.clone();

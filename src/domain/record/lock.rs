@@ -1,5 +1,5 @@
-//! Locks: an immediate stop. They lie over everything like a sheet and change nothing of it: each is compared where
-//! something is asked for, approved, started or checked, and what it stopped goes on when it is lifted.
+//! Locks: an immediate stop. A lock changes no record: it is compared where something is asked for, approved, started
+//! or checked, and what it stopped goes on when it is lifted.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ pub enum Locked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LockMode {
-    /// It stands still while the lock lasts; grants keep their ends.
+    /// It is stopped while the lock lasts; grants keep their ends.
     Suspend,
     /// It is over: grants are revoked, pending requests cancelled, approvals void.
     Revoke,
@@ -199,7 +199,7 @@ impl Pattern {
         all_of(["**".to_owned(), format!("{TENANTS}/**")])
     }
 
-    /// Whether a lock may be on it: it begins with a name. For more there is the lock on everything.
+    /// Whether a lock may be on it: it begins with a name. For wider patterns there is the lock on everything.
     #[must_use]
     pub fn may_be_locked(&self) -> bool {
         matches!(self.segments().first(), Some(PatternSegment::Literal(_)))

@@ -1,5 +1,5 @@
-//! A proposal: another policy or directory, proposed by one holder of the capability and approved by another on its digest
-//! (design.md 7; known failure J2); and the time for which both keep their hands off what it widened.
+//! A proposal: another policy or directory, proposed by one holder of the capability and approved by another on its
+//! digest (design.md 7; known failure J2); and the time for which neither may use what it widened.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::domain::value::time::{Span, Timestamp};
 
 /// How long a proposal waits for its approval.
 pub const REVIEW_WITHIN: Span = Span::seconds(3 * 86_400);
-/// So many files one account proposes in a day, of policy and directory together.
+/// The most files that one account may propose in a day, of policy and directory together.
 pub const PROPOSED_IN_A_DAY: usize = 50;
 /// The text of a proposal stands in the journal in pieces of so many bytes at most.
 pub const PIECE_BYTES: usize = 64 * 1024;
@@ -33,13 +33,13 @@ pub struct Proposal {
     pub behind: BTreeSet<PersonId>,
     /// The call by which it was asked for.
     pub call: Call,
-    /// What it replaces.
+    /// Which of the two files it replaces.
     pub file: ProposedFile,
-    /// The file that it replaces: in force when it was proposed, and still so when it is approved.
+    /// SHA-256 of the file that it replaces, which must be in force both when it is proposed and when it is approved.
     pub replaces: Digest,
     /// SHA-256 of the new file.
     pub digest: Digest,
-    /// How long that is.
+    /// The length of the new file.
     pub bytes: u64,
     /// Why, in the proposer's own words.
     pub justification: String,

@@ -27,7 +27,7 @@ pub struct Review {
     pub decisions: Vec<Decision>,
 }
 
-/// What became of a request: of an elevation (which leads to a grant) or an enrolment. Requests expire; grants end.
+/// What became of an elevation, an enrolment or a proposal. Requests expire; grants end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase<Outcome, Cause> {
@@ -38,7 +38,7 @@ pub enum Phase<Outcome, Cause> {
     Approved {
         /// When.
         at: Timestamp,
-        /// Of an elevation the one grant that it led to.
+        /// For an elevation, the one grant that it led to.
         outcome: Outcome,
     },
     /// A reviewer said no. Final.
@@ -110,7 +110,7 @@ pub enum Verdict {
 pub struct StruckOut {
     /// Since when.
     pub at: Timestamp,
-    /// What the approver could not approve for now.
+    /// Why the approver could not approve now.
     pub reason: Reason,
 }
 

@@ -49,7 +49,7 @@ pub enum Unreadable {
     /// A kind that this version does not know.
     #[error("unknown kind `{0}`; a newer version wrote it")]
     Kind(String),
-    /// The text says it is about something else than its facts.
+    /// The row's `about` names something else than its facts do.
     #[error("`about` does not agree with the facts")]
     About,
 }
@@ -57,7 +57,7 @@ pub enum Unreadable {
 /// The row's body. `last`: this event ends its batch.
 ///
 /// # Errors
-/// If a value has no JSON form, which no value of an event does.
+/// If a value has no JSON form; every value of an event has one.
 pub fn encode(event: &Event, last: bool) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Written {
         seq: event.sequence,

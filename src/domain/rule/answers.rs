@@ -11,12 +11,12 @@ use crate::domain::value::ids::{AccountId, PersonId, RoleName};
 use crate::domain::value::scope::{Action, Pattern, Scope};
 use crate::domain::value::time::{Span, Timestamp};
 
-/// Whose access, to do what, on what; what is not said is whatever.
+/// Whose access, to do what, on what; a field that is absent matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccessQuestion {
     /// Held by this account.
     pub account: Option<AccountId>,
-    /// Held by an account of this person, or by a machine for which the person stands.
+    /// Held by an account of this person, or by a machine that the person is behind.
     pub person: Option<PersonId>,
     /// This action.
     pub action: Option<Action>,
@@ -33,7 +33,7 @@ pub enum Access<'a> {
         grant: &'a Grant,
         /// What it came from, with its review.
         elevation: Option<&'a Elevation>,
-        /// A lock stopped it, on whatever of it.
+        /// Whether a lock stopped it: on its resources, its holder or anything else of it.
         locked: bool,
     },
     /// By what the baseline allows to every eligible account.
@@ -46,7 +46,7 @@ pub enum Access<'a> {
         until: Timestamp,
         /// What it allows.
         scope: &'a Scope,
-        /// A lock stopped it.
+        /// Whether a lock stopped it.
         locked: bool,
     },
 }
@@ -66,7 +66,7 @@ pub struct CapabilityHolder<'a> {
     pub until: Timestamp,
 }
 
-/// Grants of a state, by where they stand.
+/// How many grants of a state are open, by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenGrants {
     /// Not started.
@@ -75,7 +75,8 @@ pub struct OpenGrants {
     pub active: u64,
 }
 
-/// Every way by which somebody could do what is asked for: grants by their ids, then the baseline by accounts.
+/// Every way by which somebody could do what is asked for: grants by their ids, then each scope of the baseline by
+/// accounts.
 pub fn access<'a>(
     state: &'a State,
     question: &'a AccessQuestion,
@@ -98,7 +99,7 @@ fn baseline<'a>(
     let organisation = state.organisation();
     let allows = &organisation.policy().baseline.allows;
     let scopes = allows.iter().filter(move |scope| covers(question, scope));
-    // Who is eligible is looked for only where there is something to be eligible for.
+    // Accounts are looked at only for scopes that the question is about.
     scopes.flat_map(move |scope| {
         organisation.accounts().iter().filter_map(move |(id, account)| {
             let own = question.account.as_ref().is_none_or(|only| only == id)
@@ -173,7 +174,7 @@ pub fn open_grants(state: &State) -> OpenGrants {
 }
 
 /// What an open grant lacks of what each must have: an end within 24 h of its start, and every approval that its review
-/// asked for, by distinct persons, none of them behind it. Right is: nothing.
+/// asked for, by distinct persons, none of them behind it. It should lack nothing.
 #[must_use]
 pub fn fault_of(state: &State, grant: &Grant) -> Option<&'static str> {
     // One that was shortened to before its start never starts.

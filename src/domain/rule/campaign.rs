@@ -42,9 +42,9 @@ pub struct Holder<'a> {
     pub by_now: &'a PersonId,
 }
 
-/// Whether an account may confirm what a person, or a machine of that person's, holds: it is the manager of record's, or,
-/// where there is no manager, in a role that policy names in a manager's place. Nobody confirms for themselves: neither whose
-/// it was when the campaign began, nor whose it is now (known failures A3 and B6).
+/// Whether an account may confirm what a person or their machine holds: it belongs to the manager of record or, if
+/// there is no manager, is in a role that policy names in a manager's place. Nobody confirms for themselves: neither
+/// the person whose it was when the campaign began, nor the one whose it is now (known failures A3 and B6).
 ///
 /// # Errors
 /// `SELF_APPROVAL`, `NOT_OWNER`, or why the account is not eligible.
@@ -75,7 +75,7 @@ pub fn may_confirm(
     Err(not_owner(format!("`{confirming}` is not the manager of `{by_now}`")))
 }
 
-/// Whether a person has no manager and waits for none. A transfer to somebody unknown leaves a person waiting.
+/// Whether a person has no manager and awaits none. After a transfer to somebody unknown a person awaits one.
 fn is_unmanaged(person: &Person, at: Timestamp) -> bool {
     let moved = person.moves.first().is_some_and(|moves| moves.at.is_over(at));
     !moved && !person.awaits_manager && person.manager.is_none()

@@ -11,7 +11,7 @@ use crate::domain::value::time::Timestamp;
 
 impl Organisation {
     /// The capabilities of one name that the account may use now, one for each of its roles that carries it and is not
-    /// locked, and for each live grant of it; and until when. What one of them is narrowed to narrows no other.
+    /// locked, and for each live grant of it; and until when. Each is narrowed by itself alone.
     pub fn capabilities(
         &self,
         id: &AccountId,

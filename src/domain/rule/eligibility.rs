@@ -23,7 +23,7 @@ impl Validity {
     }
 }
 
-/// All that stands in the way; the first in the catalogue's order is told.
+/// All that stands in the way; the caller gets the first in the catalogue's order.
 pub type Obstacles = Vec<Refusal>;
 
 /// What is told of a person none of whose accounts may ask, and of nobody.
@@ -188,7 +188,7 @@ impl Organisation {
         match best {
             Some(best) => Ok(best),
             None if obstacles.is_empty() => {
-                // Roles of others are nothing for a customer to know.
+                // A customer is not told the names of roles that others have.
                 let told = terms.requestable_by.iter().filter(|_| self.tenant_of_account(id).is_none());
                 let roles: Vec<&str> = told.map(RoleName::as_str).collect();
                 let detail = format!("`{id}` is in none of: {}", roles.join(", "));
@@ -198,7 +198,7 @@ impl Organisation {
         }
     }
 
-    /// Until when a request may be made and what it leads to be held: over the account and everybody behind it.
+    /// Until when a request may be made, and its grant be held, by the account and the person on whose behalf it asks.
     ///
     /// # Errors
     /// All that stands in the way.
@@ -260,7 +260,8 @@ impl Organisation {
             Some(reason) => Err(vec![Refusal::new(reason, format!("`{id}` is no longer what it was at the request"))]),
             None => {
                 let validity = self.requester_validity(id, on_behalf_of, terms, at)?;
-                // Who owned a machine when it asked need not own it now, and takes along what it asked for (design.md 4).
+                // A former owner of a machine counts too: when they leave, what it asked for under them ends (design.md
+                // 4).
                 behind.iter().try_fold(validity, |validity, person| {
                     Ok(self.person_validity(person, [], at)?.map_or(validity.clone(), |theirs| validity.sooner(theirs)))
                 })

@@ -7,8 +7,8 @@ use crate::domain::state::organisation::Organisation;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
-/// The stages that an emergency went around: as they were, and as they are, so that a proposal which renames a role leaves
-/// nobody without anyone who could follow up. None if it is no emergency.
+/// The stages that an emergency skipped, as they were and as they are, so that somebody can still follow up after
+/// policy renames a role. None if it is no emergency.
 pub fn ordinary_stages<'a>(
     elevation: &'a Elevation,
     organisation: &'a Organisation,

@@ -10,8 +10,8 @@ use crate::domain::value::scope::Pattern;
 use crate::domain::value::time::Timestamp;
 
 impl Organisation {
-    /// What the account may check, and until when; never and nothing if it is no enforcement point. A narrowed capability
-    /// narrows the audience; several add up, and where one of them ends, all of it is worked out anew.
+    /// What the account may check, and until when; never and nothing if it is no enforcement point. A narrowed
+    /// capability narrows the audience; several add up, and when one of them ends the whole is worked out anew.
     #[must_use]
     pub fn may_check(&self, id: &AccountId, at: Timestamp) -> (Timestamp, BTreeSet<Pattern>) {
         let mut until = None;

@@ -38,7 +38,7 @@ pub fn standing_in_the_way(organisation: &Organisation, enrolment: &Enrolment, n
         Ask::Role { account, .. } | Ask::Keep { account, .. } | Ask::Restore { account, .. }
             if organisation.accounts.get(account).is_some_and(|it| it.person() != person) =>
         {
-            // A machine has changed hands since: another answers for it.
+            // The machine has changed hands since.
             vec![Refusal::new(Reason::NotOwner, format!("`{account}` is no longer that of `{person}`"))]
         }
         Ask::Account { account } => account_obstacles(organisation, person, account, now),
@@ -58,7 +58,8 @@ pub fn standing_in_the_way(organisation: &Organisation, enrolment: &Enrolment, n
 fn account_obstacles(organisation: &Organisation, person: &PersonId, id: &AccountId, now: Now) -> Obstacles {
     let requires = &organisation.policy.baseline.requires;
     let mut obstacles = organisation.person_validity(person, requires, now.latest).err().unwrap_or_default();
-    // A disabled account is in the way as well, unless a new directory took all from it: there are other ways to have it enabled.
+    // A disabled account is in the way as well, because it can be enabled by other means, unless a directory took its
+    // identities.
     let stands = |it: &Account| {
         !it.is_machine()
             && it.state != AccountState::Closed
@@ -97,7 +98,7 @@ fn role_obstacles(
     obstacles
 }
 
-/// What a role asks of whoever would be in it, and of the end.
+/// What a role asks of a new member and of the membership's end.
 fn for_role(
     organisation: &Organisation,
     account: &Account,
@@ -127,7 +128,8 @@ fn keep_obstacles(organisation: &Organisation, id: &AccountId, role: &RoleName, 
     let account = organisation.accounts.get(id);
     let held = account.and_then(|account| account.roles.get(role));
     let cut = held.filter(|it| it.cut.is_some() && !it.ends_at().is_over(now.latest));
-    // While the transfer is only announced the manager is the old one, who keeps nothing (known failure B2).
+    // While the transfer is only announced the old manager is still the manager, and may keep nothing (known failure
+    // B2).
     let person = account.and_then(|account| organisation.people.get(account.person()));
     let is_ahead = person.and_then(|it| it.moves.first()).is_some_and(|moves| !moves.at.is_over(now.latest));
     if cut.is_none() || is_ahead {
@@ -161,7 +163,7 @@ fn restore_obstacles(organisation: &Organisation, id: &AccountId, roles: &BTreeS
     obstacles
 }
 
-/// Whether a membership was suspended by a lapse that is mended, and is not over.
+/// Whether a membership is suspended and not over, and its role's requirements are met again.
 fn can_return(organisation: &Organisation, account: &Account, role: &RoleName, now: Now) -> bool {
     let held = account.roles.get(role).filter(|it| it.suspended.is_some() && !it.ends_at().is_over(now.latest));
     let rule = organisation.policy.roles.get(role);
@@ -225,8 +227,8 @@ fn owner_obstacles(organisation: &Organisation, owner: &PersonId, now: Now) -> O
     refused
 }
 
-/// Separation of duties, rule 2: nobody comes to stand on both sides of an entitlement, over all accounts and machines.
-/// What is over counts no more.
+/// Separation of duties, rule 2: nobody gets on both sides of an entitlement, over all accounts and machines.
+/// Memberships that are over do not count.
 fn conflicts(organisation: &Organisation, enrolment: &Enrolment, now: Now) -> Obstacles {
     let mut after = organisation.clone();
     let given = given(organisation, enrolment, BTreeSet::new(), now);

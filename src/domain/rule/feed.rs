@@ -73,7 +73,7 @@ pub fn feed_status_for(state: &State, viewer: &Viewer, now: Now) -> Result<FeedS
     }
     let mut status = feed_status(state, now);
     if state.organisation.tenant_of_account(id).is_some() {
-        // No brake holds a tenant's feed, and that of others tells of others.
+        // A tenant's feed has no brake, and the numbers of other feeds are not for a tenant.
         (status.brake_limit, status.enabling_left, status.disabling_left) = (0, 0, 0);
     }
     if !all {
@@ -107,7 +107,7 @@ pub fn brake_limit(state: &State) -> usize {
     usize::try_from(limits.hr_brake_people).unwrap_or(usize::MAX).min(share).max(1)
 }
 
-/// Whom HR touched one way within the last 24 hours, what a person let through left out.
+/// Whom HR enabled, or disabled, within the last 24 hours, without what a person released.
 #[must_use]
 pub fn touched_lately(state: &State, part: Part, now: Now) -> BTreeSet<&PersonId> {
     let since = now.stamp.minus(BRAKE_WINDOW);

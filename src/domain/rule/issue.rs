@@ -95,7 +95,7 @@ fn end_of(
         (continuous, EndBecause::LongestContinuous),
         (validity.until, validity.because),
     ];
-    // The first of several equal ends is the one that is told.
+    // Of several equal ends the first is the one recorded.
     let first = ends.into_iter().reduce(|a, b| if b.0 < a.0 { b } else { a });
     first.unwrap_or((start, EndBecause::Duration))
 }
@@ -107,7 +107,7 @@ fn end_of(
 pub fn has_room(state: &State, elevation: &Elevation, now: Now) -> Result<(), Refusal> {
     let limit = state.organisation.policy().limits.live_grants_per_person;
     let open = state.open_grants_of(&elevation.person);
-    // What is over takes no room, whatever the timer has recorded.
+    // A grant that is over does not count, whatever the timer has recorded.
     let held = open.filter(|grant| grant.person == elevation.person && !grant.end.is_over(now.latest)).count();
     if u32::try_from(held).unwrap_or(u32::MAX) >= limit {
         let detail = format!("`{}` has {held} of at most {limit}", elevation.person);

@@ -1,4 +1,4 @@
-//! What a lock stops: each is compared where something is asked for, approved, started or checked.
+//! Which lock stops something. Locks are compared where something is asked for, approved, started or checked.
 
 use crate::domain::directory::{Account, AccountKind};
 use crate::domain::record::elevation::Elevation;
@@ -41,8 +41,8 @@ impl Organisation {
         self.locks.on(&Locked::Entitlement(name.clone()))
     }
 
-    /// A lock that stops what an elevation would lead to, whatever its resources: on whoever is behind it, on its
-    /// entitlement, on every role in which it could be asked for.
+    /// A lock that stops what an elevation would lead to: on whoever is behind it, on its entitlement, on every role in
+    /// which it could be asked for, or on some of its resources.
     #[must_use]
     pub fn lock_on_elevation(&self, elevation: &Elevation) -> Option<&Lock> {
         if self.locks.all().is_empty() {
@@ -63,7 +63,8 @@ impl Organisation {
             .or_else(|| self.locks.on(&Locked::Everything))
     }
 
-    /// A lock on the last role in which an account could ask for an entitlement: while one is free, there is none.
+    /// A lock that keeps an account from asking for an entitlement in any of its roles; none while one of them is not
+    /// locked.
     #[must_use]
     pub fn lock_on_asking(&self, id: &AccountId, name: &EntitlementName) -> Option<&Lock> {
         if self.locks.all().is_empty() {

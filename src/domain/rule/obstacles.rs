@@ -26,8 +26,8 @@ use crate::domain::value::time::{Now, Span};
 /// The shortest duration that may be asked for, whatever policy says.
 pub const SHORTEST_DURATION: Span = Span::SECOND;
 
-/// The elevation that a request makes, and all that stands in its way. There is no elevation where the entitlement is
-/// not to be seen, or where actions or resources are empty.
+/// The elevation that a request makes, and all that stands in its way. There is no elevation if the account may not see
+/// the entitlement, if actions or resources are empty, or if the entitlement has no emergency way that was asked for.
 #[must_use]
 pub fn draft(
     state: &State,
@@ -71,7 +71,7 @@ pub fn draft(
         obstacles.extend(none_overdue(state, &elevation, now.latest).err());
     }
     if obstacles.is_empty() {
-        // Who could approve is told only to whoever could otherwise ask.
+        // Who could approve is disclosed only to a caller with no other obstacle.
         obstacles.extend(has_approvers(state, &elevation, now).err());
     }
     obstacles.extend(room(state, &elevation, now));
@@ -89,8 +89,8 @@ fn as_the_account_may_know(state: &State, account: &AccountId, silent: Refusal) 
     if own.is_some_and(|rest| rest.starts_with('.')) { silent } else { Refusal::new(silent.reason, "") }
 }
 
-/// How a request would fare, without what it would say in words: for whoever thinks it through. Actions that are left out
-/// are all that is offered; resources that are left out are not looked at.
+/// How a request would fare, without its justification and ticket: for a preview. Absent actions mean all that are
+/// offered; absent resources are not checked.
 #[must_use]
 pub fn think_through(
     state: &State,
@@ -104,7 +104,7 @@ pub fn think_through(
     let offered = organisation.policy().entitlements.get(&request.entitlement).map(|it| &it.terms.scope);
     if let Some(offered) = offered {
         if any_scope {
-            // A customer asks for its own tenant's.
+            // A customer asks for its own tenant's resources.
             let own = organisation.tenant_of_account(account).and_then(|tenant| offered.of_tenant(tenant.as_str()));
             request.resources = own.as_ref().unwrap_or(offered).resources().clone();
         }
@@ -114,9 +114,9 @@ pub fn think_through(
     }
     let (drafted, mut obstacles) = draft(state, account, &request, uuid::Uuid::nil().into(), now);
     obstacles.retain(|refusal| {
-        // What a request says in words cannot be said here, so it is not missing.
+        // A preview has no justification or ticket, so they are not missing.
         let words = matches!(refusal.reason, Reason::JustificationRequired | Reason::TicketRequired);
-        // Which tenant would be asked is not said either.
+        // Without resources it is not known which tenant would approve.
         let scope = matches!(
             refusal.reason,
             Reason::OutOfScope | Reason::TenantsMixed | Reason::AlreadyPending | Reason::NoApprover
@@ -224,7 +224,7 @@ fn what(
     let offered = |pattern: &&Pattern| {
         pattern.may_be_requested() && terms.scope.resources().iter().any(|ours| ours.contains(pattern))
     };
-    // A customer asks for its own tenant's; what others have, and whether they are here, is answered alike.
+    // A customer asks for its own tenant's resources; another tenant's get the same answer as those of none.
     let meant = on_behalf_of.and_then(|person| organisation.tenant_of(person));
     let own = organisation.tenant_of_account(account).or(meant).map(TenantName::as_str);
     let reachable = |pattern: &&Pattern| match (own, pattern.tenant()) {
@@ -324,7 +324,7 @@ fn room(state: &State, elevation: &Elevation, now: Now) -> Obstacles {
     obstacles
 }
 
-/// A request with what its names stand for.
+/// A request, with the records that it names.
 struct Asked<'a> {
     account: &'a AccountId,
     own_person: &'a PersonId,

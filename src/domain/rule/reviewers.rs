@@ -34,8 +34,8 @@ pub trait Reviewed {
     fn entitlement(&self) -> Option<&EntitlementName> {
         None
     }
-    /// The accounts that `@manager`, `@role-owner`, `@tenant` or a capability means here. Of a role: none; its members are
-    /// known.
+    /// The accounts that `@manager`, `@role-owner`, `@tenant` or a capability means here. For a role, none: its members
+    /// are looked up by the role.
     fn accounts_meant<'a>(
         &self,
         organisation: &'a Organisation,
@@ -101,7 +101,7 @@ impl Reviewed for Elevation {
                 let approvers = self.tenant().into_iter().flat_map(|tenant| organisation.tenant_approvers(tenant));
                 approvers.collect()
             }
-            // Enrolments alone name a role's owner, proposals alone a capability.
+            // Only enrolments name a role's owner, and only proposals a capability.
             Approver::Role(_) | Approver::RoleOwner | Approver::Capability(_) => Vec::new(),
         }
     }
@@ -230,7 +230,8 @@ fn reviewer_in_one_of<'a>(
     Err(refused.unwrap_or_else(|| Refusal::new(Reason::NotAnApprover, "")))
 }
 
-/// The accounts that could approve in a stage now, with their persons; one that fits in several ways comes as often.
+/// The accounts that could approve in a stage now, with their persons; one that fits in several ways comes more than
+/// once.
 pub fn could_approve<'a>(
     organisation: &'a Organisation,
     reviewed: &'a impl Reviewed,
@@ -254,7 +255,8 @@ pub fn could_approve<'a>(
     })
 }
 
-/// The persons who could still decide in a stage: eligible, not behind the request, and without a decision here.
+/// Persons who could still decide in a stage: eligible, not behind the request, and without a decision here. No more
+/// than all stages need.
 #[must_use]
 pub fn candidates(
     organisation: &Organisation,
@@ -304,7 +306,7 @@ pub(in crate::domain) fn lock_on_reviewer<'a>(
             // While one of its approving roles is free of locks, the account may approve.
             locks.next().flatten().filter(|_| locks.all(|lock| lock.is_some()))
         }
-        // Who holds a capability is found out without those whom a lock stops.
+        // Those whom a lock stops are left out where holders of a capability are looked up.
         Approver::Manager | Approver::RoleOwner | Approver::Capability(_) => None,
     };
     organisation.lock_on_account(account).or_else(on_role)

@@ -1,4 +1,5 @@
-//! Who sees what: one function for Get, List, Watch and id endings alike. What it does not show is not there.
+//! Who sees what: one function for Get, List, Watch and shortened ids alike. What it hides is answered as if it did not
+//! exist.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,7 @@ use crate::domain::value::time::Now;
 pub struct Viewer {
     /// As whom.
     pub principal: Principal,
-    /// Which person that is; of a machine, none: it sees what it holds itself.
+    /// Which person that is; none for a machine, which sees only what it holds itself.
     pub person: Option<PersonId>,
 }
 
@@ -96,7 +97,7 @@ impl Viewer {
 #[must_use]
 pub fn may_see(state: &State, viewer: &Viewer, thing: Thing<'_>, now: Now) -> bool {
     let organisation = &state.organisation;
-    // Who has no account that can be used still sees what they ask for.
+    // Whoever has no usable account still sees the enrolments that they are behind.
     if let Thing::Enrolment(enrolment) = thing
         && is_behind(viewer, enrolment)
     {
@@ -166,7 +167,7 @@ pub fn audits_tenants(organisation: &Organisation, viewer: &Viewer, now: Now) ->
     viewer.account().is_ok_and(|id| held(id).any(|(capability, _)| capability.resources.iter().any(all)))
 }
 
-/// The resources of what an event is about, while that is in memory.
+/// The scope of the elevation or grant that an event is about, while it is in memory.
 fn scope_of<'a>(state: &'a State, event: &'a Event) -> Option<&'a Scope> {
     if let Fact::Elevation(ElevationFact::Requested(elevation)) = &event.fact {
         return Some(&elevation.scope);
@@ -211,14 +212,14 @@ fn touches(organisation: &Organisation, viewer: &Viewer, lock: &Lock) -> bool {
         Locked::Tenant(tenant) => account.is_some_and(
             |(_, account)| matches!(&account.kind, AccountKind::Customer { tenant: own, .. } if own == tenant),
         ),
-        // Whoever is stopped by it is told so at the moment.
+        // Whoever is stopped by it learns that from the refusal.
         Locked::Resources(_) => false,
         Locked::Everything => true,
     }
 }
 
-/// The items of a campaign that a viewer sees: all of them the owner of the role, `directory.propose` and `audit.read`; everybody
-/// else those that are theirs to confirm.
+/// The items of a campaign that a viewer sees. The owner of the role and holders of `directory.propose` or `audit.read`
+/// see all; everybody else sees those that they may confirm.
 pub fn visible_items<'a>(
     state: &'a State,
     viewer: &'a Viewer,
@@ -248,8 +249,8 @@ pub fn answers_for_role(organisation: &Organisation, viewer: &Viewer, role: &Rol
     owner.is_some_and(|owner| organisation.works_here(owner, now.latest)) && owner == viewer.person.as_ref()
 }
 
-/// Whether an account sees an entitlement: of the own organisation all without a tenant pattern; everybody what their own
-/// roles may ask for or approve.
+/// Whether an account sees an entitlement. The own organisation sees all without a tenant pattern; everybody sees what
+/// their roles may ask for or approve.
 #[must_use]
 pub fn sees_entitlement(organisation: &Organisation, id: &AccountId, name: &EntitlementName) -> bool {
     let Some((account, entitlement)) =
@@ -262,7 +263,7 @@ pub fn sees_entitlement(organisation: &Organisation, id: &AccountId, name: &Enti
     let asks_or_approves =
         || terms.requestable_by.iter().any(holds) || organisation.policy().approving_roles(terms).any(holds);
     match account.tenant() {
-        // Of what reaches several tenants each sees its own part, and nothing where it has none.
+        // A customer sees only an entitlement that reaches its own tenant.
         Some(tenant) => terms.scope.of_tenant(tenant.as_str()).is_some() && asks_or_approves(),
         None => !terms.scope.resources().iter().any(Pattern::reaches_tenants) || asks_or_approves(),
     }
@@ -281,8 +282,8 @@ fn sees_elevation(organisation: &Organisation, viewer: &Viewer, elevation: &Elev
         })
 }
 
-/// A tenant's approvers see what touches their tenant once the own organisation agrees, and for good; also what policy has
-/// them not asked for.
+/// A tenant's approvers see what touches their tenant once the own organisation agrees, and for good; also an elevation
+/// that policy lets pass without them.
 fn sees_as_tenant(organisation: &Organisation, id: &AccountId, elevation: &Elevation, now: Now) -> bool {
     let touched = elevation.tenant().is_some_and(|tenant| organisation.approves_for_tenant(id, tenant, now.latest));
     touched && elevation.is_disclosed()
@@ -302,7 +303,7 @@ fn sees_enrolment(organisation: &Organisation, viewer: &Viewer, enrolment: &Enro
             .is_ok_and(|id| could_review(organisation, id, enrolment, || enrolment.review.stages.iter(), now))
 }
 
-/// Whether an account may review, or could if its requirements were met: who has lapsed still sees what waits.
+/// Whether an account may review, or could if its requirements were met: whoever has lapsed still sees what is pending.
 fn could_review<'a, S: Iterator<Item = &'a Stage>>(
     organisation: &Organisation,
     id: &AccountId,
@@ -344,7 +345,8 @@ fn sees_account(organisation: &Organisation, viewer: &Viewer, id: &AccountId, no
         || owns_role()
 }
 
-/// A refusal of what is not there and one of what may not be known look alike to the caller: neither is told again.
+/// Refusals of what does not exist and of what is hidden must look alike to the caller, so neither event is shown to
+/// them.
 fn tells_what_is_hidden(fact: &Fact) -> bool {
     matches!(fact, Fact::Broker(BrokerFact::CommandRefused(refused)) if refused.told.is_some() || refused.reason == Reason::NotFound)
 }
@@ -383,7 +385,7 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event, now: Now) -> bool {
             Subject::Proposal(id) => {
                 state.proposals.get(id).is_some_and(|it| is_own(viewer, &it.requester, it.behind.iter()))
             }
-            // Of what touches the viewer's tenant: what its approvers are told of.
+            // A tenant's approvers see its events by the elevations and grants above, not by the tenant.
             Subject::Tenant(_)
             | Subject::Campaign(_)
             | Subject::Stream(_)
@@ -395,7 +397,7 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event, now: Now) -> bool {
         })
 }
 
-/// A refusal as an account is told it: a customer learns of a lock that is not on itself that there is one, and no more.
+/// A refusal as the account may see it. Of a lock that is not on itself a customer learns only that there is one.
 #[must_use]
 pub fn as_told(organisation: &Organisation, account: &AccountId, refusal: Refusal) -> Refusal {
     let customer = organisation.tenant_of_account(account).is_some();

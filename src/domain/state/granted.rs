@@ -8,7 +8,7 @@ use crate::domain::value::ids::{AccountId, GrantId};
 use crate::domain::value::index::{Index, Map};
 use crate::domain::value::scope::{Action, Resource, Scope};
 
-/// The grants that give capabilities, while they are live or could be.
+/// The grants that give capabilities, while they are on record as active.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Granted {
     grants: Map<GrantId, (Grant, Vec<Capability>)>,
@@ -27,7 +27,7 @@ pub fn given_by(scope: &Scope) -> Vec<CapabilityName> {
 }
 
 impl Granted {
-    /// Puts a grant on record; one that gives nothing over the broker, or is over, is not.
+    /// Puts a grant on record, if it is active and gives a capability.
     pub(in crate::domain) fn put(&mut self, grant: &Grant) {
         self.remove(grant.id, &grant.holder);
         if grant.phase != GrantPhase::Active {
@@ -48,13 +48,13 @@ impl Granted {
         }
     }
 
-    /// Every account that a grant gives a capability, live or not.
+    /// Every account that an active grant gives a capability, whether its end has come or not.
     pub(in crate::domain) fn holders(&self, name: CapabilityName) -> impl Iterator<Item = &AccountId> {
         let gives = move |(_, given): &&(Grant, Vec<Capability>)| given.iter().any(|it| it.name == name);
         self.grants.values().filter(gives).map(|(grant, _)| &grant.holder)
     }
 
-    /// The grants that give an account capabilities, live or not, and which ones.
+    /// The active grants that give an account capabilities, whether their ends have come or not, and which ones.
     pub(in crate::domain) fn to(&self, id: &AccountId) -> impl Iterator<Item = &(Grant, Vec<Capability>)> {
         self.of.of(id).filter_map(|id| self.grants.get(id))
     }

@@ -52,9 +52,10 @@ pub struct State {
     pub(super) follow_ups_of: Index<PersonId, ElevationId>,
     pub(super) enrolments: Map<EnrolmentId, Enrolment>,
     pub(super) pending_enrolments: Set<EnrolmentId>,
-    /// By everybody whom a pending enrolment hangs on: behind it, and who has approved.
+    /// By everybody whose standing decides about a pending enrolment: those behind it, the manager, and who has
+    /// approved.
     pub(super) pending_enrolments_of: Index<PersonId, EnrolmentId>,
-    /// By the account that a pending enrolment is about: two of one kind cannot be.
+    /// By the account that a pending enrolment is about.
     pub(super) pending_enrolments_about: Index<AccountId, EnrolmentId>,
     pub(super) proposals: Map<ProposalId, Proposal>,
     /// The texts of those that wait for their approval, in pieces.
@@ -62,14 +63,14 @@ pub struct State {
     pub(super) campaigns: Map<CampaignId, Campaign>,
     pub(super) last_grants: Map<(AccountId, RoleName), LastGrant>,
     pub(super) feeds: Map<StreamName, Feed>,
-    /// The last number of each stream that was retired: none of them comes again.
+    /// The last number of each retired stream: numbers up to it are not used again.
     pub(super) retired_feeds: Map<StreamName, u64>,
     pub(super) holds: Map<HoldId, Hold>,
     /// By the person whom a held event is about.
     pub(super) held_of: Index<PersonId, HoldId>,
-    /// Whom HR outcome: a directory file that does not name them never knew them.
+    /// People whom HR added: a directory file that does not name them never knew them.
     pub(super) joined_by_feed: Set<PersonId>,
-    /// What enrolments made, or gave another owner: the same.
+    /// Accounts that enrolments made, or gave another owner: likewise.
     pub(super) made_by_enrolment: Set<AccountId>,
     /// Whom HR enabled and disabled within the last 24 h: what the brake counts.
     pub(super) hr_touches: Set<(Timestamp, PersonId, Part)>,
@@ -164,7 +165,7 @@ pub struct HeldIn<'a> {
 }
 
 impl State {
-    /// The same, that shares none of the large collections' nodes: for two that both change, all over, at once.
+    /// A copy that shares no nodes of the large collections: for two states that will both change in many places.
     #[must_use]
     pub fn unshared(&self) -> Self {
         Self {
@@ -222,7 +223,7 @@ impl State {
         &self.pending_enrolments
     }
 
-    /// Pending enrolments that hang on a person: behind them, or who decides.
+    /// Pending enrolments about which a person's standing decides.
     pub fn pending_enrolments_of(&self, person: &PersonId) -> impl Iterator<Item = &Enrolment> {
         self.pending_enrolments_of.of(person).filter_map(|id| self.enrolments.get(id))
     }
@@ -329,7 +330,7 @@ impl State {
         let grant = elevation.phase.outcome().copied();
         self.elevations.insert(id, elevation);
         self.index_approvals(id);
-        // What waits for its follow-up is kept, and forgotten once that is done.
+        // An elevation that awaits its follow-up is kept until that is done.
         if let Some(grant) = grant.and_then(|id| self.grants.get(&id).cloned()) {
             self.index_forgetting(&grant);
         }
@@ -345,7 +346,7 @@ impl State {
         }
     }
 
-    /// Whether the approvals still bear something depends on the grant as well.
+    /// Whether approvals still matter depends on the grant as well.
     fn index_approvals(&mut self, id: ElevationId) {
         let Some(elevation) = self.elevations.get(&id) else { return };
         let bears = match &elevation.phase {
@@ -362,7 +363,8 @@ impl State {
         }
     }
 
-    /// Whoever owns a machine by now is behind all that it has asked for, whoever owns it later (known failure A3).
+    /// The new owner of a machine is behind all that it has asked for, even when somebody else owns it later (known
+    /// failure A3).
     pub(super) fn put_behind(&mut self, machine: &AccountId, owner: &PersonId) {
         let held: Vec<GrantId> = self.open_grants_by.of(machine).copied().collect();
         let mut asked: Vec<ElevationId> = self.pending_by.of(machine).copied().collect();

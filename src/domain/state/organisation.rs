@@ -1,4 +1,4 @@
-//! The organisation: policy, people and accounts in force, and who is eligible for what, until when.
+//! The organisation: the policy in force, the records of tenants, people and accounts, and what is looked up by them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Organisation {
         &self.people
     }
 
-    /// How many people are on record as working here.
+    /// How many people are on record as working here, in the own organisation.
     #[must_use]
     pub fn employed_count(&self) -> usize {
         self.employed

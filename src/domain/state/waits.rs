@@ -6,7 +6,7 @@ use crate::domain::record::event::AuthorsWait;
 use crate::domain::value::time::{Span, Timestamp};
 
 impl Organisation {
-    /// What a policy shortens holds on for as long as it was.
+    /// A wait that a policy shortens keeps its old length until that much time has passed.
     pub(in crate::domain) fn shorten_waits(&mut self, before: &Policy, at: Timestamp) {
         let was = before.limits.author_waits;
         if before.digest.is_none() || self.policy.limits.author_waits >= was {
@@ -17,7 +17,7 @@ impl Organisation {
         self.waited_before = Some((span.max(was), until.max(at.plus(was))));
     }
 
-    /// Puts on record who waits for what; whose wait is over by now is forgotten.
+    /// Puts on record who waits for what; waits that are over are forgotten.
     pub(in crate::domain) fn put_waits(&mut self, wait: &AuthorsWait, at: Timestamp) {
         let AuthorsWait { persons, entitlements: names, until, .. } = wait;
         let over: Vec<_> =

@@ -1,4 +1,4 @@
-//! Values: what everything else is made of. They know nothing of each other but by name, and nothing of the floors above.
+//! Values: what everything else is made of. They use nothing of the floors above.
 
 pub mod deceptive;
 pub mod identity_pattern;

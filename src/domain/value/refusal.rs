@@ -31,7 +31,8 @@ pub enum Code {
 
 macro_rules! catalogue {
     ($($(#[$doc:meta])* $reason:ident $name:literal $code:ident $exit:literal, $text:literal, $remedy:literal;)*) => {
-        /// Why something was refused. The order is that of the catalogue: of several obstacles the first is told.
+        /// Why something was refused. The order is that of the catalogue: of several obstacles the caller gets the
+        /// first.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason {
             $($(#[$doc])* #[doc = $text] #[serde(rename = $name)] $reason,)*
@@ -84,7 +85,7 @@ catalogue! {
     NotEligible "NOT_ELIGIBLE" PermissionDenied 3, "something that eligibility rests on is missing",
         "have what is named recorded, then ask again";
     HolderNotReady "HOLDER_NOT_READY" FailedPrecondition 5, "whoever asked may not be given it at this moment",
-        "ask whoever asked for it to look; until its deadline it can be approved again, or denied";
+        "tell the requester; until its deadline it can be approved again, or denied";
     RequirementLapsed "REQUIREMENT_LAPSED" PermissionDenied 3, "an attestation has lapsed",
         "renew what is named, then ask again";
     NotFound "NOT_FOUND" NotFound 4, "there is no such thing, or it is not yours to see",
@@ -121,8 +122,8 @@ catalogue! {
         "ask by the ordinary way, or for an entitlement that has one";
     FollowUpOverdue "FOLLOW_UP_OVERDUE" FailedPrecondition 3, "the follow-up of an earlier emergency is overdue",
         "have an ordinary approver of that one complete its follow-up, or ask by the ordinary way";
-    DurationTooLong "DURATION_TOO_LONG" FailedPrecondition 2, "the duration is longer than the entitlement allows",
-        "ask for no more than its longest duration";
+    DurationTooLong "DURATION_TOO_LONG" FailedPrecondition 2, "the duration is not one that can be asked for",
+        "ask for one within the limits that are named";
     StartNotAllowed "START_NOT_ALLOWED" FailedPrecondition 2, "the start asked for lies outside what the entitlement allows",
         "leave out the start, or choose one within the window";
     ContinuousTooLong "CONTINUOUS_TOO_LONG" FailedPrecondition 3, "the person has held this entitlement for as long as it may be held without a break",
@@ -141,7 +142,7 @@ catalogue! {
         "name another manager";
     TooManyMoves "TOO_MANY_MOVES" FailedPrecondition 5, "as many transfers of the person are announced as may be",
         "announce the next one when the first has taken effect, or say another manager for an instant that is announced";
-    AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "an attestation tells what was met, and when, up to now",
+    AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "the attestation does not name a known requirement and a time that can be recorded",
         "correct what is named";
     OwnStanding "OWN_STANDING" PermissionDenied 3, "nobody widens what they themselves, or their machine's owner, may do",
         "have somebody else record it";
@@ -167,7 +168,7 @@ catalogue! {
         "ask for the role anew";
     CampaignEmpty "CAMPAIGN_EMPTY" FailedPrecondition 5, "nobody holds the role, so there is nothing to confirm",
         "name a role that somebody holds";
-    DueNotAllowed "DUE_NOT_ALLOWED" FailedPrecondition 2, "the date of a campaign lies outside what leaves time to confirm",
+    DueNotAllowed "DUE_NOT_ALLOWED" FailedPrecondition 2, "the date of a campaign is too soon or too late",
         "name a date from an hour to 180 days ahead";
     NoApprover "NO_APPROVER" FailedPrecondition 3, "no assignment of distinct eligible persons fills every stage of the approval",
         "tell the owner of the policy that the approving roles need eligible members";
@@ -201,13 +202,13 @@ catalogue! {
         "see the elevation: it was no emergency, led to no grant, or somebody has completed it";
     DigestMismatch "DIGEST_MISMATCH" FailedPrecondition 5, "what was approved is not what is on record",
         "read the text again and send the digest of that text";
-    NotLive "NOT_LIVE" FailedPrecondition 5, "the grant is over",
-        "nothing is left to end";
+    NotLive "NOT_LIVE" FailedPrecondition 5, "the grant is not live",
+        "see its state and its start; a grant that is over needs a new request";
     NotHolder "NOT_HOLDER" PermissionDenied 3, "the caller does not hold this",
         "use `revoke` if you may review its entitlement; only the holder relinquishes";
     NotRevoker "NOT_REVOKER" PermissionDenied 3, "the caller may not revoke this grant",
         "ask one of its approvers, or somebody with the capability `grant.revoke`";
-    CapabilityMissing "CAPABILITY_MISSING" PermissionDenied 3, "no role of the caller carries the capability that this needs",
+    CapabilityMissing "CAPABILITY_MISSING" PermissionDenied 3, "the caller does not hold the capability that this needs",
         "ask somebody who holds the capability that is named";
     LockInvalid "LOCK_INVALID" FailedPrecondition 2, "such a lock cannot be",
         "name resources by a pattern that begins with a name, or lock everything; an end lies ahead";
@@ -217,7 +218,7 @@ catalogue! {
         "give it an end, or give another person the capability `lock.manage` first";
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists 5, "this request_id was used within 24 h for another command",
         "use a new UUID for each new command";
-    ProposalStale "PROPOSAL_STALE" FailedPrecondition 5, "the proposal is made from what is not in force by now",
+    ProposalStale "PROPOSAL_STALE" FailedPrecondition 5, "the proposal replaces a file that is no longer in force, or its effect has changed",
         "fetch the present file, compare, and propose with its digest";
     PolicyInvalid "POLICY_INVALID" InvalidArgument 1, "the policy has mistakes, and none of it was loaded",
         "mend the lines that are named, and check with `countersign policy check`";
@@ -266,7 +267,7 @@ pub struct Refusal {
     pub facts: BTreeMap<String, String>,
     /// When a retry may help.
     pub retry_after: Option<Span>,
-    /// The true reason, for the journal alone, where telling it would tell that the thing exists.
+    /// The true reason, for the journal alone, where `reason` hides it from the caller.
     pub true_reason: Option<Reason>,
 }
 
@@ -284,19 +285,19 @@ impl Refusal {
         self
     }
 
-    /// Nothing of that kind is there, or may be known: one text for both (known failure A14).
+    /// Nothing of that kind exists, or the caller may not know: one text for both (known failure A14).
     #[must_use]
     pub fn not_found(kind: &str, id: impl std::fmt::Display) -> Self {
         Self::new(Reason::NotFound, format!("there is no {kind} `{id}` that you may see"))
     }
 
-    /// The thing is there and the caller may not know: in every word as if it were not, and the journal has the reason.
+    /// The thing exists and the caller may not know: every word is as if it did not, and the journal has the reason.
     #[must_use]
     pub fn hidden(kind: &str, id: impl std::fmt::Display, true_reason: Reason) -> Self {
         Self { true_reason: Some(true_reason), ..Self::not_found(kind, id) }
     }
 
-    /// One answer in place of this one, of which nothing else is told; the journal has the reason.
+    /// Another reason without detail in place of this one; the journal has the true reason.
     #[must_use]
     pub fn instead_told(self, told: Reason) -> Self {
         Self { true_reason: Some(self.true_reason.unwrap_or(self.reason)), ..Self::new(told, "") }

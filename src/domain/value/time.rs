@@ -49,7 +49,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(span.0).max(Self::MIN.0))
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// How long after `earlier` this is; zero if it is earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0).clamp(0, Span::MAX.0))
@@ -120,7 +120,7 @@ impl Span {
     #[must_use]
     #[allow(clippy::as_conversions, reason = "it widens, and `i64::from` is not const")]
     pub const fn seconds(seconds: u32) -> Self {
-        // A u32 of seconds is 136 years of milliseconds: far from the range of an i64.
+        // A u32 of seconds is 136 years at most, whose milliseconds fit an i64 easily.
         let millis = (seconds as i64).saturating_mul(1_000);
         if millis > Self::MAX.0 { Self::MAX } else { Self(millis) }
     }
@@ -149,7 +149,7 @@ impl Span {
         Self(self.0.saturating_sub(other.0).max(0))
     }
 
-    /// Parses `90s`, `15m`, `4h`, `730d`: a whole number and one unit (`ms s m h d`), more than nothing.
+    /// Parses `90s`, `15m`, `4h`, `730d`: a whole number and one unit (`ms s m h d`), more than zero.
     ///
     /// # Errors
     /// If the text has another form, or is longer than 100 years.
@@ -201,7 +201,8 @@ pub struct Now {
     pub latest: Timestamp,
     /// min(wall, projected): starts.
     pub earliest: Timestamp,
-    /// max(projected, last event): on events. A leap of the wall clock never enters the journal (known failure C4).
+    /// max(projected, last event): the stamp of events. A leap of the wall clock never enters the journal (known
+    /// failure C4).
     pub stamp: Timestamp,
     /// Wall and projected disagree by more than [`SUSPECT_AFTER`]: nothing that gives access is decided.
     pub suspect: bool,
@@ -223,8 +224,8 @@ impl Now {
         }
     }
 
-    /// The same without what a leaping clock adds: what takes access away goes on by it, and neither ends what is not over
-    /// nor overlooks what will be live again once the clock is put right.
+    /// The same without the leap of the wall clock. Commands that take access away use it, so that they neither end
+    /// what is not over nor overlook what will be live again once the clock is put right.
     #[must_use]
     pub fn without_leap(self) -> Self {
         Self { latest: self.stamp, earliest: self.earliest.min(self.stamp), ..self }

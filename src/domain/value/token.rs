@@ -2,8 +2,8 @@
 
 use super::time::Span;
 
-/// A token lives as long by default, and at most. It is the longest that a revocation goes unseen by whoever has the token
-/// alone (known failure E4).
+/// How long a token lives by default, and at most. It is the longest that a revocation goes unseen by whoever has the
+/// token alone (known failure E4).
 pub const LONGEST_LIFETIME: Span = Span::seconds(60);
 /// No token is longer; a longer one is refused before it is looked at.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;

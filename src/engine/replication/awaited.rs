@@ -10,10 +10,10 @@ use super::hub::Hub;
 use super::roster::Name;
 use crate::clock::{BootMillis, Timekeeper};
 
-/// Words of many replicas at once are counted together.
+/// Reports that many replicas send at once are counted together.
 const COUNTED_TOGETHER: Duration = Duration::from_millis(2);
 
-/// How replicas stand to what was published before a moment.
+/// How many replicas have what was published before a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reached {
     /// Replicas that were known then, and are connected or have it in force.
@@ -68,7 +68,7 @@ impl Awaited {
         }
     }
 
-    /// Also when the next of those that are lost denies by itself.
+    /// Counts, and says when the next of the lost replicas will deny by itself.
     fn count(&mut self) -> (Reached, Option<BootMillis>) {
         let now = self.keeper.boot();
         let (mut over, mut lost, mut next) = (Vec::new(), 0_usize, None::<BootMillis>);

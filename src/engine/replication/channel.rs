@@ -1,4 +1,4 @@
-//! One enforcement point's feed: a ring of recent differences, and what the whole of it comes to.
+//! One enforcement point's feed: a ring of recent differences, and the count and digest of everything in the feed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -121,8 +121,8 @@ impl Channel {
         }
     }
 
-    /// A snapshot that is still there, not older than this sequence if there can be such a one, and that changes follow
-    /// without a gap.
+    /// A snapshot that is still there, not older than this sequence if that is reached, and that changes follow without
+    /// a gap.
     pub(super) fn fresh_snapshot(&self, at_least: u64) -> Option<Arc<Snapshot>> {
         let frames = self.frames();
         let least = at_least.min(frames.sequence);
@@ -191,7 +191,7 @@ impl Channel {
     }
 
     /// Whether nobody has followed it for so long. It is over then: nothing is published to it any more, so whoever has
-    /// found it in this moment must not take its silence for news.
+    /// just found it must not take its silence to mean that nothing changed.
     pub(super) fn is_forgotten(&self, boot: BootMillis, after: Span) -> bool {
         let forgotten = self.followers().unfollowed_since.is_some_and(|since| boot.since(since) >= after);
         if forgotten {

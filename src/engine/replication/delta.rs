@@ -32,7 +32,7 @@ pub(super) struct Delta {
 }
 
 impl Delta {
-    /// What is the same for every account that it is not about: so it is made once.
+    /// The part that is the same for every audience whose own account it is not about, so that it is made once.
     pub(super) fn for_all(differences: &[Difference<'_>]) -> Self {
         let mut delta = Self::default();
         for difference in differences {
@@ -48,7 +48,7 @@ impl Delta {
         delta.finished()
     }
 
-    /// The rest of it, or with `whole` all of it, for one audience.
+    /// The rest for one audience, or with `whole` everything.
     pub(super) fn for_audience(audience: &Audience, differences: &[Difference<'_>], whole: bool) -> Self {
         let mut delta = Self::default();
         for difference in differences {

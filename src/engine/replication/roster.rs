@@ -1,7 +1,7 @@
 //! Who follows, and who did until a moment ago: whom `revoke --wait` waits for.
 //!
-//! A replica that has lost its stream goes on allowing what it knew until it is too old, so it is not done with because
-//! it cannot be heard: it is waited for until it is back, or until it denies by itself.
+//! A replica that has lost its stream goes on allowing what it knew until it is too old, so it still counts although it
+//! cannot be heard: it is waited for until it is back, or until it denies by itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::domain::value::ids::AccountId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Span;
 
-/// Replicas of one account, with those that went a moment ago.
+/// The most replicas of one account, those that went a moment ago included.
 const MOST_REPLICAS: usize = 4_096;
 /// For how long a replica that does not say when it denies is taken to allow what it knew: the most that it can be set to.
 const LONGEST_STALENESS: Span = Span::seconds(300);
@@ -50,7 +50,7 @@ pub(super) struct Following {
     /// The last change that is in force in it; none until it said so.
     pub(super) applied: Option<u64>,
     max_staleness: Span,
-    /// It has gone, and denies from here on.
+    /// Set once it has gone: from this time on it denies.
     pub(super) gone_until: Option<BootMillis>,
 }
 

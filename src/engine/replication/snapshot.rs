@@ -17,7 +17,7 @@ use crate::domain::value::index::Map;
 use crate::domain::value::scope::{Pattern, Scope};
 use crate::engine::changes::grant_entry;
 
-/// What it is made of, all of one sequence. Copies that share what does not change.
+/// What a snapshot is made of, all at one sequence: copies that share what does not change.
 pub(super) struct Base {
     pub(super) state: State,
     pub(super) accounts: Map<AccountId, AccountEntry>,
@@ -31,7 +31,7 @@ pub(super) struct Snapshot {
     pub(super) pieces: Vec<Bytes>,
     pub(super) count: u64,
     pub(super) digest: SetDigest,
-    /// The part of the room for all snapshots that it takes, as long as it is there.
+    /// Its share of the room for all snapshots, held until it is dropped.
     _room: OwnedSemaphorePermit,
 }
 
@@ -41,8 +41,8 @@ pub(super) const ROOM_KIB: usize = 256 * 1024;
 impl Snapshot {
     /// Each account with its grants behind it, so that a replica writes each holder once.
     pub(super) fn pieces(audience: &Audience, base: &Base) -> Delta {
-        // All of them in the order in which they lie, and then those that the audience sees, in the order of the holders: to look each up
-        // takes longer than all the rest.
+        // The grants are walked in their own order, and those that the audience sees are then sorted by holder: looking
+        // each holder's grants up would take longer.
         let is_seen = |grant: &&Grant| grant.is_open() && audience.concerns(&grant.holder, &grant.scope);
         let mut grants: Vec<&Grant> = base.state.grants().values().filter(is_seen).collect();
         grants.sort_by(|one, other| one.holder.cmp(&other.holder));

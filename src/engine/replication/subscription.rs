@@ -15,10 +15,10 @@ use crate::clock::Timekeeper;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::engine::queue::Queues;
 
-/// For how long a snapshot is kept though nobody may read it: those who begin together share it.
+/// For how long a snapshot is kept even if nobody reads it, so that replicas that begin together share it.
 const SNAPSHOT_KEPT: Duration = Duration::from_secs(5);
 
-/// A replica that follows. Dropped, it has gone.
+/// A replica that follows. When this is dropped, it has gone.
 pub struct Subscription {
     hub: Arc<Hub>,
     channel: Arc<Channel>,
@@ -52,7 +52,7 @@ impl Subscription {
         Ok(Self { hub, channel, keeper, name, stream, beginning: None, number: 0, taken: Default::default(), newest })
     }
 
-    /// Finds where to begin, with a snapshot if it must be, of `at_least` this sequence if there is such a one.
+    /// Finds where to begin, with a snapshot if needed, which has at least the sequence `at_least` if that is reached.
     pub(in crate::engine) async fn begin(
         &mut self,
         queues: &Queues,
@@ -64,7 +64,7 @@ impl Subscription {
             None => {
                 let snapshot = self.snapshot(queues, at_least).await?;
                 let at = (snapshot.number, snapshot.sequence);
-                // What a replica has from a broker that was restarted since is what there is.
+                // After a restart of the broker a replica may already have exactly what the snapshot holds.
                 let is_had = place.is_some_and(|place| {
                     (place.count, place.digest) == (snapshot.count, snapshot.digest) && place.sequence <= at.1
                 });
@@ -110,7 +110,7 @@ impl Subscription {
         let (at, base) = queues.answer(move |state, _| (channel.place(), hub.base(state))).await?;
         let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
         let (done, made) = oneshot::channel();
-        // To its end even if whoever asked has gone meanwhile: the next one finds it.
+        // It is finished even if whoever asked has gone meanwhile, so that the next one finds it.
         tokio::spawn(async move {
             let its = Arc::clone(&channel);
             let pieces = tokio::task::spawn_blocking(move || Snapshot::pieces(&its.audience, &base)).await;
@@ -177,8 +177,8 @@ impl Subscription {
         Ok(standing.filter(|_| self.taken.is_empty()))
     }
 
-    /// Whether the snapshot has not been sent to its end: as long as that is so it keeps its place among the few that
-    /// there may be at one time.
+    /// Whether the snapshot has not been sent to its end: until then it counts among the few that may begin at one
+    /// time.
     #[must_use]
     pub const fn is_beginning(&self) -> bool {
         self.beginning.is_some()

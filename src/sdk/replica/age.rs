@@ -17,7 +17,7 @@ pub(super) struct Beat {
 }
 
 impl Beat {
-    /// How old the answer may be. A boot clock that ran backwards is none to trust: as old as can be.
+    /// How old the answer may be. A boot clock that ran backwards cannot be trusted: the age is then infinite.
     pub(super) fn age(self, boot: BootMillis) -> Span {
         if boot < self.sent { Span::MAX } else { boot.since(self.sent) }
     }

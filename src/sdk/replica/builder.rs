@@ -49,8 +49,8 @@ impl std::fmt::Debug for ReplicaBuilder {
 }
 
 impl Replica {
-    /// Begins to build a replica of what the brokers at these addresses know: `https://host:port`, or `host:port`. They are
-    /// of one broker, tried in turn.
+    /// Begins to build a replica of what the brokers at these addresses know: `https://host:port`, or `host:port`. They
+    /// all lead to one broker, and are tried in turn.
     pub fn builder(endpoints: impl IntoIterator<Item = impl Into<String>>) -> ReplicaBuilder {
         ReplicaBuilder::new(endpoints.into_iter().map(Into::into).collect())
     }

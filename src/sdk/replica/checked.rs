@@ -50,7 +50,7 @@ impl Checked {
         self.sequence
     }
 
-    /// How old, at most, was what it was decided on.
+    /// How old, at most, the knowledge was on which it was decided.
     #[must_use]
     pub fn age(&self) -> Duration {
         duration(self.age)

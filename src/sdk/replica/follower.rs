@@ -25,7 +25,7 @@ pub(super) struct Follower {
     floor: Option<Floor>,
     /// The broker of this stream.
     address: String,
-    /// The brokers that were turned away for the floor's sake since one was not.
+    /// The brokers turned away because of the floor, since the last one that was not.
     turned_away: BTreeSet<String>,
     /// How many there are. If all of them were turned away, none has what was known.
     brokers: usize,
@@ -52,7 +52,7 @@ struct Held {
     beat: Option<Beat>,
 }
 
-/// The furthest that was ever known: what is before it, or of another journal, is not believed lightly.
+/// The furthest point that was ever known. An earlier one, or another journal, is not believed at once.
 struct Floor {
     journal_id: String,
     sequence: u64,
@@ -145,7 +145,7 @@ impl Follower {
         taken.inspect_err(|_| self.forget())
     }
 
-    /// Nothing that is held is believed any more.
+    /// Drops all that is held.
     pub(super) fn forget(&mut self) {
         (self.phase, self.held, self.draft) = (Phase::Starting, None, None);
         self.pings.clear();
@@ -169,7 +169,7 @@ impl Follower {
             self.phase = Phase::Loading;
             return Ok(Taken::default());
         }
-        // Nothing was held, so nothing can be right.
+        // A change without a snapshot before it cannot be right.
         let held = self.held.as_mut().ok_or(Break::OutOfPlace)?;
         if held.account != start.account {
             return Err(Break::Account);
@@ -182,9 +182,9 @@ impl Follower {
         Ok(Taken { resumed: true, wants_ping: true, ..Taken::default() })
     }
 
-    /// Another journal, or an earlier state of the same, is turned away, so that a broker that has what was known is found
-    /// if there is one. Only when each of them was turned away, what they have is the truth by now, and is received anew:
-    /// one that cannot be reached may still have it.
+    /// Turns away another journal, or an earlier state of the same, so that a broker with what was known is found if
+    /// there is one. Only when every broker was turned away is what they have the truth, and received anew; one that
+    /// cannot be reached may still have it.
     fn hold_against_floor(&mut self, start: &v1::ReplicaStart) -> Result<(), Break> {
         let Some(floor) = &self.floor else { return Ok(()) };
         let why = if floor.journal_id != start.journal_id {

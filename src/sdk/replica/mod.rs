@@ -1,9 +1,9 @@
 //! A live copy, in the service's own process, of everything that it may check (design.md 9).
 //!
-//! A check of a replica is a look-up in memory: it waits for nothing, takes no lock across anything, allocates nothing, and
-//! is the same function as the broker's. A revocation arrives as a change, within milliseconds. When the broker cannot be
-//! heard, knowledge ages; past `max_staleness` everything is denied (known failures F3 and F6). When what is heard does not fit
-//! together, everything is denied at once, until all of it has been received anew (known failures F4 and I11).
+//! A check of a replica is a look-up in memory: it waits for nothing, holds no lock, allocates nothing, and is the same
+//! function as the broker's. A revocation arrives as a change, within milliseconds. When the broker cannot be heard,
+//! knowledge ages; past `max_staleness` everything is denied (known failures F3 and F6). When what is heard does not
+//! fit together, everything is denied at once, until all of it has been received anew (known failures F4 and I11).
 //!
 //! ```no_run
 //! # async fn guard() -> Result<(), Box<dyn std::error::Error>> {

@@ -32,11 +32,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Changes are split below 256 KiB.
 const LARGEST_MESSAGE_BYTES: usize = 1024 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What waits to be sent. Pings repeat what an `applied` said, so that none of them has to.
+/// What waits to be sent. Pings repeat what an `applied` said, so a lost one does no harm.
 const OUTGOING: usize = 16;
 /// After so many pings without an answer the broker is given up.
 const UNANSWERED_PINGS: usize = 5;
-/// After so many beats without a word the same, before there are pings: a snapshot may have to be made first.
+/// After so many beats without any message too, even before there are pings: making a snapshot takes a while.
 const SILENT_BEATS: usize = 15;
 /// A stream that answered so often was a good one: pauses begin small again.
 const GOOD_ANSWERS: u64 = 3;
@@ -255,7 +255,7 @@ impl Session {
 }
 
 impl Stream {
-    /// What finds no room is said again: a ping by the next, what was applied by each ping.
+    /// What finds no room is made up for: the next ping replaces a ping, and repeats what was applied.
     fn say(&self, message: Message) {
         let _ = self.outgoing.try_send(v1::ReplicateGrantsRequest { message: Some(message) });
     }
@@ -266,7 +266,7 @@ fn pauses() -> ExponentialBackoff {
     pauses.with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).build()
 }
 
-/// Whether no repetition mends it.
+/// Whether trying again cannot help.
 fn is_definite(error: &ClientError) -> bool {
     match error {
         ClientError::Refused(refused) => {

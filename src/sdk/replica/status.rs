@@ -31,7 +31,7 @@ pub struct ReplicaStatus {
     pub last_break: Option<Break>,
     /// Checks that were allowed.
     pub allowed: u64,
-    /// Checks that were denied, but those of the next.
+    /// Checks that were denied, except as `STALE`.
     pub denied: u64,
     /// Checks that were denied as `STALE`.
     pub denied_stale: u64,

@@ -67,7 +67,7 @@ pub(super) struct View {
     pub(super) caller: Option<CheckCaller>,
     pub(super) beat: Option<Beat>,
     pub(super) sequence: u64,
-    /// Nothing but its age is against it. What may run on while stale does so for age alone, never over a gap.
+    /// Only its age can count against it. What may run on while stale does so for age alone, never over a gap.
     pub(super) is_unbroken: bool,
 }
 

@@ -17,7 +17,7 @@ use crate::wire::message::{Fields, InvalidMessage};
 use crate::wire::queries::check_query;
 use crate::wire::v1 as pb;
 
-/// The reasons that verdicts are counted by. What a replica alone says never comes from here.
+/// The reasons that verdicts are counted by. `STALE`, which only a replica answers, is not among them.
 const COUNTED: [(&str, &str); 6] = [
     ("allow", "GRANTED"),
     ("allow", "BASELINE"),
@@ -31,7 +31,7 @@ const COUNTED: [(&str, &str); 6] = [
 #[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) broker: Broker,
-    /// As [`COUNTED`] has them.
+    /// In the order of [`COUNTED`].
     counters: [Counter; COUNTED.len()],
 }
 
@@ -73,7 +73,7 @@ impl Access {
         Ok(Asking { checks: self.broker.engine.checks(), asker, sequence, now })
     }
 
-    /// What was answered. All threads write to the same counters, so a run of one reason adds to it once.
+    /// Counts what was answered. All threads write to the same counters, so a run of one reason adds to it once.
     pub(crate) fn count(&self, verdicts: &[Verdict]) {
         for run in verdicts.chunk_by(|one, next| one.reason() == next.reason()) {
             let reason = run.first().map(Verdict::reason);

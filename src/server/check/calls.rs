@@ -1,5 +1,6 @@
 //! AccessService, as one connection calls it: past the router, for a caller who is known from the handshake, with
-//! messages of checks that are read and written in place. A check itself costs less than any of these did.
+//! messages of checks that are read and written in place. Each of these would otherwise cost more than the check
+//! itself.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -51,7 +52,7 @@ impl Method {
         Self::ALL.into_iter().find(|method| method.path() == path)
     }
 
-    /// What it is called by.
+    /// Its path.
     fn path(self) -> &'static str {
         match self {
             Self::CheckAccess => "/countersign.v1.AccessService/CheckAccess",
@@ -91,8 +92,8 @@ impl DirectCalls for AccessCalls {
         method.path()
     }
 
-    /// Answers one call. What is not asked as often as a check has a future of its own on the heap, or a check's were as
-    /// large as the largest.
+    /// Answers one call. The rarer methods keep their futures on the heap; otherwise a check's would be as large as the
+    /// largest.
     async fn call<B>(self, method: Method, request: http::Request<B>) -> http::Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -132,7 +133,7 @@ impl DirectCalls for AccessCalls {
     }
 }
 
-/// What the other services have from their generated servers.
+/// The size limits that the other services get from their generated servers.
 fn limited<C: Codec>(codec: C) -> Grpc<C> {
     let grpc = Grpc::new(codec);
     grpc.max_decoding_message_size(REQUEST_MAX_BYTES).max_encoding_message_size(RESPONSE_MAX_BYTES)

@@ -22,7 +22,7 @@ pub(super) struct Question {
     pub(super) resource: Resource,
 }
 
-/// What a caller is told who is no enforcement point for the resource, nor the subject itself, nor reads the audit.
+/// The answer for a caller who is neither an enforcement point for the resource, nor the subject, nor an auditor.
 pub(super) fn withheld() -> pb::ExplainCheckResponse {
     let text = "the resource is outside the caller's audience, and the subject is somebody else; have the directory name it \
                 in the caller's audience";
@@ -122,6 +122,6 @@ fn words(verdict: Verdict, explained: &pb::ExplainCheckResponse, gone: Option<&G
             format!("grant `{}` covered it and is {state} ({}); {ask}", grant.id, closing.cause)
         }
         (Denied::NoGrant, None) => format!("no grant of the subject covers it; {ask}"),
-        (Denied::Stale, _) => "what a replica knows is too old; it mends by itself once it reaches a broker".to_owned(),
+        (Denied::Stale, _) => "what a replica knows is too old; that ends once it reaches a broker".to_owned(),
     }
 }

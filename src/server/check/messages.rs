@@ -1,5 +1,5 @@
-//! The messages of checks, read where they lie and written as they are: a check is asked thousands of times a second,
-//! and to take each text out of its message and to build each answer first costs more than to look it up.
+//! The messages of checks, read in place and written without being built: at thousands of checks a second, copying
+//! texts out and building answers costs more than the check.
 //!
 //! What is read here is what every library writes: known fields, one after another. All else that protobuf allows, and
 //! all that it does not, is left to prost, so that there is one judge of what a message is.
@@ -17,9 +17,9 @@ use crate::wire::queries::LARGEST_BATCH;
 use crate::wire::v1 as pb;
 use crate::wire::values::{pb_end, pb_timestamp};
 
-/// A field that is a number begins with this byte and 8 for each field before it.
+/// The key of a number in the first field; each later field adds 8.
 const NUMBER_1: u8 = 0x08;
-/// So does one that has a length: a text or a message.
+/// The same for what has a length: a text or a message.
 const COUNTED_1: u8 = 0x0a;
 const COUNTED_2: u8 = COUNTED_1 + FIELD;
 const COUNTED_3: u8 = COUNTED_2 + FIELD;
@@ -28,9 +28,9 @@ const FIELD: u8 = 8;
 const NUMBER_BYTES: usize = 9;
 /// Room for so many questions is made at once.
 const QUERIES: usize = 16;
-/// An answer is not longer.
+/// The longest answer.
 const ANSWER_BYTES: usize = 80;
-/// Nor a time: two fields of at most 10 and 5 bytes.
+/// The longest time: two fields of at most 10 and 5 bytes.
 const TIMESTAMP_BYTES: usize = 17;
 
 /// Several questions.
@@ -53,7 +53,7 @@ pub(crate) struct Checked {
     pub(crate) time: Timestamp,
 }
 
-/// A sequence as the caller is told it.
+/// A sequence as the caller gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ToldSequence {
     /// In the own organisation.
@@ -267,7 +267,7 @@ fn put_verdict(out: &mut impl BufMut, key: u8, verdict: Verdict) {
     put_number(out, key, positive(verdict_of.into()));
     put_number(out, key + FIELD, positive(reason.into()));
     let Verdict::Allow { because, valid_until } = verdict else { return };
-    // A field that is counted, two on.
+    // The key two fields on, of a field with a length.
     let key = key + 2 * FIELD + COUNTED_1 - NUMBER_1;
     if let Some(grant) = grant_of(because) {
         let mut text = Uuid::encode_buffer();

@@ -25,7 +25,7 @@ use crate::wire::values::pb_timestamp;
 use pb::replicate_grants_response::Message;
 
 const BEAT: Duration = Duration::from_secs(2);
-/// How long a replica may take to say hello: less than a call may take, so that it is told.
+/// How long a replica may take to say hello: less than a call may take, so that it gets an error.
 const HELLO: Duration = Duration::from_secs(3);
 /// How long a sequence may take to be published, and how long replicas are waited for.
 const PUBLISHED: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ pub(crate) async fn await_replicas(
     broker.still_lets(caller, is_usable)?;
     broker.read(caller, |state, viewer, _| {
         let account = viewer.account()?;
-        // How many there are, and of whom, is nothing for a customer, who has none.
+        // A customer has no replicas, and must not learn of others'.
         match state.organisation().tenant_of_account(account) {
             Some(_) => Err(Refusal::new(Reason::CapabilityMissing, format!("`{account}` has no replicas to wait for"))),
             None => Ok(()),
@@ -108,7 +108,7 @@ pub(crate) async fn await_replicas(
             }
         };
         tokio::select! {
-            // What was told last stands.
+            // The last message stands.
             _ = tokio::time::timeout(LONGEST_WAIT, tell) => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
@@ -127,12 +127,12 @@ struct Feed {
 
 impl Feed {
     async fn run(mut self, hello: Hello) {
-        // What it holds is given back before the last word: a reader that has stopped may let that wait for long.
+        // The feed is given up before the last message, which a stopped reader may leave waiting for long.
         let Err(status) = self.begin_and_follow(hello).await else { return };
         if status.get_error_details().error_info().is_some_and(|info| info.reason == Reason::Resync.entry().name) {
             self.broker.metrics.feeds_resynced.inc();
         }
-        // Whoever has gone needs no last word.
+        // A caller who has gone needs no last message.
         let _ = self.sender.send(Err(status)).await;
     }
 
@@ -154,7 +154,7 @@ impl Feed {
         let sender = self.sender.clone();
         let (mut beginning, mut stuck) = (0_u32, 0_u32);
         loop {
-            // However much there is to tell, what is said and the beat are not forgotten over it.
+            // Incoming messages and the beat are served even while there is much to send.
             let permit = tokio::select! {
                 permit = sender.reserve() => permit,
                 said = self.said.message() => {
@@ -200,7 +200,7 @@ impl Feed {
             }
             Said::Ping(nonce, applied) => {
                 self.pings.push_back(nonce);
-                // Whoever resumed, or whose word found no room, says it by the next ping.
+                // A replica that resumed, or whose `applied` found no room, reports by its next ping.
                 if let Some(number) = applied {
                     subscription.applied(number);
                 }
@@ -210,7 +210,7 @@ impl Feed {
         Ok(())
     }
 
-    /// The feed first, and a ping's answer once all before it has been told.
+    /// The feed first, and a ping's answer once all before it has been sent.
     fn next(&mut self, subscription: &mut Subscription) -> Result<Option<Message>, Refusal> {
         if let Some(sent) = subscription.take_next()? {
             if let Sent::Start(start) = &sent {
@@ -222,7 +222,7 @@ impl Feed {
         if self.pings.is_empty() {
             return Ok(None);
         }
-        // Read before the feed's place: what is published after it only makes the answer older than it is.
+        // Read before the feed's place: what is published in between only makes the answer look older.
         let time = self.broker.engine.latest();
         let Some(standing) = subscription.standing()? else { return Ok(None) };
         let pong = self.pings.pop_front().map(|nonce| {

@@ -23,7 +23,7 @@ use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
 use crate::domain::value::time::{Span, Timestamp};
 
-/// What `serve` runs by.
+/// The settings of `serve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeSettings {
     /// `listen`: where the API is served.

@@ -43,7 +43,7 @@ impl Told {
     fn put<T: Debug>(&mut self, what: &str, answer: Result<Response<T>, Status>) {
         let text = match answer {
             Ok(told) => format!("{:?}", told.into_inner()),
-            // What is about it in binary is the same in words.
+            // The binary details say the same as the message.
             Err(status) => format!("{:?} {}", status.code(), status.message()),
         };
         self.0.push(format!("{what}: {}", masked(&text)));
@@ -157,7 +157,7 @@ pub(super) async fn observed(world: &World, who: &str, own: &[String], others: &
     }
     singles(world, who, own, others, &mut told).await;
     checks(world, who, &mut told);
-    // Streams are waited for; the others are told by the same functions.
+    // Streams take waiting time; two accounts stand for all.
     if ["acme.lena", "acme.moe"].contains(&who) {
         streams(world, who, &mut told).await;
     }
@@ -220,7 +220,7 @@ fn checks(world: &World, who: &str, told: &mut Told) {
 async fn streams(world: &World, who: &str, told: &mut Told) {
     let (elevations, grants, audit) =
         (Elevations(world.broker.clone()), Grants(world.broker.clone()), Audit(world.broker.clone()));
-    // From where this account was told that the world began.
+    // The sequence, as this account is given it, at which the world began.
     let caller = world.broker.sealing(VerifiedCaller::of(&peer(who), None));
     let after_sequence = caller.sequence_text(world.start.parse().unwrap());
     let message = pb::WatchElevationsRequest { after_sequence: after_sequence.clone(), ..Default::default() };
@@ -229,7 +229,7 @@ async fn streams(world: &World, who: &str, told: &mut Told) {
     told.stream("watch grants", grants.watch_grants(world.by(who, message)).await).await;
     let message = pb::WatchEventsRequest { after_sequence, ..Default::default() };
     told.stream("watch events", audit.watch_events(world.by(who, message)).await).await;
-    // A number is none of theirs, however right it is.
+    // A plain number is refused for them, even the right one.
     let message = pb::WatchGrantsRequest { after_sequence: world.start.clone(), ..Default::default() };
     told.stream("by number", grants.watch_grants(world.by(who, message)).await).await;
     let record = pb::ExportTenantRecordRequest::default();

@@ -1,5 +1,6 @@
-//! Texts that only the broker reads, and only for whom it wrote them: page tokens, and to customers the sequences, because
-//! a count of events, or that two of them are the same, would tell of others (design.md 10). None carries a right.
+//! Texts that only the broker can open, each bound to the caller it was written for: page tokens, and the sequences
+//! given to customers, because a count of events, or that two are the same, would tell of others (design.md 10). None
+//! carries a right.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -21,12 +22,12 @@ const BLOCK_BYTES: usize = 32;
 pub(crate) struct Seal(RandomizedNonceKey);
 
 impl Seal {
-    /// Under this secret, which must be random. None: the secret is of no use, which 32 bytes never are.
+    /// None if the secret, which must be random, cannot be a key; 32 bytes always can.
     pub(crate) fn new(secret: &[u8; 32]) -> Option<Self> {
         RandomizedNonceKey::new(&AES_256_GCM, secret).ok().map(Self)
     }
 
-    /// A text for whatever it is bound to; another one each time.
+    /// Seals a text for what it is bound to; the result differs each time.
     pub(crate) fn seal(&self, bound: &[&[u8]], plain: &str) -> String {
         let mut sealed = plain.as_bytes().to_vec();
         let filled = sealed.len().next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES);
@@ -36,7 +37,7 @@ impl Seal {
                 sealed.extend_from_slice(nonce.as_ref());
                 URL_SAFE_NO_PAD.encode(sealed)
             }
-            // Nothing opens it: the list is begun anew.
+            // Nothing opens this, so the list begins anew.
             Err(_) => String::from("-"),
         }
     }

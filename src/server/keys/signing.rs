@@ -89,10 +89,10 @@ impl SigningKeys {
         keys
     }
 
-    /// Makes what keys are due and drops what is over. What is new is in the file before anybody hears of it.
+    /// Makes the keys that are due and drops those that are over. A new key is in the file before anybody sees it.
     ///
     /// # Errors
-    /// If there is no key to make or the file cannot be written. The keys are then as they were.
+    /// If a key cannot be made or the file cannot be written. The keys are then as they were.
     pub(crate) fn rotate(&self, now: Timestamp) -> Result<(), String> {
         let _turn = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rotated) = rotated(&self.held.load().keys, now)? {
@@ -106,8 +106,8 @@ impl SigningKeys {
         Ok(())
     }
 
-    /// Sees to it that there is a key to sign with, if the regular rotation has not come to it. One that is due later and
-    /// cannot be made keeps nobody from using those that there are.
+    /// Makes sure that there is a key to sign with, even before the regular rotation. A later key that cannot be made
+    /// does not stop the use of the present ones.
     ///
     /// # Errors
     /// As [`SigningKeys::rotate`].
@@ -189,7 +189,7 @@ impl Key {
 /// The keys as they are to be at `now`; none if they are so.
 fn rotated(held: &[Key], now: Timestamp) -> Result<Option<Vec<Key>>, String> {
     let now = Timestamp::from_millis(Seconds(now).whole().saturating_mul(1_000)).unwrap_or(now);
-    // A clock that stood far ahead once leaves keys of a time to come.
+    // A clock that was once far ahead has left keys that begin in the future.
     let horizon = now.plus(SIGNS_FOR).plus(SIGNS_FOR);
     let stands = |key: &&Key| !key.stands_until().0.is_over(now) && key.from.0 < horizon;
     let mut keys: Vec<Key> = held.iter().filter(stands).cloned().collect();

@@ -216,8 +216,8 @@ impl Teller for Steps {
     type Told = pb::EnrolmentEvent;
     type Message = pb::WatchEnrolmentsResponse;
 
-    /// Open to whoever may ask for an enrolment: a person without an account, and a disabled account. Of such a one
-    /// `may_see` shows what they are behind themselves, and nothing else.
+    /// Open to whoever may ask for an enrolment: a person without an account, and a disabled account. To these
+    /// `may_see` shows only what they are behind.
     fn is_open(&self, _state: &State, _viewer: &Viewer, _now: Now) -> Result<(), Refusal> {
         Ok(())
     }

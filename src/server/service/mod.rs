@@ -1,5 +1,5 @@
 //! The gRPC services, a file or folder each, and in `method` how all of them get, list, watch and change. Each handler
-//! says who, parses, executes, encodes.
+//! finds out who calls, parses, executes and encodes.
 
 pub(super) mod accounts;
 pub(super) mod audit;

@@ -1,5 +1,5 @@
-//! RecertificationService: campaigns in which a role's holders are confirmed or end. Of a campaign everybody sees the items that
-//! are theirs to judge, and no campaign of which they see none.
+//! RecertificationService: campaigns in which a role's holders are confirmed or end. A caller sees the items that are
+//! theirs to judge, and no campaign in which they have none.
 
 use tonic::{Request, Response, Status};
 

@@ -78,7 +78,7 @@ impl Tokens {
         self.keys.ready(now.stamp).map_err(|problem| unsigned(&problem))?;
         let mut claims = Claims::of(&event, issued);
         if caller.is_sealed() {
-            // A count of events is nothing for a customer to know, and a sealed one would be another each time.
+            // A count of events is not for a customer to know, and a sealed one would differ each time.
             claims.sequence.clear();
         }
         let token = self.keys.sign(&claims).map_err(|problem| unsigned(&problem))?;

@@ -1,5 +1,5 @@
-//! The calls of one connection: each carries the peer, none goes through once the certificate is over, so many are worked on
-//! at a time, each within its time, and each is counted.
+//! The calls of one connection: each carries the peer, none goes through once the certificate is over, at most so many
+//! are worked on at a time, each within its time, and each is counted.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -115,7 +115,7 @@ pub struct Place {
 }
 
 impl Door {
-    /// An empty house.
+    /// A door with nobody in.
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {

@@ -34,13 +34,13 @@ pub struct ListenerSettings {
     pub reload_asked: Arc<Notify>,
 }
 
-/// Why there is no listener, or no more.
+/// Why there is no listener, or why it has stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The port is taken.
     #[error("`{0}` is in use by another process; stop it or choose another `listen` address")]
     Busy(SocketAddr),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen on `{0}`: {1}; check the `listen` address")]
     Bind(SocketAddr, io::Error),
     /// A thread or runtime could not be made.
@@ -94,7 +94,7 @@ impl Listening {
         advance(&self.phase, Phase::Draining);
     }
 
-    /// A handle that outlives [`Listening::wait`]'s taking of this one.
+    /// A handle that can begin the drain after [`Listening::wait`] has consumed this.
     #[must_use]
     pub fn handle(&self) -> ShutdownHandle {
         ShutdownHandle(self.phase.clone())
@@ -152,7 +152,7 @@ impl Drop for Listening {
 /// Listens. `services` is called once on each runtime's thread, so that no two share a service.
 ///
 /// # Errors
-/// If the address is taken or cannot be had, or a thread cannot be made.
+/// If the address is taken or cannot be bound, or a thread cannot be made.
 pub fn listen<S: Into<Services<D>>, D: Direct>(
     settings: &ListenerSettings,
     tls: Arc<TlsStore>,
@@ -218,8 +218,8 @@ async fn accept(
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors or memory: what is open goes on, and who only stands on the threshold makes room. A
-                // connection that was gone before it was accepted is no trouble, yet no error may spin.
+                // Out of descriptors or memory: open connections go on, and the oldest half-open one makes room. A
+                // connection that was gone before it was accepted needs none, but no error may make this loop spin.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                     door.make_room();
                 }

@@ -18,7 +18,7 @@ pub(crate) struct Listeners(Vec<One>);
 
 struct One {
     handle: ShutdownHandle,
-    /// None once its end was told.
+    /// None once its outcome was taken.
     ended: Option<oneshot::Receiver<Outcome>>,
 }
 
@@ -62,7 +62,7 @@ impl Listeners {
     /// Waits for the drain of all, and sums it up.
     ///
     /// # Errors
-    /// The first listener's that did not end as it should.
+    /// That of the first listener that did not end as it should.
     pub(crate) async fn drained(&mut self) -> Outcome {
         let mut sum = Ok(DrainReport { finished: 0, cut: 0 });
         for one in &mut self.0 {

@@ -127,7 +127,7 @@ fn serial(raw: &[u8]) -> Result<String, IdentityMistake> {
     Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
-/// What to do about a certificate that is none, or no more.
+/// The status for a call without a valid certificate.
 pub(super) fn unauthenticated(reason: &str, text: String) -> Status {
     let details = ErrorDetails::with_error_info(reason, "countersign", std::collections::HashMap::new());
     Status::with_error_details(tonic::Code::Unauthenticated, text, details)

@@ -1,5 +1,6 @@
-//! One current-thread runtime a core, each on a thread of its own: a connection, its handshake and its calls stay on one
-//! thread, and all responses of a wake-up go out in one write (docs: the default runtime needs one write a response).
+//! One current-thread runtime a core, each on a thread of its own: a connection, its handshake and its calls stay on
+//! one thread, and all responses of a wake-up go out in one write (tokio's default runtime needs one write a response;
+//! docs/performance.md).
 
 use std::sync::{Arc, mpsc as threads};
 
@@ -114,7 +115,7 @@ async fn serve_all<D: Direct>(
                 }
             },
         };
-        // Connections see the cut as well, perhaps before this does: what ends by it has not finished.
+        // A connection may see the cut before this loop does: one that ends because of it counts as cut.
         if told || *shared.phase.borrow() == Phase::Cut {
             let cut = connections.len().saturating_add(ended);
             connections.shutdown().await;

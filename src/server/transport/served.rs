@@ -62,7 +62,7 @@ pub trait DirectCalls: Clone + Send + 'static {
     /// The method that is called by this path, if it is one of these.
     fn method(path: &str) -> Option<Self::Method>;
 
-    /// What it is called by.
+    /// Its path.
     fn path(method: Self::Method) -> &'static str;
 
     /// Answers one call.
@@ -118,7 +118,7 @@ pub trait Dialect: Send + Sync {
     /// What the connection itself refuses, as a client understands it.
     fn refusal(&self, call: &Head, status: Status) -> Response<Body>;
 
-    /// The method and the code under which an answer is counted. Whatever path a client makes up, it makes no method.
+    /// The method and the code under which an answer is counted. A path that a client made up does not become a label.
     fn counted<'a>(&self, path: &'a str, response: &Response<Body>) -> (&'a str, Code);
 }
 
@@ -138,7 +138,7 @@ impl Dialect for Grpc {
     }
 }
 
-/// As a gRPC client reads it, of a response that has only begun.
+/// The code that a gRPC client reads from a response that has only begun.
 pub(super) fn code_of(response: &Response<Body>) -> Code {
     let named = response.headers().get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()));
     named.unwrap_or(Code::Ok)

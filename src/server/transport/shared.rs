@@ -71,7 +71,7 @@ impl LogBudget {
     }
 }
 
-/// Gives the log its lines of the next second, for ever.
+/// Refills the log's budget each second, for ever.
 pub(super) async fn refill(log: &LogBudget) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {

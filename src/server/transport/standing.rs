@@ -34,7 +34,7 @@ impl Standing {
         Self(Arc::new(Inner { not_after, chain, tls, generation: AtomicU64::new(generation) }))
     }
 
-    /// Asks now.
+    /// Checks now.
     ///
     /// # Errors
     /// UNAUTHENTICATED, with what to do.

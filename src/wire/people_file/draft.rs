@@ -10,9 +10,9 @@ use crate::domain::record::hr::ImportedPerson;
 use crate::domain::value::ids::{Identity, InvalidId, PersonId, excerpt};
 use crate::domain::value::time::Timestamp;
 
-/// The longest line of it.
+/// The longest line of the file.
 pub const LONGEST_LINE_BYTES: usize = 16 * 1024;
-/// At most this many mistakes are reported one by one.
+/// The most mistakes that are reported; the rest are left out.
 pub const MOST_MISTAKES: usize = 500;
 
 /// The keys of a line and the columns of a table: one name for one thing.

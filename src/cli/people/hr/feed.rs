@@ -195,7 +195,7 @@ impl PeopleFormat {
 pub(super) async fn status(session: &mut Session<'_>) -> Ran {
     let mut answer = session.client.get_feed_status(GetFeedStatusRequest {}).await?;
     if session.output.is_json() {
-        // Programs get the digest of each, so all that it is over.
+        // JSON has each hold's digest, so the events that it is over are fetched whole.
         for hold in &mut answer.holds {
             *hold = whole(session, std::mem::take(hold)).await?;
         }

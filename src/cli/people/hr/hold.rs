@@ -59,7 +59,7 @@ pub(super) async fn decide(session: &mut Session<'_>, arguments: HoldArguments, 
     let answer = change.answered(session, answer, &request.request_id)?;
     let done = match decision {
         Decision::Release => "released: what still fits is applied, in its order",
-        Decision::Discard => "discarded: none of it is applied; what holds all the same must be sent anew",
+        Decision::Discard => "discarded: none of it is applied; what is true nevertheless must be sent again",
     };
     change.show_effects(session, answer.effects.as_ref(), || json::of(&answer), done)
 }

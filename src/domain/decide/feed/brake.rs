@@ -1,5 +1,5 @@
-//! The brake: what would enable or disable many waits for a person (known failure B4). It counts persons, for each part by itself,
-//! over one command and over any 24 hours. A single urgent leaving always passes.
+//! The brake: events that would enable or disable many are held for a person to release (known failure B4). It counts
+//! persons, enabled and disabled apart, over one command and over any 24 hours. A single urgent leaving always passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,12 +19,12 @@ pub(super) struct Sorted {
     pub(super) pass: Vec<Sent>,
     /// What waits, in order.
     pub(super) held: Vec<HrEvent>,
-    /// Who leaves now, whatever of theirs waits: that is dropped.
+    /// Persons who leave now: what is held of them is dropped.
     pub(super) dropped: BTreeSet<PersonId>,
 }
 
-/// Whether an event would widen what a person may do (design.md 7): of themselves anything but a leaving; of others, that
-/// they become their manager. Who stands in where there is none is the policy's word, whoever joins without one.
+/// Whether an event would widen what a person may do (design.md 7): any change of their own but a leaving, and any by
+/// which they become somebody's manager. Standing in for a missing manager is given by policy, and does not count.
 pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
     if event.person == *author {
         return !event.change.is_leaving();
@@ -44,7 +44,7 @@ pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEv
     }
 }
 
-/// Sorts a command's events. `author`: whose own standing they may not widen; what would waits as well.
+/// Sorts a command's events. What would widen the standing of `author` is held as well.
 pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, now: Now) -> Sorted {
     let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
     let lifts_author = |event: &HrEvent| author.is_some_and(|it| lifts(&state.organisation, it, event, now));
@@ -63,7 +63,8 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
         }
         let is_held = event.change.is_leaving() && sorting.is_held(&event.person);
         if is_held && !sorting.is_over(event) {
-            // A last day counts from now on, and again after what is let through of the person.
+            // A last day in the future takes effect now, and is held too, to be applied again after the person's held
+            // changes.
             sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
             held.push(Some(event.clone()));
         } else if is_held {
@@ -80,14 +81,14 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
     Sorted { pass, held: held.into_iter().flatten().collect(), dropped: sorting.dropped }
 }
 
-/// The parts that are too many. What waits anyway does not count.
+/// The parts that touch too many persons. Events that are held for another reason do not count.
 fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now: Now) -> BTreeSet<Part> {
     let limit = brake_limit(state);
     let sorting = Sorting::new(state, now);
     let goes = |event: &&HrEvent| !sorting.rests_on_held(event) && !waits(event);
     let free = || events.iter().map(|sent| &sent.event).filter(goes);
     let leaving: BTreeSet<&PersonId> = free().filter(|it| it.change.is_leaving()).map(|event| &event.person).collect();
-    // Whatever the limit: nobody disables everybody.
+    // Whatever the limit, no command disables everybody.
     let everybody = !leaving.is_empty() && leaving.len() >= state.organisation.employed_count();
     let is_braked = |part: &Part| {
         let mut persons: BTreeSet<&PersonId> =
@@ -111,10 +112,10 @@ pub(super) fn waits_for_held(state: &State, event: &HrEvent, waiting: &[HrEvent]
 struct Sorting<'a> {
     state: &'a State,
     now: Now,
-    /// From the person to the places of what is held in this command.
+    /// From a person to the indexes of their events that this command holds.
     waiting: BTreeMap<PersonId, Vec<usize>>,
     dropped: BTreeSet<PersonId>,
-    /// The managers of those whom this command moves.
+    /// The new managers of those whom this command moves.
     managers: BTreeMap<PersonId, Option<PersonId>>,
     claims: Claims<'a>,
 }
@@ -150,8 +151,8 @@ impl<'a> Sorting<'a> {
         earlier || self.waiting.contains_key(person)
     }
 
-    /// Whether something that waits must come first: of the person, of a manager who is yet to join or to be moved out of the
-    /// way, or of whoever has an identity that is claimed. A leaving of who works here waits for nothing.
+    /// Whether a held event must come first: one of the person, of a manager who has yet to join or to move out of the
+    /// way, or of whoever has an identity that is claimed. The leaving of somebody who works here waits for none.
     fn rests_on_held(&self, event: &HrEvent) -> bool {
         if self.state.holds.is_empty() && self.waiting.is_empty() {
             return false;
@@ -178,7 +179,7 @@ impl<'a> Sorting<'a> {
         !self.works_here(manager) && self.is_held(manager)
     }
 
-    /// Whether a person is above a manager, over somebody whose own change waits.
+    /// Whether a person is above a manager, by way of somebody whose own change is held.
     fn is_above_but_for_held(&self, person: &PersonId, manager: &PersonId) -> bool {
         let (mut seen, mut waits) = (BTreeSet::new(), false);
         let mut next = Some(manager);

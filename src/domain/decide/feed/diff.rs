@@ -1,6 +1,6 @@
-//! From a whole file to what differs from the directory, as events in an order in which each can happen: leavings first, so
-//! that what they leave is free; then other identities; then joinings and transfers from the top, so that a manager comes
-//! before those who report; then what is announced.
+//! From a whole file to what differs from the directory, as events in an order in which each can happen: leavings
+//! first, so that their identities are free; then changed identities; then joinings and transfers from the top, so that
+//! a manager comes before their reports; then last days that are announced.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ fn event(id: &PersonId, change: HrChange) -> HrEvent {
 }
 
 impl Diff<'_> {
-    /// Who works here and is not in the file has left. People of tenants are none of HR's.
+    /// Whoever works here and is not in the file has left. HR's file does not name the people of tenants.
     fn absent(&mut self) {
         let change = || HrChange::Left { at: self.now.stamp, urgent: false, also_approved: false };
         let people = self.organisation.people.iter().filter(|(_, person)| person.is_employed(self.now.latest));
@@ -86,7 +86,7 @@ impl Diff<'_> {
                 self.changes.announced.extend(file.leaves_at.map(|at| event(id, left(at))));
             }
             (Some(record), None) => {
-                // A manager who has left is none.
+                // `manager_of` gives none for a manager who has left.
                 if self.organisation.manager_of(id, self.now.latest) != file.manager.as_ref() {
                     let moved = HrChange::Transferred { manager: file.manager.clone(), at: self.now.stamp };
                     self.under_manager(id, file, moved);
@@ -100,7 +100,7 @@ impl Diff<'_> {
         }
     }
 
-    /// A new manager is one who stays here.
+    /// A new manager must not have left by the file.
     fn under_manager(&mut self, id: &PersonId, file: &ImportedPerson, change: HrChange) {
         let manager = file.manager.as_ref().and_then(|manager| self.people.get_key_value(manager));
         let gone = manager.filter(|(_, it)| it.leaves_at.is_some_and(|at| at.is_over(self.now.latest)));
@@ -123,10 +123,10 @@ impl Diff<'_> {
         self.changes.announced.extend(file.leaves_at.map(|at| event(id, left(at))));
     }
 
-    /// Identities that are claimed are free by then, and renamings come in an order in which they are.
+    /// Checks that claimed identities become free in time, and orders renamings so that they do.
     fn identities(&mut self, claims: &BTreeMap<&Identity, &PersonId>) {
         let renamed: BTreeSet<PersonId> = self.changes.renamings.iter().map(|event| event.person.clone()).collect();
-        // From whoever must be renamed first to those who wait for it.
+        // From a person to those who can be renamed only after them.
         let mut frees: BTreeMap<PersonId, BTreeSet<PersonId>> = BTreeMap::new();
         let mut waits: BTreeMap<PersonId, usize> = BTreeMap::new();
         for (identity, id) in claims {
@@ -180,7 +180,7 @@ fn holder_of<'a>(organisation: &'a Organisation, holder: &'a Principal) -> (Opti
     }
 }
 
-/// Whether a renaming would change anything: what other accounts of the person have stays theirs.
+/// Whether a renaming would change anything. Identities of the person's other accounts stay where they are.
 fn differs(organisation: &Organisation, id: &PersonId, record: &Person, login: &BTreeSet<Identity>) -> bool {
     let Some((first, account)) = life::named(organisation, id) else { return record.login != *login };
     let elsewhere = |identity: &&Identity| {

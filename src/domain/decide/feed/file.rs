@@ -1,5 +1,5 @@
-//! Whether a whole file agrees with itself: managers who are in it, no circles, no identity twice. All that conflicts is
-//! told, and nothing of the file is imported.
+//! Whether a whole file agrees with itself: managers who are in it, no circles, no identity twice. All conflicts are
+//! reported together, and nothing of the file is imported.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,10 +10,10 @@ use crate::domain::value::refusal::{Reason, Refusal};
 /// The people of a file.
 pub(super) type People = BTreeMap<PersonId, ImportedPerson>;
 
-/// So many conflicts are told, at most.
+/// At most this many conflicts are reported one by one.
 const TOLD: usize = 500;
 
-/// Something of a file that cannot be.
+/// Something in a file that contradicts the rest, or the directory.
 pub(super) struct Conflict {
     pub(super) reason: Reason,
     pub(super) text: String,
@@ -25,7 +25,7 @@ impl Conflict {
     }
 }
 
-/// One refusal of all conflicts: if they are of one kind, by that reason.
+/// One refusal for all conflicts, with their reason if they share one.
 ///
 /// # Errors
 /// If there are any.
@@ -40,8 +40,8 @@ pub(super) fn refuse(conflicts: &[Conflict]) -> Result<(), Refusal> {
     Err(refusal)
 }
 
-/// The people of a file, managers before their reports; and who is in no such order, because managers are missing or go
-/// round in a circle.
+/// The people of a file, managers before their reports. A manager who is missing, and a circle of managers, is a
+/// conflict.
 pub(super) fn from_the_top<'a>(people: &'a People, conflicts: &mut Vec<Conflict>) -> Vec<&'a PersonId> {
     let mut reports: BTreeMap<&PersonId, Vec<&PersonId>> = BTreeMap::new();
     let mut next = VecDeque::new();
@@ -67,7 +67,7 @@ pub(super) fn from_the_top<'a>(people: &'a People, conflicts: &mut Vec<Conflict>
     ordered
 }
 
-/// Who is not reached from the top is in a circle, or below one: each circle is told once.
+/// Whoever is not reached from the top is in a circle, or below one. Each circle is reported once.
 fn circles(people: &People, ordered: &[&PersonId], conflicts: &mut Vec<Conflict>) {
     let mut done: BTreeSet<&PersonId> = ordered.iter().copied().collect();
     for start in people.keys() {
@@ -77,7 +77,7 @@ fn circles(people: &People, ordered: &[&PersonId], conflicts: &mut Vec<Conflict>
             way.push(id);
             at = people.get(id).and_then(|person| person.manager.as_ref());
         }
-        // Only what this walk has met is a circle of its own.
+        // It is a new circle only if this walk has come back to itself.
         let Some(from) = at.and_then(|id| way.iter().position(|met| *met == id)) else { continue };
         let circle: Vec<String> = way.iter().skip(from).map(|id| format!("`{id}`")).collect();
         let text = match circle.as_slice() {

@@ -1,4 +1,4 @@
-//! Whether an event that waited still fits the world: what has come about by itself, or no longer can, is left out.
+//! Whether a held event can still be applied: what has happened meanwhile, or no longer can, is left out.
 
 use super::happening::of_own_organisation;
 use crate::domain::directory::{Employment, Person};
@@ -10,14 +10,14 @@ use crate::domain::record::hr::{HrChange, HrEvent};
 use crate::domain::value::ids::{Identity, PersonId};
 use crate::domain::value::limits::ANNOUNCED_MOVES;
 
-/// Looks and changes nothing.
+/// Whether the event can be applied now; changes nothing.
 pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
     let (organisation, now) = (overlay.state().organisation(), overlay.clocks().latest);
     let id = &event.person;
     let person = organisation.people().get(id);
     let employed = organisation.employed(id, now);
     match &event.change {
-        // Tried: who comes back leaves those behind who reported to them, and may report to those.
+        // Tried on a copy, because joining itself frees the person's former reports, who may be their manager now.
         HrChange::Joined { login, manager } => {
             if of_own_organisation(organisation, event).is_err() {
                 return false;

@@ -1,4 +1,4 @@
-//! One event of a feed: said of now, not of its own author, and all that it brings.
+//! Applies one event of a feed with all that follows from it, and names the author of what is sent.
 
 use crate::domain::decide::caller::Caller;
 use crate::domain::directory::{BroughtBy, tenant_named_by};
@@ -12,7 +12,7 @@ use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{PersonId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 
-/// An event on its way, with its place.
+/// An event that was sent, with its place in a stream.
 pub(super) struct Sent {
     pub(super) place: Option<StreamPlace>,
     pub(super) event: HrEvent,
@@ -40,7 +40,7 @@ pub(super) fn happen(
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
         HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),
         HrChange::Stays => life::stay(overlay, person),
-        // Given by a tenant's feed alone, which decides on it itself.
+        // Only a tenant's feed gives roles, and `tenant.rs` applies them.
         HrChange::Roles { .. } => Ok(()),
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn author(state: &State, caller: &Caller<'_>) -> Option<PersonId> {
     state.organisation.accounts.get(caller.account).map(|account| account.person().clone())
 }
 
-/// Nobody widens what they themselves may do (design.md 7); that they leave they may say.
+/// Nobody widens what they themselves may do (design.md 7), but anybody may send their own leaving.
 pub(super) fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
     if author == Some(&event.person) && !event.change.is_leaving() {
         return Err(Refusal::new(Reason::OwnStanding, format!("`{}`", event.person)).with("person", &event.person));

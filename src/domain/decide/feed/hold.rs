@@ -1,4 +1,4 @@
-//! What the brake holds, and the person who lets it through or throws it away.
+//! What the brake holds, and its release or rejection by a person.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::domain::value::ids::{AccountId, HoldId, PersonId, StreamName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
-/// A hold's events are told in pieces of about so many bytes.
+/// A hold's events are recorded in pieces of about this many bytes.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Where a hold comes from.
@@ -73,7 +73,7 @@ fn put(overlay: &mut Overlay, mut hold: Hold) {
     }
 }
 
-/// What was held of an earlier import of the stream, as decided by the one that comes.
+/// The rejections of what was held of earlier imports of the stream, which a new import replaces.
 pub(super) fn replaced(state: &State, place: &StreamPlace) -> Vec<Fact> {
     let older = state.holds.values().filter(|it| it.from_import && it.stream.as_ref() == Some(&place.stream));
     let reason = || "a later import takes its place".to_owned();
@@ -102,7 +102,7 @@ pub(super) fn drop_persons(overlay: &mut Overlay, persons: &BTreeSet<PersonId>) 
     }
 }
 
-/// Lets a hold through or throws it away. What no longer fits the world is left out.
+/// Lets a hold through or throws it away. What can no longer be applied is left out.
 pub(super) fn decide_hold(
     state: &State,
     caller: &Caller<'_>,
@@ -116,7 +116,7 @@ pub(super) fn decide_hold(
         let detail = format!("`{digest}` was named, what is held is `{}`", hold.digest());
         return Err(Refusal::new(Reason::DigestMismatch, detail).with("hold", id));
     }
-    // What is let through widens, and what is thrown away would have narrowed.
+    // A release may widen one's own standing, and a rejection may keep it from being narrowed.
     let own_author = hold.author.as_ref() == Some(own);
     let touches = |event: &HrEvent| {
         let own_part = event.person == *own && event.change.is_leaving() != release;
@@ -167,7 +167,7 @@ fn let_through(overlay: &mut Overlay, hold: &Hold, event: &HrEvent) -> Result<()
     }
 }
 
-/// Expects no more of a stream.
+/// Retires a stream: nothing more is expected of it.
 pub(super) fn retire(state: &State, caller: &Caller<'_>, command: &RetireStream, now: Now) -> Result<Overlay, Refusal> {
     let RetireStream { stream, reason } = command;
     releaser(state, caller, now)?;
@@ -180,15 +180,15 @@ pub(super) fn retire(state: &State, caller: &Caller<'_>, command: &RetireStream,
     Ok(overlay)
 }
 
-/// The person with `feed.release`: no machine lets go what a machine sent.
+/// The caller's person, who needs `feed.release`: no machine decides on what a machine sent.
 fn releaser<'a>(state: &State, caller: &Caller<'a>, now: Now) -> Result<&'a PersonId, Refusal> {
     needs(state, caller, CapabilityName::FeedRelease, now)?;
-    let machine = || Refusal::new(Reason::NotAnApprover, "a person lets go of the brake, never a machine");
+    let machine = || Refusal::new(Reason::NotAnApprover, "only a person decides on what the brake holds");
     caller.viewer.person.as_ref().ok_or_else(machine)
 }
 
-/// The first hold that was caught before this one and is about one of the same persons, or about a manager who is yet to
-/// join: by whom those who report to them would come to nothing.
+/// The first hold that was caught before this one and is about one of the same persons, or about a manager who has yet
+/// to join, without whom the joinings and transfers to them could not be applied.
 fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a PersonId, HoldId)> {
     let works_here = |id: &PersonId| state.organisation.works_here(id, now.latest);
     let mut persons = hold.events.iter().flat_map(|event| {

@@ -1,19 +1,20 @@
-//! Places in a stream: what is repeated changes nothing, and what is missing is asked for (known failure B4).
+//! Places in a stream: repeated numbers change nothing, and missing ones are refused (known failure B4).
 
 use super::super::caller::Caller;
 use crate::domain::record::hr::{HrEvent, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::value::refusal::{Reason, Refusal};
 
-/// What a command brings that was not there before.
+/// What is new in a command.
 pub(super) struct Arrival<'a> {
-    /// How far the stream reaches with it; none: it moves no stream on.
+    /// How far the stream reaches with it; none if it advances no stream.
     pub(super) heard: Option<StreamPlace>,
     /// Each with its own place.
     pub(super) fresh: Vec<(Option<StreamPlace>, &'a HrEvent)>,
 }
 
-/// Of events: those up to the last number were there before. A heartbeat names the next number and uses none.
+/// The new ones among numbered events: those up to the stream's last number are repetitions. A heartbeat names the next
+/// number and uses none.
 ///
 /// # Errors
 /// `FEED_OF_ANOTHER`, `FEED_GAP`, `FEED_OLD` (a heartbeat of a source that lags), `INVALID_MESSAGE`.
@@ -33,7 +34,8 @@ pub(super) fn of_events<'a>(
     let last = last_number(state, caller, place)?;
     let next = last.saturating_add(1);
     if place.number > next {
-        // What takes access away is never held up by what is missing: it comes again in its place, and changes nothing.
+        // An urgent leaving is applied although earlier numbers are missing. When it comes again in its place it
+        // changes nothing.
         return match events {
             [event] if event.change.is_urgent() => Ok(Arrival { heard: None, fresh: unnumbered() }),
             _ => Err(gap(place, next)),
@@ -58,8 +60,8 @@ pub(super) fn of_events<'a>(
     Ok(Arrival { heard: Some(StreamPlace { stream: place.stream.clone(), number: reaches }), fresh })
 }
 
-/// Of a whole file: it is the next, or nothing. One stream alone brings whole files: who is not in the file of another has
-/// not left.
+/// Checks the number of a whole file, which must be the next one. Only one stream may send whole files, because whoever
+/// is missing from one has left.
 ///
 /// # Errors
 /// `FEED_OF_ANOTHER`, `FEED_GAP`, `FEED_OLD`.
@@ -82,7 +84,7 @@ fn last_number(state: &State, caller: &Caller<'_>, place: &StreamPlace) -> Resul
         return Err(Refusal::new(Reason::InvalidMessage, "the numbers of a stream begin with 1"));
     }
     match state.feeds.get(stream) {
-        // Numbers of a stream that was retired are old as well, whoever goes on with it.
+        // The numbers of a retired stream stay used, whichever account continues it.
         None => Ok(state.retired_feeds.get(stream).copied().unwrap_or_default()),
         Some(feed) if feed.sender == *caller.account => Ok(feed.last_number),
         Some(_) => Err(Refusal::new(Reason::FeedOfAnother, format!("`{stream}`")).with("stream", stream)),

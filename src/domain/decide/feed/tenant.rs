@@ -1,8 +1,8 @@
-//! A tenant's own feed: it says who the tenant's people are, and so makes their accounts and roles. It reaches nobody else:
-//! whether what it names is another's, or nothing at all, it is told alike.
+//! A tenant's own feed: it says who the tenant's people are, and so makes their accounts and roles. It reaches nobody
+//! else: what belongs to another tenant and what does not exist get the same answer.
 //!
 //! No brake holds it: it can harm nobody but its own tenant, whose requests then wait for approvers. Its silence stops
-//! nothing but what touches the tenant.
+//! only what touches the tenant.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName, TenantN
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
-/// Accounts that one person has had, one after another, each closed for good.
+/// The most accounts that one person can have had, one after another.
 const MOST_ACCOUNTS: u32 = 999;
 
 /// One event of a tenant's feed, and all that follows.
@@ -81,7 +81,7 @@ fn within(organisation: &Organisation, tenant: &TenantName, event: &HrEvent, now
     Ok(())
 }
 
-/// Who joins has an account at once: the tenant says who its people are.
+/// Whoever joins gets an account at once, because the tenant decides who its people are.
 fn make_account(overlay: &mut Overlay, tenant: &TenantName, id: &PersonId) -> Result<(), Refusal> {
     let organisation = overlay.state().organisation();
     let Some(person) = organisation.people().get(id).cloned() else { return Ok(()) };
@@ -102,7 +102,7 @@ fn make_account(overlay: &mut Overlay, tenant: &TenantName, id: &PersonId) -> Re
     Ok(())
 }
 
-/// The customers' roles that a person has from now on, all of them. What carries a capability the own organisation gives.
+/// Sets all the customers' roles that a person has. Roles with a capability are given by the own organisation alone.
 fn set_roles(
     overlay: &mut Overlay,
     tenant: &TenantName,
@@ -133,7 +133,7 @@ fn set_roles(
     }
     let others = organisation.accounts_of(id).filter(|(other, _)| **other != account_id);
     if let Some(conflict) = separation_rule_2(&policy, others.chain([(&account_id, &account)])).into_iter().next() {
-        // What is another tenant's has no name here.
+        // The name of another tenant's entitlement is not disclosed.
         let terms = policy.entitlements.get(&conflict.entitlement).map(|entitlement| &entitlement.terms);
         if terms.is_none_or(|terms| terms.scope.of_tenant(tenant.as_str()).is_none()) {
             return Err(Refusal::new(Reason::RoleConflict, format!("`{}`", conflict.person)));

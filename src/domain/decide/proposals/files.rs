@@ -1,4 +1,4 @@
-//! What a file of policy or directory brings: whole or not at all, with all that follows. `init` fills an empty journal
+//! What a policy or directory file changes, whole or not at all, with all that follows. `init` fills an empty journal
 //! with both.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ pub struct Files<'a> {
 /// Fills an empty journal, once: `countersign init`.
 ///
 /// # Errors
-/// If a file has mistakes, if the two contradict each other, or if nobody could ever load again.
+/// If a file has mistakes, if the two contradict each other, or if no two persons could propose and approve another
+/// file.
 pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
     let state = State::default();
     let policy = parsed_policy(files.policy)?.policy;
@@ -68,7 +69,7 @@ pub(super) struct File<'a> {
     pub(super) replaces: Digest,
     /// The file.
     pub(super) text: &'a str,
-    /// Whoever makes or approves it: to none of them may it give anything.
+    /// Whoever proposes or approves it: it may give none of them anything.
     pub(super) authors: &'a BTreeSet<PersonId>,
 }
 
@@ -97,7 +98,7 @@ pub(super) fn outcome_of(state: &State, file: File<'_>, now: Now) -> Result<Prop
 }
 
 fn outcome_of_policy(state: &State, text: &str, now: Now) -> Result<ProposalOutcome, Refusal> {
-    // What has lapsed by the policy before stays so, however much longer it lasts by this one.
+    // What has lapsed under the old policy stays lapsed, even if the new one makes it valid for longer.
     let settled = settled(state, now);
     let (state, before) = (settled.state(), &settled.state().organisation);
     let ParsedPolicy { policy, places, .. } = parsed_policy(text)?;
@@ -115,8 +116,8 @@ fn outcome_of_policy(state: &State, text: &str, now: Now) -> Result<ProposalOutc
     Ok(ProposalOutcome { facts, after, changes })
 }
 
-/// What the file no longer names is disabled; nothing is forgotten. To whom a command or HR event has touched it gives
-/// nothing, and what it never knew it leaves alone.
+/// What the file no longer names is disabled; nothing is deleted. It gives nothing to a person whom a command or HR
+/// event has touched, and leaves alone what no file ever named.
 fn outcome_of_directory(
     state: &State,
     authors: &BTreeSet<PersonId>,
@@ -131,7 +132,8 @@ fn outcome_of_directory(
     agree(&before.policy, &checked, SourceFile::Directory, &places)?;
     refusals?;
     prefixes::one_owner_each(before, &directory)?;
-    // An end that is counted from now says nothing of the file; one that was given before stays.
+    // The changes are listed before ends are counted from now, because those are not in the file. Ends that were given
+    // before stay.
     let directory = with_ends_given(before, directory, &before.policy);
     let changes = difference::in_records(before, &records_of(before, &directory).0);
     let directory = with_ends(before, directory, &before.policy, &places, now)?;
@@ -142,7 +144,7 @@ fn outcome_of_directory(
     let mut after = before.clone();
     let when = When { at: now.stamp, sequence: state.sequence().saturating_add(1) };
     put_records(&mut after, &records, when);
-    // After the records, because their end is what they rest on.
+    // After the records, which the consequences rest on.
     let follows = consequences(&after, state, &Touched::Persons(touched), now);
     let mut facts = vec![directory_fact(text, before.directory_digest)];
     facts.extend(settled.into_facts());
@@ -174,8 +176,8 @@ fn parsed_directory(text: &str) -> Result<ParsedDirectory, Refusal> {
     parse_directory(text).map_err(|mistakes| with_mistakes(Reason::DirectoryInvalid, &mistakes))
 }
 
-/// What a policy must agree with: who left can hold nothing, and must not keep a requirement in policy for ever; nor does
-/// a membership that is over.
+/// What a policy must agree with. People who left and memberships that are over are left out, or they would keep a
+/// requirement or a role in policy for ever.
 fn in_force(organisation: &Organisation, now: Now) -> Directory {
     let employed = organisation.people.iter().filter(|(_, person)| person.employment == Employment::Employed);
     Directory {
@@ -200,7 +202,7 @@ fn agree(policy: &Policy, directory: &Directory, loaded: SourceFile, places: &Pl
     places.locate(loaded, &mut mistakes);
     let conflicts = separation_rule_2(policy, &directory.accounts);
     match conflicts.first() {
-        // Each conflict is one of the mistakes; that they are all there is has a reason of its own.
+        // Each conflict is one of the mistakes. If there are no others, the refusal says so by its own reason.
         Some(conflict) if conflicts.len() == mistakes.len() => {
             let mut refusal = with_mistakes(Reason::RoleConflict, &mistakes);
             refusal.detail = format!("`{}`, of `{}`", conflict.person, conflict.entitlement);
@@ -234,7 +236,7 @@ fn with_ends(
         for (name, membership) in &mut account.roles {
             let Some(longest) = policy.roles.get(name).and_then(|role| role.longest_membership) else { continue };
             let latest = now.stamp.plus(longest);
-            // It stays, whatever policy allows by now.
+            // An end that was given before stays, whatever policy allows now.
             if membership.until.is_some() && membership.until == given(before, id, name) {
                 continue;
             }
@@ -330,7 +332,7 @@ fn records_of(before: &Organisation, directory: &Directory) -> (Vec<Fact>, BTree
         let old = before.people.get(id);
         if old != Some(&person) {
             touched.insert(id.clone());
-            // Who was or becomes the manager may approve, or no longer.
+            // The old manager may no longer approve, and the new one may.
             touched.extend(old.and_then(|old| old.manager.clone()));
             touched.extend(person.manager.clone());
             facts.push(Fact::Organisation(OrganisationFact::PersonRecorded(PersonRecorded { id: id.clone(), person })));
@@ -369,53 +371,5 @@ fn put_records(organisation: &mut Organisation, facts: &[Fact], when: When) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::value::time::Span;
-
-    const POLICY: &str = include_str!("../../../../examples/policy.toml");
-    const DIRECTORY: &str = include_str!("../../../../examples/directory.toml");
-
-    fn at(text: &str) -> Timestamp {
-        Timestamp::parse_rfc3339(text).unwrap()
-    }
-
-    fn loaded(directory: &str, at: Timestamp) -> Result<Organisation, Refusal> {
-        let events = initialise(Files { policy: POLICY, directory }, Now::exactly(at))?;
-        let mut state = State::default();
-        events.iter().for_each(|event| crate::domain::state::apply::apply(&mut state, event));
-        Ok(state.organisation)
-    }
-
-    fn end_of_anas_role(organisation: &Organisation) -> Option<Timestamp> {
-        organisation.accounts.get("ana").unwrap().roles["db-engineer"].until
-    }
-
-    #[test]
-    fn a_membership_ends_after_the_longest_that_its_role_allows() {
-        // given a role with a longest membership, and a member without an end of their own
-        let first = at("2026-11-03T00:00:00Z");
-        let before = loaded(DIRECTORY, first).unwrap();
-        let end = first.plus(Span::parse("180d").unwrap());
-        assert_eq!(end_of_anas_role(&before), Some(end));
-        // when the same file is loaded later, then the end stays
-        let later = Now::exactly(first.plus(Span::DAY));
-        let parsed = parse_directory(DIRECTORY).unwrap();
-        let again = with_ends(&before, parsed.directory, &before.policy, &parsed.places, later).unwrap();
-        assert_eq!(again.accounts, before.accounts);
-    }
-
-    #[test]
-    fn a_membership_that_would_last_longer_is_refused_with_its_line() {
-        let too_long = DIRECTORY.replacen(
-            r#"roles = ["db-engineer"]"#,
-            r#"roles = [{ role = "db-engineer", until = 2028-01-01 }]"#,
-            1,
-        );
-        assert_ne!(too_long, DIRECTORY);
-        let refusal = loaded(&too_long, at("2026-11-03T00:00:00Z")).unwrap_err();
-        assert_eq!(refusal.reason, Reason::DirectoryInvalid);
-        let mistake = &refusal.facts["mistake.0001"];
-        assert!(mistake.starts_with("line ") && mistake.contains("within 180d"), "{mistake}");
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

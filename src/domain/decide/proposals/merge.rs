@@ -5,7 +5,7 @@
 //! it names, an account or person that it knew and names no more. Whom HR brought and what enrolments made it never knew,
 //! so that leaving them out says nothing. What the broker keeps for itself stays as it is.
 //!
-//! The same is asked of those who make or approve it, touched or not: no load widens what its author may do.
+//! Those who propose or approve a file are treated as touched: no file widens what its author may do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
-/// So many of the things that a file may not give are named.
+/// At most this many of the things that a file may not give are named.
 const NAMED_AT_MOST: usize = 50;
 
 /// A directory as it would be with the proposed file.
@@ -28,7 +28,7 @@ pub(super) struct Merged {
     /// The same as policy judges it: without memberships that are over and that the file does not name, and with those who
     /// left before, who may still own roles.
     pub(super) checked: Directory,
-    /// Whether it may be.
+    /// Why the file is refused, if it is.
     pub(super) refusals: Result<(), Refusal>,
 }
 
@@ -66,7 +66,7 @@ struct Merge<'a> {
     given: Vec<Given>,
 }
 
-/// What a file would give to whom it gives nothing.
+/// Something that a file would give to a person to whom it may give nothing.
 struct Given {
     reason: Reason,
     person: PersonId,
@@ -129,8 +129,9 @@ impl Merge<'_> {
         person
     }
 
-    /// A file that brings back the manager whom an announced transfer names makes nobody a manager by that: whoever was to
-    /// move to them by now was left without one, and what is to come names somebody who left (known failure B5).
+    /// If the manager whom an announced transfer names has left, a file that brings them back does not make them the
+    /// manager: a person whose transfer is due is left without one, and later transfers no longer name them (known
+    /// failure B5).
     fn arrived(&self, mut person: Person) -> Person {
         let now = self.now.latest;
         let works_here = |id: &PersonId| self.before.works_here(id, now);
@@ -148,7 +149,7 @@ impl Merge<'_> {
         person
     }
 
-    /// A file without logins says nothing of them; one with some takes the others away.
+    /// A file that names no logins leaves them as they are; one that names some removes the others.
     fn login(&mut self, reason: Reason, id: &PersonId, old: &Person, file: BTreeSet<Identity>) -> BTreeSet<Identity> {
         if file.is_empty() {
             return old.login.clone();
@@ -162,7 +163,8 @@ impl Merge<'_> {
         old.login.intersection(&file).cloned().collect()
     }
 
-    /// What a source has recorded stands: the file is older, or does not know of it. What came from a file, a file takes.
+    /// An attestation that a source has recorded stands, because the file is older or does not know of it. A file may
+    /// remove what came from a file.
     fn attestations(&mut self, reason: Reason, id: &PersonId, old: &Person, person: &mut Person) {
         for (name, attested) in &mut person.attestations {
             match old.attestations.get(name) {
@@ -186,7 +188,7 @@ impl Merge<'_> {
             return self.since_now(file);
         };
         if old.state == AccountState::Closed {
-            // It never can be used again, whoever was touched.
+            // A closed account can never be used again, touched or not.
             if file.state == AccountState::Active {
                 self.give(Reason::PersonTouched, old.person(), whole());
             }
@@ -201,7 +203,7 @@ impl Merge<'_> {
             return self.since_now(file);
         }
         let guard = self.guarded(file.person());
-        // HR names the identities of people; those of a machine are the file's.
+        // HR sets the identities of people, and the file those of machines.
         if let Some(reason) = guard.filter(|_| !file.is_machine()) {
             let login = self.before.people.get(file.person()).map(|person| &person.login);
             let own = |it: &Identity| old.identities.contains(it) || login.is_some_and(|login| login.contains(it));
@@ -237,7 +239,7 @@ impl Merge<'_> {
         }
     }
 
-    /// The membership, and what a file would give with it, as the end of a sentence.
+    /// The merged membership, and what more the file would give by it, as the end of a sentence.
     fn membership(&self, held: Option<&Membership>, file: Membership, guarded: bool) -> (Membership, Option<String>) {
         let Some(held) = held else {
             return (Membership { since: Some(self.now.stamp), ..file }, Some(String::new()));
@@ -258,7 +260,8 @@ impl Merge<'_> {
                 (merged, Some(format!(" up to {until}")))
             }
             None => {
-                // A file that names no end says nothing of it; where it is the only source, that there is none.
+                // A file that names no end leaves it as it is for a guarded person; for others it means that there is
+                // none.
                 if !guarded {
                     merged.until = file.until;
                 }
@@ -272,7 +275,7 @@ impl Merge<'_> {
         account
     }
 
-    /// Whom HR brought the file never knew.
+    /// Keeps the people whom HR added and the file never knew.
     fn keep_people(&self, directory: &mut Directory) {
         for id in &self.state.joined_by_feed {
             let person = self.before.people.get(id).filter(|person| person.employment == Employment::Employed);
@@ -282,7 +285,8 @@ impl Merge<'_> {
         }
     }
 
-    /// What enrolments and tenants' feeds made the file never knew; what is shut for good stays as it is. The rest it takes away.
+    /// Keeps the accounts that enrolments and tenants' feeds made, which the file never knew, and those that are shut
+    /// for good. Others that it leaves out it takes away.
     fn keep_accounts(&self, directory: &mut Directory) {
         for (id, account) in &self.before.accounts {
             if directory.accounts.contains_key(id) {
@@ -299,8 +303,8 @@ impl Merge<'_> {
         }
     }
 
-    /// A trust domain is one tenant's, with those that the file leaves out, and means nobody else: neither whom it names nor
-    /// whom it leaves alone.
+    /// A trust domain belongs to one tenant, those that the file leaves out included, and nobody else has an identity
+    /// in it, named by the file or not.
     fn one_domain_each(&self, directory: &Directory) -> Result<(), Refusal> {
         let left_out = self.before.tenants.iter().filter(|(id, _)| !directory.tenants.contains_key(*id));
         let mut domains = BTreeMap::new();
@@ -328,8 +332,8 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// No identity means two (known failure D8): none that the file names may be of what it leaves alone. From the account of
-    /// somebody who left it is taken.
+    /// No identity means two (known failure D8): an identity that the file names may not belong to anything that it
+    /// leaves alone. It is taken from the account of somebody who left.
     fn one_place_each(&self, directory: &mut Directory, named: &BTreeSet<AccountId>) -> Result<(), Refusal> {
         let (mut from_accounts, mut from_logins) = (Vec::new(), Vec::new());
         let keeps = |id: &PersonId, it: &Identity| directory.people.get(id).is_some_and(|id| id.login.contains(it));
@@ -381,7 +385,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// By a certificate of an author's that means somebody else from then on, the author would have what that person has.
+    /// If an author's certificate came to mean somebody else, the author would have what that person has.
     fn authors_stay_themselves(&mut self, directory: &Directory) {
         let of_accounts = directory.accounts.iter().map(|(id, it)| (Some(id), it.person(), &it.identities));
         let of_people = directory.people.iter().map(|(id, it)| (None, id, &it.login));
@@ -430,7 +434,7 @@ impl Merge<'_> {
     }
 }
 
-/// A file enables what a file disabled, and nothing else.
+/// A file can enable only what a file disabled.
 fn state(old: &AccountState, file: AccountState) -> AccountState {
     match (old, &file) {
         (AccountState::Disabled { because: Disabling::Termination, .. }, _)

@@ -1,5 +1,5 @@
-//! What a change does to pending enrolments: cancelled where policy, manager or standing are others now, and approvals of
-//! those who could not approve now struck out.
+//! What a change does to pending enrolments: they are cancelled where policy, manager or standing has changed, and
+//! approvals of those who could not approve now are struck out.
 
 use std::collections::BTreeSet;
 
@@ -79,7 +79,7 @@ fn reached(after: &Organisation, state: &State, touched: &Touched) -> BTreeSet<E
     }
 }
 
-/// Those that a lock stops are cancelled, and the approvals of whom it stops struck out.
+/// Enrolments that a lock stops are cancelled, and approvals of persons whom it stops are struck out.
 pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
     let pending = state.pending_enrolments.iter().filter_map(|id| state.enrolments.get(id));
     let pending = pending.filter(|enrolment| !enrolment.review.deadline.is_over(now.latest));

@@ -1,5 +1,5 @@
-//! What a change does to pending proposals: cancelled where whoever proposed one may no longer act. There are few: one for each
-//! account and file.
+//! What a change does to pending proposals: they are cancelled where the proposer may no longer act. All are looked at,
+//! because there are few: one for each account and file.
 
 use crate::domain::record::event::{Fact, ProposalCancelled, ProposalFact};
 use crate::domain::record::proposal::{Proposal, ProposalCancellation};
@@ -22,11 +22,11 @@ pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec
     })
 }
 
-/// Those that a lock stops.
+/// Cancels the proposals that a lock stops.
 pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
     let everything = under.locks().on(&crate::domain::record::lock::Locked::Everything);
     let on = |proposal: &Proposal| under.lock_on_account(&proposal.requester).or(everything).is_some();
-    // On the last role or entitlement by which it could be proposed.
+    // Or the lock is on the last role or entitlement by which it could be proposed.
     let could = |organisation: &Organisation, proposal: &Proposal| could_propose(organisation, proposal, now.latest);
     let no_more = |proposal: &Proposal| could(&state.organisation, proposal) && !could(under, proposal);
     cancelled(state, now, |proposal| (on(proposal) || no_more(proposal)).then_some(Reason::Locked))

@@ -28,7 +28,7 @@ pub enum Lapsing {
     Employment,
 }
 
-/// What of a person lapses or ends within 30 days, the next first. What is over is not ahead.
+/// What lapses or ends for a person within 30 days, the next first, without what is over already.
 #[must_use]
 pub fn lapses_ahead(organisation: &Organisation, person: &PersonId, now: Now) -> Vec<Coming> {
     let Some(record) = organisation.people().get(person) else { return Vec::new() };

@@ -27,7 +27,7 @@ pub(in crate::domain) fn close_campaign(overlay: &mut Overlay, id: CampaignId) {
         let mut account = account.clone();
         account.roles.remove(&campaign.role);
         persons.insert(account.person().clone());
-        // The timer may have recorded that it ended; the record still has it.
+        // The timer may have recorded the end already, while the account's record still has the membership.
         if overlay.state().due.contains(&due) {
             let ended = MembershipEnded { account: account_id.clone(), role: campaign.role.clone() };
             overlay.record([Fact::Life(LifeFact::MembershipEnded(ended))]);

@@ -1,5 +1,5 @@
-//! Joining, coming back, and being known by other certificates. The immutable person id decides who is meant: an address
-//! or an identity that somebody else had brings nothing of that one (known failure B5).
+//! Joining, coming back, and being known by other certificates. The immutable person id decides who is meant: whoever
+//! gets an address or identity that somebody else had gets nothing else of theirs (known failure B5).
 
 use std::collections::BTreeSet;
 
@@ -37,20 +37,20 @@ struct Claimer<'a> {
     let_go: bool,
 }
 
-/// Joined, or came back with nothing of what was; in a tenant, or in the own organisation. `let_go`: somebody with
+/// Somebody joins, or comes back and starts with nothing, in a tenant or in the own organisation. `let_go`: somebody with
 /// `feed.release` let it through, so that it may take an identity which another had lately.
 ///
 /// # Errors
-/// `PERSON_KNOWN`, `PERSON_UNKNOWN` (the manager), `MANAGER_CYCLE`, `IDENTITY_TAKEN`.
+/// `PERSON_KNOWN`; `PERSON_UNKNOWN`, `OUTSIDE_TENANT` or `MANAGER_CYCLE` for the manager; `IDENTITY_TAKEN`.
 pub(in crate::domain) fn join(overlay: &mut Overlay, arriving: Arriving<'_>, let_go: bool) -> Result<(), Refusal> {
     let Arriving { tenant, by, person: id, login, manager } = arriving;
     let now = overlay.clocks().latest;
     let known = overlay.state().organisation().people().get(id);
-    // Whose person somebody is stays for good.
+    // A person belongs to one tenant, or to the own organisation, for good.
     if known.is_some_and(|person| person.is_employed(now) || person.tenant.as_ref() != tenant) {
         return Err(Refusal::new(Reason::PersonKnown, format!("`{id}`")).with("person", id));
     }
-    // First: who reported here before no longer does, and may be the manager now.
+    // This comes first: whoever reported to the person before no longer does, and may be their manager now.
     let comes_back = known.is_some();
     arrives(overlay, id, comes_back);
     if comes_back {
@@ -74,8 +74,8 @@ pub(in crate::domain) fn join(overlay: &mut Overlay, arriving: Arriving<'_>, let
     Ok(())
 }
 
-/// Somebody is about to work here. Whoever was to move to them by now was left without a manager, though no timer has
-/// recorded that; and who comes back starts with nothing, so that what was announced before means nobody.
+/// Somebody is about to work here. Transfers to them that are due took effect without a manager, and that is recorded
+/// now; later ones no longer name somebody who comes back, because they start with nothing.
 fn arrives(overlay: &mut Overlay, id: &PersonId, comes_back: bool) {
     let named: Vec<PersonId> = overlay.state().organisation().moves_to(id).cloned().collect();
     for person in named {
@@ -90,7 +90,7 @@ fn arrives(overlay: &mut Overlay, id: &PersonId, comes_back: bool) {
     }
 }
 
-/// What was before is over for good: closed accounts, no identities, nobody whose manager this was.
+/// Ends for good what was left of an earlier time here: accounts, identities, reports.
 fn leave_nothing(overlay: &mut Overlay, id: &PersonId) {
     // A last day that no timer has recorded.
     settle(overlay, id);
@@ -114,7 +114,7 @@ fn leave_nothing(overlay: &mut Overlay, id: &PersonId) {
     }
 }
 
-/// Has other identities from now on: of the account, or while there is none of the person.
+/// Gives a person other identities: in their account, or as logins while they have none.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
@@ -142,8 +142,7 @@ pub(in crate::domain) fn rename(
     Ok(())
 }
 
-/// The account that HR's name for a person means: all of the person's own do, but the others were set up by a directory.
-/// One in use comes before one that was shut.
+/// The one of a person's own accounts whose identities HR sets: an active one first, then one that has identities.
 pub(in crate::domain) fn named<'a>(
     organisation: &'a Organisation,
     id: &PersonId,
@@ -152,7 +151,7 @@ pub(in crate::domain) fn named<'a>(
     own.min_by_key(|(_, it)| (it.state != AccountState::Active, it.identities.is_empty()))
 }
 
-/// The identities are free, or become so: one of somebody who left goes to the next, and nothing goes along. What somebody else
+/// Checks that the identities are free, and frees those of people who left; nothing else goes along with them. What somebody else
 /// had within 180 days goes on only once a person has let it go.
 fn claim(
     overlay: &mut Overlay,
@@ -202,7 +201,7 @@ pub(in crate::domain) enum Claim {
     Taken,
 }
 
-/// Whose an identity is, as a person sees it who claims it.
+/// Whose an identity is, for a person who claims it.
 pub(in crate::domain) fn taken(
     organisation: &Organisation,
     identity: &Identity,

@@ -1,4 +1,4 @@
-//! Lapses: a requirement of the baseline disables the account, a role's own suspends the membership, and warnings go ahead.
+//! Lapses: one of the baseline disables the account, one of a role suspends the membership, and warnings come before.
 
 use super::records::{cascade_of, machines, own_accounts, put_account};
 use crate::domain::directory::{Account, AccountKind, AccountState, Disabling, Membership};
@@ -16,7 +16,7 @@ pub(in crate::domain) fn lapse(overlay: &mut Overlay, person: &PersonId, require
     cascade_of(overlay, person);
 }
 
-/// All that has lapsed by now, or was never met, is recorded where the timer has not: as it follows from what is attested.
+/// Records what has lapsed by now of what was attested, where the timer has not.
 pub(super) fn settle(overlay: &mut Overlay, person: &PersonId) {
     let organisation = overlay.state().organisation();
     let Some(record) = organisation.people().get(person) else { return };
@@ -31,7 +31,7 @@ pub(super) fn settle(overlay: &mut Overlay, person: &PersonId) {
     }
 }
 
-/// Whether something that rests on a lapsed requirement is still on record as if it did not.
+/// Whether an account or membership that a lapse should have disabled or suspended is still in use on record.
 fn is_unrecorded(overlay: &Overlay, person: &PersonId, requirement: &RequirementName) -> bool {
     let now = overlay.clocks().latest;
     let held = |membership: &Membership| membership.suspended.is_none() && !membership.ends_at().is_over(now);
@@ -78,7 +78,7 @@ fn lapsed_at(overlay: &Overlay, person: &PersonId, requirement: &RequirementName
     Some(organisation.policy().requirements.get(requirement)?.lapses_at(*attested))
 }
 
-/// So many days ahead.
+/// Records a warning that a requirement lapses in so many days.
 pub(super) fn warn(overlay: &mut Overlay, person: &PersonId, requirement: &RequirementName, days: u32) {
     let lapses_at = lapsed_at(overlay, person, requirement).unwrap_or(overlay.clocks().stamp);
     let fact = LapseAhead { person: person.clone(), requirement: requirement.clone(), lapses_at, days };

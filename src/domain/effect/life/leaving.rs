@@ -1,4 +1,5 @@
-//! Leaving: on the last day, or at once. Everything goes in one batch, and nothing that is missing holds it up (known failure B1).
+//! Leaving: on the last day, or at once. Everything ends in one batch, and waits for nothing that is missing (known
+//! failure B1).
 
 use super::records::{cascade_of, employed, machines, own_accounts, put_account, put_person};
 use crate::domain::directory::{Account, AccountState, Disabling, Employment, Person};
@@ -11,7 +12,7 @@ use crate::domain::value::ids::PersonId;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
-/// Leaves, now or later. Somebody who is gone already: nothing changes, but for what was approved if that goes as well.
+/// Somebody leaves, now or later. If they have left already, only the grants that they approved may still be revoked.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN`.
@@ -40,14 +41,14 @@ pub(in crate::domain) fn leave(
     let until = person.employed_until.map_or(at, |known| known.min(at));
     put_person(overlay, id, Person { employed_until: Some(until), ..person });
     if also_approved {
-        // Until the last day the approvals hold, so that none would keep a scheduled one from starting.
+        // Until the last day the approvals still count, so scheduled grants must be revoked here or they would start.
         revoke_approved(overlay, id, open);
     }
     cascade_of(overlay, id);
     Ok(())
 }
 
-/// Does not leave after all.
+/// Takes back an announced leaving.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN`.
@@ -88,7 +89,7 @@ pub(in crate::domain) fn close_machine(mut machine: Account) -> Account {
     machine
 }
 
-/// Grants that the person approved. Of who has left, unstarted ones are the cascade's.
+/// Revokes grants that the person approved. If they have left, the cascade revokes the unstarted ones.
 fn revoke_approved(overlay: &mut Overlay, id: &PersonId, reaches: impl Fn(&GrantPhase) -> bool) {
     let (state, latest) = (overlay.state(), overlay.clocks().latest);
     let approved = state.approved_by.of(id).filter_map(|elevation| {

@@ -1,4 +1,5 @@
-//! Moving to another manager: memberships are cut to the grace, and only the new manager can keep them (known failure B2).
+//! Moving to another manager: memberships are cut to the grace period, and only the new manager can approve keeping
+//! them (known failure B2).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,9 @@ use crate::domain::value::limits::ANNOUNCED_MOVES;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
-/// Moves to another manager, now or later. An unknown manager: it takes effect without one. The one whom the person has at
-/// that instant anyway, by what is announced too: nothing moves. Of two for one instant the one that was said last counts.
+/// Moves a person to another manager, now or later. If the manager is unknown it takes effect without one. If the
+/// person has that manager at that instant anyway, nothing moves. Of two transfers for one instant the later one
+/// counts.
 ///
 /// # Errors
 /// `PERSON_UNKNOWN` (the person), `MANAGER_CYCLE`, `TOO_MANY_MOVES`.
@@ -44,7 +46,7 @@ pub(in crate::domain) fn transfer(
             return Err(too_many(id, &announced));
         }
         put_person(overlay, id, Person { moves: Move::in_order(announced), ..person });
-        // The end of what is held comes forward already now: by comparison, whatever becomes of the timer.
+        // Memberships get their earlier end now, so that it is a comparison and needs no timer.
         cut(overlay, id, at);
         cascade_of(overlay, id);
         return Ok(());
@@ -59,10 +61,10 @@ fn too_many(id: &PersonId, announced: &BTreeMap<Timestamp, Option<PersonId>>) ->
     Refusal::new(Reason::TooManyMoves, detail).with("person", id).with("most", ANNOUNCED_MOVES)
 }
 
-/// Reports to another from now on, and keeps what there is: within a tenant, which gives and takes roles itself.
+/// Changes the manager and keeps all memberships: within a tenant, which gives and takes roles itself.
 ///
 /// # Errors
-/// `PERSON_UNKNOWN`, `MANAGER_CYCLE`.
+/// `PERSON_UNKNOWN`, `MANAGER_CYCLE`, `OUTSIDE_TENANT`.
 pub(in crate::domain) fn report_to(
     overlay: &mut Overlay,
     id: &PersonId,
@@ -107,12 +109,12 @@ fn moved(overlay: &mut Overlay, id: &PersonId, person: Person, manager: Option<&
     let awaits_manager = known.is_none();
     put_person(overlay, id, Person { manager: known.cloned(), awaits_manager, ..person });
     cut(overlay, id, at);
-    // Who was the manager can no longer approve, and who is may.
+    // The old manager may no longer approve, and the new one may.
     let touched = [Some(id.clone()), before, known.cloned()];
     overlay.cascade(&Touched::Persons(touched.into_iter().flatten().collect()));
 }
 
-/// Memberships end with the grace, or sooner if they would have. What they had before can be kept.
+/// Memberships end with the grace period, or sooner if they would have. `Cut` keeps the end that they had.
 fn cut(overlay: &mut Overlay, id: &PersonId, at: Timestamp) {
     let end = at.plus(overlay.state().organisation().policy().baseline.transfer_grace);
     for (account_id, mut account) in own_accounts(overlay, id) {
@@ -124,7 +126,7 @@ fn cut(overlay: &mut Overlay, id: &PersonId, at: Timestamp) {
     }
 }
 
-/// Who manages is of the same tenant, or of the own organisation like whoever is managed: a customer answers for no
+/// A manager is of the same tenant as their reports, or of the own organisation with them: a customer answers for no
 /// employee.
 fn of_another_side(manager: &PersonId) -> Refusal {
     let detail = format!("`{manager}`, who is not of the same organisation");
@@ -137,8 +139,9 @@ fn is_of_another_side(overlay: &Overlay, id: &PersonId, manager: &PersonId) -> b
     sides.is_some_and(|(own, theirs)| own != theirs)
 }
 
-/// Whether from an instant on, at whatever time, a person would be their own manager, over however many others, if this
-/// were the manager: up the chain alone. Who is on it may move: from then on the way up is another, and is gone again.
+/// Whether with this manager a person would be their own manager at any time from an instant on, directly or over
+/// others. Only the chain above the manager is walked. Whoever is on it may move, so it is walked again from each such
+/// instant.
 ///
 /// # Errors
 /// `MANAGER_CYCLE`; `OUTSIDE_TENANT` of a manager of another organisation.

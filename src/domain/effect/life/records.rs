@@ -39,7 +39,7 @@ pub(super) fn cascade_of_account(overlay: &mut Overlay, account: &AccountId) {
     overlay.cascade(&Touched::Persons(person.into_iter().collect()));
 }
 
-/// Puts a person on record, whom a command or HR has changed.
+/// Puts a person on record as changed by a command or HR.
 pub(in crate::domain) fn put_person(overlay: &mut Overlay, id: &PersonId, person: Person) {
     record_person(overlay, id, Person { touched: true, ..person });
 }

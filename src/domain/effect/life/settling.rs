@@ -1,4 +1,4 @@
-//! Whatever is due by now comes about, though no timer has run.
+//! Applies what is due by now, even if no timer has run.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use crate::domain::effect::overlay::Overlay;
 use crate::domain::state::Due;
 use crate::domain::value::ids::PersonId;
 
-/// Whatever is due for a person by now comes about, though no timer has run: a command about a person begins so. By what is
-/// on record of the person, not by what else is due.
+/// Applies what is due for a person by now, even if no timer has run; a command about a person begins with it. It goes
+/// by the person's record, not by the list of what is due.
 pub(in crate::domain) fn settle(overlay: &mut Overlay, id: &PersonId) {
     let now = overlay.clocks().latest;
     let Some(person) = overlay.state().organisation().people().get(id) else { return };
@@ -26,7 +26,8 @@ pub(in crate::domain) fn settle(overlay: &mut Overlay, id: &PersonId) {
     lapsing::settle(overlay, id);
 }
 
-/// Whatever has lapsed by now of anybody is recorded, though no timer has: before a proposal lets it look as if it had not.
+/// Records everybody's lapses up to now, even if no timer has, before a new file could make them look as if nothing had
+/// lapsed.
 pub(in crate::domain) fn settle_lapses(overlay: &mut Overlay) {
     let latest = overlay.clocks().latest;
     let due = overlay.state().due.iter().take_while(|(at, _)| at.is_over(latest));

@@ -35,7 +35,7 @@ impl AttestationCommand {
         Some(format!("person:{person}"))
     }
 
-    /// How many bytes of free text it brings into the journal; none: sets of names of any length as well.
+    /// How many bytes of free text it adds to the journal; none if it adds sets of any size as well.
     #[must_use]
     pub fn words_bytes(&self) -> Option<usize> {
         match self {

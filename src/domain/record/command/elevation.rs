@@ -48,7 +48,7 @@ impl ElevationCommand {
         Some(format!("elevation:{elevation}"))
     }
 
-    /// How many bytes of free text it brings into the journal; none: sets of names of any length as well.
+    /// How many bytes of free text it adds to the journal; none if it adds sets of any size as well.
     #[must_use]
     pub fn words_bytes(&self) -> Option<usize> {
         match self {
@@ -86,7 +86,7 @@ pub struct RequestElevation {
     pub on_behalf_of: Option<PersonId>,
     /// The grant that this is to follow without a break.
     pub extends: Option<GrantId>,
-    /// By the emergency way: asked for by name, never fallen into.
+    /// By the emergency way: only if the request says so, never as a fallback.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub emergency: bool,
 }

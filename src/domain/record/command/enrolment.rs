@@ -42,7 +42,7 @@ impl EnrolmentCommand {
         Some(format!("enrolment:{enrolment}"))
     }
 
-    /// How many bytes of free text it brings into the journal; none: sets of names of any length as well.
+    /// How many bytes of free text it adds to the journal; none if it adds sets of any size as well.
     #[must_use]
     pub fn words_bytes(&self) -> Option<usize> {
         match self {
@@ -65,7 +65,7 @@ pub struct RequestEnrolment {
     pub justification: String,
 }
 
-/// What an enrolment asks for, as it is put: what is left out, the broker fills in.
+/// What an enrolment asks for, as the caller puts it: the broker fills in what is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EnrolmentAsk {

@@ -17,7 +17,7 @@ facts! {
     BrokerFact {
         /// A command was refused.
         CommandRefused(CommandRefused) "command-refused/1";
-        /// More commands of a caller were refused than are told one by one.
+        /// More commands of a caller were refused than are recorded one by one.
         RefusalsCounted(RefusalsCounted) "refusals-counted/1";
         /// What closed long ago left memory.
         Pruned(Pruned) "pruned/1";
@@ -45,7 +45,7 @@ impl BrokerFact {
 bodies! {
     /// The true reason, and what the caller was told if that was less.
     CommandRefused { command: String, reason: Reason, told: Option<Reason>, detail: String, facts: BTreeMap<String, String>, about: Option<String> }
-    /// How many within the minute that begins at `minute`.
+    /// How many were not recorded one by one, within the minute that begins at `minute`.
     RefusalsCounted { caller: Principal, minute: Timestamp, count: u32 }
     /// What left.
     Pruned {

@@ -11,7 +11,7 @@ facts! {
     FeedFact {
         /// HR said that something happened to a person. The records that it changes follow.
         EventApplied(HrEventApplied) "hr-event-applied/1";
-        /// HR's numbers were heard; where there is nothing to say, this says that the feed lives.
+        /// A stream was heard up to a number; also without an event, as a sign that the feed lives.
         Heard(HrFeedHeard) "hr-feed-heard/1";
         /// A whole file from HR was compared with the directory; what differs is in the same batch.
         Imported(HrImported) "hr-imported/1";
@@ -53,7 +53,7 @@ bodies! {
     }
     /// Up to which number, and from which account.
     HrFeedHeard { place: StreamPlace, sender: AccountId }
-    /// Its place, what it held, and how much of it was new.
+    /// Its place and sender, how many people it named, how many changes were applied, and how many the brake held.
     HrImported { place: StreamPlace, sender: AccountId, people: u32, changes: u32, held: u32 }
     /// Which, and whether it went through.
     HrHoldDecided { hold: HoldId, released: bool, reason: String }

@@ -15,7 +15,7 @@ facts! {
         Issued(Box<Grant>) "grant-issued/1";
         /// A scheduled grant started.
         Started(GrantStarted) "grant-started/1";
-        /// A grant's end moved forward in time; it never moves back.
+        /// A grant's end moved to an earlier time; it never moves to a later one.
         Shortened(GrantShortened) "grant-shortened/1";
         /// A grant's time came.
         Ended(GrantNamed) "grant-ended/1";

@@ -13,7 +13,7 @@ facts! {
         RequirementLapsed(RequirementLapsed) "requirement-lapsed/1";
         /// A requirement of a person lapses soon: 30, 7 and 1 days ahead.
         LapseAhead(LapseAhead) "lapse-ahead/1";
-        /// Somebody whose task it is recorded that a person met a requirement; the person's record follows.
+        /// It was recorded that a person met a requirement; the person's record follows.
         AttestationRecorded(AttestationRecorded) "attestation-recorded/1";
         /// An attestation was corrected, or taken back; the person's record follows.
         AttestationCorrected(AttestationCorrected) "attestation-corrected/1";

@@ -26,7 +26,7 @@ impl LockFact {
             Self::Created(lock) => (lock.id, &lock.on),
             Self::Deleted(LockDeleted { lock, on, .. }) | Self::Ended(LockNamed { lock, on }) => (*lock, on),
         };
-        // Whom it is on is shown it.
+        // The account or person that it is on may see the event.
         let whom = match on {
             Locked::Account(id) => Some(Subject::Account(id.clone())),
             Locked::Person(id) => Some(Subject::Person(id.clone())),

@@ -13,11 +13,11 @@ use crate::domain::value::time::Timestamp;
 facts! {
     /// Another policy or directory under review.
     ProposalFact {
-        /// A proposal of policy or directory was proposed; its text follows in pieces.
+        /// A policy or directory was proposed; its text follows in pieces.
         Made(Box<Proposal>) "proposal-made/1";
-        /// A piece of the text of a proposed load.
+        /// A piece of the text of a proposed file.
         TextAdded(ProposalTextAdded) "proposal-text-added/1";
-        /// Another holder of the capability approved a proposal; what it brings follows.
+        /// Another holder of the capability approved a proposal; the events that it leads to follow.
         Approved(ProposalDecision) "proposal-approved/1";
         /// Another holder of the capability said no to a proposal.
         Denied(ProposalDecision) "proposal-denied/1";
@@ -27,7 +27,7 @@ facts! {
         Expired(ProposalNamed) "proposal-expired/1";
         /// A change made a proposal void.
         Cancelled(ProposalCancelled) "proposal-cancelled/1";
-        /// Those behind a proposal, and who approved it, use nothing yet of what it widened.
+        /// Those behind a proposal, and its approver, may not use what it widened for a time.
         AuthorsWait(AuthorsWait) "authors-wait/1";
     }
 }

@@ -59,7 +59,7 @@ pub(in crate::domain) fn given(
                 let before = membership.cut.take().and_then(|cut| cut.until);
                 let longest = rule.and_then(|role| end_of(role, None, now));
                 let kept = [before, longest].into_iter().flatten().min();
-                // What the grace leaves is not taken away by keeping it.
+                // Keeping a membership never makes it end before the grace period does.
                 membership.until = kept.map(|kept| membership.until.map_or(kept, |grace| grace.max(kept)));
                 membership.approved = Some(approved);
             }
@@ -85,7 +85,7 @@ pub(in crate::domain) fn given(
     given
 }
 
-/// A transfer to come cuts what this manager gives, as it has cut the rest: by comparison, whatever becomes of the timer.
+/// An announced transfer cuts a new membership as it has cut the others, so that no timer is needed.
 fn cut(organisation: &Organisation, person: Option<&Person>, mut membership: Membership) -> Membership {
     let moves = person.and_then(|person| person.moves.first());
     let end = moves.map(|moves| moves.at.plus(organisation.policy.baseline.transfer_grace));

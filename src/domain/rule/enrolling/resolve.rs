@@ -1,4 +1,4 @@
-//! From what is asked for, as it was put, to the enrolment that it makes, with all that stands in its way.
+//! From what the caller asks for to the enrolment, with all that stands in its way.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ use crate::domain::value::ids::{AccountId, EnrolmentId, PersonId, Principal};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
-/// The enrolment that a request makes, and all that stands in its way. There is no enrolment where nobody can tell whose
-/// place it would be.
+/// The enrolment that a request makes, and all that stands in its way. There is no enrolment if it cannot be resolved
+/// whose it would be.
 #[must_use]
 pub fn draft_enrolment(
     state: &State,
@@ -29,7 +29,7 @@ pub fn draft_enrolment(
     now: Now,
 ) -> (Option<Enrolment>, Obstacles) {
     let organisation = &state.organisation;
-    // Before anything is looked up: what a customer names here is nothing for it to find out about.
+    // Before anything is looked up, so that a customer finds out nothing by naming it.
     let asks = viewer.person.as_ref().and_then(|person| organisation.tenant_of(person).map(|tenant| (person, tenant)));
     if let Some((person, tenant)) = asks {
         let refusal = Refusal::new(Reason::TenantProvisions, format!("`{person}`, of tenant `{tenant}`"));
@@ -63,7 +63,7 @@ pub fn draft_enrolment(
     }
     obstacles.extend(standing_in_the_way(organisation, &enrolment, now));
     if obstacles.is_empty() {
-        // Who could approve is told only to whoever could otherwise ask.
+        // Who could approve is disclosed only to a caller with no other obstacle.
         obstacles.extend(has_approvers(organisation, &enrolment, now.latest).err());
     }
     obstacles.extend(room(state, &enrolment, now));
@@ -116,7 +116,7 @@ fn resolved(
     }
 }
 
-/// One's own account, or a machine that one owns. Others are as none.
+/// The caller's own account, or a machine that they own. Any other is refused as if it did not exist.
 fn own(organisation: &Organisation, viewer: &Viewer, named: Option<&AccountId>) -> Result<AccountId, Refusal> {
     let Some(id) = named else { return viewer.account().cloned() };
     let account = organisation.accounts.get(id);
@@ -156,7 +156,7 @@ fn has_approvers(organisation: &Organisation, enrolment: &Enrolment, at: Timesta
     Err(Refusal::new(Reason::NoApprover, detail).with("person", &enrolment.person))
 }
 
-/// One pending enrolment of a kind for a place, and no more in all than a person may have pending.
+/// A person has one pending enrolment of a kind for an account and role, and no more in all than the limit.
 fn room(state: &State, enrolment: &Enrolment, now: Now) -> Option<Refusal> {
     let open = |other: &&Enrolment| !other.review.deadline.is_over(now.latest);
     let of_person = state.pending_enrolments_of.of(&enrolment.person).filter_map(|id| state.enrolments.get(id));

@@ -26,7 +26,7 @@ pub(in crate::domain) fn stages(
         }
         Ask::Account { .. } | Ask::Keep { .. } | Ask::Restore { .. } => vec![by_manager()],
         Ask::Role { .. } | Ask::Machine(_) | Ask::TakeOver { .. } => {
-            // One person's approval counts once: where the manager owns the role, it is both.
+            // One person's approval counts once: a manager who owns the role does not approve twice.
             let manager = organisation.manager_of(person, at);
             let owners = owners(organisation, ask);
             let others = owners.iter().filter(|owner| Some(**owner) != manager && !behind.contains(**owner)).count();
@@ -73,7 +73,7 @@ pub(in crate::domain) fn terms(organisation: &Organisation, ask: &Ask, stages: &
     Digest::of(&serde_json::to_vec(&all).unwrap_or_default())
 }
 
-/// The roles that an enrolment is about: of a machine that changes hands all that it holds.
+/// The roles that an enrolment is about: for a machine that changes hands, all its roles.
 fn roles<'a>(organisation: &'a Organisation, ask: &'a Ask) -> BTreeSet<&'a RoleName> {
     if let Ask::TakeOver { account } = ask {
         return organisation.accounts.get(account).into_iter().flat_map(|account| account.roles.keys()).collect();
@@ -136,7 +136,7 @@ impl Reviewed for Enrolment {
                 None => Vec::new(),
             },
             Approver::RoleOwner => owners(organisation, &self.ask).into_iter().flat_map(accounts).collect(),
-            // Customers' enrolments come with their tenants.
+            // A role's members are looked up by the role; enrolments ask for no tenant or capability.
             Approver::Role(_) | Approver::Tenant | Approver::Capability(_) => Vec::new(),
         }
     }

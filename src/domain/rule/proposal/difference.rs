@@ -13,7 +13,8 @@ use crate::domain::value::time::Timestamp;
 /// From the dotted path of a value to the value as JSON.
 type Values = BTreeMap<String, String>;
 
-/// From one policy text to another; comments and layout do not count. What says more than rights do comes first.
+/// From one policy text to another; comments and layout do not count. Entitlements come last, because the rights
+/// already say what they give.
 #[must_use]
 pub fn in_policy(before: &str, after: &str) -> Vec<String> {
     let values = |text: &str| {
@@ -80,12 +81,12 @@ fn flatten(path: &str, value: &Value, shown: fn(&Value) -> String, values: &mut 
     }
 }
 
-/// Since when a membership is held is when the file is loaded, and says nothing of the file.
+/// `since` of a membership is the time of loading, and not in the file.
 fn is_broker_own(path: &str, key: &str) -> bool {
     key == "since" && path.starts_with("accounts.")
 }
 
-/// A key that could be taken for two is quoted.
+/// The path of a key. A key that could be taken for two is quoted.
 fn below(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let key = if plain { key.to_owned() } else { Value::from(key).to_string() };
@@ -94,7 +95,7 @@ fn below(path: &str, key: &str) -> String {
 
 fn differences(was: &Values, is: &Values) -> Vec<String> {
     let paths: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    // What is empty before or after, and was not or is not any more, is told by what was or is in it.
+    // A table that becomes empty, or no longer is, is left out: the lines of its content say so.
     let within = |of: &Values, path: &String| {
         let below = format!("{path}.");
         of.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))

@@ -1,5 +1,6 @@
-//! Nobody changes the rules for themselves: what a proposal would give to those who make or approve it, or to machines of theirs
-//! (design.md 7; known failure J2). What terms offer they wait for instead (`author_waits`).
+//! Nobody changes the rules for themselves: what a proposal would give to those who make or approve it, or to machines
+//! of theirs (design.md 7; known failure J2). They may gain from wider terms, but must wait to use them
+//! (`author_waits`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::scope::Scope;
 use crate::domain::value::time::Timestamp;
 
-/// A proposal as those behind it would have it.
+/// What a proposal would change, and for whom it may not widen anything.
 #[derive(Debug, Clone, Copy)]
 pub struct Widening<'a> {
     /// The organisation that it would change.
@@ -28,7 +29,7 @@ pub struct Widening<'a> {
 }
 
 impl Widening<'_> {
-    /// Whether the proposal leaves what its authors may do as it is, or takes of it.
+    /// Refuses a proposal that would widen what its authors may do.
     ///
     /// # Errors
     /// `OWN_STANDING`: the first that one of them would be given.
@@ -40,7 +41,7 @@ impl Widening<'_> {
         Err(Refusal::new(Reason::OwnStanding, detail).with("person", person).with("gives", right))
     }
 
-    /// What an account of theirs gains, or everybody where that makes a difference to one of them.
+    /// What an account of theirs gains; or what everybody gains, if it makes a difference to one of them.
     fn by_account(self, file: ProposedFile, at: Timestamp) -> Option<(PersonId, Right)> {
         let of = |person| self.before.accounts_of(person).chain(self.after.accounts_of(person));
         let own: BTreeMap<&AccountId, &PersonId> =
@@ -97,7 +98,8 @@ impl Widening<'_> {
         widening.by_account(file, at).or_else(by_person)
     }
 
-    /// Whether a requirement that somebody lacks, or would while the authors wait, is met for longer.
+    /// Whether a requirement that a person lacks now, or would lack before the authors' wait is over, would be met for
+    /// longer.
     fn would_lapse(self, person: &PersonId, name: &RequirementName, at: Timestamp) -> bool {
         let (was, is) = (self.before.policy(), self.after.policy());
         let until = |policy: &Policy| {
@@ -113,7 +115,8 @@ impl Widening<'_> {
         before.is_over(at.plus(author_waits(self.before, is, at))) && after > before && !after.is_over(at)
     }
 
-    /// What everybody is given without a grant is a way past every entitlement that offers it.
+    /// Whatever the baseline newly gives to everybody bypasses the entitlements that offer it, so it widens every
+    /// author's standing.
     fn by_baseline(self) -> Option<(PersonId, Right)> {
         let (was, is) = (self.before.policy(), self.after.policy());
         let offered: Vec<&Scope> =
@@ -130,7 +133,7 @@ impl Widening<'_> {
         Some((self.authors.first()?.clone(), Right::Baseline(format!("{action} on {resource}"))))
     }
 
-    /// Whoever has others admitted by fewer than before must not be one of those who then decide.
+    /// Whoever changes who approves new accounts must not be one of the new approvers, unless stages are only added.
     fn by_admission(self) -> Option<(PersonId, Right)> {
         let (was, is) = (&self.before.policy().baseline.approval, &self.after.policy().baseline.approval);
         if is.starts_with(was) {

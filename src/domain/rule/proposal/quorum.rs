@@ -1,5 +1,5 @@
-//! Who could load: by a role, or by asking for it and being let; and whether two persons are left, one to propose and
-//! another to approve (design.md 7).
+//! Who could propose or approve a file, by a role or by an elevation that others could approve; and whether two persons
+//! are left, one to propose and another to approve (design.md 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::domain::value::ids::{AccountId, EntitlementName, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
-/// The persons who may use a capability by a role, or could ask for it and be let.
+/// The persons who may use a capability by a role, or could get it by an elevation.
 pub(in crate::domain) fn able(
     organisation: &Organisation,
     capability: CapabilityName,
@@ -49,14 +49,14 @@ fn giving(organisation: &Organisation, capability: CapabilityName) -> impl Itera
     all.filter(move |(_, terms)| given_by(&terms.scope).contains(&capability))
 }
 
-/// Whether whoever proposed a proposal could still: by a capability, or by asking for it and being let.
+/// Whether the proposer could still propose: they hold the capability, or could get it by an elevation.
 pub(in crate::domain) fn could_propose(organisation: &Organisation, proposal: &Proposal, at: Timestamp) -> bool {
     let (id, capability) = (&proposal.requester, proposal.file.capability());
     let let_in = |(name, terms)| could_be_let(organisation, id, name, terms, at);
     organisation.capability(id, capability, at).is_some() || giving(organisation, capability).any(let_in)
 }
 
-/// Whether an account may ask, and distinct eligible persons could let it.
+/// Whether an account may ask for an entitlement, and distinct eligible persons could approve it.
 fn could_be_let(
     organisation: &Organisation,
     id: &AccountId,
@@ -93,8 +93,8 @@ fn could_be_let(
         && can_be_filled(&terms.approval.iter().map(could_approve).collect::<Vec<_>>())
 }
 
-/// After any proposal two persons must be able to load again, as long as anybody could have approved another one. A machine may
-/// propose for its owner, and approves nothing.
+/// After any proposal two persons must be able to propose and approve another, now, and also when a review begun now
+/// would end if that was so before. A machine may propose for its owner, but approves nothing.
 ///
 /// # Errors
 /// `NO_QUORUM`.

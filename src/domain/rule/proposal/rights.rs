@@ -1,6 +1,7 @@
-//! What a proposed file gives and takes: who may ask, approve, check or use what, before and after (design.md 7). Memberships count, and
-//! not whether their holders are eligible at the moment: who lacks an attestation today has it tomorrow. The requirements
-//! of each role by which somebody has a right count: two roles that trade theirs still give the same to fewer hurdles.
+//! What a proposed file gives and takes: who may ask, approve, check or use what, before and after (design.md 7).
+//! Memberships count whether their holders are eligible now or not, because whoever lacks an attestation today may have
+//! it tomorrow. The requirements of each role that gives a right count too, so that a right which comes with fewer
+//! requirements shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +19,9 @@ use crate::domain::value::time::{Span, Timestamp};
 pub struct RightsChange {
     /// Whose; none: everybody's.
     pub account: Option<AccountId>,
-    /// What comes.
+    /// What they gain.
     pub gains: BTreeSet<Right>,
-    /// What goes.
+    /// What they lose.
     pub loses: BTreeSet<Right>,
 }
 
@@ -102,7 +103,7 @@ fn more_in_record(was: Option<&Account>, is: Option<&Account>, named: &BTreeSet<
     more.into_iter().filter(|right| !is_told(right)).collect()
 }
 
-/// What somebody comes by with less than it took before, by each role that gives it; what `anyway` is asked counts on top.
+/// The requirements that a right no longer takes, over the roles that give it; those in `anyway` are asked in any case.
 fn with_less(was: &Ways<'_>, is: &Ways<'_>, anyway: &BTreeSet<RequirementName>) -> BTreeSet<Right> {
     let both = is.iter().filter_map(|(right, ways)| Some((was.get(right)?, ways)));
     let missing = both.flat_map(|(before, ways)| {
@@ -143,10 +144,11 @@ pub fn widens(was: &Terms, is: &Terms) -> bool {
         || was.tenant_approval && !is.tenant_approval
 }
 
-/// What an account has, each with the requirements of every role by which it has that; none where no role gives it.
+/// The rights of an account, each with the requirements of every role that gives it; an empty set for a right that
+/// comes from no role.
 type Ways<'a> = BTreeMap<Right, Vec<&'a BTreeSet<RequirementName>>>;
 
-/// What is asked of nobody.
+/// No requirements.
 static NOTHING: BTreeSet<RequirementName> = BTreeSet::new();
 
 /// The rights in one organisation, as far as they can be compared with those in the other one.
@@ -159,7 +161,7 @@ struct Rights<'a> {
     without_manager: Vec<&'a PersonId>,
     /// What managers of record approve, and who asks for it.
     of_managers: Vec<(&'a EntitlementName, &'a BTreeSet<RoleName>)>,
-    /// Requirements that either has: to do without one that is no more is to do without it.
+    /// The requirements of both organisations: one that was removed shows as a requirement to do without.
     known: BTreeSet<RequirementName>,
 }
 

@@ -8,13 +8,13 @@ use crate::domain::value::ids::{AccountId, Digest, EntitlementName, PersonId};
 
 use super::rights::{Right, RightsChange};
 
-/// Of who gains, who loses what, and what changes, so many bytes each stand in the text that is approved; the rest is
-/// counted there.
+/// At most this many bytes each of gains, losses and changes stand in the text that is approved; the rest is only
+/// counted.
 const TOLD_BYTES: usize = 8 * 1024;
 
 impl Proposal {
-    /// What is approved, as a text, but for what it ends: which file by its digest, who gains and loses what by it, and what it
-    /// changes. Found out again when it is approved, it must be the same.
+    /// The approval text without the line of what it ends: the file by its digest, who gains and loses what, and what
+    /// it changes. Made again at approval, it must be the same.
     #[must_use]
     pub fn approval_head(&self, says: &Says<'_>) -> String {
         let mut text = String::new();
@@ -34,7 +34,7 @@ impl Proposal {
         text
     }
 
-    /// The whole of it.
+    /// The whole approval text.
     #[must_use]
     pub fn approval_text(&self, says: &Says<'_>, ends: &str) -> String {
         let mut text = self.approval_head(says);
@@ -48,13 +48,13 @@ impl Proposal {
 pub struct Says<'a> {
     /// Who gains and who loses what.
     pub rights: &'a [RightsChange],
-    /// The entitlements that those behind it leave alone for a time.
+    /// The entitlements that those behind it may not use for a time.
     pub widens: &'a BTreeSet<EntitlementName>,
     /// Each value that it changes.
     pub changes: &'a [String],
 }
 
-/// `ana: ask for …, approve …`, a line each: first what is everybody's, then what is to be done in the broker itself.
+/// `ana: ask for …, approve …`, a line each: first what is everybody's, then what gives power over the broker itself.
 fn by_accounts(rights: &[RightsChange], of: impl Fn(&RightsChange) -> &BTreeSet<Right>) -> Vec<String> {
     let over_the_broker = |right: &Right| matches!(right, Right::Use(..) | Right::Admit | Right::StandIn);
     let mut changes: Vec<&RightsChange> = rights.iter().filter(|change| !of(change).is_empty()).collect();

@@ -1,4 +1,4 @@
-//! Whoever made or approved what widens an entitlement keeps their hands off it for a time.
+//! Whoever made or approved a proposal that widens an entitlement may not use it for a time.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,8 @@ pub fn widened(before: &Policy, after: &Policy) -> BTreeSet<EntitlementName> {
     wider.map(|(name, _)| name.clone()).collect()
 }
 
-/// How long those behind a proposal wait: by the policy before or the one after it, whichever is longer, and not shorter than by
-/// a policy that an own proposal has just shortened.
+/// How long those behind a proposal wait: by the policy before or the one after it, whichever is longer, and no shorter
+/// than the time that a recent policy has shortened.
 #[must_use]
 pub fn author_waits(before: &Organisation, after: &Policy, at: Timestamp) -> Span {
     let until_lately = before.waited_before.filter(|(_, until)| !until.is_over(at));
@@ -31,7 +31,7 @@ pub fn author_waits(before: &Organisation, after: &Policy, at: Timestamp) -> Spa
 }
 
 impl Organisation {
-    /// Whether a person uses nothing of an entitlement yet, because a proposal of theirs widened it.
+    /// Refuses a person an entitlement that a proposal of theirs has widened too recently.
     ///
     /// # Errors
     /// `AUTHOR_WAITS`, with the first instant at which it is over.

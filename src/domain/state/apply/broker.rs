@@ -12,7 +12,7 @@ pub(super) fn record(state: &mut State, fact: &BrokerFact, event: &Event) {
         BrokerFact::Started(fact) => state.clock = Some(fact.clock.clone()),
         BrokerFact::ClockRead(pair) | BrokerFact::ClockAccepted(pair) => state.clock = Some(pair.clone()),
         BrokerFact::LossAccepted(fact) => state.journal = Some(fact.journal),
-        // They had no effect, and have none.
+        // Those rows were never applied, so nothing is undone.
         BrokerFact::RowsAbandoned(_) => {}
     }
 }
@@ -23,7 +23,7 @@ fn count_refusal(state: &mut State, event: &Event) {
 }
 
 fn refusals_counted(state: &mut State, fact: &RefusalsCounted) {
-    // The count comes late: what is told in another minute by then stays counted.
+    // The count comes a minute late. Refusals recorded in a newer minute must stay counted.
     if state.refusals.get(&fact.caller).is_some_and(|window| window.minute == fact.minute) {
         state.refusals.remove(&fact.caller);
     }

@@ -19,8 +19,8 @@ pub(super) fn record(state: &mut State, fact: &CampaignFact, event: &Event) {
     }
 }
 
-/// What was not decided about ended some other way, with the account or the person; unless it is still held, because an
-/// enrolment gave it anew meanwhile: about that this campaign decides nothing.
+/// Items without an outcome have ended some other way, with the account or the person. One that is still held was given
+/// anew by an enrolment, and this campaign does not decide about it.
 fn close(state: &mut State, id: CampaignId, at: Timestamp) {
     let accounts = state.organisation.accounts.clone();
     change(state, id, |campaign| {

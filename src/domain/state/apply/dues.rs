@@ -10,7 +10,8 @@ use crate::domain::value::ids::{AccountId, PersonId, RequirementName};
 use crate::domain::value::limits::WARNED_DAYS;
 use crate::domain::value::time::{Span, Timestamp};
 
-/// What lies behind is due no more, unless it was due and nobody has recorded it: another change does not hide it.
+/// Replaces what was due by a record. A time that has passed is not added, but one that was due and is not recorded yet
+/// stays, so that another change does not hide it.
 pub(super) fn put_dues(
     state: &mut State,
     before: Option<Vec<(Timestamp, Due)>>,
@@ -66,7 +67,7 @@ pub(super) fn dues_of_account(id: &AccountId, account: &Account) -> Vec<(Timesta
     memberships.chain(account.until.map(|until| (until, Due::AccountEnd(id.clone())))).collect()
 }
 
-/// It stands at the time that follows from the record and the policy in force, as it did when it was put there.
+/// Removes a due thing. Its time follows from the record and the policy in force, as it did when it was added.
 pub(super) fn forget_due(state: &mut State, due: &Due) {
     let organisation = &state.organisation;
     let dues = match due {

@@ -15,7 +15,7 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
                 state.joined_by_feed.insert(fact.event.person.clone());
                 forget_calls(state, &fact.event.person);
             }
-            // What a person let through is no longer the feed's alone.
+            // What a person has released does not count for the brake.
             if !fact.released {
                 state.hr_touches.insert((at, fact.event.person.clone(), fact.event.change.part()));
             }
@@ -43,7 +43,8 @@ struct Heard<'a> {
     whole_file: bool,
 }
 
-/// A stream that only repeats what is older than the last number is not heard: what is stale goes silent (known failure B4).
+/// A stream that only repeats older numbers does not count as heard, so that a stale feed goes silent (known failure
+/// B4).
 fn hear(state: &mut State, heard: &Heard<'_>, at: Timestamp) {
     let &Heard { place, sender, whole_file } = heard;
     let present = state.feeds.get(&place.stream);
@@ -60,7 +61,7 @@ fn hear(state: &mut State, heard: &Heard<'_>, at: Timestamp) {
     }
 }
 
-/// Large ones come in pieces: those of one id are one hold.
+/// Adds a hold. A large one comes in pieces, which share its id.
 fn put_hold(state: &mut State, hold: &Hold) {
     for event in &hold.events {
         state.held_of.insert(event.person.clone(), hold.id);
@@ -80,7 +81,7 @@ fn forget_hold(state: &mut State, id: HoldId) {
     }
 }
 
-/// What somebody without an account called for is of the life that is over: no answer to whoever begins one.
+/// Forgets the calls that a person made without an account: whoever joins anew must not get answers to earlier calls.
 fn forget_calls(state: &mut State, person: &PersonId) {
     let principal = Principal::Person(person.clone());
     let first = (principal.clone(), RequestId::from(uuid::Uuid::nil()));

@@ -27,7 +27,7 @@ pub(super) fn record(state: &mut State, fact: &GrantFact, at: Timestamp) {
         GrantFact::Revoked(fact) => change_grant(state, fact.grant, |grant| {
             grant.phase = GrantPhase::Revoked { at, because: fact.because.clone() };
         }),
-        // A token is a copy of what the grant says: nothing else hangs on it here.
+        // A token only copies what the grant says, so it is only counted.
         GrantFact::TokenIssued(fact) => state.tokens.or_default(fact.grant).add(at),
     }
 }

@@ -1,4 +1,4 @@
-//! What Envoy is told: 403 with a reason, or headers for the backend that no client can have written.
+//! The answer to Envoy: 403 with a reason, or headers for the backend that no client can have written.
 
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};

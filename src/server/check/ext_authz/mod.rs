@@ -71,7 +71,7 @@ impl ExtAuthz {
         Self { access, routes, keys }
     }
 
-    /// Whether the request may pass. An error is that the caller itself may not ask.
+    /// Whether the request may pass. An error means that the caller itself may not ask.
     fn decide(
         &self,
         caller: &VerifiedCaller,

@@ -1,7 +1,7 @@
-//! AuthZEN Authorization API 1.0 (OpenID, January 2026): the check as gateways ask it that speak the standard. A caller is
-//! an enforcement point with its certificate and its audience, as over gRPC, and the answer comes from the same core
-//! (known failure F1). Nothing that a request carries besides subject, action and resource has any effect: no property, no
-//! context, no time (known failure D10).
+//! AuthZEN Authorization API 1.0 (OpenID, January 2026): the check for gateways that speak the standard. A caller is an
+//! enforcement point with its certificate and its audience, as over gRPC, and the answer comes from the same core
+//! (known failure F1). Nothing that a request carries besides subject, action and resource has any effect: no property,
+//! no context, no time (known failure D10).
 
 mod question;
 
@@ -29,7 +29,7 @@ use crate::server::transport::REQUEST_ID;
 use crate::server::transport::limits::REQUEST_MAX_BYTES;
 use crate::wire::queries::LARGEST_BATCH;
 
-/// Under which all calls of it are counted.
+/// The label under which its calls are counted.
 pub(crate) const LABEL: &str = "authzen";
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
@@ -54,7 +54,7 @@ pub(crate) fn router(access: Access) -> axum::Router {
         .with_state(access)
 }
 
-/// The standard's other endpoints, such as its searches, among what is not there.
+/// Answers paths that are not served, such as the standard's searches.
 async fn nowhere(request: Request) -> Response {
     not_here(&request, StatusCode::NOT_FOUND, "nothing is here")
 }
@@ -112,7 +112,7 @@ async fn evaluations(State(access): State<Access>, request: Request) -> Response
     respond(answered.await, request_id)
 }
 
-/// Whoever may ask, known before the body is read (known failure G14).
+/// The caller, if they may ask; checked before the body is read (known failure G14).
 fn asker(access: &Access, request: &Request) -> Result<VerifiedCaller, Refusal> {
     let caller = access.broker.caller_of(request.extensions())?;
     access.begin(&caller)?;

@@ -1,5 +1,5 @@
-//! What an evaluation asks, out of JSON: strict in what has an effect, and deaf to all else. A member that may be left out
-//! may be null as well, for many writers cannot leave one out; of what is asked, null is an error.
+//! What an evaluation asks, out of JSON: strict in what has an effect, and ignoring all else. A member that may be left
+//! out may be null as well, for many writers cannot leave one out; of what is asked, null is an error.
 
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub(super) struct Question {
     resource: Resource,
 }
 
-/// When the rest of several is not decided any more.
+/// After which answer the rest of several evaluations is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Semantic {
     All,
@@ -31,7 +31,7 @@ pub(super) enum Semantic {
 }
 
 impl Question {
-    /// Of an evaluation; what it does not say itself, the defaults say, whole.
+    /// Reads an evaluation; a part that it leaves out is taken whole from the defaults.
     ///
     /// # Errors
     /// What is wrong.

@@ -49,7 +49,7 @@ impl ScimError {
         Self::new(StatusCode::NOT_FOUND, "nothing is here; see `/scim/v2/ResourceTypes`")
     }
 
-    /// It was taken, and waits.
+    /// The change was accepted, and waits for its release.
     pub(super) fn held(hold: HoldId) -> Self {
         let detail = format!(
             "the brake on mass changes holds it as `{hold}`; it takes effect when a person with `feed.release` lets it \
@@ -96,7 +96,7 @@ impl IntoResponse for ScimError {
     }
 }
 
-/// What goes well.
+/// Answers to calls that went well.
 pub(super) struct Answer;
 
 impl Answer {

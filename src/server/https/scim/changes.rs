@@ -50,7 +50,7 @@ pub(super) fn between(person: &PersonId, present: &Standing, wished: &Standing, 
     changes.into_iter().map(|change| HrEvent { person: person.clone(), change }).collect()
 }
 
-/// Alone in its command the brake lets it pass: a single urgent leaving always does.
+/// As the only event of its command it passes the brake: a single urgent departure always does.
 pub(super) fn leaving(person: &PersonId, at: Timestamp) -> HrEvent {
     HrEvent { person: person.clone(), change: HrChange::Left { at, urgent: true, also_approved: false } }
 }
@@ -60,8 +60,8 @@ pub(super) fn waits(state: &State, person: &PersonId) -> bool {
     state.holds().values().any(|hold| hold.events.iter().any(|event| event.person == *person))
 }
 
-/// The hold in which these events of one person wait already, as the last that its sender said of that person; whenever
-/// that was.
+/// The hold in which these very events already wait, if they are the last that wait for their person and came from this
+/// sender.
 pub(super) fn waiting(state: &State, sender: &AccountId, events: &[HrEvent]) -> Option<HoldId> {
     let person = &events.first()?.person;
     let mut holds: Vec<&Hold> = state.holds().values().collect();

@@ -75,7 +75,7 @@ fn user_type() -> Value {
 }
 
 fn all_schemas() -> Vec<Value> {
-    let name = "a label, taken and not kept; shown is the immutable person id";
+    let name = "a label, accepted but not kept; the immutable person id is shown instead";
     let id = "the immutable person id: it is given once, and a person who comes back has it again";
     let value = json!([attribute("value", "string", "readWrite", "the manager's person id")]);
     let mut manager = attribute("manager", "complex", "readWrite", "the manager of record");

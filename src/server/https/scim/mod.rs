@@ -35,7 +35,7 @@ use crate::server::transport::limits::REQUEST_MAX_BYTES;
 
 pub(super) use self::answer::refusal;
 
-/// Under which all calls of SCIM are counted.
+/// The label under which calls of SCIM are counted.
 pub(crate) const LABEL: &str = "scim";
 
 /// Everything that is served.
@@ -120,8 +120,8 @@ async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
     Ok(Answer::nothing())
 }
 
-/// Has a person on record be as is wished. Who leaves while a joining waits behind the brake leaves as well: it must not
-/// be let through later (known failure B4).
+/// Changes a person on record to what is wished. If they are deactivated while a joining waits behind the brake, a
+/// departure is sent too: the joining must not be let through later (known failure B4).
 async fn change(
     broker: &Broker,
     feeder: &Feeder,
@@ -148,7 +148,7 @@ async fn change(
     apply(broker, &feeder.caller, request_id, events).await
 }
 
-/// Puts events to the core. Nothing to say is no command.
+/// Sends events to the core as one command, if there are any.
 async fn apply(
     broker: &Broker,
     caller: &VerifiedCaller,
@@ -158,7 +158,7 @@ async fn apply(
     if events.is_empty() {
         return Ok(());
     }
-    // Who does not take 409 for an answer asks again and again: one hold is enough.
+    // A client that takes 409 for a failure sends the same again and again: one hold is enough.
     let waiting = broker.read(caller, |state, viewer, _| Ok(changes::waiting(state, viewer.account()?, &events)));
     if let Some(hold) = waiting.map_err(|refusal| refused(broker, refusal))? {
         return Err(ScimError::held(hold));
@@ -179,7 +179,7 @@ fn shown(broker: &Broker, feeder: &Feeder, person: &PersonId) -> Result<Value, S
     found.ok_or_else(|| unknown(person))
 }
 
-/// Whoever speaks for HR, of a tenant or of the own organisation: of others' people it is told nothing.
+/// A caller who speaks for HR, of a tenant or of the own organisation, and sees only that side's people.
 struct Feeder {
     caller: VerifiedCaller,
     side: Option<TenantName>,
@@ -205,7 +205,7 @@ fn feeder(broker: &Broker, request: &Request) -> Result<Feeder, ScimError> {
     Ok(Feeder { caller, side })
 }
 
-/// Counts a refusal, and says it.
+/// Counts a refusal, and turns it into an answer.
 fn refused(broker: &Broker, refusal: Refusal) -> ScimError {
     let error = ScimError::from(&refusal);
     drop(broker.counted(refusal));

@@ -10,7 +10,7 @@ use crate::domain::value::ids::{Identity, PersonId, excerpt};
 
 /// The schema of the message.
 pub(super) const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-/// Operations of one message.
+/// The most operations of one message.
 const MOST_OPERATIONS: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn remove(wished: &mut Standing, path: &Path, value: Option<&Value>) -> Result<(
         (Attribute::Logins, Some(chosen), _) => {
             wished.logins.remove(chosen);
         }
-        // Entra ID names in `value` what goes.
+        // Entra ID names in `value` what to remove.
         (Attribute::Logins, None, Some(value)) if !value.is_null() => {
             for gone in logins(&path.text, value)? {
                 wished.logins.remove(&gone);

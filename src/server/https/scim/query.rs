@@ -10,7 +10,7 @@ use crate::domain::state::State;
 use crate::domain::value::ids::{PersonId, TenantName, excerpt};
 use crate::domain::value::time::Now;
 
-/// Users of one page.
+/// The most users of one page.
 pub(super) const MOST_RESULTS: usize = 200;
 const USUAL_RESULTS: usize = 100;
 const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -26,7 +26,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads the part of a URI after `?`. Parameters that are not understood are left aside, as RFC 7644 3.4.2 has it.
+    /// Reads the part of a URI after `?`. Parameters that are not understood are ignored, as RFC 7644 3.4.2 has it.
     pub(super) fn read(text: &str) -> Result<Self, ScimError> {
         let mut query = Self { filter: None, start: 1, count: USUAL_RESULTS };
         let mut seen = Vec::new();

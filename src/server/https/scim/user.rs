@@ -80,7 +80,7 @@ impl Attribute {
             (CORE, "active") => Some(Self::Active),
             (ENTERPRISE, "manager") => Some(Self::Manager),
             (OWN, "logins") => Some(Self::Logins),
-            // Shown, and said by nobody.
+            // Shown only: what a client sends for it is ignored.
             (OWN, "leavesat") => Some(Self::Label),
             (CORE, label) if LABELS.contains(&label) => Some(Self::Label),
             (ENTERPRISE, label) if ENTERPRISE_LABELS.contains(&label) => Some(Self::Label),
@@ -88,7 +88,7 @@ impl Attribute {
         };
         let shown = excerpt(name);
         if schema == CORE && SECRETS.contains(&lower) {
-            let detail = format!("`{shown}` is not taken: people come with certificates; have it left out");
+            let detail = format!("`{shown}` is not taken: people authenticate with certificates; leave it out");
             return Err(ScimError::invalid_value(detail));
         }
         if schema == CORE && WITHHELD.contains(&lower) {
@@ -156,7 +156,7 @@ impl Asserted {
         if fresh { Ok(()) } else { Err(ScimError::invalid_syntax(format!("`{}` is said twice", excerpt(name)))) }
     }
 
-    /// Whom a new user is.
+    /// The person that a new user is.
     pub(super) fn person(&self) -> Result<PersonId, ScimError> {
         let (name, text) = match (&self.external_id, &self.user_name) {
             (Some(text), _) => ("externalId", text),
@@ -176,7 +176,7 @@ impl Asserted {
         Err(ScimError::of_type("mutability", detail))
     }
 
-    /// What is asserted takes the place of what is.
+    /// Puts what is asserted in place of what is.
     pub(super) fn onto(&self, standing: &mut Standing) {
         if let Some(active) = self.active {
             standing.active = active;

@@ -15,7 +15,7 @@ use crate::wire::organisation as render;
 use crate::wire::v1 as pb;
 use crate::wire::values::pb_timestamp;
 
-/// Told to any verified certificate: what it says, and what the directory has of it.
+/// Answers any verified certificate: what it says, and what the directory has of it.
 pub(crate) fn who(state: &State, caller: &VerifiedCaller, now: Now) -> pb::WhoAmIResponse {
     let organisation = state.organisation();
     let mut told = pb::WhoAmIResponse {
@@ -65,7 +65,7 @@ fn capabilities(organisation: &Organisation, id: &AccountId, now: Now) -> Vec<St
     held.map(|(text, _)| text.to_owned()).collect()
 }
 
-/// What lapses or ends within 30 days. A machine is told what is its own, not what its owner has to renew.
+/// What lapses or ends within 30 days. A machine sees its own, not what its owner has to renew.
 fn lapses(organisation: &Organisation, viewer: &Viewer, person: &PersonId, now: Now) -> Vec<pb::LapseAhead> {
     let machine = viewer.account().ok().filter(|_| viewer.person.is_none());
     let concerns = |what: &Lapsing| match (machine, what) {

@@ -25,12 +25,12 @@ use crate::wire::values::pb_timestamp;
 /// One replay at a time: whoever asks much keeps themselves waiting, and not the checks.
 static REPLAYS: Semaphore = Semaphore::const_new(1);
 
-/// Reads the past for one at a time. Whoever goes away meanwhile lets nobody else begin before that reading is over.
+/// Reads the past for one at a time. A caller who leaves meanwhile does not free the turn before the reading is over.
 pub(super) async fn one_at_a_time<T: Send + 'static>(
     broker: &Broker,
     read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Status> {
-    // It is never closed.
+    // The semaphore is never closed.
     let permit = REPLAYS.acquire().await.ok();
     past::blocking(&broker.engine, move |history| {
         let _held_until_read = permit;
@@ -60,7 +60,7 @@ impl Asker {
                 || may_audit(&self.state, &self.account, scope, self.now.latest))
     }
 
-    /// Whether everything is theirs to read.
+    /// Whether they hold `audit.read`; unless `narrowed_too`, one that is not narrowed.
     fn audits(&self, narrowed_too: bool) -> bool {
         let mut held =
             self.state.organisation().capabilities(&self.account, CapabilityName::AuditRead, self.now.latest);

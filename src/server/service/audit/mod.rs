@@ -121,7 +121,7 @@ impl Audit {
             let rows = past::blocking(&self.0.engine, move |history| rows(history, &wanted, from, audits)).await?;
             let last = rows.len() < STEP_ROWS;
             for (at, (it, body, hash)) in rows {
-                // The page is of the view that it says it is of; what came since is for the next.
+                // The list ends at the sequence that it names; later events are not part of it.
                 if at > sequence {
                     page.end();
                     break 'pages;
@@ -155,7 +155,7 @@ fn reads_all(state: &State, viewer: &Viewer, now: Now) -> bool {
     audits_whole(state.organisation(), viewer, now)
 }
 
-/// What to ask the index for: one question for who reads all, two for who reads about themselves.
+/// The filters to ask the index with: one for a reader of everything, up to three for all others.
 fn narrowed(state: &State, viewer: &Viewer, filter: &EventFilter, now: Now) -> Vec<Filter> {
     let all = Filter {
         actor: filter.actor.clone(),
@@ -204,7 +204,7 @@ fn rows(
             rows.insert(event.sequence, (event, body, hash));
         }
     }
-    // Past the shorter answer the other may have more that is not here yet.
+    // Only so many are complete: beyond them a filter may have rows that were not read.
     Ok(rows.into_iter().take(STEP_ROWS).collect())
 }
 
@@ -213,7 +213,7 @@ struct Rows {
     filter: EventFilter,
     /// Whether the viewer of the event just looked at reads all, and so the hashes as well.
     audits: AtomicBool,
-    /// Whether its facts are nothing for the viewer.
+    /// Whether its facts are withheld from the viewer.
     withheld: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! A tenant's own record, to keep: every request that touched it and that it was told of, who decided, and what was
+//! A tenant's own record, to keep: every request that touched it and that it was shown, who decided, and what was
 //! granted, used and ended. One JSON object a line, signed by the broker.
 
 use serde::Serialize;
@@ -114,7 +114,7 @@ impl Exporter {
         Ok(Some(lines.concat()))
     }
 
-    /// A request that the tenant was told of, and what became of it.
+    /// A request that the tenant was shown, and what became of it.
     fn request(&self, history: &History, event: &Event) -> Result<Option<Requested>, HistoryError> {
         let Fact::Elevation(ElevationFact::Requested(asked)) = &event.fact else { return Ok(None) };
         let present = self.state.elevations().get(&asked.id).cloned();
@@ -143,7 +143,7 @@ impl Exporter {
         Ok(Some(self.requested(&elevation, grant.as_ref(), tokens)))
     }
 
-    /// Every token of a grant, one more than a record can take at the most: none is left out of what is signed.
+    /// Every token of a grant, or more than a record may have: then no record is made, and none is left out of one.
     fn tokens(&self, history: &History, grant: &Grant) -> Result<Vec<Token>, HistoryError> {
         let filter = Filter {
             kind: Some("grant-token-issued".to_owned()),
@@ -278,7 +278,7 @@ struct Decided {
     stage: u32,
     time: String,
     verdict: &'static str,
-    /// What colleagues of the own organisation wrote to each other is theirs.
+    /// Empty if the own organisation wrote it: that is not for the tenant.
     #[serde(skip_serializing_if = "String::is_empty")]
     comment: String,
     struck_out: bool,

@@ -14,9 +14,9 @@ use crate::domain::value::time::{Now, Span, Timestamp};
 use crate::wire::values::pb_timestamp;
 use crate::wire::{elevations, grants, v1 as pb};
 
-/// What lapses within this time is told.
+/// How far ahead a lapse is shown.
 const SOON: Span = Span::seconds(14 * 86_400);
-/// Of what is many, so much.
+/// The most entries of a list.
 const MOST: usize = 50;
 
 /// For those of the own organisation who may review a pending elevation; none for all others.

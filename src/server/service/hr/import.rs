@@ -21,7 +21,7 @@ use crate::wire::v1 as pb;
 
 /// So many of the events that were set aside are told.
 const MOST_SET_ASIDE: usize = 500;
-/// What stands before the number of a mistake among the variables of a refusal.
+/// The prefix of the variables in which a refusal lists mistakes.
 const MISTAKE: &str = "mistake.";
 
 /// Takes an import's header, looks whether the caller may import at all, then takes the file.
@@ -86,7 +86,7 @@ pub(super) async fn import(
         }
         Err(refusal) if refusal.reason == Reason::ImportInvalid => {
             answer.mistakes = mistakes_of(&refusal);
-            // It is counted as any other; how it is told is another matter.
+            // It is counted as any other, though it is answered as data.
             drop(broker.counted(refusal));
             Ok(answer)
         }
@@ -97,7 +97,7 @@ pub(super) async fn import(
 /// What does not fit together in a file that can be read by itself.
 fn mistakes_of(refusal: &Refusal) -> Vec<pb::Mistake> {
     let mistakes = refusal.facts.iter().filter(|(name, _)| name.starts_with(MISTAKE));
-    let wanted = "a file in which everybody's manager is, no identity is named twice, and managers form no circle";
+    let wanted = "a file that has everybody's manager, names no identity twice, and has no circle of managers";
     let found = mistakes.map(|(_, text)| pb::Mistake {
         text: text.clone(),
         wanted: wanted.to_owned(),

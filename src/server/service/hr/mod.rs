@@ -89,7 +89,8 @@ impl HrService for Hr {
 }
 
 impl Hr {
-    /// Applies events; of so many sent, how many were known already, and the id of the hold if the brake caught some.
+    /// Applies events. Also gives how many of the `sent` ones were known already, and the id of the hold if the brake
+    /// caught some.
     async fn apply(
         &self,
         caller: &VerifiedCaller,

@@ -1,5 +1,5 @@
-//! A change: carried out, or with `validate_only` only thought through, and what it takes away and gives. Both are told by
-//! the same function over the same two things: the state before, and the events.
+//! A change: carried out, or with `validate_only` only thought through, and what it takes away and gives. One function
+//! describes both, from the state before and the events.
 
 use tonic::Status;
 
@@ -111,7 +111,7 @@ async fn consequences(
     events: Vec<Event>,
 ) -> Result<(Vec<Event>, pb::Effects, Vec<RightsChange>), Status> {
     let found = tokio::task::spawn_blocking(move || {
-        // Those of a proposal are those that its approval would have.
+        // The effects of a proposal are those that its approval would have.
         let outcome = before.as_ref().and_then(|before| would_follow(before, &events));
         let leading = outcome.as_ref().unwrap_or(&events);
         let effects = effects(before.as_ref(), leading);

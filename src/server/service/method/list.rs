@@ -107,7 +107,7 @@ impl<K: Clone, T: Message> Draft<K, T> {
     }
 }
 
-/// Lists.
+/// Answers one page of a list.
 pub(crate) async fn list<L: Listing>(
     broker: &Broker,
     caller: &VerifiedCaller,

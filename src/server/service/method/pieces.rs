@@ -59,7 +59,7 @@ impl File {
     }
 }
 
-/// Takes the header, has it looked at, then takes the file of at most so many bytes.
+/// Takes the header, has `admit` check it, then takes the file, up to a number of bytes.
 pub(crate) async fn receive<M: Into<Piece<H>>, H, T>(
     mut messages: Streaming<M>,
     most: usize,
@@ -81,14 +81,14 @@ pub(crate) async fn receive<M: Into<Piece<H>>, H, T>(
     Ok((admitted, file))
 }
 
-/// Sends a file: so many messages as it takes.
+/// Sends a file, in as many messages as it takes.
 pub(crate) fn send<M: Send + 'static>(file: &[u8], message: impl FnMut(Vec<u8>) -> M) -> Messages<M> {
     let chunks = file.chunks(PIECE_BYTES.saturating_sub(1)).map(<[u8]>::to_vec);
     let messages: Vec<_> = chunks.map(message).map(Ok).collect();
     Box::pin(tokio_stream::iter(messages))
 }
 
-/// Refuses who has not the capability to send such a file. Who sent one before, under this `request_id`, may send it again to
+/// Refuses a caller without the capability to send such a file. Who sent one before, under this `request_id`, may send it again to
 /// be told what it came to: nothing comes of it.
 pub(crate) fn needs(
     broker: &Broker,

@@ -28,15 +28,15 @@ const WAITING: usize = 16;
 pub(crate) enum Step<E> {
     /// It is not for this caller, or not asked for.
     Skip,
-    /// It is told.
+    /// It is sent.
     Tell(E),
-    /// It is told, once the journal was asked how things stood.
+    /// It is sent with what the journal says of it.
     Past,
 }
 
-/// How one kind of watch tells events.
+/// How one kind of watch sends events.
 pub(crate) trait Teller: Send + Sync + 'static {
-    /// What happened, as the stream tells it.
+    /// What happened, as the stream sends it.
     type Told: Send + 'static;
     /// One message of the stream.
     type Message: Send + 'static;
@@ -53,7 +53,7 @@ pub(crate) trait Teller: Send + Sync + 'static {
     fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message;
 }
 
-/// Begins a watch of what comes after a sequence that the caller was told, or from now on.
+/// Begins a watch of what comes after a sequence that the caller was given, or from now on.
 pub(crate) fn watch<T: Teller>(
     broker: &Broker,
     caller: VerifiedCaller,
@@ -84,7 +84,7 @@ struct Watching<T: Teller> {
 impl<T: Teller> Watching<T> {
     async fn run(mut self) {
         if let Err(status) = self.tell_all().await {
-            // Whoever has gone needs no last word.
+            // A caller who has gone needs no last message.
             let _ = self.sender.send(Err(status)).await;
         }
     }
@@ -119,7 +119,7 @@ impl<T: Teller> Watching<T> {
                 Some(event) => self.told_of(event).await?.map(Some),
                 None => {
                     self.still_lets()?;
-                    // To a customer at each beat, because that something happened elsewhere is nothing for it to know.
+                    // To a customer at each beat, because that something happened elsewhere is not for them to know.
                     let moved = self.told.is_none_or(|told| told < self.follower.place());
                     (moved || self.caller.is_sealed()).then_some(None)
                 }

@@ -57,7 +57,7 @@ pub(super) async fn receive<M: Into<Piece<pb::ProposalHeader>>>(
     Ok(Asked { kind, header, file })
 }
 
-/// Proposes, or with `validate_only` tells what the file would bring.
+/// Proposes, or with `validate_only` says what the file would change.
 pub(super) async fn propose(broker: &Broker, caller: &VerifiedCaller, asked: Asked) -> Result<Proposed, Status> {
     let Asked { kind, header, file } = asked;
     let (in_force, sequence) =

@@ -62,10 +62,10 @@ pub(crate) struct Loaded {
     pub(crate) verifier: Arc<PeerVerifier>,
 }
 
-/// No file of certificates is larger.
+/// The largest file that is read.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
-/// The bytes of all files, as they were at one look.
+/// The bytes of all files, read together.
 pub(crate) struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,

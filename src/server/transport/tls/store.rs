@@ -18,7 +18,7 @@ pub struct TlsStore {
     now: NowSource,
     current: ArcSwap<Loaded>,
     generation: AtomicU64,
-    /// The content that failed last, so that one broken file is one line in the log.
+    /// The content that failed last, so that the same broken files are logged once.
     failed: Mutex<Option<Digest>>,
 }
 

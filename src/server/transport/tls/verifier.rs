@@ -87,7 +87,7 @@ impl Authority {
     }
 }
 
-/// Lets in exactly the clients of design.md 13.
+/// Lets in the clients that design.md 13 describes, and no others.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
     pub(crate) authorities: Vec<Authority>,
