@@ -261,7 +261,7 @@ fn whatever_stands_in_its_place_stops_nothing() {
         ("a part of it", &|| fs::write(&path, &whole[..whole.len() / 2]).unwrap()),
         ("what nobody may read", &|| {
             fs::write(&path, &whole).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         }),
         ("a folder for its log", &|| {
             fs::write(&path, &whole).unwrap();

@@ -85,7 +85,7 @@ async fn audit_ls_tells_every_event_whatever_became_of_the_side_file() {
         ("rows deleted", &|| {
             Connection::open(&side).unwrap().execute_batch("DELETE FROM event WHERE seq > 4").unwrap();
         }),
-        ("nobody may read it", &|| fs::set_permissions(&side, fs::Permissions::from_mode(0)).unwrap()),
+        ("nobody may read it", &|| fs::set_permissions(&side, fs::Permissions::from_mode(0o000)).unwrap()),
     ];
     for (what, spoil) in spoil {
         spoil();

@@ -37,6 +37,7 @@ macro_rules! call {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a call after another")]
 async fn a_repetition_tells_what_the_first_did_though_its_caller_sees_the_thing_no_more() {
     let broker = Broker::new();
     let (ana, ben, sam) = (broker.person("ana").await, broker.person("ben").await, broker.person("sam").await);

@@ -72,7 +72,7 @@ async fn what_is_due_and_cannot_be_recorded_stops_no_command() {
     // access has ended by comparison, and commands go on
     assert_eq!(broker.check("ana"), NO);
     broker.request("e1").await;
-    assert!(broker.state().grants().get(&grant).is_some_and(|grant| grant.is_open()));
+    assert!(broker.state().grants().get(&grant).is_some_and(countersign::domain::record::grant::Grant::is_open));
     assert_eq!(broker.replayed(), broker.state());
     // and a broker that can read it records the end at once
     let Broker { engine, clock, store, .. } = broker;

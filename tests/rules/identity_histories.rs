@@ -156,7 +156,7 @@ impl Read {
     }
 
     fn refresh(&mut self, at: Timestamp) {
-        let by_login = self.logins.iter().map(|(person, login)| (person, login));
+        let by_login = self.logins.iter();
         let by_account = self.accounts.values().map(|(person, identities)| (person, identities));
         let all =
             by_login.chain(by_account).flat_map(|(person, own)| own.iter().map(move |it| (it.clone(), person.clone())));

@@ -154,11 +154,11 @@ impl<'a> Disk<'a> {
 
     /// A folder that is synced has the names that it shows; what is in the files is another matter.
     fn sync_names(&mut self, begun: u64) {
-        let of_names = |it: &&Happened| {
+        let of_names = |it: &Happened| {
             it.ended <= begun && matches!(it.what, What::Created(_) | What::Removed(_) | What::Renamed { .. })
         };
         for waiting in self.waiting.values_mut() {
-            let Some(last) = waiting.iter().rposition(|it| of_names(&it)) else { continue };
+            let Some(last) = waiting.iter().rposition(|it| of_names(it)) else { continue };
             for it in waiting.drain(..=last) {
                 perform(&mut self.lasting, &mut self.places, &it.what, None);
             }

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
@@ -127,7 +128,7 @@ fn is_local(url: &str) -> Result<bool, Failure> {
         Failure::Usage(text)
     };
     let parsed: Uri = url.parse().map_err(|_| wanted())?;
-    let host = parsed.authority().filter(|it| !it.as_str().contains('@')).map(|it| it.host()).ok_or_else(wanted)?;
+    let host = parsed.authority().filter(|it| !it.as_str().contains('@')).map(Authority::host).ok_or_else(wanted)?;
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let local = address.map_or(host == "localhost", |address| address.is_loopback());
     match parsed.scheme_str() {

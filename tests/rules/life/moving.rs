@@ -342,7 +342,7 @@ fn a_transfer_to_the_present_manager_who_has_left_by_then_leaves_nobody_in_place
 fn too_many_moves_at_the_ninth_that_is_announced_and_nothing_of_it_counts() {
     let mut world = world();
     let at = |day: u32| noon().plus(span(&format!("{day}d")));
-    let manager = |day: u32| Some(if day % 2 == 0 { "ines" } else { "odo" });
+    let manager = |day: u32| Some(if day.is_multiple_of(2) { "ines" } else { "odo" });
     for day in 1..=8 {
         hr(&mut world, vec![moves("ana", manager(day), at(day))]).unwrap();
     }
