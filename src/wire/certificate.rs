@@ -32,16 +32,17 @@ pub fn single_uri<'a>(certificate: &X509Certificate<'a>) -> Result<&'a str, NoSi
     for name in names.general_names {
         match name {
             GeneralName::URI(uri) => uris.push(uri),
-            // The last two are of forms that nobody here reads.
-            GeneralName::Invalid(..) | GeneralName::X400Address(_) | GeneralName::EDIPartyName(_) => {
-                return Err(NoSingleUri::Unreadable);
-            }
+            // The last three are of forms that nobody here reads.
+            GeneralName::Invalid(..)
+            | GeneralName::X400Address(_)
+            | GeneralName::EDIPartyName(_)
+            | GeneralName::RegisteredID(_) => return Err(NoSingleUri::Unreadable),
+            GeneralName::IPAddress(bytes) if !matches!(bytes.len(), 4 | 16) => return Err(NoSingleUri::Unreadable),
             GeneralName::OtherName(..)
             | GeneralName::RFC822Name(_)
             | GeneralName::DNSName(_)
             | GeneralName::DirectoryName(_)
-            | GeneralName::IPAddress(_)
-            | GeneralName::RegisteredID(_) => {}
+            | GeneralName::IPAddress(_) => {}
         }
     }
     match uris.as_slice() {

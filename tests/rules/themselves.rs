@@ -4,6 +4,7 @@
 use countersign::domain::record::command::{Command, CreateLock, DeleteLock};
 use countersign::domain::record::elevation::Cancellation;
 use countersign::domain::record::grant::{GrantPhase, Revocation};
+use countersign::domain::record::hr::{HrChange, HrEvent};
 use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::record::review::Phase;
 use countersign::domain::value::ids::{ElevationId, GrantId};
@@ -220,4 +221,16 @@ fn whoever_owns_the_feed_that_brought_somebody_stands_in_for_no_manager_of_their
     let mut world = World::of(&life::policy(), all).unwrap();
     let asked = world.enrol("kim", an_account()).unwrap();
     world.approve_enrolment("noa", asked).unwrap();
+}
+
+#[test]
+fn nor_of_those_to_whom_it_gave_another_certificate() {
+    // given kim, without a manager, whom a file brought, and noa, who owns HR's machine and stands in for managers
+    let mut all = life::organisation();
+    all.person("kim", None).login.insert(crate::world::identity("kim"));
+    let mut world = World::of(&life::policy(), all).unwrap();
+    let change = HrChange::Renamed { login: [crate::world::identity("kim-new").parse().unwrap()].into() };
+    // when that machine gives kim another certificate, which may be noa's, then noa does not let them in
+    life::hr(&mut world, vec![HrEvent { person: "kim".parse().unwrap(), change }]).unwrap();
+    assert_refused(world.enrol("kim-new", an_account()), Reason::NoApprover);
 }

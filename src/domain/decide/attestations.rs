@@ -130,7 +130,8 @@ fn attested_person(overlay: &Overlay, id: &PersonId, requirement: &RequirementNa
         let detail = format!("`{requirement}` is no requirement of the policy");
         return Err(Refusal::new(Reason::AttestationInvalid, detail).with("requirement", requirement));
     }
-    let person = organisation.employed(id, overlay.clocks().latest);
+    // A customer's people are no more to be found here than those whom nobody knows (known failure D14).
+    let person = organisation.employed(id, overlay.clocks().latest).filter(|person| person.tenant.is_none());
     person.cloned().ok_or_else(|| Refusal::new(Reason::PersonUnknown, format!("`{id}`")).with("person", id))
 }
 

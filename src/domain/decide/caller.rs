@@ -68,10 +68,11 @@ pub(super) fn id_at(stamp: Timestamp, nonce: [u8; 16], which: u8) -> uuid::Uuid 
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-/// The same, of as many as there may be in one command: of entropy that no other id takes.
+/// The same, of as many as there may be in one command: of entropy that no other id takes. The number is mixed into that, so that
+/// the ids of two commands do not end alike.
 pub(super) fn make_numbered_id(envelope: &Envelope, number: u32) -> uuid::Uuid {
     let [.., a, b, c, d, e, f] = envelope.nonce;
-    let [g, h, i, j] = number.to_be_bytes();
+    let [g, h, i, j] = (number ^ u32::from_be_bytes([a, b, c, d])).to_be_bytes();
     let millis = u64::try_from(envelope.now.stamp.millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
 }

@@ -205,6 +205,13 @@ pub struct Aside {
 }
 
 impl Hold {
+    /// Whether what comes later of its persons waits for it. What was set aside because it is another side's never happens, or
+    /// one side could hold up the other's people by naming them.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        self.aside.as_ref().is_none_or(|aside| aside.reason != Reason::OutsideTenant)
+    }
+
     /// How many persons its events of a part are about.
     #[must_use]
     pub fn persons(&self, part: Part) -> usize {

@@ -256,3 +256,37 @@ fn out_of_a_stream_whoever_sends_it_is_told_and_nothing_is_held() {
     assert_refused(tell(&mut world, vec![poisoned("nia")]), Reason::IdentityTaken);
     assert!(world.state.holds().is_empty());
 }
+
+#[test]
+fn what_waits_on_one_side_is_nothing_to_the_other() {
+    let mut world = with_customers();
+    let at = world.at;
+    // given somebody of the own organisation whose joining is set aside, and waits
+    let own_new = |name: &str| known_by(name, &identity(name));
+    stream(&mut world, "bot", ("hr", 1), vec![known_by("nia", &identity("bot"))]).unwrap();
+    let waiting = |world: &World| {
+        let mut all: Vec<String> = world.state.holds().values().flat_map(held).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(waiting(&world), ["JOINED nia"]);
+    // when a customer's feed says that they left, in a stream or not, then nothing of it is dropped
+    let command = Command::from(ApplyHrEvents { place: None, events: vec![urgent("nia", at)] });
+    assert_refused(world.send("acme.feed", command), Reason::OutsideTenant);
+    // and what it names of the own organisation holds up nobody there
+    let named = vec![urgent("nia", at), own_new("noa"), renamed("ana", "x")];
+    let events = stream(&mut world, "acme.feed", ("acme.idp", 1), named).unwrap();
+    assert_eq!(set_aside(&events).len(), 3);
+    assert!(waiting(&world).contains(&"JOINED nia".to_owned()));
+    let events = stream(&mut world, "bot", ("hr", 2), vec![own_new("noa"), renamed("ana", "ana-new")]).unwrap();
+    assert_eq!(applied(&events), ["JOINED noa", "RENAMED ana"]);
+    // and the other way round
+    stream(&mut world, "acme.feed", ("acme.idp", 4), vec![known_by("acme.z", "spiffe://acme.example/acme.moe")])
+        .unwrap();
+    let events = stream(&mut world, "bot", ("hr", 4), vec![urgent("acme.z", at), own_new("acme.y")]).unwrap();
+    assert_eq!(set_aside(&events), ["4 acme.z OUTSIDE_TENANT", "5 acme.y OUTSIDE_TENANT"]);
+    assert!(waiting(&world).contains(&"JOINED acme.z".to_owned()));
+    let events = stream(&mut world, "acme.feed", ("acme.idp", 5), vec![known_by("acme.y", "spiffe://acme.example/y")]);
+    assert_eq!(applied(&events.unwrap()), ["JOINED acme.y"]);
+    world.assert_replays();
+}

@@ -42,7 +42,8 @@ impl<'a> SettingAside<'a> {
             self.waits.push(event.clone());
             return;
         }
-        if self.count > 0 && event.change.is_leaving() && self.holds(overlay, event) {
+        let is_own = of_own_organisation(overlay.state().organisation(), event).is_ok();
+        if self.count > 0 && is_own && event.change.is_leaving() && self.holds(overlay, event) {
             if !event.change.is_leaving_now(now.latest) {
                 self.waits.push(event.clone());
             } else {

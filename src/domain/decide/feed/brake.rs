@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::Claims;
-use super::happening::Sent;
+use super::happening::{Sent, of_own_organisation};
 use crate::domain::directory::Account;
 use crate::domain::record::hr::{HrChange, HrEvent, Part};
 use crate::domain::rule::feed::{brake_limit, touched_lately};
@@ -61,7 +61,9 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
             held.push(Some(sent.event));
             continue;
         }
-        let is_held = event.change.is_leaving() && sorting.is_held(&event.person);
+        // What a tenant's feed has held is that tenant's: it is not dropped by a leaving that is set aside.
+        let is_own = of_own_organisation(&state.organisation, event).is_ok();
+        let is_held = is_own && event.change.is_leaving() && sorting.is_held(&event.person);
         if is_held && !sorting.is_over(event) {
             // A last day in the future takes effect now, and is held too, to be applied again after the person's held
             // changes.

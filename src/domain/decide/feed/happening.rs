@@ -35,7 +35,7 @@ pub(super) fn happen(
             let arriving = Arriving { tenant, by, person, login, manager: manager.as_ref() };
             life::join(overlay, arriving, released)
         }
-        HrChange::Renamed { login } => life::rename(overlay, person, login, released),
+        HrChange::Renamed { login } => life::rename(overlay, by, person, login, released),
         HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
         HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),

@@ -8,7 +8,7 @@ use super::claims;
 use super::fits;
 use super::happening::{happen, of_own_organisation};
 use super::tenant;
-use crate::domain::directory::BroughtBy;
+use crate::domain::directory::{Account, BroughtBy};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::{DecideHold, Envelope, RetireStream};
@@ -117,9 +117,11 @@ pub(super) fn decide_hold(
         return Err(Refusal::new(Reason::DigestMismatch, detail).with("hold", id));
     }
     // A release may widen one's own standing, and a rejection may keep it from being narrowed.
-    let own_author = hold.author.as_ref() == Some(own);
+    let answers = state.organisation.accounts.get(&hold.sender).map(Account::person);
+    let own_author = hold.author.as_ref() == Some(own) || answers == Some(own);
     let touches = |event: &HrEvent| {
-        let own_part = event.person == *own && event.change.is_leaving() != release;
+        // What is another side's says nothing of anybody, and is for anybody to throw away.
+        let own_part = hold.is_waited_for() && event.person == *own && event.change.is_leaving() != release;
         own_part || (release && own_author && lifts(&state.organisation, own, event, now))
     };
     if let Some(event) = hold.events.iter().find(|event| touches(event)) {
@@ -129,10 +131,16 @@ pub(super) fn decide_hold(
         };
         return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
-    // No identity goes from one to another by the word of either.
-    let moves = |event: &&HrEvent| claims::others(&state.organisation, event, now.latest).contains(own);
+    // No identity goes from one to another by the word of either, nor by that of whoever sent it.
+    let moves = |event: &&HrEvent| {
+        let others = claims::others(&state.organisation, event, now.latest);
+        others.contains(own) || (own_author && !others.is_empty())
+    };
     if release && let Some(event) = hold.events.iter().find(moves) {
-        let detail = format!("`{}` would have an identity that is, or was lately, that of `{own}`", event.person);
+        let detail = format!(
+            "`{}` would have an identity that is, or was lately, another's: neither `{own}`, whose it was or who sent it, lets it go",
+            event.person
+        );
         return Err(Refusal::new(Reason::OwnStanding, detail).with("person", own));
     }
     if release && let Some((person, earlier)) = earlier(state, hold, now) {

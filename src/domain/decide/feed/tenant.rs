@@ -57,7 +57,12 @@ fn is_own(organisation: &Organisation, tenant: &TenantName, id: &PersonId) -> bo
     }
 }
 
-fn within(organisation: &Organisation, tenant: &TenantName, event: &HrEvent, now: Now) -> Result<(), Refusal> {
+pub(super) fn within(
+    organisation: &Organisation,
+    tenant: &TenantName,
+    event: &HrEvent,
+    now: Now,
+) -> Result<(), Refusal> {
     let own = |id: &PersonId| if is_own(organisation, tenant, id) { Ok(()) } else { Err(outside(tenant, id)) };
     own(&event.person)?;
     let domain = organisation.tenants().get(tenant).map(|tenant| tenant.trust_domain.as_str());

@@ -58,6 +58,8 @@ pub(super) fn apply_events(
 fn one(overlay: &mut Overlay, of: &TenantName, sent: &Sent, new: &New<'_>) -> Result<(), Refusal> {
     let event = &sent.event;
     let person = &event.person;
+    // First: what is another side's is nothing to drop, and nothing to learn of.
+    tenant::within(overlay.state().organisation(), of, event, overlay.clocks())?;
     if overlay.state().held_of.count(person) > 0 {
         let works_here = overlay.state().organisation().works_here(person, overlay.clocks().latest);
         let now = event.change.is_leaving_now(overlay.clocks().latest);

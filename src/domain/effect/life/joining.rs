@@ -120,11 +120,14 @@ fn leave_nothing(overlay: &mut Overlay, id: &PersonId) {
 /// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
 pub(in crate::domain) fn rename(
     overlay: &mut Overlay,
+    by: Option<&BroughtBy>,
     id: &PersonId,
     login: &BTreeSet<Identity>,
     let_go: bool,
 ) -> Result<(), Refusal> {
-    let person = employed(overlay, id)?;
+    let known = employed(overlay, id)?;
+    // Who says which certificate somebody has could have brought them as well.
+    let person = Person { brought_by: by.cloned().or_else(|| known.brought_by.clone()), ..known };
     claim(overlay, person.tenant.as_ref(), login, Claimer { person: id, has_own: true, let_go })?;
     match named(overlay.state().organisation(), id).map(|(account_id, account)| (account_id.clone(), account.clone())) {
         Some((account_id, mut account)) => {

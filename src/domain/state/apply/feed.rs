@@ -63,7 +63,7 @@ fn hear(state: &mut State, heard: &Heard<'_>, at: Timestamp) {
 
 /// Adds a hold. A large one comes in pieces, which share its id.
 fn put_hold(state: &mut State, hold: &Hold) {
-    for event in &hold.events {
+    for event in hold.events.iter().filter(|_| hold.is_waited_for()) {
         state.held_of.insert(event.person.clone(), hold.id);
     }
     match state.holds.get_mut(&hold.id) {
