@@ -58,28 +58,16 @@ use self::{
     audit::{events::AuditCommand, verify},
     broker::{init, serve},
 };
-#[cfg(feature = "cli")]
-use crate::server::signals::Signals;
 
 /// Runs the command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    // First of all: until then a signal does what the system does with it, and SIGHUP would end the broker.
-    #[cfg(feature = "cli")]
-    let signals = arguments.iter().any(|it| it == "serve").then(Signals::listen).and_then(Result::ok);
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return not_parsed(&error, &arguments),
     };
     let mut output = Output::new(parsed.output);
-    #[cfg(feature = "cli")]
-    let ran = match parsed.command {
-        Command::Broker(BrokerCommand::Serve(arguments)) => serve::run(&mut output, &arguments, signals),
-        command => run(Arguments { command, ..parsed }, &mut output),
-    };
-    #[cfg(not(feature = "cli"))]
-    let ran = run(parsed, &mut output);
-    match ran {
+    match run(parsed, &mut output) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
             output.failure(&failure);
@@ -156,7 +144,7 @@ fn run_broker(command: BrokerCommand, output: &mut Output) -> Ran {
         BrokerCommand::Demo => demo::run(output),
         BrokerCommand::Dev(arguments) => dev::run(output, &arguments),
         BrokerCommand::Init(arguments) => init::run(output, &arguments),
-        BrokerCommand::Serve(arguments) => serve::run(output, &arguments, None),
+        BrokerCommand::Serve(arguments) => serve::run(output, &arguments),
     }
 }
 
@@ -209,7 +197,8 @@ fn block_on(command: impl Future<Output = Ran>) -> Ran {
     // Silent unless asked: what a client logs is for whoever debugs it.
     if std::env::var_os("RUST_LOG").is_some() {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let subscriber =
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
         let _ = subscriber.try_init();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

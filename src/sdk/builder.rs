@@ -124,7 +124,10 @@ impl ClientBuilder {
         if let Some(cause) = out_of_date(&files.certificate) {
             return Err(ClientError::NotAuthenticated { address, cause });
         }
-        let channel = connect_within(&endpoint, &address, self.connect_timeout).await;
+        let connected = tokio::time::timeout(self.connect_timeout, endpoint.connect()).await;
+        // Who said nothing until now is not asked why.
+        let connected = connected.map_err(|_| silent(&address, self.connect_timeout))?;
+        let channel = connected.map_err(|error| ClientError::from_transport(&error, &address));
         let Files { authority, certificate, key } = &files;
         let probe = Probe::new(&address, self.server_name.as_deref(), authority, certificate, key);
         match (channel, &probe) {
@@ -212,11 +215,13 @@ pub(super) async fn connect_within(
 ) -> Result<Channel, ClientError> {
     match tokio::time::timeout(limit, endpoint.connect()).await {
         Ok(connected) => connected.map_err(|error| ClientError::from_transport(&error, address)),
-        Err(_) => Err(ClientError::Unreachable {
-            address: address.to_owned(),
-            cause: format!("it did not connect within {}", humane(limit)),
-        }),
+        Err(_) => Err(silent(address, limit)),
     }
+}
+
+fn silent(address: &str, limit: Duration) -> ClientError {
+    let cause = format!("it did not connect within {}", humane(limit));
+    ClientError::Unreachable { address: address.to_owned(), cause }
 }
 
 pub(super) fn full_address(address: &str) -> String {

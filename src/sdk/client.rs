@@ -54,10 +54,14 @@ impl Client {
     ) -> Result<Whole, ClientError> {
         let mut whole = Whole::default();
         let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
-        while let Some(piece) = pieces.message().await.map_err(failed)? {
-            add(&mut whole, piece);
+        loop {
+            // A connection that lives says nothing of whoever should go on answering.
+            let next = tokio::time::timeout(self.call_timeout, pieces.message()).await;
+            match next.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))).map_err(failed)? {
+                Some(piece) => add(&mut whole, piece),
+                None => return Ok(whole),
+            }
         }
-        Ok(whole)
     }
 
     /// In how many of the replicas that are connected now everything up to a sequence is in force: reported each time that it

@@ -52,8 +52,9 @@ impl Probe {
         let config = config.ok()?.with_root_certificates(roots);
         let mut config = config.with_client_auth_cert(chain, key).ok()?;
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let place = address.strip_prefix("https://")?.trim_end_matches('/').to_owned();
-        let (host, _) = place.rsplit_once(':')?;
+        let uri: tonic::codegen::http::Uri = address.parse().ok()?;
+        let host = uri.host()?;
+        let place = format!("{host}:{}", uri.port_u16().unwrap_or(443));
         let name = server_name.unwrap_or_else(|| host.trim_start_matches('[').trim_end_matches(']')).to_owned();
         Some(Self { config: Arc::new(config), name: name.try_into().ok()?, place })
     }
@@ -77,9 +78,10 @@ impl Probe {
     }
 }
 
-/// The text of an error of TLS; none for one of the network.
+/// What TLS says of either side's certificate; none for an error of the network, or of whatever else speaks there.
 fn said_by_tls(error: &std::io::Error) -> Option<String> {
-    error.get_ref().filter(|inner| inner.is::<rustls::Error>()).map(ToString::to_string)
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())?;
+    matches!(inner, rustls::Error::AlertReceived(_) | rustls::Error::InvalidCertificate(_)).then(|| inner.to_string())
 }
 
 /// Why a client's own certificate is of no use now, as far as its text shows it.

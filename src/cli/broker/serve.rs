@@ -55,31 +55,38 @@ pub struct ServeArguments {
 ///
 /// # Errors
 /// If the configuration has mistakes, or the broker cannot start.
-pub fn run(output: &mut Output, arguments: &ServeArguments, signals: Option<Signals>) -> Ran {
+pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
+    // First of all: until then a signal does what the system does with it, and SIGHUP would end the broker. A look at the
+    // configuration ends as any command does.
+    let signals =
+        if arguments.check_config { None } else { Some(Signals::listen().map_err(|error| cannot_run(&error))?) };
+    let log = LogSink::to(std::io::stderr()).map_err(|error| cannot_run(&error))?;
+    let ran = serve(arguments, signals, &log).map_err(|failure| {
+        // By the log's thread as well: a process that must end does not wait for who reads stderr.
+        log.line(&output.failure_text(&failure));
+        Failure::Told(failure.exit_code())
+    });
+    log.flush();
+    ran
+}
+
+fn serve(arguments: &ServeArguments, signals: Option<Signals>, log: &LogSink) -> Ran {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
     for warning in config::warnings(&settings.tls) {
-        output.note(&format!("warning: {warning}"));
+        log.line(&format!("warning: {warning}"));
     }
-    if arguments.check_config {
-        output.note("the configuration is in order");
+    let Some(signals) = signals else {
+        log.line("the configuration is in order");
         return Ok(Exit::Yes);
-    }
-    let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
-    let system = |error: std::io::Error| Failure::Failed(format!("the broker cannot run: {error}"));
-    let signals = signals.map_or_else(Signals::listen, Ok).map_err(system)?;
-    let log = LogSink::to(std::io::stderr()).map_err(system)?;
-    let served = assembly::serve(settings, accepted, signals, &log);
-    let exit = match served {
-        Ok(()) => Exit::Yes,
-        Err(error) => {
-            // By the log's thread as well: a process that must end does not wait for who reads stderr.
-            log.line(&output.failure_text(&Failure::Failed(error.to_string())));
-            Exit::Failed
-        }
     };
-    log.flush();
-    Ok(exit)
+    let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
+    let served = assembly::serve(settings, accepted, signals, log);
+    served.map(|()| Exit::Yes).map_err(|error| Failure::Failed(error.to_string()))
+}
+
+fn cannot_run(error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("the broker cannot run: {error}"))
 }
 
 fn settings(arguments: &ServeArguments) -> Result<ServeSettings, Failure> {

@@ -118,8 +118,13 @@ impl Store {
     /// What is wrong with it, and what to do.
     pub(super) fn open(path: &Path) -> Result<(Self, Progress), String> {
         let shown = path.display();
-        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() || found.nlink() > 1) {
-            return Err(format!("`{shown}` is a link: under another name another notifier may have it; name the file"));
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() || (found.is_file() && found.nlink() > 1) => {
+                let why = "under another name another notifier may have it; name the file";
+                return Err(format!("`{shown}` is a link: {why}"));
+            }
+            Ok(found) if !found.is_file() => return Err(format!("`{shown}` is no file; name another")),
+            _ => {}
         }
         let lock = private(&beside(path, ".lock")).map_err(|error| format!("`{shown}.lock`: {error}"))?;
         lock.try_lock()

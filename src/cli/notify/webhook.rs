@@ -51,8 +51,11 @@ pub struct WebhookArguments {
 /// If it was not received, or nobody knows.
 pub fn run(output: &mut Output, arguments: &WebhookArguments) -> Ran {
     let mut body = Vec::new();
-    let read = std::io::stdin().lock().take(LONGEST_BODY_BYTES).read_to_end(&mut body);
+    let read = std::io::stdin().lock().take(LONGEST_BODY_BYTES.saturating_add(1)).read_to_end(&mut body);
     read.map_err(|error| failed("what is to be sent cannot be read", &error))?;
+    if u64::try_from(body.len()).unwrap_or(u64::MAX) > LONGEST_BODY_BYTES {
+        return Err(Failure::Usage(format!("what is to be sent has over {LONGEST_BODY_BYTES} bytes")));
+    }
     let secret = secret(&arguments.secret)?;
     let id = id_of(&body);
     let seconds = wall_time().millis().div_euclid(1_000).to_string();
@@ -106,7 +109,7 @@ fn agent(arguments: &WebhookArguments, within: Duration) -> Result<Agent, Failur
     let is_local = is_local(&arguments.url)?;
     let mut tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-    if !is_local {
+    if arguments.url.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("https:")) {
         tls = tls.root_certs(roots(arguments.authorities.as_deref())?);
     }
     let config = Agent::config_builder()
@@ -120,7 +123,7 @@ fn agent(arguments: &WebhookArguments, within: Duration) -> Result<Agent, Failur
     Ok(config.build().new_agent())
 }
 
-/// Whether it leads to this machine, over which plain HTTP may go. The URL is taken apart as it is when it is called: what
+/// Whether it leads to this machine, to which plain HTTP may go, and no proxy. The URL is taken apart as it is when it is called: what
 /// begins like an address of this machine may lead elsewhere (`http://127.0.0.1:x@127.0.0.2/`).
 fn is_local(url: &str) -> Result<bool, Failure> {
     let wanted = || {
@@ -132,7 +135,7 @@ fn is_local(url: &str) -> Result<bool, Failure> {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let local = address.map_or(host == "localhost", |address| address.is_loopback());
     match parsed.scheme_str() {
-        Some("https") => Ok(false),
+        Some("https") => Ok(local),
         Some("http") if local => Ok(true),
         _ => Err(wanted()),
     }
@@ -175,6 +178,7 @@ mod tests {
         for (url, local) in [
             ("https://hooks.example/x", Some(false)),
             ("http://127.0.0.1:8080/x", Some(true)),
+            ("https://localhost:8443/x", Some(true)),
             ("http://localhost/x", Some(true)),
             ("http://[::1]:8080/x", Some(true)),
             ("http://127.0.0.1:x@127.0.0.2/", None),

@@ -46,6 +46,8 @@ pub enum Failure {
     Failed(String),
     /// The person at the terminal said no. Exit code 1.
     Declined(String),
+    /// It was told already; its exit code.
+    Told(u8),
     /// Whoever read the output has gone away: no error.
     NobodyReads,
 }
@@ -62,6 +64,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::NotFound(_) => 4,
             Self::Failed(_) | Self::Declined(_) => 1,
+            Self::Told(code) => *code,
             Self::NobodyReads => 0,
         }
     }
@@ -103,7 +106,7 @@ impl Failure {
         match self {
             Self::Client(error) => error.to_string(),
             Self::Usage(text) | Self::NotFound(text) | Self::Failed(text) | Self::Declined(text) => text.clone(),
-            Self::NobodyReads => String::new(),
+            Self::Told(_) | Self::NobodyReads => String::new(),
         }
     }
 

@@ -132,7 +132,7 @@ impl Output {
 
     /// Reports a failure.
     pub fn failure(&mut self, failure: &Failure) {
-        if *failure == Failure::NobodyReads {
+        if matches!(failure, Failure::NobodyReads | Failure::Told(_)) {
             return;
         }
         let _ = writeln!(anstream::stderr(), "{}", self.failure_text(failure));

@@ -112,6 +112,10 @@ impl Files {
         let chain = certificates("tls.certificate", &settings.certificate, &self.certificate)
             .map_err(|mistake| mistakes.push(mistake))
             .unwrap_or_default();
+        if let Some(label) = unread_part(without_mark(&self.key), CERTIFICATES_AND_KEYS) {
+            let problem = format!("a part `{label}` would not be read; a key stands in PEM without a passphrase");
+            mistakes.push(TlsMistake { key: "tls.key", file: settings.key.clone(), problem });
+        }
         let key = PrivateKeyDer::from_pem_slice(without_mark(&self.key))
             .map_err(|_| {
                 let problem = "no private key in PEM; put the key of the certificate here".to_owned();
