@@ -57,6 +57,10 @@ pub fn read(path: &Path) -> Result<Mark, Unmarked> {
 
 pub(super) fn written(path: &Path) -> Result<Written, Unmarked> {
     let unreadable = |what: &str| Unmarked::Unreadable { path: path.into(), what: what.to_owned() };
+    // Whatever else has its name is not read: a pipe would be waited for.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(unreadable("it is no file"));
+    }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unmarked::Missing { path: path.into() }),

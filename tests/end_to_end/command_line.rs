@@ -266,3 +266,19 @@ async fn what_is_refused_has_its_exit_code_and_says_what_to_do_next() {
     assert_eq!(after.len() - refusals, before);
     assert!(refusals >= 12, "{refusals}");
 }
+
+#[tokio::test]
+async fn a_grant_is_revoked_by_whoever_may_though_they_do_not_see_it() {
+    let broker = Broker::new();
+    let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
+    let grant = ana.granted(repair(), &ben).await;
+    // given sam, who may revoke and sees no grants
+    assert!(broker.person("sam").await.grant(&grant.id).await.is_err());
+    // when they name the whole id, and send the same again, then it is revoked, and told twice
+    let words = ["revoke", &grant.id, "--reason", "over", "--request-id", "11111111-1111-4111-8111-111111111111"];
+    for _ in 0..2 {
+        let ended = run(&mut broker.command("sam", &words));
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    }
+    assert_eq!(ana.grant(&grant.id).await.unwrap().state(), countersign::wire::v1::GrantState::Revoked);
+}

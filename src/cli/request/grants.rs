@@ -149,8 +149,12 @@ async fn cut_off(session: &mut Session<'_>, grant: &Grant, sequence: &str) -> Ra
     Ok(reached.show(session, "cut off"))
 }
 
-/// The whole id of a grant that is named by an ending.
+/// The whole id of a grant that is named by an ending. A whole one is passed on: whoever may revoke a grant need not see it, and
+/// whoever sends a call again may see it no more (known failure A18).
 pub(in crate::cli) async fn whole_id(session: &Session<'_>, grant_id: String) -> Result<String, Failure> {
+    if grant_id.parse::<crate::domain::value::ids::GrantId>().is_ok() {
+        return Ok(grant_id);
+    }
     let found = session.client.get_grant(GetGrantRequest { grant_id }).await?;
     Ok(found.grant.unwrap_or_default().id)
 }
