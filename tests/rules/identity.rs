@@ -96,7 +96,7 @@ fn what_moves_is_let_go_by_neither_of_the_two() {
     let events = decide(&mut world, "relo", &waiting, true).unwrap();
     assert_eq!(applied(&events), ["RENAMED ben"]);
     assert_eq!(known_as(&world, "old"), Some("account:ben".into()));
-    // and a name for herself neither
+    // and neither a name for themselves
     tell(&mut world, vec![renamed("rela", "ben")]).unwrap();
     assert_refused(decide_only(&mut world, "rela", true), Reason::OwnStanding);
 }

@@ -46,13 +46,13 @@ fn own_standing_two_roles_that_trade_what_they_ask_for() {
 
 #[test]
 fn own_standing_a_manager_who_is_no_peer_any_more() {
-    // given a manager who is in the requesting role herself, and so approves nothing for her reports
+    // given a manager who is who is in the requesting role too, and so approves nothing for their reports
     let mut organisation = Organisation::example();
     organisation.person("mia", None);
     organisation.account("mia", "mia").roles = [("admin".into(), None), ("engineer".into(), None)].into();
     organisation.people.get_mut("ana").unwrap().manager = Some("mia".into());
     let mut world = World::of(POLICY, organisation).unwrap();
-    // when she takes herself out of it
+    // when they are out of it
     let refusal = propose_directory(&mut world, "mia", |all| all.leave("mia", "engineer"));
     gives(&assert_refused(refusal, Reason::OwnStanding), "mia", "approve `managed`");
     // then another does it
