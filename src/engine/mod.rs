@@ -16,6 +16,7 @@ mod milestones;
 mod outcome;
 mod queue;
 mod refusals;
+mod repetition;
 mod replay;
 mod replicas;
 pub mod replication;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::batch::{Batch, Part};
 use super::changes;
@@ -87,7 +87,7 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    fn refusal(&self) -> Refusal {
+    pub(super) fn refusal(&self) -> Refusal {
         match self {
             Self::NotAppended(reason) => unavailable(reason),
             Self::Unknown => Refusal { retry_after: Some(Span::SECOND), ..Refusal::new(Reason::Halted, "") },
@@ -178,7 +178,7 @@ impl Writer {
     /// Decides, records, publishes, answers.
     fn batch(&mut self, jobs: Vec<Job>) -> Result<(), Failed> {
         if let Err(failed) = self.begin_at_last() {
-            refuse(jobs.into_iter().map(|job| job.reply), &failed);
+            self.refuse(jobs, &failed);
             return Err(failed);
         }
         let mut batch = Batch::default();
@@ -189,7 +189,7 @@ impl Writer {
             if batch.events.len() >= BATCH_EVENTS
                 && let Err(failed) = self.record(&mut batch)
             {
-                refuse(std::iter::once(job).chain(jobs).map(|job| job.reply), &failed);
+                self.refuse(std::iter::once(job).chain(jobs), &failed);
                 return Err(failed);
             }
             let from = batch.events.len();
@@ -203,17 +203,14 @@ impl Writer {
         if !job.command.takes_away()
             && let Some(reason) = self.journal.trouble()
         {
-            return Err(unavailable(&reason));
+            return self.repetition(job).ok_or_else(|| unavailable(&reason));
         }
         let envelope = self.envelope(job);
         match decide_all(&self.state, &envelope).and_then(|decided| self.may_be_recorded(&envelope.command, decided)) {
             Ok(decided) => {
                 let repeated = decided.events.is_empty();
                 batch.extend(decided.take_effect(&mut self.state));
-                let principal = self.state.organisation().principal(&envelope.caller.identity);
-                let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
-                let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
-                Ok(Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated })
+                Ok(self.done(&envelope, repeated))
             }
             Err(refusal) => {
                 self.note_refusal(&envelope, &refusal, batch);
@@ -309,7 +306,7 @@ impl Writer {
         if matches!(failed, Failed::NotAppended(_)) {
             self.go_back(events);
         }
-        refuse(parts.into_iter().map(|part| part.job.reply), &failed);
+        self.refuse(parts.into_iter().map(|part| part.job), &failed);
         failed
     }
 
@@ -413,12 +410,4 @@ fn unavailable(reason: &Refused) -> Refusal {
     let detail = if reason.may_pass() { reason.to_string() } else { String::new() };
     let refusal = Refusal::new(Reason::StorageUnavailable, detail);
     Refusal { retry_after: Some(Span::SECOND), ..refusal }
-}
-
-/// Tells callers that nothing was recorded for them.
-fn refuse(replies: impl IntoIterator<Item = oneshot::Sender<Result<Done, Refusal>>>, failed: &Failed) {
-    for reply in replies {
-        // Who asked may have gone.
-        let _ = reply.send(Err(failed.refusal()));
-    }
 }

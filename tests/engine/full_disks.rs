@@ -1,6 +1,7 @@
 //! A disk that is full, at a checkpoint or at a start: commands are refused with what is wrong, everything that only reads
 //! goes on, and nobody has to restart anything when there is room (known failures H24 and H25).
 
+use countersign::domain::record::command::Command;
 use countersign::domain::value::refusal::Reason;
 use countersign::engine::{Engine, Halt, Settings, Store};
 use countersign::journal::memory::StoreFault;
@@ -116,4 +117,44 @@ async fn a_stop_while_the_start_waits_records_nothing_and_ends() {
     broker.engine.shutdown();
     assert_eq!(broker.memory().head().unwrap(), before);
     assert_eq!(reason(broker.engine.ask(|_, _| ()).await), Reason::Halted);
+}
+
+/// Known failure A18: what took effect is told so again, whatever keeps the journal from taking more.
+#[tokio::test]
+async fn a_repetition_is_answered_while_nothing_can_be_recorded() {
+    // given a request that took effect
+    let broker = Broker::with(Settings::default(), 2);
+    let (id, command) = (request_id(), Command::from(asking(RESOURCE)));
+    let first = broker.engine.execute(&calling("e0"), id, command.clone()).await.unwrap();
+    let again = async |broker: &Broker| {
+        let done = broker.engine.execute(&calling("e0"), id, command.clone()).await.unwrap();
+        assert_eq!((done.sequence, &done.about, done.repeated), (first.sequence, &first.about, true));
+        // while the same under another id is refused
+        let refusal = broker.engine.execute(&calling("e1"), request_id(), command.clone()).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::StorageUnavailable);
+    };
+    // when the log cannot be copied
+    broker.memory().tell_trouble(Some(not_copied()));
+    again(&broker).await;
+    broker.memory().tell_trouble(None);
+    // or a batch does not find room in which it is answered
+    broker.memory().be_full(true);
+    again(&broker).await;
+    // or a start waits for room
+    let broker = broker.restart();
+    again(&broker).await;
+}
+
+#[tokio::test]
+async fn a_repetition_in_a_batch_that_finds_no_room_is_answered() {
+    // given a request that took effect, a grant whose end is due, and a disk without room for that
+    let broker = Broker::with(Settings::default(), 2);
+    let (id, command) = (request_id(), Command::from(asking(RESOURCE)));
+    let first = broker.engine.execute(&calling("e0"), id, command.clone()).await.unwrap();
+    broker.grant("ana", "ben").await;
+    broker.memory().be_full(true);
+    broker.clock.advance(countersign::domain::value::time::Span::DAY);
+    // when the request is sent again, then it is told what it led to
+    let done = broker.engine.execute(&calling("e0"), id, command).await.unwrap();
+    assert_eq!((done.sequence, done.repeated), (first.sequence, true));
 }

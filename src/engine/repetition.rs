@@ -1,0 +1,40 @@
+//! The answer to a command that took effect already. It needs no row, so that whatever keeps the journal from taking one says
+//! nothing about it: who sends it again is never told that nothing has happened (known failure A18).
+
+use super::outcome::Done;
+use super::queue::Job;
+use super::writer::{Failed, Writer};
+use crate::domain::decide::decide_all;
+use crate::domain::record::command::Envelope;
+
+impl Writer {
+    /// What a command has led to, as the state has it by now.
+    pub(super) fn done(&self, envelope: &Envelope, repeated: bool) -> Done {
+        let principal = self.state.organisation().principal(&envelope.caller.identity);
+        let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
+        let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
+        Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated }
+    }
+
+    /// The answer, if this very command took effect before.
+    pub(super) fn repetition(&self, job: &Job) -> Option<Done> {
+        let principal = self.state.organisation().principal(&job.caller.identity)?;
+        self.state.bound(principal, job.request_id)?;
+        let envelope = self.envelope(job);
+        let decided = decide_all(&self.state, &envelope).ok()?;
+        decided.events.is_empty().then(|| self.done(&envelope, true))
+    }
+
+    /// Tells callers that nothing was recorded for them, but for those whose command took effect before. The state is what is
+    /// durable.
+    pub(super) fn refuse(&self, jobs: impl IntoIterator<Item = Job>, failed: &Failed) {
+        for job in jobs {
+            let repeated = match failed {
+                Failed::NotAppended(_) => self.repetition(&job),
+                Failed::Unknown => None,
+            };
+            // Who asked may have gone.
+            let _ = job.reply.send(repeated.ok_or_else(|| failed.refusal()));
+        }
+    }
+}
