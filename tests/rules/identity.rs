@@ -346,3 +346,19 @@ fn a_certificate_of_whoever_is_behind_it_approves_nothing_whomever_it_means() {
     let command = Command::from(ApproveElevation { elevation: asked, digest, comment: String::new() });
     assert_refused(world.send("z", command), Reason::NotPending);
 }
+
+#[test]
+fn separation_rule_3_a_certificate_that_asked_approves_nothing_whatever_else_would_stop_it() {
+    // given what ana asked for, and that her certificate is ben's since, by a change that has cancelled nothing
+    let mut world = world(50);
+    let asked = Ask::repair().by("ana", &mut world).unwrap();
+    let (anas, parked): (Identity, Identity) = (identity("ana").parse().unwrap(), identity("parked").parse().unwrap());
+    crate::support::records::change_account(&mut world, "ana", |it| it.identities = [parked].into());
+    crate::support::records::change_account(&mut world, "ben", |it| {
+        it.identities.insert(anas);
+    });
+    assert_eq!(known_as(&world, "ana"), Some("account:ben".into()));
+    assert_eq!(world.phase(asked), "PENDING");
+    // then by that certificate it is not approved, and the reason is that it asked
+    assert_refused(world.approve("ana", asked), Reason::SelfApproval);
+}
