@@ -16,7 +16,7 @@ pub(super) fn accepted(lost: Option<Lost>, said: Option<u64>) -> Result<Option<L
             Ok(None)
         }
         (Some(lost), Some(said)) if said == lost.head.sequence => {
-            tracing::warn!(%lost, "the loss is accepted: grants are revoked, requests cancelled, everything is locked");
+            tracing::warn!(%lost, "the loss is accepted once this start is recorded: grants are revoked, requests cancelled, everything is locked");
             let mark = lost.mark().map(|Mark { journal, head }| MarkRead {
                 journal,
                 sequence: head.sequence,

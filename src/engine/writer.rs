@@ -25,7 +25,7 @@ use crate::domain::decide::refused::{counted, minute_of, refused};
 use crate::domain::decide::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
 use crate::domain::decide::{Decided, decide_all};
 use crate::domain::record::command::{CampaignCommand, Command, Envelope, StartCampaign};
-use crate::domain::record::event::{BrokerFact, BrokerStarted, Event, Fact, LossAccepted, RowsAbandoned};
+use crate::domain::record::event::{BrokerFact, BrokerStarted, Event, Fact, GrantFact, LossAccepted, RowsAbandoned};
 use crate::domain::record::grant::Revocation;
 use crate::domain::record::row::encode;
 use crate::domain::state::State;
@@ -134,7 +134,8 @@ impl Writer {
         let rows = rows(&batch, self.settings.reads_row)?;
         let head = self.journal.head();
         if let Err(error) = self.journal.append(head, &rows) {
-            return self.put_off(error, revoke.is_some() || self.loss.is_some());
+            let revokes = |event: &Event| matches!(event.fact, Fact::Grant(GrantFact::Revoked(_)));
+            return self.put_off(error, self.loss.is_some() || batch.iter().any(revokes));
         }
         self.journal.flush_mark();
         (self.waits_for, self.loss) = (None, None);

@@ -158,3 +158,15 @@ async fn a_repetition_in_a_batch_that_finds_no_room_is_answered() {
     let done = broker.engine.execute(&calling("e0"), id, command).await.unwrap();
     assert_eq!((done.sequence, done.repeated), (first.sequence, true));
 }
+
+#[tokio::test]
+async fn a_start_that_would_revoke_and_has_nothing_to_revoke_reads_until_there_is_room() {
+    let settings = Settings { void_on_restart: true, ..Settings::default() };
+    let broker = Broker::with(settings, 2);
+    let pending = request(&broker.engine, "e0", RESOURCE).await.unwrap();
+    broker.memory().be_full(true);
+    let broker = broker.restart();
+    assert!(broker.state().elevations().get(&pending).is_some());
+    broker.memory().be_full(false);
+    broker.approve("ben", pending).await.unwrap();
+}
