@@ -67,6 +67,10 @@ pub(crate) fn check_modes(path: &Path) -> Result<(), OpenError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => continue,
             Err(error) => return Err(store(&path, &error)),
         };
+        if !metadata.is_file() && suffix == MARK_SUFFIX {
+            // What stands in the mark's place is told when the mark is read.
+            continue;
+        }
         if !metadata.is_file() {
             return Err(OpenError::NotAFile { path });
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -38,19 +38,8 @@ pub(super) struct Held(Inode);
 
 /// Takes the lock, or says at once that another broker has it. No connection of the caller's may be open yet.
 pub(super) fn take(path: &Path) -> Result<(Guard, Held), OpenError> {
-    let failed = |error| store(path, &error);
     let mut open = all();
-    let mut inode = inode(&fs::metadata(path).map_err(failed)?);
-    if !open.contains_key(&inode) {
-        let file = File::open(path).map_err(failed)?;
-        inode = self::inode(&file.metadata().map_err(failed)?);
-        if open.contains_key(&inode) {
-            // Renamed in this very moment to a file that this process has open. It must not be closed.
-            std::mem::forget(file);
-            return Err(store(path, &"it was replaced while it was opened"));
-        }
-        open.insert(inode, Descriptor { file, users: 0, is_locked: false });
-    }
+    let inode = opened(&mut open, path)?;
     let Some(descriptor) = open.get_mut(&inode) else { return Err(store(path, &"it is not open")) };
     let locked = if descriptor.is_locked {
         Err(OpenError::InUse { path: path.into() })
@@ -66,6 +55,48 @@ pub(super) fn take(path: &Path) -> Result<(Guard, Held), OpenError> {
     drop(open);
     let guard = Guard(inode);
     locked.map(|()| (guard, Held(inode)))
+}
+
+/// Keeps the descriptor open without the lock, for who only reads. No connection of the caller's may be open yet.
+pub(super) fn keep(path: &Path) -> Result<Guard, OpenError> {
+    let mut open = all();
+    let inode = opened(&mut open, path)?;
+    if let Some(descriptor) = open.get_mut(&inode) {
+        descriptor.users = descriptor.users.saturating_add(1);
+    }
+    Ok(Guard(inode))
+}
+
+/// Whether this process has the file open as a journal, whatever it is called here.
+pub(super) fn is_open(metadata: &Metadata) -> bool {
+    all().contains_key(&inode(metadata))
+}
+
+/// Opens the file unless this process has it open.
+fn opened(open: &mut BTreeMap<Inode, Descriptor>, path: &Path) -> Result<Inode, OpenError> {
+    let failed = |error| store(path, &error);
+    let inode = inode(&fs::metadata(path).map_err(failed)?);
+    if open.contains_key(&inode) {
+        return Ok(inode);
+    }
+    let file = File::open(path).map_err(failed)?;
+    let inode = self::inode(&file.metadata().map_err(failed)?);
+    if open.contains_key(&inode) {
+        // Renamed in this very moment to a file that this process has open. It must not be closed.
+        std::mem::forget(file);
+        return Err(store(path, &"it was replaced while it was opened"));
+    }
+    open.insert(inode, Descriptor { file, users: 0, is_locked: false });
+    Ok(inode)
+}
+
+impl Guard {
+    /// The first bytes of the file; none of one that is shorter.
+    pub(super) fn header<const LENGTH: usize>(&self) -> Option<[u8; LENGTH]> {
+        let mut bytes = [0; LENGTH];
+        all().get(&self.0)?.file.read_exact_at(&mut bytes, 0).ok()?;
+        Some(bytes)
+    }
 }
 
 impl Drop for Held {

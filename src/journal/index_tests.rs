@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::super::conformance_tests::InFile;
 use super::super::memory::StoreFault;
-use super::super::{ABANDONED_KIND, Journal, MemoryJournal, MemoryStore, Options, SqliteJournal};
+use super::super::{ABANDONED_KIND, Journal, MemoryJournal, MemoryStore, Options, SqliteJournal, verify_file};
 use super::entries::STEP_ROWS;
 use super::*;
 use crate::domain::value::time::Timestamp;
@@ -249,7 +249,7 @@ fn whatever_stands_in_its_place_stops_nothing() {
     let reader = journal.reader();
     let whole = fs::read(&path).unwrap();
     let elsewhere = place.path().with_file_name("elsewhere");
-    let cases: [(&str, &dyn Fn()); 8] = [
+    let cases: [(&str, &dyn Fn()); 10] = [
         ("a folder", &|| fs::create_dir(&path).unwrap()),
         ("a folder with something in it", &|| fs::create_dir_all(path.join("x/y")).unwrap()),
         ("a link to the journal", &|| symlink(place.path(), &path).unwrap()),
@@ -268,13 +268,20 @@ fn whatever_stands_in_its_place_stops_nothing() {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             fs::create_dir(file::beside(&path, "-wal")).unwrap();
         }),
+        ("the journal for its log", &|| fs::hard_link(place.path(), file::beside(&path, "-wal")).unwrap()),
+        ("a link to the journal for the index of its log", &|| {
+            symlink(place.path(), file::beside(&path, "-shm")).unwrap();
+        }),
     ];
     for (what, make) in cases {
-        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        for path in ["", "-wal", "-shm"].map(|suffix| file::beside(&path, suffix)) {
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        }
         make();
         let index = Index::open(&place.path(), &*reader).unwrap();
         assert_eq!(all_lists(&index, &*reader).unwrap(), all_of_them(), "{what}");
     }
+    assert_eq!(verify_file(&place.path(), None).unwrap().recovered.head, journal.head());
 }
 
 #[test]

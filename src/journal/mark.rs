@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::origin;
 use super::loss::{Loss, Mark, Unmarked};
-use super::{Head, JournalId, OpenError, file};
+use super::{Head, JournalId, OpenError, file, guard};
 use crate::domain::value::ids::Digest;
 
 /// A slot has a block of the disk to itself.
@@ -57,9 +57,13 @@ pub fn read(path: &Path) -> Result<Mark, Unmarked> {
 
 pub(super) fn written(path: &Path) -> Result<Written, Unmarked> {
     let unreadable = |what: &str| Unmarked::Unreadable { path: path.into(), what: what.to_owned() };
-    // Whatever else has its name is not read: a pipe would be waited for.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(unreadable("it is no file"));
+    // Whatever else has its name is not read: a pipe would be waited for, and closing the journal drops SQLite's locks on it.
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(unreadable("it is no file; move it away")),
+        Ok(found) if guard::is_open(&found) => {
+            return Err(unreadable("it is the journal itself under another name; move it away"));
+        }
+        _ => {}
     }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,

@@ -136,6 +136,62 @@ fn a_mark_that_goes_while_the_journal_is_open_is_made_again_and_one_that_cannot_
 }
 
 #[test]
+fn what_is_no_mark_in_its_place_is_a_mark_that_cannot_be_read() {
+    let place = InFile::new();
+    drop(settled(&place));
+    let path = mark::beside(&place.path());
+    let stand: [(&str, &dyn Fn()); 3] = [
+        ("it is no file", &|| fs::create_dir(&path).unwrap()),
+        ("the journal itself", &|| fs::hard_link(place.path(), &path).unwrap()),
+        ("the journal itself", &|| std::os::unix::fs::symlink(place.path(), &path).unwrap()),
+    ];
+    for (told, stand) in stand {
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+        stand();
+        let Opened { mut journal, lost, .. } = opened(&place);
+        let lost = lost.unwrap().to_string();
+        assert!(lost.contains("cannot be read") && lost.contains(told), "{lost}");
+        // when the loss is accepted, then the journal is written all the same, with a mark as soon as there can be one
+        journal.settle().unwrap();
+        let head = appended(&mut journal, 1);
+        let _ = fs::remove_dir(&path);
+        while journal.mark().unwrap().sequence != head.sequence {
+            std::thread::yield_now();
+        }
+        drop(journal);
+        assert_eq!(marked(&place).head, head);
+    }
+}
+
+#[test]
+fn a_start_that_is_refused_changes_no_file() {
+    let contents = |place: &InFile| {
+        let files = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = files.map(|file| (fs::read(&file).unwrap(), file)).collect();
+        files.sort();
+        files
+    };
+    let place = InFile::new();
+    let mut journal = settled(&place);
+    appended(&mut journal, 3);
+    drop(journal);
+    let path = mark::beside(&place.path());
+    let honest = fs::read(&path).unwrap();
+    // given a journal that lacks what its mark says
+    let ahead = Mark { journal: marked(&place).journal, head: Head { sequence: 9, ..marked(&place).head } };
+    mark::create(&path, &ahead).unwrap();
+    let before = contents(&place);
+    assert!(opened(&place).lost.is_some());
+    assert!(contents(&place) == before, "one that may be missing its end");
+    // given a bad row
+    fs::write(&path, honest).unwrap();
+    place.raw().execute_batch("UPDATE journal SET body = 'x' WHERE seq = 2").unwrap();
+    let before = contents(&place);
+    MarkedJournal::open(&place.path(), Options::default(), &mut |_| Ok(())).unwrap_err();
+    assert!(contents(&place) == before, "one with a bad row");
+}
+
+#[test]
 fn a_journal_is_not_made_beside_the_mark_of_one_that_is_gone() {
     let place = InFile::new();
     let mut journal = settled(&place);

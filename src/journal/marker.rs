@@ -67,7 +67,7 @@ impl Pen {
     }
 }
 
-/// The thread, until dropped. Then it writes what it has not written yet, and ends.
+/// The thread, until dropped. Then it writes what it has not written yet, and ends; a write that does not end is left alone.
 #[derive(Debug)]
 pub(super) struct Marker {
     shared: Arc<Shared>,
@@ -96,6 +96,7 @@ struct Told {
     is_late: bool,
     hurry: bool,
     ends: bool,
+    has_ended: bool,
 }
 
 impl Told {
@@ -114,7 +115,11 @@ impl Marker {
         let shared = Arc::new(Shared { told, wake: Condvar::new(), changed: Condvar::new(), late });
         let mut marker = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         let theirs = Arc::clone(&shared);
-        marker.begin("head mark", move || while theirs.turn(&mut write) {})?;
+        marker.begin("head mark", move || {
+            while theirs.turn(&mut write) {}
+            theirs.lock().has_ended = true;
+            theirs.changed.notify_all();
+        })?;
         marker.begin("mark watch", move || while shared.watch() {})?;
         Ok(marker)
     }
@@ -136,13 +141,14 @@ impl Marker {
         }
     }
 
-    /// Waits until the newest head is written, or was tried.
+    /// Waits until the newest head is written, or was tried, or takes too long.
     pub(super) fn flush(&self) {
         let mut told = self.shared.lock();
         told.hurry = true;
         self.shared.wake.notify_one();
         let wanted = told.wanted;
-        let waits = |told: &mut Told| !told.is_written() && told.failed.as_ref().map(|(head, _)| *head) != wanted;
+        let has_failed = |told: &Told| told.is_late || told.failed.as_ref().map(|(head, _)| *head) == wanted;
+        let waits = |told: &mut Told| !told.is_written() && !has_failed(told);
         drop(self.shared.changed.wait_while(told, waits).unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -157,9 +163,17 @@ impl Marker {
 
 impl Drop for Marker {
     fn drop(&mut self) {
-        self.shared.lock().ends = true;
+        let mut told = self.shared.lock();
+        told.ends = true;
         self.shared.wake.notify_all();
         self.shared.changed.notify_all();
+        // A disk that does not answer keeps nobody from stopping.
+        let waits = |told: &mut Told| !told.has_ended;
+        let waited = self.shared.changed.wait_timeout_while(told, self.shared.late, waits);
+        if !waited.unwrap_or_else(PoisonError::into_inner).0.has_ended {
+            tracing::error!("the last write of the head mark does not end, and is not waited for: the mark may lag");
+            return;
+        }
         for thread in self.threads.drain(..) {
             // It does not panic; were it so, its mark stays behind, which is the safe side.
             let _ = thread.join();
@@ -223,6 +237,7 @@ impl Shared {
         if goes_on(&mut told) {
             tracing::error!("a write of the head mark does not end; nothing that gives access is done");
             told.is_late = true;
+            self.changed.notify_all();
             told = self.changed.wait_while(told, goes_on).unwrap_or_else(PoisonError::into_inner);
         }
         !told.ends
@@ -262,6 +277,17 @@ mod tests {
         // when it ends, then what was noted is written before
         marker.note(head(3));
         answer.send(Ok(())).unwrap();
+        drop(marker);
+    }
+
+    #[test]
+    fn a_write_that_does_not_end_keeps_nobody_waiting() {
+        let head = Head { sequence: 1, hash: Digest::of(b"1") };
+        let (_never, never) = mpsc::channel::<io::Result<()>>();
+        let marker = Marker::writing_by(Duration::from_millis(1), move |_| never.recv().unwrap()).unwrap();
+        marker.note(head);
+        marker.flush();
+        assert!(marker.standing().failing.is_some());
         drop(marker);
     }
 }

@@ -4,8 +4,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
-use super::file::store;
+use super::file::{beside, store};
+use super::guard::Guard;
 use super::objects::{self, Wrong};
 use super::room::{self, LogIndex};
 use super::{JournalId, OpenError};
@@ -54,12 +56,28 @@ pub(super) fn check_version(version_number: i32) -> Result<(), OpenError> {
     Err(OpenError::Unsafe { what })
 }
 
+/// Refuses a file whose header does not say how it is read and written as SQLite makes it: 1 for a copy by `VACUUM INTO`, 2 with a
+/// log (file format, 1.3, "File format version numbers"). Of a greater number SQLite says at some later time that the
+/// database is read-only, and a reader notices nothing.
+pub(super) fn check_header(guard: &Guard) -> Result<(), OpenError> {
+    match guard.header::<20>() {
+        Some([b'S', b'Q', b'L', .., write, read]) if write != read || !matches!(write, 1 | 2) => {
+            let what = format!("its header is damaged: bytes 18 and 19 are {write} and {read}, neither 1 nor 2 both");
+            Err(OpenError::NotAJournal { what })
+        }
+        // What is no database at all is told by SQLite.
+        _ => Ok(()),
+    }
+}
+
 /// The one connection that writes.
 pub(super) fn open_writer(path: &Path, index: LogIndex) -> Result<Connection, OpenError> {
     check_version(rusqlite::version_number())?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| store(path, &error);
     let connection = Connection::open_with_flags_and_vfs(path, flags, index.vfs()).map_err(failed)?;
+    // A start that is refused leaves a log as it was, and none where there was none.
+    keep_log(&connection, has_log(path)?).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     harden(&connection).map_err(failed)?;
     // Checkpoints are the writer's own: SQLite's automatic ones drop the error of a failed fsync.
@@ -70,16 +88,23 @@ pub(super) fn open_writer(path: &Path, index: LogIndex) -> Result<Connection, Op
     Ok(connection)
 }
 
-/// The connection that writes. Where the disk has no room for what SQLite keeps beside the file, it does without. Closing it
-/// leaves the log as it is: a start that is refused changes nothing, and a stop empties the log itself.
-pub(super) fn open_writer_somehow(path: &Path) -> Result<(Connection, LogIndex), OpenError> {
-    let (connection, index) = open_writer_by_room(path)?;
-    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    kept.map_err(|error| store(path, &error))?;
-    Ok((connection, index))
+/// Whether something is in the log beside a journal.
+pub(super) fn has_log(path: &Path) -> Result<bool, OpenError> {
+    let log = beside(path, "-wal");
+    match fs::metadata(&log) {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(store(&log, &error)),
+    }
 }
 
-fn open_writer_by_room(path: &Path) -> Result<(Connection, LogIndex), OpenError> {
+/// Whether closing a connection leaves the log as it is. Else the last one that is closed takes the files of the log with it.
+pub(super) fn keep_log(connection: &Connection, keeps: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps).map(|_| ())
+}
+
+/// The connection that writes. Where the disk has no room for what SQLite keeps beside the file, it does without.
+pub(super) fn open_writer_somehow(path: &Path) -> Result<(Connection, LogIndex), OpenError> {
     match open_writer(path, LogIndex::Shared) {
         Ok(connection) => Ok((connection, LogIndex::Shared)),
         Err(error) if room::is_left(path) => Err(error),

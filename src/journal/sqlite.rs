@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension as _, params};
 
 use super::chain::{check_batch, following, origin};
@@ -120,6 +119,7 @@ impl SqliteJournal {
     ) -> Result<(Self, Recovered), OpenError> {
         file::check_modes(&path)?;
         let (guard, held) = guard::take(&path)?;
+        schema::check_header(&guard)?;
         let (connection, index) = schema::open_writer_somehow(&path)?;
         let id = schema::check(&connection)?;
         if let Some(pages) = options.max_pages {
@@ -127,6 +127,8 @@ impl SqliteJournal {
             set.map_err(|error| file::store(&path, &error))?;
         }
         let recovered = verify::scan(&connection, id, None, each)?;
+        verify::check_pages(&connection)?;
+        schema::keep_log(&connection, true).map_err(|error| file::store(&path, &error))?;
         let index = RwLock::new(index);
         let (idle, closed) = (Mutex::default(), AtomicBool::new(false));
         let reader = Arc::new(SqliteReader { path, id, idle, closed, index, _guard: guard });
@@ -233,7 +235,7 @@ impl SqliteJournal {
 
     fn stop(&mut self, what: String) -> AppendError {
         // Closing must not write either: an fsync that is tried again may claim what never reached the disk.
-        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        let _ = schema::keep_log(&self.connection, true);
         self.stopped = Some(what.clone());
         AppendError::Unknown { what }
     }
@@ -267,14 +269,19 @@ impl Drop for SqliteJournal {
     /// A journal that is closed in order is one whole file, even if somebody still reads it. A writer that stopped
     /// writes nothing more.
     fn drop(&mut self) {
-        if self.stopped.is_some() || self.as_found {
+        self.reader.close();
+        if self.stopped.is_some() {
             return;
         }
-        self.reader.close();
+        if self.as_found {
+            let was_there = schema::has_log(&self.reader.path).unwrap_or(true);
+            let _ = schema::keep_log(&self.connection, was_there);
+            return;
+        }
         match self.empty_log() {
             Ok(Emptied::Whole) => {
                 // Nothing is left to copy: the files of the log go with the last connection.
-                let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+                let _ = schema::keep_log(&self.connection, false);
             }
             Ok(emptied) => log::warn(&emptied, "at the stop"),
             Err(error) => tracing::error!(%error, "the journal's log could not be emptied at the stop"),

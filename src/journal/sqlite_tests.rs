@@ -356,7 +356,7 @@ fn a_journal_that_began_without_room_is_shared_again_when_there_is_some() {
     let place = InFile::new();
     let head = filled(&place, &[3]);
     let mut journal = open(&place);
-    journal.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).unwrap();
+    schema::keep_log(&journal.connection, false).unwrap();
     drop(std::mem::replace(&mut journal.connection, Connection::open_in_memory().unwrap()));
     journal.connection = schema::open_writer(&place.path(), LogIndex::Own).unwrap();
     *journal.reader.index.write().unwrap() = LogIndex::Own;

@@ -2,16 +2,17 @@
 //! H13).
 
 use std::fmt::Write as _;
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::{fs, io};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use super::chain::Verifier;
 use super::loss::{Loss, Mark};
-use super::{EachRow, Fault, Head, JournalId, OpenError, Recovered, file, schema};
+use super::schema::has_log;
+use super::{EachRow, Fault, Head, JournalId, OpenError, Recovered, file, guard, schema};
 
 /// A journal whose whole chain holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +110,11 @@ pub(super) fn scan(
 fn verify_as(path: &Path, mode: &str, known: Known, each: EachRow<'_>) -> Result<Verified, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| file::store(path, &error);
+    // Before the connection, and so closed after it.
+    let guard = guard::keep(path)?;
     let connection = Connection::open_with_flags(uri(path, mode), flags).map_err(failed)?;
     schema::harden(&connection).map_err(failed)?;
+    schema::check_header(&guard)?;
     // One snapshot for all of it, also beside a writer.
     connection.execute_batch("BEGIN").map_err(failed)?;
     let id = schema::check(&connection)?;
@@ -123,22 +127,14 @@ fn verify_as(path: &Path, mode: &str, known: Known, each: EachRow<'_>) -> Result
     Ok(Verified { id, recovered })
 }
 
-/// The chain protects a reader who walks all rows; this check protects one who looks up a single row.
-fn check_pages(connection: &Connection) -> Result<(), OpenError> {
+/// The chain protects a reader who walks all rows; this check protects one who looks up a single row, and a writer from adding to
+/// pages that do not hold together.
+pub(super) fn check_pages(connection: &Connection) -> Result<(), OpenError> {
     let damaged = |what: String| OpenError::NotAJournal { what: format!("its pages are damaged: {what}") };
     let answer = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
     match answer.map_err(|error| damaged(error.to_string()))? {
         ok if ok == "ok" => Ok(()),
         what => Err(damaged(what)),
-    }
-}
-
-fn has_log(path: &Path) -> Result<bool, OpenError> {
-    let log = file::beside(path, "-wal");
-    match fs::metadata(&log) {
-        Ok(metadata) => Ok(metadata.len() > 0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(file::store(&log, &error)),
     }
 }
 

@@ -48,10 +48,11 @@ impl Stamp {
 
 /// The side file at a path, if it can be one of this journal; what it holds is another question.
 pub(super) fn open(path: &Path, reader: &dyn JournalReader) -> Result<Connection, IndexError> {
+    SUFFIXES.iter().try_for_each(|suffix| is_own_file(&file::beside(path, suffix)))?;
     // It says who did what, so it is as private as the journal (known failure H15).
     match file::create_private(path) {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => is_own_file(path)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(IndexError::Store { what: error.to_string() }),
     }
     file::check_modes(path).map_err(|error| differs(error.to_string()))?;
@@ -68,11 +69,12 @@ pub(super) fn in_memory(reader: &dyn JournalReader) -> Result<Connection, IndexE
     prepare(Connection::open_in_memory().map_err(|error| failed(&error))?, reader)
 }
 
-/// A link may lead to the journal itself, which nobody else may open and close.
+/// A link may lead to the journal itself, which nobody else may open, write over or close.
 fn is_own_file(path: &Path) -> Result<(), IndexError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() && found.nlink() == 1 => Ok(()),
-        Ok(_) => Err(differs("it is no file of its own".to_owned())),
+        Ok(_) => Err(differs(format!("`{}` is no file of its own", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(differs(error.to_string())),
     }
 }
