@@ -173,6 +173,53 @@ async fn several_are_decided_in_their_places_by_their_semantic() {
     }
 }
 
+/// What a gateway asks of types that are its own, as the certification does, is a question like any other (known failure D17).
+#[tokio::test]
+async fn what_is_of_a_type_that_nobody_knows_is_denied() {
+    let broker = Broker::start();
+    let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
+    ana.granted(repair(), &ben).await;
+    let good = question("ana", "db.read", ORDERS);
+    assert_eq!(ask(&broker, "orders-api", ONE, &good).await.json()["decision"], true);
+    let with = |part: &str, value: Value| {
+        let mut body = good.clone();
+        body[part] = value;
+        body
+    };
+    // given a question that would be allowed, when one of its types is another, then it is denied, and the answer says why
+    let mut foreign = with("subject", json!({ "type": "user", "id": "alice@example.com" }));
+    foreign["resource"] = json!({ "type": "record", "id": "Record 1" });
+    foreign["action"] = json!({ "name": "can_read" });
+    for (body, says) in [
+        (with("subject", json!({ "type": "user", "id": "ana" })), "`subject.type`: `user`"),
+        (with("subject", json!({ "type": "Account", "id": "ana" })), "`subject.type`: `Account`"),
+        (with("subject", json!({ "type": "", "id": "" })), "`subject.type`"),
+        (with("resource", json!({ "type": "record", "id": ORDERS })), "`resource.type`: `record`"),
+        (with("resource", json!({ "type": "record", "id": "record-1" })), "`resource.type`: `record`"),
+        (foreign, "`subject.type`: `user`"),
+    ] {
+        for path in [ONE, MANY] {
+            let no = ask(&broker, "orders-api", path, &body).await.json();
+            assert_eq!(no["decision"], false, "{body}");
+            assert!(no["context"]["detail"].as_str().unwrap().starts_with(says), "{no}");
+            assert!(["NO_GRANT", "OUT_OF_AUDIENCE"].contains(&no["context"]["reason"].as_str().unwrap()), "{no}");
+        }
+        // and of several it is one of them, in its place; what is empty is denied in its own
+        let mut several = good.clone();
+        several["evaluations"] = json!([{}, body, {}]);
+        let answer = ask(&broker, "orders-api", MANY, &several).await.json();
+        let decisions: Vec<_> =
+            answer["evaluations"].as_array().unwrap().iter().map(|it| it["decision"].clone()).collect();
+        assert_eq!(decisions, [true, false, true], "{answer}");
+    }
+    let lone = json!({ "subject": good["subject"], "action": good["action"], "evaluations": [
+        { "resource": good["resource"] }, {}, { "resource": { "type": "record", "id": "1" } }] });
+    let answer = ask(&broker, "orders-api", MANY, &lone).await.json();
+    assert_eq!(answer["evaluations"][0]["decision"], true);
+    assert_eq!(answer["evaluations"][1]["context"]["error"]["status"], 400, "{answer}");
+    assert_eq!(answer["evaluations"][2]["decision"], false);
+}
+
 #[tokio::test]
 async fn what_is_malformed_is_an_error_and_never_a_decision() {
     let broker = Broker::start();
@@ -189,7 +236,10 @@ async fn what_is_malformed_is_an_error_and_never_a_decision() {
         bodies.extend([json!(null), json!("ana"), json!(7), json!([]), json!({})].map(|value| with(part, value)));
     }
     bodies.extend([
-        with("subject", json!({ "type": "user", "id": "ana" })),
+        with("subject", json!({ "type": "user" })),
+        with("subject", json!({ "type": "user", "id": 7 })),
+        with("subject", json!({ "type": 7, "id": "ana" })),
+        with("resource", json!({ "type": "document" })),
         with("subject", json!({ "type": "account", "id": 7 })),
         with("subject", json!({ "type": "account", "id": "Ana" })),
         with("subject", json!({ "type": "account", "id": " ana" })),
@@ -203,7 +253,6 @@ async fn what_is_malformed_is_an_error_and_never_a_decision() {
     for path in ["prod/eu/../x", "prod//x", "prod/eu/**", "prod/%65u", "/prod", "prod/", "prod/a;b", "prod/a\\b", ""] {
         bodies.push(with("resource", json!({ "type": "resource", "id": path })));
     }
-    bodies.push(with("resource", json!({ "type": "document", "id": ORDERS })));
     for body in bodies {
         for path in [ONE, MANY] {
             send(&broker, "orders-api", post(path, body.clone())).await.is_error(400, "INVALID_MESSAGE: ");
@@ -219,12 +268,7 @@ async fn what_is_malformed_is_an_error_and_never_a_decision() {
     ] {
         send(&broker, "orders-api", post(MANY, wrong)).await.is_error(400, "INVALID_MESSAGE: ");
     }
-    // too large, of another kind, by another method
-    let large = with("context", json!({ "x": "x".repeat(70_000) }));
-    send(&broker, "orders-api", post(ONE, large)).await.is_error(413, "INVALID_MESSAGE: ");
-    let mut plain = post(ONE, good.to_string());
-    plain.headers_mut().insert("content-type", "text/plain".parse().unwrap());
-    send(&broker, "orders-api", plain).await.is_error(415, "INVALID_MESSAGE: ");
+    // by another method, or elsewhere
     let get =
         |path: &str| Request::get(path).header("host", "localhost").header("x-request-id", "s").body(Bytes::new());
     send(&broker, "orders-api", get(ONE).unwrap()).await.is_error(405, "INVALID_MESSAGE: ");
@@ -246,6 +290,30 @@ async fn what_is_malformed_is_an_error_and_never_a_decision() {
     }
     // and the broker goes on
     assert_eq!(ask(&broker, "orders-api", ONE, &good).await.json()["decision"], false);
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_not_said_to_be_json_is_an_error() {
+    let broker = Broker::start();
+    let good = question("ana", "db.read", ORDERS);
+    let mut large = good.clone();
+    large["context"] = json!({ "x": "x".repeat(70_000) });
+    send(&broker, "orders-api", post(ONE, large.to_string())).await.is_error(413, "INVALID_MESSAGE: ");
+    for (header, value, status) in [
+        ("content-type", "text/plain", 400),
+        ("content-type", "application/jsonx", 400),
+        ("content-type", "application/x-www-form-urlencoded", 400),
+        ("content-encoding", "gzip", 415),
+    ] {
+        for path in [ONE, MANY] {
+            let mut other = post(path, good.to_string());
+            other.headers_mut().insert(header, value.parse().unwrap());
+            send(&broker, "orders-api", other).await.is_error(status, "INVALID_MESSAGE: ");
+        }
+    }
+    let mut unsaid = post(ONE, good.to_string());
+    unsaid.headers_mut().remove("content-type");
+    send(&broker, "orders-api", unsaid).await.is_error(400, "INVALID_MESSAGE: ");
 }
 
 #[tokio::test]

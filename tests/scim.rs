@@ -6,6 +6,8 @@
 #[path = "scim/binary.rs"]
 mod binary;
 mod common;
+#[path = "scim/dialects.rs"]
+mod dialects;
 #[path = "scim/effects.rs"]
 mod effects;
 #[path = "scim/harness.rs"]

@@ -214,6 +214,8 @@ impl Reply {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.body["schemas"], serde_json::json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
         assert_eq!(self.body["status"], status.to_string(), "{self:?}");
+        let known = ["schemas", "status", "scimType", "detail"];
+        assert!(self.body.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{self:?}");
         assert_eq!(self.body["scimType"].as_str(), scim_type, "{self:?}");
         let detail = self.body["detail"].as_str().unwrap();
         assert!(detail.starts_with(reason), "{self:?}");

@@ -142,7 +142,7 @@ fn one(access: &Access, caller: &VerifiedCaller, asked: &Question) -> Result<Val
     let asking = access.begin(caller)?;
     let verdict = asking.verdict(asked.query());
     access.count(&[verdict]);
-    Ok(decision(&verdict, &caller.sequence_text(asking.sequence)))
+    Ok(decision(&verdict, asked, &caller.sequence_text(asking.sequence)))
 }
 
 /// A malformed evaluation is denied in its place, and does not keep the others from being decided.
@@ -175,11 +175,11 @@ fn several(access: &Access, caller: &VerifiedCaller, document: &Map<String, Valu
     let mut verdicts = verdicts.iter();
     let mut decisions = Vec::new();
     for asked in &asked {
-        let verdict = asked.as_ref().map(|_| verdicts.next());
-        let is_allowed = matches!(verdict, Ok(Some(verdict)) if verdict.is_allowed());
+        let verdict = asked.as_ref().map(|asked| (asked, verdicts.next()));
+        let is_allowed = matches!(verdict, Ok((_, Some(verdict))) if verdict.is_allowed());
         decisions.push(match verdict {
-            Ok(Some(verdict)) => decision(verdict, &caller.sequence_text(asking.sequence)),
-            Ok(None) => malformed("not decided"),
+            Ok((asked, Some(verdict))) => decision(verdict, asked, &caller.sequence_text(asking.sequence)),
+            Ok((_, None)) => malformed("not decided"),
             Err(text) => malformed(text),
         });
         if semantic.stops_after(is_allowed) {
@@ -189,8 +189,11 @@ fn several(access: &Access, caller: &VerifiedCaller, document: &Map<String, Valu
     Ok(json!({ "evaluations": decisions }))
 }
 
-fn decision(verdict: &Verdict, sequence: &str) -> Value {
+fn decision(verdict: &Verdict, asked: &Question, sequence: &str) -> Value {
     let mut context = json!({ "reason": verdict.reason(), "sequence": sequence });
+    if let (Some(unknown), Value::Object(context)) = (asked.unknown(), &mut context) {
+        context.insert("detail".to_owned(), unknown.into());
+    }
     if let (Verdict::Allow { because, valid_until }, Value::Object(context)) = (verdict, &mut context) {
         if let Allowed::Granted { grant } = because {
             context.insert("grant_id".to_owned(), grant.to_string().into());
@@ -212,8 +215,12 @@ async fn document(request: Request) -> Result<Map<String, Value>, Undecided> {
     let headers = request.headers();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
-        let text = "the body is not said to be plain `application/json`".to_owned();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        // Where others have 415, the standard has 400.
+        return Err(Undecided::malformed("the body is not said to be `application/json`"));
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let text = "the body is encoded; send it as it is".to_owned();
         return Err(Undecided { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, ..Undecided::malformed(text) });
     }
     let body: Body = request.into_body();

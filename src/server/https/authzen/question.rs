@@ -14,12 +14,17 @@ const SPIFFE: &str = "spiffe";
 /// The type of all resources: their ids are paths.
 const RESOURCE: &str = "resource";
 
+/// What no account, action or resource is called.
+const NOBODYS: &str = "";
+
 /// One question, well formed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Question {
     subject: String,
-    action: Action,
-    resource: Resource,
+    action: String,
+    resource: String,
+    /// That nobody here knows such a type, with what is known.
+    unknown: Option<String>,
 }
 
 /// After which answer the rest of several evaluations is left out.
@@ -31,7 +36,9 @@ pub(super) enum Semantic {
 }
 
 impl Question {
-    /// Reads an evaluation; a part that it leaves out is taken whole from the defaults.
+    /// Reads an evaluation; a part that it leaves out is taken whole from the defaults. Of a type that nobody knows there is
+    /// nothing here, and nobody may do anything to it: a question like any other, with a deny for its answer. What its ids
+    /// look like is then for others to say.
     ///
     /// # Errors
     /// What is wrong.
@@ -51,23 +58,41 @@ impl Question {
                 return Err(format!("`{name}.properties` is no object"));
             }
         }
-        let (kind, id) = (text(subject, "subject", "type")?, text(subject, "subject", "id")?);
-        match kind {
-            ACCOUNT => drop(id.parse::<AccountId>().map_err(|error| format!("`subject.id`: {error}"))?),
-            SPIFFE => drop(id.parse::<Identity>().map_err(|error| format!("`subject.id`: {error}"))?),
-            other => return Err(format!("`subject.type`: `{}`; `{ACCOUNT}` or `{SPIFFE}` is wanted", excerpt(other))),
+        let (subject_type, subject) = (text(subject, "subject", "type")?, text(subject, "subject", "id")?);
+        let (resource_type, path) = (text(resource, "resource", "type")?, text(resource, "resource", "id")?);
+        let action = text(action, "action", "name")?;
+        let is_resource = resource_type == RESOURCE;
+        let unknown = if ![ACCOUNT, SPIFFE].contains(&subject_type) {
+            Some(format!("`subject.type`: `{}`; `{ACCOUNT}` and `{SPIFFE}` are known", excerpt(subject_type)))
+        } else if is_resource {
+            None
+        } else {
+            let kind = excerpt(resource_type);
+            Some(format!("`resource.type`: `{kind}`; `{RESOURCE}` is known, with its path as `id`"))
+        };
+        if unknown.is_some() {
+            let resource = if is_resource && Resource::accepts(path) { path } else { NOBODYS };
+            let (subject, action) = (NOBODYS.to_owned(), NOBODYS.to_owned());
+            return Ok(Self { subject, action, resource: resource.to_owned(), unknown });
         }
-        let kind = text(resource, "resource", "type")?;
-        if kind != RESOURCE {
-            return Err(format!("`resource.type`: `{}`; `{RESOURCE}` is wanted, its path as `id`", excerpt(kind)));
+        if subject_type == ACCOUNT {
+            subject.parse::<AccountId>().map_err(|error| format!("`subject.id`: {error}"))?;
+        } else {
+            subject.parse::<Identity>().map_err(|error| format!("`subject.id`: {error}"))?;
         }
-        let path = text(resource, "resource", "id")?.parse().map_err(|error| format!("`resource.id`: {error}"))?;
-        let action = text(action, "action", "name")?.parse().map_err(|error| format!("`action.name`: {error}"))?;
-        Ok(Self { subject: id.to_owned(), action, resource: path })
+        path.parse::<Resource>().map_err(|error| format!("`resource.id`: {error}"))?;
+        action.parse::<Action>().map_err(|error| format!("`action.name`: {error}"))?;
+        let (subject, action, resource) = (subject.to_owned(), action.to_owned(), path.to_owned());
+        Ok(Self { subject, action, resource, unknown })
+    }
+
+    /// What of its types nobody knows.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        self.unknown.as_deref()
     }
 
     pub(super) fn query(&self) -> Query<'_> {
-        Query { subject: &self.subject, action: self.action.as_str(), resource: self.resource.as_str() }
+        Query { subject: &self.subject, action: &self.action, resource: &self.resource }
     }
 }
 

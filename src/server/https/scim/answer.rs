@@ -1,5 +1,5 @@
-//! What goes back: resources, and errors as RFC 7644 3.12 has them, each with the broker's own reason in its detail and, for
-//! programs, under a name of our own.
+//! What goes back: resources, and errors as RFC 7644 3.12 has them and with no other key, for strict clients take none. The
+//! broker's own reason is what the detail begins with.
 
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use crate::server::https::status::{http_of, http_status};
 use crate::server::status::retry_after;
 
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
-const OWN_ERROR: &str = "urn:countersign:params:scim:api:messages:1.0:Error";
 const LONGEST_DETAIL_CHARS: usize = 2_000;
 
 /// Why a call came to nothing.
@@ -82,7 +81,6 @@ impl IntoResponse for ScimError {
         }
         if let Some(reason) = self.reason {
             detail = format!("{reason}: {detail}");
-            put(&mut body, OWN_ERROR, json!({ "reason": reason }));
         }
         put(&mut body, "detail", detail.into());
         let mut response = response(self.status, &body);

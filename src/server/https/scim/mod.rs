@@ -8,10 +8,15 @@
 //! active, also after DELETE. What the brake holds is answered with 409.
 
 mod answer;
+mod attribute;
 mod changes;
 mod discovery;
+mod filter;
+mod manager;
+mod partial;
 mod patch;
 mod query;
+mod reading;
 mod user;
 
 use axum::body::Body;
@@ -23,6 +28,7 @@ use serde_json::{Map, Value};
 
 use self::answer::{Answer, ScimError};
 use self::changes::Standing;
+use self::partial::Partial;
 use self::user::USERS;
 use super::json;
 use crate::domain::policy::CapabilityName;
@@ -30,6 +36,7 @@ use crate::domain::record::command::{ApplyHrEvents, Command};
 use crate::domain::record::hr::HrEvent;
 use crate::domain::value::ids::{PersonId, RequestId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Now;
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::server::transport::limits::REQUEST_MAX_BYTES;
 
@@ -43,10 +50,10 @@ pub(crate) fn router(broker: &Broker) -> axum::Router {
     axum::Router::new()
         .route(USERS, get(list).post(create))
         .route("/scim/v2/Users/{id}", get(read).put(replace).patch(modify).delete(remove))
-        .route("/scim/v2/ServiceProviderConfig", get(async || Answer::ok(discovery::service_provider_config())))
-        .route("/scim/v2/ResourceTypes", get(async || Answer::ok(discovery::resource_types())))
+        .route("/scim/v2/ServiceProviderConfig", get(discovery::service_provider_config))
+        .route("/scim/v2/ResourceTypes", get(discovery::resource_types))
         .route("/scim/v2/ResourceTypes/{id}", get(discovery::resource_type))
-        .route("/scim/v2/Schemas", get(async || Answer::ok(discovery::schemas())))
+        .route("/scim/v2/Schemas", get(discovery::schemas))
         .route("/scim/v2/Schemas/{id}", get(discovery::schema))
         .fallback(async || ScimError::nowhere())
         .method_not_allowed_fallback(async || ScimError::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here"))
@@ -58,19 +65,21 @@ type Answered = Result<Response, ScimError>;
 async fn list(State(broker): State<Broker>, request: Request) -> Answered {
     let feeder = feeder(&broker, &request)?;
     let query = query::Query::read(request.uri().query().unwrap_or_default())?;
+    let partial = asked_part(&request)?;
     let now = broker.engine.now();
-    Ok(Answer::ok(broker.engine.read(|state| query.page(state, feeder.side.as_ref(), now))))
+    Ok(Answer::ok(broker.engine.read(|state| query.page(state, feeder.side.as_ref(), &partial, now))))
 }
 
 async fn read(State(broker): State<Broker>, request: Request) -> Answered {
     let feeder = feeder(&broker, &request)?;
-    shown(&broker, &feeder, &person(&request)?).map(Answer::ok)
+    let partial = asked_part(&request)?;
+    shown(&broker, &feeder, &person(&request)?).map(|user| Answer::ok(partial.of(user)))
 }
 
 async fn create(State(broker): State<Broker>, request: Request) -> Answered {
     let feeder = feeder(&broker, &request)?;
-    let request_id = request_id(request.headers())?;
-    let asserted = user::Asserted::read(&document(request, user::CORE).await?)?;
+    let (request_id, partial) = (request_id(request.headers())?, asked_part(&request)?);
+    let asserted = user::Asserted::read(&document(request, attribute::CORE).await?)?;
     let person = asserted.person()?;
     if asserted.active == Some(false) {
         let detail = "a user is created by joining; one who does not work here is not recorded: leave `active` out";
@@ -82,36 +91,36 @@ async fn create(State(broker): State<Broker>, request: Request) -> Answered {
     let events = changes::between(&person, &Standing::default(), &wished, broker.engine.now().stamp);
     apply(&broker, &feeder.caller, request_id, events).await?;
     let location = user::location(&person);
-    shown(&broker, &feeder, &person).map(|user| Answer::created(user, &location))
+    shown(&broker, &feeder, &person).map(|user| Answer::created(partial.of(user), &location))
 }
 
 async fn replace(State(broker): State<Broker>, request: Request) -> Answered {
     let feeder = feeder(&broker, &request)?;
-    let (person, request_id) = (person(&request)?, request_id(request.headers())?);
-    let asserted = user::Asserted::read(&document(request, user::CORE).await?)?;
+    let (person, request_id, partial) = changed(&request)?;
+    let asserted = user::Asserted::read(&document(request, attribute::CORE).await?)?;
     asserted.is_about(&person)?;
     change(&broker, &feeder, request_id, &person, |wished| {
         asserted.onto(wished);
         Ok(())
     })
     .await?;
-    shown(&broker, &feeder, &person).map(Answer::ok)
+    shown(&broker, &feeder, &person).map(|user| Answer::ok(partial.of(user)))
 }
 
 async fn modify(State(broker): State<Broker>, request: Request) -> Answered {
     let feeder = feeder(&broker, &request)?;
-    let (person, request_id) = (person(&request)?, request_id(request.headers())?);
+    let (person, request_id, partial) = changed(&request)?;
     let operations = patch::Operation::read_all(&document(request, patch::MESSAGE).await?)?;
     change(&broker, &feeder, request_id, &person, |wished| {
         operations.iter().try_for_each(|operation| operation.onto(wished, &person))
     })
     .await?;
-    shown(&broker, &feeder, &person).map(Answer::ok)
+    shown(&broker, &feeder, &person).map(|user| Answer::ok(partial.of(user)))
 }
 
 async fn remove(State(broker): State<Broker>, request: Request) -> Answered {
     let feeder = feeder(&broker, &request)?;
-    let (person, request_id) = (person(&request)?, request_id(request.headers())?);
+    let (person, request_id, _) = changed(&request)?;
     change(&broker, &feeder, request_id, &person, |wished| {
         wished.active = false;
         Ok(())
@@ -139,6 +148,9 @@ async fn change(
     });
     let mut wished = present.clone().or_else(|| waits.then(Standing::default)).ok_or_else(|| unknown(person))?;
     wish(&mut wished)?;
+    if let Some(present) = &present {
+        reports_to_somebody(broker, feeder, present, &wished, now)?;
+    }
     let events = match &present {
         None if wished.active => return Err(unknown(person)),
         Some(present) if present.active || wished.active => changes::between(person, present, &wished, now.stamp),
@@ -146,6 +158,29 @@ async fn change(
         _ => Vec::new(),
     };
     apply(broker, &feeder.caller, request_id, events).await
+}
+
+/// That whoever is to be the manager works here. HR's feed may name somebody who is yet to join, and the transfer happens
+/// without a manager (docs/life-of-an-account.md); an identity system names a user, and a name that is none is a mistake in
+/// it: roles would be cut for it.
+fn reports_to_somebody(
+    broker: &Broker,
+    feeder: &Feeder,
+    present: &Standing,
+    wished: &Standing,
+    now: Now,
+) -> Result<(), ScimError> {
+    let new = wished.manager.as_ref().filter(|_| wished.active && wished.manager != present.manager);
+    let Some(manager) = new else { return Ok(()) };
+    let is_here = broker.engine.read(|state| {
+        let person = state.organisation().people().get(manager);
+        person.is_some_and(|person| person.is_employed(now.latest) && person.tenant == feeder.side)
+    });
+    if is_here {
+        return Ok(());
+    }
+    let unknown = Refusal::new(Reason::PersonUnknown, format!("`{manager}`")).with("person", manager);
+    Err(refused(broker, unknown))
 }
 
 /// Sends events to the core as one command, if there are any.
@@ -218,6 +253,21 @@ fn person(request: &Request) -> Result<PersonId, ScimError> {
     id.parse().map_err(|_| ScimError::from(&Refusal::not_found("user", crate::domain::value::ids::excerpt(id))))
 }
 
+/// Whom a call changes, its id, and what of the user is to be answered. No versions are kept, so that a change which is bound
+/// to one is none of what is here (RFC 9110 13.1.1).
+fn changed(request: &Request) -> Result<(PersonId, RequestId, Partial), ScimError> {
+    let found = (person(request)?, request_id(request.headers())?, asked_part(request)?);
+    if request.headers().get_all(header::IF_MATCH).iter().any(|version| version != "*") {
+        let detail = "`If-Match`: no versions are kept here, see `/scim/v2/ServiceProviderConfig`; send it without";
+        return Err(ScimError::new(StatusCode::PRECONDITION_FAILED, detail));
+    }
+    Ok(found)
+}
+
+fn asked_part(request: &Request) -> Result<Partial, ScimError> {
+    Partial::read(request.uri().query().unwrap_or_default())
+}
+
 fn unknown(person: &PersonId) -> ScimError {
     ScimError::from(&Refusal::not_found("user", person))
 }
@@ -252,7 +302,7 @@ async fn document(request: Request, schema: &str) -> Result<Map<String, Value>, 
     let too_large = format!("the body is over {REQUEST_MAX_BYTES} bytes, or broke off");
     let bytes = bytes.map_err(|_| ScimError::new(StatusCode::PAYLOAD_TOO_LARGE, too_large))?;
     let object = json::object(&bytes, json::Keys::AnyCase).map_err(ScimError::invalid_syntax)?;
-    let schemas = user::field(&object, "schemas").and_then(Value::as_array);
+    let schemas = reading::field(&object, "schemas").and_then(Value::as_array);
     let named = |list: &Vec<Value>| list.iter().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(schema));
     if schemas.is_some_and(named) {
         Ok(object)

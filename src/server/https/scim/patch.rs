@@ -4,8 +4,13 @@
 use serde_json::{Map, Value};
 
 use super::answer::ScimError;
+use super::attribute::{Attribute, ENTERPRISE, OWN, no_such_part, unquoted};
 use super::changes::Standing;
-use super::user::{Asserted, Attribute, field, logins};
+use super::filter::value_equals;
+use super::manager;
+use super::reading::{field, is_unassigned};
+use super::user::{Asserted, logins};
+use crate::domain::policy::nearest;
 use crate::domain::value::ids::{Identity, PersonId, excerpt};
 
 /// The schema of the message.
@@ -58,6 +63,16 @@ impl Operation {
             "remove" => Verb::Remove,
             _ => return Err(wanted()),
         };
+        // One that is misspelt is missing, and without it the operation means more: all of them, for one.
+        let known = ["op", "path", "value"];
+        let is_slip = |key: &&String| {
+            let lower = key.to_ascii_lowercase();
+            !known.contains(&lower.as_str()) && nearest(&lower, known).is_some()
+        };
+        if let Some(key) = operation.keys().find(is_slip) {
+            let detail = format!("`{}`: an operation has `op`, `path` and `value`", excerpt(key));
+            return Err(ScimError::invalid_syntax(detail));
+        }
         let path = match field(operation, "path") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Path::read(text)?),
@@ -74,6 +89,10 @@ impl Operation {
             (_, Some(path), _) if path.chosen.is_some() => {
                 Err(ScimError::of_type("invalidPath", "`path`: a filter chooses what to remove, and nothing else"))
             }
+            (verb, Some(path), Some(value)) if is_unassigned(value) => match (verb, path.attribute) {
+                (Verb::Add, Attribute::Logins) => Ok(()),
+                _ => remove(wished, path, None),
+            },
             (verb, Some(path), Some(value)) => {
                 let mut asserted = Asserted::default();
                 asserted.set(path.attribute, &path.text, value)?;
@@ -89,16 +108,17 @@ impl Operation {
 impl Path {
     fn read(text: &str) -> Result<Self, ScimError> {
         let invalid = |detail: &str| ScimError::of_type("invalidPath", format!("`{}`: {detail}", excerpt(text)));
-        let (attribute, part) = Attribute::at(text)?;
+        let bare = unquoted(text);
+        let (attribute, part) = Attribute::at(&bare)?;
         let chosen = match attribute {
             Attribute::Logins if part.starts_with('[') => {
                 let filter = part.strip_prefix('[').and_then(|part| part.strip_suffix(']'));
-                let value = filter.and_then(|filter| super::query::equals(filter, "value"));
+                let value = filter.and_then(value_equals);
                 let value = value.ok_or_else(|| invalid("`[value eq \"…\"]` alone is understood"))?;
                 Some(value.parse().map_err(|error| ScimError::invalid_value(format!("`path`: {error}")))?)
             }
             _ if part.is_empty() => None,
-            _ => return Err(invalid("it has no such part")),
+            _ => return Err(no_such_part(text)),
         };
         Ok(Self { text: text.to_owned(), attribute, chosen })
     }
@@ -115,7 +135,19 @@ fn put(wished: &mut Standing, mut asserted: Asserted, verb: Verb, person: &Perso
 
 fn remove(wished: &mut Standing, path: &Path, value: Option<&Value>) -> Result<(), ScimError> {
     match (path.attribute, &path.chosen, value) {
-        (Attribute::Label, ..) => {}
+        (Attribute::Label | Attribute::Withheld(_) | Attribute::Foreign, ..) => {}
+        (Attribute::Schema(ENTERPRISE), ..) => wished.manager = None,
+        (Attribute::Schema(OWN), ..) => wished.logins.clear(),
+        (Attribute::Schema(_), ..) => {
+            return Err(ScimError::of_type("mutability", "what every user has is not removed"));
+        }
+        // Another's name in `value` is not the one that was just set.
+        (Attribute::Manager, _, Some(value)) if !is_unassigned(value) => {
+            let named = manager::read(&path.text, value)?.flatten();
+            if named.is_none() || named == wished.manager {
+                wished.manager = None;
+            }
+        }
         (Attribute::Manager, ..) => wished.manager = None,
         (Attribute::Logins, Some(chosen), _) => {
             wished.logins.remove(chosen);

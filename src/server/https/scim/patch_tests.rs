@@ -57,12 +57,76 @@ fn a_manager_is_named_in_many_ways_and_taken_away_in_some() {
         json!({ "op": "Replace", "path": format!("{urn}:manager.value"), "value": "omar" }),
         json!({ "op": "replace", "value": { urn: { "manager": { "value": "omar" }, "department": "People" } } }),
         json!({ "op": "replace", "value": { format!("{urn}:manager"): "omar" } }),
+        json!({ "op": "Add", "path": "manager", "value": [{ "$ref": "http://n.example/Users/omar", "value": "omar" }] }),
+        json!({ "op": "replace", "path": urn, "value": { "manager": "omar", "department": "People" } }),
+        json!({ "op": "Add", "path": format!("\"{urn}\""), "value": { "manager": { "value": "omar" } } }),
+        json!({ "op": "replace", "path": format!("\"{urn}\":manager"), "value": "omar" }),
+        json!({ "op": "replace", "path": format!("{urn}.manager.value"), "value": "omar" }),
+        json!({ "op": "replace", "path": urn.to_uppercase(), "value": { "MANAGER": "omar" } }),
     ] {
         assert_eq!(one(operation.clone()), moved, "{operation}");
     }
     let alone = Standing { manager: None, ..ana() };
     assert_eq!(one(json!({ "op": "remove", "path": format!("{urn}:manager") })), alone);
     assert_eq!(one(json!({ "op": "replace", "path": format!("{urn}:manager"), "value": null })), alone);
+    for operation in [
+        json!({ "op": "remove", "path": urn }),
+        json!({ "op": "replace", "path": urn, "value": null }),
+        json!({ "op": "replace", "path": urn, "value": { "manager": [] } }),
+        json!({ "op": "Remove", "path": "manager", "value": [{ "value": "ines" }] }),
+    ] {
+        assert_eq!(one(operation.clone()), alone, "{operation}");
+    }
+    // nothing is said of who it is by a name, nor by the end of another one
+    for operation in [
+        json!({ "op": "replace", "path": format!("{urn}:manager"), "value": { "displayName": "Omar O." } }),
+        json!({ "op": "replace", "path": urn, "value": { "manager": { "displayName": "Omar O." }, "grade": 7 } }),
+        json!({ "op": "replace", "path": urn, "value": {} }),
+        json!({ "op": "replace", "value": { urn: null } }),
+        json!({ "op": "Remove", "path": "manager", "value": [{ "value": "omar" }] }),
+    ] {
+        assert_eq!(one(operation.clone()), ana(), "{operation}");
+    }
+}
+
+#[test]
+fn what_is_not_assigned_takes_away_what_can_be_and_no_more() {
+    for operation in [
+        json!({ "op": "replace", "path": "roles", "value": [] }),
+        json!({ "op": "add", "path": "entitlements", "value": null }),
+        json!({ "op": "remove", "path": "roles[primary eq \"True\"].value" }),
+        json!({ "op": "remove", "path": "password" }),
+        json!({ "op": "replace", "value": { "active": null, "externalId": null, "roles": null, "password": [] } }),
+        json!({ "op": "add", "path": format!("{OWN}:logins"), "value": [] }),
+        json!({ "op": "remove", "path": format!("{OWN}:logins"), "value": [] }),
+        json!({ "op": "add", "path": OWN, "value": { "schemas": [OWN], "logins": [] } }),
+        json!({ "op": "replace", "path": "urn:example:custom:2.0:User", "value": { "badge": 7 } }),
+        json!({ "op": "replace", "path": "shoeSize", "value": 43 }),
+    ] {
+        assert_eq!(one(operation.clone()), ana(), "{operation}");
+    }
+    let gone = Standing { logins: [].into(), ..ana() };
+    for operation in [
+        json!({ "op": "replace", "path": OWN, "value": { "logins": null } }),
+        json!({ "op": "replace", "path": format!("{OWN}:logins"), "value": [] }),
+        json!({ "op": "remove", "path": OWN }),
+    ] {
+        assert_eq!(one(operation.clone()), gone, "{operation}");
+    }
+    for operation in [
+        json!({ "op": "replace", "path": "active", "value": null }),
+        json!({ "op": "replace", "path": "externalId", "value": null }),
+        json!({ "op": "remove", "path": "urn:ietf:params:scim:schemas:core:2.0:User" }),
+        json!({ "op": "replace", "path": "roles[primary eq \"True\"].value", "value": "admin" }),
+        json!({ "op": "remove", "path": format!("{OWN}:logins"), "valeu": ["spiffe://n.example/ana"] }),
+        json!({ "op": "replace", "pth": "active", "value": { "active": false } }),
+        json!({ "op": "replace", "path": "urn:example:custom:2.0:User", "value": { "manager": "omar" } }),
+        json!({ "op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": { "vlaue": "omar" } }),
+        json!({ "op": "replace", "path": ENTERPRISE, "value": "omar" }),
+        json!({ "op": "replace", "path": ENTERPRISE, "value": { "mangaer": "omar" } }),
+    ] {
+        refused(json!([operation]));
+    }
 }
 
 #[test]
@@ -116,7 +180,7 @@ fn what_is_not_understood_changes_nothing() {
         json!({ "op": "replace", "path": "activ", "value": false }),
         json!({ "op": "add", "path": "roles", "value": ["admin"] }),
         json!({ "op": "replace", "value": { "password": "x" } }),
-        json!({ "op": "replace", "path": "manager", "value": "omar" }),
+        json!({ "op": "replace", "path": "mangaer", "value": "omar" }),
         json!({ "op": "add", "path": path, "value": ["ana@n.example"] }),
         json!({ "op": "add", "path": path, "value": [7] }),
         json!({ "op": "remove", "path": format!("{path}[value co \"a\"]") }),
