@@ -132,6 +132,8 @@ impl Reader<'_, '_> {
             | "enrolment-cancelled" => self.decided("enrolment", about("enrolment:")).await?,
             "grant-issued" | "grant-started" | "grant-shortened" => self.grant(about("grant:"), false).await?,
             "grant-ended" | "grant-relinquished" | "grant-revoked" => self.grant(about("grant:"), true).await?,
+            // A lock may open a stage to others, and its end may close that again.
+            "lock-created" | "lock-deleted" | "lock-ended" => self.look_at_all().await?,
             "lapse-ahead" => self.of_event("lapse.ahead", event),
             "follow-up-opened" => self.follow_up("follow_up.opened", about("elevation:"), event).await?,
             "follow-up-overdue" => self.follow_up("follow_up.overdue", about("elevation:"), event).await?,

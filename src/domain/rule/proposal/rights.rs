@@ -135,6 +135,7 @@ pub fn widens(was: &Terms, is: &Terms) -> bool {
         || is.max_duration > was.max_duration
         || is.default_duration > was.default_duration
         || longer(was.max_continuous, is.max_continuous)
+        || is.max_continuous.is_some() && longer(is.min_break, was.min_break)
         || is.review_within > was.review_within
         || further
         || is.justification_min_length.unwrap_or(0) < was.justification_min_length.unwrap_or(0)
