@@ -178,8 +178,9 @@ impl Reader<'_, '_> {
         let Some(it) = self.reviewed(kind, id).await?.filter(|it| it.pending) else { return Ok(()) };
         let known = self.progress.open.get(&it.key()).cloned();
         let stage = it.review.open_stage;
-        if known.as_ref().is_none_or(|known| known.stage != stage) {
-            // A stage that opens again, because an approval was struck out, is announced again.
+        // What has every approval waits for a lock alone, and for nobody.
+        if stage > 0 && known.as_ref().is_none_or(|known| known.stage != stage) {
+            // A stage that opens again, because an approval was struck out or is not counted, is announced again.
             let decisions = it.review.decisions.len();
             self.progress.enqueue(&format!("{}.opened:{stage}:{decisions}", it.key()), it.opened(), wall_time());
         }

@@ -87,7 +87,9 @@ const NAMED: usize = 10;
 
 /// Who can decide in the open stage: in which capacity, and which persons of the own organisation.
 fn who_can(organisation: &Organisation, reviewed: &impl Reviewed, now: Now) -> String {
-    let Some((_, stage)) = counted(organisation, reviewed).open_stage() else { return "no stage waits for anybody".to_owned() };
+    let Some((_, stage)) = counted(organisation, reviewed).open_stage() else {
+        return "no stage waits for anybody".to_owned();
+    };
     let by: Vec<String> = stage.by.iter().map(|approver| format!("`{approver}`")).collect();
     let could = could_approve(organisation, reviewed, stage, now.latest).map(|(_, person)| person);
     let persons: BTreeSet<&PersonId> = could.filter(|person| organisation.tenant_of(person).is_none()).collect();

@@ -286,9 +286,10 @@ pub fn candidates(
 #[must_use]
 pub fn can_be_completed(organisation: &Organisation, reviewed: &impl Reviewed, at: Timestamp) -> bool {
     let counted = counted(organisation, reviewed);
-    let open = reviewed.review().numbered_stages().map(|(index, stage)| {
-        (counted.missing_in(index, stage), candidates(organisation, reviewed, stage, at))
-    });
+    let open = reviewed
+        .review()
+        .numbered_stages()
+        .map(|(index, stage)| (counted.missing_in(index, stage), candidates(organisation, reviewed, stage, at)));
     can_be_filled(&open.collect::<Vec<_>>())
 }
 

@@ -72,8 +72,7 @@ impl State {
         let key = (person.clone(), held.entitlement.clone(), held.tenant.map(str::to_owned));
         let all = begun.chain(self.held_before.get(&key).copied());
         let going_on = all.filter(|holding| holding.goes_on(start, min_break));
-        going_on
-            .reduce(|one, other| Holding { since: one.since.min(other.since), until: one.until.max(other.until) })
+        going_on.reduce(|one, other| Holding { since: one.since.min(other.since), until: one.until.max(other.until) })
     }
 
     fn min_break(&self, entitlement: &EntitlementName) -> Span {
@@ -92,8 +91,7 @@ impl State {
             }
         }
         let goes_on = |(key, holding): &(&HeldBy, &Holding)| at < holding.until.plus(self.min_break(&key.1));
-        let over: Vec<HeldBy> =
-            self.held_before.iter().filter(|it| !goes_on(it)).map(|(key, _)| key.clone()).collect();
+        let over: Vec<HeldBy> = self.held_before.iter().filter(|it| !goes_on(it)).map(|(key, _)| key.clone()).collect();
         over.iter().for_each(|key| {
             self.held_before.remove(key);
         });

@@ -13,8 +13,8 @@ use super::record::proposal::Proposal;
 use super::record::review::Phase;
 use super::state::organisation::Organisation;
 use super::value::ids::{
-    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, JournalId, PersonId,
-    Principal, ProposalId, RequestId, RequirementName, RoleName, StreamName,
+    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, JournalId, PersonId, Principal,
+    ProposalId, RequestId, RequirementName, RoleName, StreamName,
 };
 use super::value::index::{Index, Map, Set};
 use super::value::time::{Span, Timestamp};
