@@ -66,7 +66,6 @@ fn elevation_given(state: &State, elevation: &Elevation, now: Now) -> Vec<Fact> 
 }
 
 fn enrolment_given(state: &State, enrolment: &Enrolment, now: Now) -> Vec<Fact> {
-    let mut overlay = Overlay::new(state, Actor::Broker, now);
     let id = enrolment.id;
     let struck = struck_out(&state.organisation, enrolment, now);
     if !struck.is_empty() {
@@ -77,6 +76,7 @@ fn enrolment_given(state: &State, enrolment: &Enrolment, now: Now) -> Vec<Fact> 
     if let Some(because) = void_enrolment(&state.organisation, enrolment, now) {
         return vec![Fact::Enrolment(EnrolmentFact::Cancelled(EnrolmentCancelled { enrolment: id, because }))];
     }
+    let mut overlay = Overlay::new(state, Actor::Broker, now);
     give(&mut overlay, enrolment);
     overlay.into_facts()
 }

@@ -24,12 +24,14 @@ mod broker;
 pub mod formerly;
 pub mod granted;
 mod held;
+mod holding;
 pub mod identities;
 pub mod organisation;
 mod proposals;
 mod waits;
 
-pub use held::{HeldIn, Holding};
+use holding::HeldBy;
+pub use holding::{HeldIn, Holding};
 
 /// What is open, what closed lately, and the organisation that both rest on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,7 +57,7 @@ pub struct State {
     /// By the person whom caps and continuity count; closed ones too, while they are kept.
     pub(super) grants_of: Index<PersonId, GrantId>,
     /// What of forgotten grants still counts towards a cap, because no long enough break has passed since.
-    pub(super) held_before: Map<held::HeldBy, Holding>,
+    pub(super) held_before: Map<HeldBy, Holding>,
     /// By everybody behind an emergency: those whose follow-up is owed.
     pub(super) follow_ups_of: Index<PersonId, ElevationId>,
     pub(super) enrolments: Map<EnrolmentId, Enrolment>,
