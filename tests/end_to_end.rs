@@ -108,6 +108,8 @@ mod service_accounts;
 mod sight;
 #[path = "end_to_end/surfaces.rs"]
 mod surfaces;
+#[path = "end_to_end/suspension.rs"]
+mod suspension;
 #[path = "end_to_end/tokens.rs"]
 mod tokens;
 #[path = "end_to_end/wandering.rs"]

@@ -9,11 +9,60 @@ mod model;
 #[path = "common/world.rs"]
 mod world;
 
-use countersign::domain::record::command::RequestElevation;
+use countersign::domain::record::command::{Command, CreateLock, DeleteLock, RequestElevation};
+use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::value::ids::{ElevationId, GrantId};
-use history::{Past, Step, WHO, ask_of, change, history};
+use history::{Past, Step, WHO, ask_of, change, step};
 use model::{Model, Moment, OFFERS, Right, Wish};
 use proptest::prelude::*;
+
+/// A step of a history, or a lock that suspends somebody, or the end of that.
+#[derive(Debug, Clone)]
+enum Move {
+    Step(Step),
+    Suspend(&'static str),
+    Lift(&'static str),
+}
+
+fn any_move() -> impl Strategy<Value = Move> {
+    let whom = || prop::sample::select(vec!["ben", "ben", "cleo", "sam", "ana", "ines"]);
+    prop_oneof![
+        14 => step().prop_map(Move::Step),
+        1 => whom().prop_map(Move::Suspend),
+        1 => whom().prop_map(Move::Lift),
+    ]
+}
+
+/// A deployment that one of two commanders approves before they are suspended, or most of that, between other moves.
+fn a_wait() -> impl Strategy<Value = Vec<Move>> {
+    let pass = |millis| Move::Step(Step::Pass { millis, tick: true });
+    let story = vec![
+        Move::Step(Step::Ask { who: 0, what: 4, scope: 0, duration: 0, start: 0, on_behalf: 0 }),
+        Move::Step(Step::Approve { who: 2, which: 0 }),
+        Move::Suspend("ben"),
+        Move::Step(Step::Approve { who: 3, which: 0 }),
+        pass(1_000),
+        Move::Lift("ben"),
+        pass(1),
+    ];
+    let length = story.len();
+    prop::sample::subsequence(story, length - 1..=length)
+}
+
+/// The example, in which two commanders let a deployment through, and two may lock.
+fn past() -> Past {
+    let terms = "resources = [\"prod/*/apps/*\"]\nrequestable_by = [\"robot\", \"engineer\"]\nmax_duration = \"30m\"\n\
+                 approval = [{ by = [\"commander\"], count = 1 }]";
+    assert!(world::POLICY.contains(terms));
+    let policy = world::POLICY.replacen(terms, &terms.replace("count = 1", "count = 2"), 1).replacen(
+        "[\"grant.revoke\"]",
+        "[\"grant.revoke\", \"lock.manage\"]",
+        1,
+    );
+    let mut organisation = world::Organisation::example();
+    organisation.join("aud", "revoker");
+    Past { world: world::World::of(&policy, organisation).unwrap(), sent: Vec::new(), emergencies: false }
+}
 
 struct Both {
     past: Past,
@@ -22,28 +71,37 @@ struct Both {
     wishes: Vec<ElevationId>,
     rights: Vec<GrantId>,
     accepted: u64,
+    /// How many of the rights came of a lock's end.
+    waited: usize,
 }
 
 #[test]
 fn the_core_and_the_model_agree() {
     let config =
         ProptestConfig { cases: 96, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() };
-    let totals = std::cell::Cell::new((0, 0));
-    let run = |steps: Vec<Step>| {
-        let past = Past::new();
-        let model = Model { all: past.world.organisation.clone(), wishes: Vec::new(), rights: Vec::new() };
-        let mut both = Both { past, model, wishes: Vec::new(), rights: Vec::new(), accepted: 0 };
-        for step in &steps {
-            both.step(step);
-            both.compare(step);
+    let totals = std::cell::Cell::new((0, 0, 0));
+    let run = |parts: Vec<Vec<Move>>| {
+        let past = past();
+        let (all, suspended) = (past.world.organisation.clone(), std::collections::BTreeSet::new());
+        let model = Model { all, wishes: Vec::new(), rights: Vec::new(), suspended };
+        let mut both = Both { past, model, wishes: Vec::new(), rights: Vec::new(), accepted: 0, waited: 0 };
+        for it in parts.iter().flatten() {
+            match it {
+                Move::Step(step) => both.step(step),
+                Move::Suspend(person) => both.suspend(person),
+                Move::Lift(person) => both.lift(person),
+            }
+            both.compare(it);
         }
-        let (accepted, rights) = totals.get();
-        totals.set((accepted + both.accepted, rights + both.rights.len()));
+        let (accepted, rights, waited) = totals.get();
+        totals.set((accepted + both.accepted, rights + both.rights.len(), waited + both.waited));
         Ok(())
     };
-    proptest::test_runner::TestRunner::new(config).run(&history(70), run).unwrap();
-    let (accepted, rights) = totals.get();
-    assert!(accepted > 500 && rights > 60, "too little happened: {accepted} commands accepted, {rights} grants");
+    let part = prop_oneof![30 => any_move().prop_map(|it| vec![it]), 1 => a_wait()];
+    proptest::test_runner::TestRunner::new(config).run(&prop::collection::vec(part, 35..70), run).unwrap();
+    let (accepted, rights, waited) = totals.get();
+    let enough = accepted > 500 && rights > 60 && waited > 10;
+    assert!(enough, "too little happened: {accepted} commands accepted, {rights} grants, {waited} of what waited");
 }
 
 impl Both {
@@ -57,6 +115,48 @@ impl Both {
         }
     }
 
+    fn suspend(&mut self, person: &'static str) {
+        if self.model.suspended.contains(person) {
+            return;
+        }
+        let (on, mode, reason) = (Locked::Person(person.parse().unwrap()), LockMode::Suspend, "lost".to_owned());
+        if self.past.send("rex", Command::from(CreateLock { on, mode, reason, until: None })).is_ok() {
+            self.model.suspended.insert(person.to_owned());
+        }
+    }
+
+    fn lift(&mut self, person: &str) {
+        let on = Locked::Person(person.parse().unwrap());
+        let locks = self.past.world.state.organisation().locks();
+        let Some(lock) = locks.on(&on).map(|lock| lock.id) else { return };
+        let reason = "found".to_owned();
+        if self.past.send("aud", Command::from(DeleteLock { lock, reason })).is_ok() {
+            self.model.suspended.remove(person);
+        }
+    }
+
+    /// The timer has run: what is over, then what waited, one after another, then what starts.
+    fn tick(&mut self) {
+        let now = self.now();
+        self.model.tick(now);
+        while let Some(index) = self.model.complete(now).first().copied() {
+            self.model.wishes[index].pending = false;
+            let Some(right) = self.right_of(index, now) else { continue };
+            self.take(right);
+            self.waited += 1;
+        }
+        self.model.start(now);
+    }
+
+    /// The right that both gave.
+    fn take(&mut self, right: Right) {
+        let elevation = self.wishes[right.wish];
+        self.model.wishes[right.wish].pending = false;
+        self.model.rights.push(right);
+        let grants = self.past.world.state.grants();
+        self.rights.push(grants.values().find(|grant| grant.elevation == elevation).unwrap().id);
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             // Policy stays, and what is repeated or restarted is for the invariants.
@@ -64,8 +164,7 @@ impl Both {
             // A timer runs before people change, so that what lapsed before is on record.
             Step::Change { .. } => {
                 let _ = self.past.world.tick();
-                let now = self.now();
-                self.model.tick(now);
+                self.tick();
             }
             _ => {}
         }
@@ -74,8 +173,7 @@ impl Both {
         let aimed = self.aim(step);
         let result = self.past.step(step);
         if let Step::Pass { tick: true, .. } = step {
-            let now = self.now();
-            self.model.tick(now);
+            self.tick();
         }
         if let (Some(expected), Some(result)) = (expected, result) {
             assert_eq!(expected, result.is_ok(), "{step:?}: {result:?}");
@@ -175,8 +273,12 @@ impl Both {
         if wish.yes.iter().any(|(other, ..)| Some(other) == person.as_ref()) {
             return false;
         }
-        let mut after =
-            Model { all: self.model.all.clone(), wishes: self.model.wishes.clone(), rights: self.model.rights.clone() };
+        if self.model.is_held(wish) || self.model.suspended.contains(person.as_ref().unwrap()) {
+            return false;
+        }
+        let Model { all, wishes, rights, suspended } = &self.model;
+        let (all, suspended) = (all.clone(), suspended.clone());
+        let mut after = Model { all, wishes: wishes.clone(), rights: rights.clone(), suspended };
         after.strike(index, now);
         let Some(stage) = after.open_stage(&after.wishes[index]) else { return false };
         if !after.may_review(who, &after.wishes[index], stage, now) {
@@ -237,9 +339,13 @@ impl Both {
             start,
             deadline: (now.stamp + OFFERS[offer].waits).min(window_end),
             yes: Vec::new(),
+            yes_at: 0,
             pending: true,
             for_whom: for_whom.clone(),
         };
+        if self.model.is_held(&wish) {
+            return None;
+        }
         self.model.could_hold(who, &person, for_whom.as_deref(), offer, now)?;
         let begins = start.map_or(now.stamp, |asked| asked.max(now.stamp));
         let since = self.model.since(&person, offer, begins, None);
@@ -276,12 +382,10 @@ impl Both {
                 let stage = self.model.open_stage(&self.model.wishes[index]).unwrap();
                 let person = self.model.all.accounts[&who].person.clone().unwrap();
                 self.model.wishes[index].yes.push((person, who, stage, true));
+                self.model.wishes[index].yes_at = now.stamp;
                 if self.model.open_stage(&self.model.wishes[index]).is_none() {
                     let right = self.right_of(index, now).unwrap();
-                    self.model.wishes[index].pending = false;
-                    self.model.rights.push(right);
-                    let grants = self.past.world.state.grants();
-                    self.rights.push(grants.values().find(|grant| grant.elevation == self.wishes[index]).unwrap().id);
+                    self.take(right);
                 }
             }
             (Step::Deny { .. } | Step::Withdraw { .. }, Some((index, _))) => self.model.wishes[index].pending = false,
@@ -290,7 +394,7 @@ impl Both {
         }
     }
 
-    fn compare(&self, step: &Step) {
+    fn compare(&self, step: &Move) {
         let now = self.now();
         for (index, wish) in self.model.wishes.iter().enumerate() {
             let Some(elevation) = self.past.world.state.elevations().get(&self.wishes[index]) else { continue };

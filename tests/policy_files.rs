@@ -64,6 +64,7 @@ fn the_example_policy_means_what_it_says() {
     let repair = &policy.entitlements["orders-db-repair"].terms;
     assert_eq!(repair.default_duration.to_string() + " " + &repair.max_duration.to_string(), "15m 1h");
     assert_eq!(repair.max_continuous.unwrap().to_string(), "4h");
+    assert_eq!(repair.min_break.unwrap().to_string(), "24m", "a tenth, where policy names none");
     assert_eq!((repair.justification_min_length, repair.start_within), (Some(10), None));
     assert!(repair.ticket.as_ref().unwrap().matches("INC-4711") && !repair.ticket.as_ref().unwrap().matches("INC-"));
     let payments = &policy.entitlements["payments-db-admin"].terms;

@@ -36,6 +36,8 @@ pub(super) fn elevation(state: &State, viewer: &Viewer, mut told: pb::Elevation)
     for decision in told.review.iter_mut().flat_map(|review| &mut review.decisions) {
         if !is_own(organisation, tenant, &decision.account) {
             decision.comment.clear();
+            // Which lock stops a colleague of theirs is for that colleague to know.
+            decision.suspended = None;
         }
     }
     if let Some(completion) = told.follow_up.as_mut().and_then(|it| it.completion.as_mut()) {

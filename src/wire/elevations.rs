@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use super::v1 as pb;
 use super::values::{pb_duration, pb_timestamp};
 use crate::domain::policy::{Approver, Stage};
+use crate::domain::record::counted::Counted;
 use crate::domain::record::elevation::Cancellation;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::emergency::{Emergency, Finding};
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::{Decision, Review, Verdict, can_be_filled};
 use crate::domain::rule::emergency::ordinary_stages;
-use crate::domain::rule::reviewers::{Reviewed, candidates, could_approve};
+use crate::domain::rule::reviewers::{Reviewed, candidates, could_approve, counted, lock_on_approval};
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::refusal::Refusal;
@@ -147,15 +148,17 @@ pub fn approvers(stage: &Stage) -> Vec<String> {
 #[must_use]
 pub fn review(organisation: &Organisation, reviewed: &impl Reviewed, pending: bool, now: Now) -> pb::Review {
     let it = reviewed.review();
+    let counted = if pending { counted(organisation, reviewed) } else { Counted::as_recorded(it) };
     let stages = it.numbered_stages().map(|(index, stage)| pb::ReviewStage {
         by: approvers(stage),
         required_count: stage.count,
-        approved_count: it.approvals_in(index),
+        approved_count: counted.approvals_in(index),
     });
-    let open = it.open_stage().filter(|_| pending);
+    let open = counted.open_stage().filter(|_| pending);
+    let shown = |it| if pending { decision_under(organisation, it) } else { decision(it) };
     pb::Review {
         stages: stages.collect(),
-        decisions: it.decisions.iter().map(decision).collect(),
+        decisions: it.decisions.iter().map(shown).collect(),
         deadline: Some(pb_timestamp(it.deadline)),
         open_stage: open.map(|(index, _)| index.saturating_add(1)).unwrap_or_default(),
         approval_text: it.text.clone(),
@@ -170,7 +173,7 @@ const MOST_REVIEWERS: usize = 100;
 /// Who could approve in the open stage now, each once.
 #[must_use]
 pub fn could_review(organisation: &Organisation, it: &impl Reviewed, at: Timestamp) -> Vec<pb::Reviewer> {
-    let open = it.review().open_stage().into_iter();
+    let open = counted(organisation, it).open_stage().into_iter();
     let could = open.flat_map(|(_, stage)| could_approve(organisation, it, stage, at));
     reviewers(could)
 }
@@ -187,6 +190,15 @@ pub fn reviewers<'a>(could: impl IntoIterator<Item = (&'a AccountId, &'a PersonI
     let each: BTreeMap<&AccountId, &PersonId> = could.into_iter().collect();
     let listed = each.into_iter().take(MOST_REVIEWERS);
     listed.map(|(account, person)| pb::Reviewer { account: account.to_string(), person: person.to_string() }).collect()
+}
+
+/// A decision, and whether a lock keeps it from being counted: told of what waits, and of a grant that has not started.
+#[must_use]
+pub fn decision_under(organisation: &Organisation, it: &Decision) -> pb::Decision {
+    let counts = it.verdict == Verdict::Approved && it.struck.is_none();
+    let lock = if counts { lock_on_approval(organisation, it) } else { None };
+    let suspended = lock.map(|lock| pb::SuspendedApproval { until_time: lock.until.map(pb_timestamp) });
+    pb::Decision { suspended, ..decision(it) }
 }
 
 /// A decision.
@@ -209,6 +221,7 @@ pub fn decision(it: &Decision) -> pb::Decision {
         time: Some(pb_timestamp(it.at)),
         comment: it.comment.clone(),
         struck_out,
+        suspended: None,
     }
 }
 
@@ -218,8 +231,9 @@ pub fn decision(it: &Decision) -> pb::Decision {
 pub fn no_approver(organisation: &Organisation, it: &impl Reviewed, at: Timestamp) -> Option<pb::NoApprover> {
     let mut filled = Vec::new();
     let mut missing = Vec::new();
+    let counted = counted(organisation, it);
     for (index, stage) in it.review().numbered_stages() {
-        let needed = it.review().missing_in(index, stage);
+        let needed = counted.missing_in(index, stage);
         let could = candidates(organisation, it, stage, at);
         let mut seats = needed;
         loop {
@@ -259,7 +273,8 @@ pub fn phase_closing<T, C>(
         Phase::Pending if review.deadline.is_over(now.latest) => closing(review.deadline, broker(), "EXPIRED", ""),
         Phase::Pending => None,
         Phase::Approved { at, .. } => {
-            let last = review.approvals().last();
+            // What waited until a lock was gone was not completed by the last who approved.
+            let last = review.approvals().last().filter(|decision| decision.at == *at);
             let actor = last.map(|decision| format!("account:{}", decision.account));
             closing(*at, actor.unwrap_or_else(broker), "APPROVED", last.map_or("", |decision| &decision.comment))
         }

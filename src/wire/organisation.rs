@@ -111,6 +111,7 @@ pub fn entitlement(name: &EntitlementName, it: &Entitlement) -> pb::Entitlement 
         default_duration: Some(pb_duration(terms.default_duration)),
         max_duration: Some(pb_duration(terms.max_duration)),
         max_continuous: terms.max_continuous.map(pb_duration),
+        min_break: terms.min_break.map(pb_duration),
         review_within: Some(pb_duration(terms.review_within)),
         start_within: terms.start_within.map(pb_duration),
         justification_min_length: terms.justification_min_length.unwrap_or_default(),

@@ -6,7 +6,7 @@ use countersign::domain::record::command::{
     WithdrawElevation,
 };
 use countersign::domain::record::emergency::Finding;
-use countersign::domain::rule::reviewers::{candidates, reviewer_in};
+use countersign::domain::rule::reviewers::{candidates, counted, reviewer_in};
 use countersign::domain::value::ids::{ElevationId, GrantId};
 use countersign::domain::value::refusal::{Reason, Refusal};
 use countersign::domain::value::time::{Span, Timestamp};
@@ -145,7 +145,7 @@ impl Past {
     pub fn somebody_apt(&self, id: ElevationId) -> String {
         let state = &self.world.state;
         let apt = state.elevations().get(&id).and_then(|elevation| {
-            let (_, stage) = elevation.review.open_stage()?;
+            let (_, stage) = counted(state.organisation(), elevation).open_stage()?;
             let person = candidates(state.organisation(), elevation, stage, self.world.now().latest).pop_last()?;
             let accounts = state.organisation().accounts_of(&person);
             let mut able = accounts.filter(|(id, _)| {

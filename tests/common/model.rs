@@ -66,7 +66,7 @@ pub const OFFERS: [Offer; 5] = [
     Offer {
         name: "deploy",
         asks: &["robot", "engineer"],
-        stages: &[(&["commander"], 1)],
+        stages: &[(&["commander"], 2)],
         usual: 15 * MINUTE,
         longest: 30 * MINUTE,
         continuous: NEVER,
@@ -88,6 +88,8 @@ pub struct Wish {
     pub deadline: i64,
     /// Who, from which account, in which stage, and whether it still counts.
     pub yes: Vec<(String, String, usize, bool)>,
+    /// When the last of these was given.
+    pub yes_at: i64,
     pub pending: bool,
 }
 
@@ -114,6 +116,8 @@ pub struct Model {
     pub all: Organisation,
     pub wishes: Vec<Wish>,
     pub rights: Vec<Right>,
+    /// Persons whom a lock suspends.
+    pub suspended: BTreeSet<String>,
 }
 
 fn ms(text: &str) -> i64 {
@@ -233,13 +237,28 @@ impl Model {
         })
     }
 
+    /// Whether a lock stops somebody behind a wish, or the owner of the machine that has it.
+    pub fn is_held(&self, wish: &Wish) -> bool {
+        let owner = self.all.accounts.get(&wish.account).map(|_| self.person_of(&wish.account));
+        let mut behind = wish.behind.iter().chain([&wish.person]).chain(&owner);
+        behind.any(|person| self.suspended.contains(person))
+    }
+
+    /// By those whom no lock stops.
     pub fn open_stage(&self, wish: &Wish) -> Option<usize> {
         let stages = OFFERS[wish.offer].stages.iter().enumerate();
-        let counted = |stage| wish.yes.iter().filter(|(_, _, at, counts)| *at == stage && *counts).count();
+        let counts = |yes: &&(String, String, usize, bool)| {
+            yes.3 && !self.suspended.contains(&yes.0) && !self.is_suspended(&yes.1)
+        };
+        let counted = |stage| wish.yes.iter().filter(counts).filter(|(_, _, at, _)| *at == stage).count();
         stages
             .map(|(stage, (_, wanted))| (stage, *wanted))
             .find(|(stage, wanted)| counted(*stage) < *wanted)
             .map(|(stage, _)| stage)
+    }
+
+    fn is_suspended(&self, account: &str) -> bool {
+        self.all.accounts.contains_key(account) && self.suspended.contains(&self.person_of(account))
     }
 
     /// Tries every way to give each place of each stage to another person.
@@ -253,7 +272,10 @@ impl Model {
         let Some((stage, rest)) = places.split_first() else { return true };
         self.all.accounts.keys().any(|account| {
             let person = self.person_of(account);
-            if used.contains(&person) || !self.may_review(account, wish, *stage, now) {
+            if used.contains(&person)
+                || self.suspended.contains(&person)
+                || !self.may_review(account, wish, *stage, now)
+            {
                 return false;
             }
             used.insert(person.clone());
@@ -269,6 +291,8 @@ impl Model {
     }
 
     pub fn since(&self, person: &str, offer: usize, start: i64, except: Option<usize>) -> i64 {
+        // A break is one from a tenth of the cap on.
+        let min_break = if OFFERS[offer].continuous == NEVER { 0 } else { OFFERS[offer].continuous / 10 };
         let touching = self.rights.iter().enumerate().filter(|(index, right)| {
             let over = right.closed.map_or(right.end, |closed| closed.min(right.end));
             let wish = &self.wishes[right.wish];
@@ -277,7 +301,7 @@ impl Model {
                 && wish.person == person
                 && wish.offer == offer
                 && right.start <= start
-                && start <= over
+                && (start <= over || start < over + min_break)
         });
         touching.map(|(_, right)| right.since).chain([start]).min().unwrap()
     }
@@ -326,7 +350,7 @@ impl Model {
         (right.started || approved).then_some(until)
     }
 
-    /// Time passed and a timer runs.
+    /// Time passed and a timer runs: what is over. What begins is another thing.
     pub fn tick(&mut self, now: Moment) {
         if now.suspect {
             return;
@@ -339,6 +363,20 @@ impl Model {
             right.closed = Some(now.stamp);
         }
         self.settle(now);
+    }
+
+    /// The wishes that have every yes that they need, and that no lock holds.
+    pub fn complete(&self, now: Moment) -> Vec<usize> {
+        let is_due = |wish: &Wish| wish.pending && wish.yes_at <= now.earliest && !now.suspect;
+        let complete = |wish: &Wish| is_due(wish) && self.open_stage(wish).is_none() && !self.is_held(wish);
+        (0..self.wishes.len()).filter(|index| complete(&self.wishes[*index])).collect()
+    }
+
+    /// The timer, for what starts.
+    pub fn start(&mut self, now: Moment) {
+        if now.suspect {
+            return;
+        }
         let mut due: Vec<usize> = (0..self.rights.len()).collect();
         due.sort_by_key(|index| self.rights[*index].start);
         for index in due {
@@ -347,6 +385,9 @@ impl Model {
                 continue;
             }
             let wish = &self.wishes[right.wish];
+            if self.is_held(wish) || self.open_stage(wish).is_some() {
+                continue;
+            }
             let since = self.since(&wish.person, wish.offer, right.start, Some(index));
             self.rights[index].since = since;
             self.rights[index].started = true;

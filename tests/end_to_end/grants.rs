@@ -91,6 +91,22 @@ async fn an_extension_goes_the_whole_way_again_and_keeps_the_old_grant_until_the
 }
 
 #[tokio::test]
+async fn giving_a_grant_up_for_a_moment_begins_no_new_time_of_holding_it() {
+    // given a grant that is given up and asked for again at once
+    let (engineer, ben, ..) = cast().await;
+    let first = engineer.granted(repair(), &ben).await;
+    engineer.relinquish(&first.id).await.unwrap();
+    let second = engineer.granted(repair(), &ben).await;
+    // then it is one holding, and the terms say how long a break must be
+    assert!(millis(second.start_time.as_ref()) > millis(first.start_time.as_ref()));
+    assert_eq!(millis(second.continuous_since.as_ref()), millis(first.continuous_since.as_ref()));
+    let listed = engineer.elevations().list_entitlements(pb::ListEntitlementsRequest::default()).await.unwrap();
+    let listed = listed.into_inner().offers;
+    let offered = listed.iter().filter_map(|it| it.entitlement.as_ref()).find(|it| it.name == "orders-db-repair");
+    assert_eq!(offered.unwrap().min_break, seconds(24 * 60));
+}
+
+#[tokio::test]
 async fn what_its_holder_gives_up_is_over_at_once_and_only_the_holder_can() {
     let (engineer, ben, sam, orders) = cast().await;
     let grant = engineer.granted(repair(), &ben).await;

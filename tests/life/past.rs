@@ -12,7 +12,7 @@ use countersign::domain::record::command::{
 };
 use countersign::domain::record::event::{CampaignFact, Event, Fact};
 use countersign::domain::record::hr::{HrChange, HrEvent, StreamPlace};
-use countersign::domain::rule::reviewers::candidates;
+use countersign::domain::rule::reviewers::{candidates, counted};
 use countersign::domain::state::State;
 use countersign::domain::value::ids::{CampaignId, PersonId};
 use countersign::domain::value::refusal::{Reason, Refusal};
@@ -340,7 +340,7 @@ impl Past {
         };
         let elevation = self.state().elevations().get(&id).unwrap();
         let (digest, requester) = (elevation.review.digest(), elevation.requester.to_string());
-        let Some((_, stage)) = elevation.review.open_stage() else { return };
+        let Some((_, stage)) = counted(self.state().organisation(), elevation).open_stage() else { return };
         let by_manager = stage.by.contains(&Approver::Manager);
         let Some(who) = candidates(self.state().organisation(), elevation, stage, latest).pop_last() else { return };
         let command = Command::from(ApproveElevation { elevation: id, digest, comment: String::new() });

@@ -25,7 +25,7 @@ approval = [
 "#;
     // then five lines come back, each with its place and what would be right
     insta::assert_snapshot!(policy_mistakes(text), @r##"
-    line 8: `entitlements.orders-db-repair.requestible_by`: found an unknown key; wanted perhaps `requestable_by`: one of the keys `title`, `description`, `actions`, `resources`, `requestable_by`, `default_duration`, `max_duration`, `max_continuous`, `review_within`, `start_within`, `justification`, `ticket`, `approval`, `emergency`, `tenant_approval`
+    line 8: `entitlements.orders-db-repair.requestible_by`: found an unknown key; wanted perhaps `requestable_by`: one of the keys `title`, `description`, `actions`, `resources`, `requestable_by`, `default_duration`, `max_duration`, `max_continuous`, `min_break`, `review_within`, `start_within`, `justification`, `ticket`, `approval`, `emergency`, `tenant_approval`
     line 10: found invalid TOML (string values must be quoted, expected literal string); wanted a value of TOML: text stands in double quotes, as in `"15m"`
     line 11: `entitlements.orders-db-repair.review_within`: found a number; wanted a length of time from `1s` to `30d`: a whole number and `ms`, `s`, `m`, `h` or `d`, as in `"15m"`
     line 13: `entitlements.orders-db-repair.approval[0].by`: found `incident-comander`, which is no role; wanted perhaps `incident-commander`: a role that is defined in `[roles.…]`
@@ -51,6 +51,9 @@ fn each_mistake_of_an_entitlement_says_what_would_be_right() {
         "max_duration = 60",
         "default_duration = \"2h\"",
         "max_continuous = \"30m\"",
+        "max_continuous = \"2h\"\nmin_break = \"3h\"",
+        "max_continuous = \"2h\"\nmin_break = \"0s\"",
+        "min_break = \"5m\"",
         "justification = { min_length = 0 }",
         "ticket = \"INC-([0-9]+\"",
         "ticket = \"[0-9]*\"",
@@ -97,6 +100,14 @@ fn each_mistake_of_an_entitlement_says_what_would_be_right() {
         line 5: `entitlements.x.default_duration`: found `2h`; wanted at most `max_duration`, which is `1h`
     max_continuous = "30m"
         line 5: `entitlements.x.max_continuous`: found `30m`; wanted at least `max_duration`, which is `1h`
+    max_continuous = "2h"
+    min_break = "3h"
+        line 6: `entitlements.x.min_break`: found `3h`; wanted at most `max_continuous`, which is `2h`
+    max_continuous = "2h"
+    min_break = "0s"
+        line 6: `entitlements.x.min_break`: found `0s`; wanted a length of time from `1ms` to `365d`: a whole number and `ms`, `s`, `m`, `h` or `d`, as in `"15m"`
+    min_break = "5m"
+        line 5: `entitlements.x.min_break`: found `5m`; wanted it beside `max_continuous`, which it is for
     justification = { min_length = 0 }
         line 5: `entitlements.x.justification.min_length`: found `0`; wanted a whole number from 1 to 500
     ticket = "INC-([0-9]+"
@@ -123,7 +134,7 @@ fn each_mistake_of_an_entitlement_says_what_would_be_right() {
     tenant_approval = "some"
         line 5: `entitlements.x.tenant_approval`: found `some`; wanted `"none"`, or a stage with `@tenant` and no such key
     owner = "ines"
-        line 5: `entitlements.x.owner`: found an unknown key; wanted one of the keys `title`, `description`, `actions`, `resources`, `requestable_by`, `default_duration`, `max_duration`, `max_continuous`, `review_within`, `start_within`, `justification`, `ticket`, `approval`, `emergency`, `tenant_approval`
+        line 5: `entitlements.x.owner`: found an unknown key; wanted one of the keys `title`, `description`, `actions`, `resources`, `requestable_by`, `default_duration`, `max_duration`, `max_continuous`, `min_break`, `review_within`, `start_within`, `justification`, `ticket`, `approval`, `emergency`, `tenant_approval`
     "##);
 }
 

@@ -151,10 +151,12 @@ fn an_extension_is_a_request_of_its_own_up_to_the_longest_without_a_break() {
     // then the third ends two hours after the first began
     let grant = world.grant_of(third).unwrap();
     assert_eq!((grant.end, &grant.end_because), (at(NOON).plus(span("2h")), &EndBecause::LongestContinuous));
-    // and at that instant nothing more can be had, until there was a break
+    // and at that instant nothing more can be had, until there was a break of a tenth of that
     world.pass("20m");
     let refusal = Ask::repair().by("ana", &mut world);
     assert_refused(refusal, Reason::ContinuousTooLong);
+    world.pass("719999ms");
+    assert_refused(Ask::repair().by("ana", &mut world), Reason::ContinuousTooLong);
     world.pass("1ms");
     assert!(Ask::repair().by("ana", &mut world).is_ok());
 }

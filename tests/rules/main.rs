@@ -22,6 +22,7 @@ mod loss;
 mod proposal;
 mod repetition;
 mod support;
+mod suspension;
 mod themselves;
 mod time;
 mod token;

@@ -132,6 +132,8 @@ impl Reader<'_, '_> {
             | "enrolment-cancelled" => self.decided("enrolment", about("enrolment:")).await?,
             "grant-issued" | "grant-started" | "grant-shortened" => self.grant(about("grant:"), false).await?,
             "grant-ended" | "grant-relinquished" | "grant-revoked" => self.grant(about("grant:"), true).await?,
+            // A lock may open a stage to others, and its end may close that again.
+            "lock-created" | "lock-deleted" | "lock-ended" => self.look_at_all().await?,
             "lapse-ahead" => self.of_event("lapse.ahead", event),
             "follow-up-opened" => self.follow_up("follow_up.opened", about("elevation:"), event).await?,
             "follow-up-overdue" => self.follow_up("follow_up.overdue", about("elevation:"), event).await?,
@@ -176,8 +178,9 @@ impl Reader<'_, '_> {
         let Some(it) = self.reviewed(kind, id).await?.filter(|it| it.pending) else { return Ok(()) };
         let known = self.progress.open.get(&it.key()).cloned();
         let stage = it.review.open_stage;
-        if known.as_ref().is_none_or(|known| known.stage != stage) {
-            // A stage that opens again, because an approval was struck out, is announced again.
+        // What has every approval waits for a lock alone, and for nobody.
+        if stage > 0 && known.as_ref().is_none_or(|known| known.stage != stage) {
+            // A stage that opens again, because an approval was struck out or is not counted, is announced again.
             let decisions = it.review.decisions.len();
             self.progress.enqueue(&format!("{}.opened:{stage}:{decisions}", it.key()), it.opened(), wall_time());
         }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::cli::show::sample;
-use crate::wire::v1::{Closing, Decision, DecisionKind, MissingApprovers, NoApprover, RecentElevation, StruckOut};
+use crate::wire::v1::{
+    Closing, Decision, DecisionKind, MissingApprovers, NoApprover, RecentElevation, StruckOut, SuspendedApproval,
+};
 
 fn context() -> ReviewContext {
     ReviewContext {
@@ -136,6 +138,25 @@ fn a_closed_request_says_how_and_why_in_their_words() {
     id      019380a1-0000-7000-8000-0000aa11bb22
     digest  7f425b07a031eda0a73494cfd845eeacdd0cb531a64559517b781d7c59a77f0b
     "#);
+}
+
+#[test]
+fn an_approval_that_does_not_count_for_now_says_until_when() {
+    let approved = |until: Option<i64>| Decision {
+        person: "ben".into(),
+        role: "incident-commander".into(),
+        kind: DecisionKind::Approved.into(),
+        time: Some(sample::at(-60)),
+        suspended: Some(SuspendedApproval { until_time: until.map(sample::at) }),
+        ..Default::default()
+    };
+    let mut elevation = sample::elevation();
+    for (until, says) in [(Some(600), "until 2026-11-22 22:10:00Z"), (None, "until a lock is lifted")] {
+        elevation.review.as_mut().unwrap().decisions = vec![approved(until)];
+        let page = elevation_card(200, &elevation, None, sample::moment()).unwrap();
+        let line = "decided   approved by ben (incident-commander), 1m ago; does not count while they are suspended, ";
+        assert!(page.contains(&format!("{line}{says}")), "{page}");
+    }
 }
 
 #[test]

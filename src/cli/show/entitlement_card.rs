@@ -32,6 +32,7 @@ pub fn entitlement_lines(entitlement: &Entitlement) -> Vec<(&'static str, String
         ("usually", length(&entitlement.default_duration)),
         ("longest", length(&entitlement.max_duration)),
         ("unbroken", length(&entitlement.max_continuous)),
+        ("break", length(&entitlement.min_break)),
         ("review in", length(&entitlement.review_within)),
         ("start in", length(&entitlement.start_within)),
     ];

@@ -67,6 +67,11 @@ fn decided(decision: &Decision, now: Timestamp) -> String {
     if let Some(struck_out) = &decision.struck_out {
         text.push_str(&format!("; no longer counts: {}", word(&struck_out.reason, "")));
     }
+    if let Some(suspended) = &decision.suspended {
+        let end = suspended.until_time.as_ref();
+        let end = end.map_or_else(|| "a lock is lifted".to_owned(), |end| when(Some(end), now));
+        text.push_str(&format!("; does not count while they are suspended, until {end}"));
+    }
     if !decision.comment.is_empty() {
         text.push_str(&format!(": {}", quoted(&decision.comment)));
     }

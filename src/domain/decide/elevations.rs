@@ -17,9 +17,9 @@ use crate::domain::rule::emergency::ordinary_stages;
 use crate::domain::rule::identities::separation_rule_3_identity;
 use crate::domain::rule::issue::issue;
 use crate::domain::rule::obstacles::draft;
-use crate::domain::rule::reviewers::{lock_on_reviewer, reviewer_in_stages, separation_rule_3};
+use crate::domain::rule::reviewers::{counted, lock_on_reviewer, reviewer_in_stages, separation_rule_3};
 use crate::domain::rule::visibility::{Thing, may_see};
-use crate::domain::value::ids::ElevationId;
+use crate::domain::value::ids::{ElevationId, GrantId};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
@@ -81,18 +81,26 @@ fn approve(
         })
         .collect();
     facts.push(Fact::Elevation(ElevationFact::ApprovalRecorded(DecisionRecorded { elevation: id, decision })));
-    if elevation.review.open_stage().is_none() {
-        let grant = issue(state, &elevation, make_id(envelope, 1).into(), now)
-            .map_err(|refusal| as_told_by_tenant(state, caller, &elevation, refusal))?;
-        facts.push(Fact::Elevation(ElevationFact::Approved(ElevationApproved { elevation: id, grant: grant.id })));
-        let owed = elevation.emergency.as_ref().map(|emergency| FollowUpOpened {
-            elevation: id,
-            grant: grant.id,
-            due: now.stamp.plus(emergency.follow_up_within),
-        });
-        facts.push(Fact::Grant(GrantFact::Issued(Box::new(grant))));
-        facts.extend(owed.map(|owed| Fact::Elevation(ElevationFact::FollowUpOpened(owed))));
+    if counted(&state.organisation, &elevation).is_complete() {
+        let issued = issued(state, &elevation, make_id(envelope, 1).into(), now);
+        facts.extend(issued.map_err(|refusal| as_told_by_tenant(state, caller, &elevation, refusal))?);
     }
+    Ok(facts)
+}
+
+/// What a complete review leads to: the elevation is approved, its grant issued, and for an emergency a follow-up owed.
+///
+/// # Errors
+/// What the requester, or the request, no longer fulfils.
+pub(super) fn issued(state: &State, elevation: &Elevation, grant: GrantId, now: Now) -> Result<Vec<Fact>, Refusal> {
+    let id = elevation.id;
+    let issued = issue(state, elevation, grant, now)?;
+    let approved = ElevationFact::Approved(ElevationApproved { elevation: id, grant });
+    let mut facts = vec![Fact::Elevation(approved), Fact::Grant(GrantFact::Issued(Box::new(issued)))];
+    facts.extend(elevation.emergency.as_ref().map(|emergency| {
+        let due = now.stamp.plus(emergency.follow_up_within);
+        Fact::Elevation(ElevationFact::FollowUpOpened(FollowUpOpened { elevation: id, grant, due }))
+    }));
     Ok(facts)
 }
 

@@ -17,6 +17,7 @@ use crate::domain::record::event::{
 };
 use crate::domain::record::review::Phase;
 use crate::domain::rule::enrolling::{draft_enrolment, given, standing_in_the_way};
+use crate::domain::rule::reviewers::counted;
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
 use crate::domain::value::ids::{EnrolmentId, PersonId, Principal};
@@ -101,7 +102,7 @@ fn approve(
     }));
     overlay.record([Fact::Enrolment(EnrolmentFact::ApprovalRecorded(EnrolmentDecision { enrolment: id, decision }))]);
     overlay.record(settled.into_facts());
-    if enrolment.review.open_stage().is_none() {
+    if counted(&state.organisation, &enrolment).is_complete() {
         give(&mut overlay, &enrolment);
     }
     Ok(overlay.into_facts())
@@ -122,8 +123,9 @@ fn still_possible(state: &State, enrolment: &Enrolment, now: Now) -> Result<(), 
 }
 
 /// Records what a complete review gives, and all that follows.
-fn give(overlay: &mut Overlay, enrolment: &Enrolment) {
-    let approvers: BTreeSet<PersonId> = enrolment.review.approvals().map(|it| it.person.clone()).collect();
+pub(super) fn give(overlay: &mut Overlay, enrolment: &Enrolment) {
+    let counted = counted(overlay.state().organisation(), enrolment);
+    let approvers: BTreeSet<PersonId> = counted.approvals().map(|it| it.person.clone()).collect();
     let given = given(overlay.state().organisation(), enrolment, approvers, overlay.clocks());
     overlay.record([Fact::Enrolment(EnrolmentFact::Approved(EnrolmentNamed { enrolment: enrolment.id }))]);
     // People first: their logins must be free before they become identities of the account.

@@ -18,6 +18,7 @@ pub mod refused;
 mod review;
 pub mod tick;
 mod tokens;
+mod waiting;
 
 use caller::{Caller, usable_account};
 use numbering::events;

@@ -10,7 +10,7 @@ use crate::domain::record::review::Phase;
 use crate::domain::record::review::{Decision, StruckOut, Verdict};
 use crate::domain::rule::identities::separation_rule_3_identity;
 use crate::domain::rule::reviewers::{
-    Reviewed, could_approve, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3,
+    Reviewed, could_approve, counted, lock_on_reviewer, reviewer_in, reviewer_in_any, separation_rule_3,
 };
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{Digest, PersonId};
@@ -44,7 +44,8 @@ pub(super) fn approval(
     separation_rule_3(organisation, reviewed, person)?;
     separation_rule_3_identity(organisation, reviewed, caller.identity)?;
     decided_nothing_yet(organisation, reviewed, person, now)?;
-    // Rule 4, for those who approved before: whoever could not approve now is struck out, and the stage opens again.
+    // Rule 4, for those who approved before: whoever could not approve now is struck out, and the stage opens again. Whoever
+    // is suspended by a lock is not: their approval is left out of the count while that lasts.
     let struck = struck_out(organisation, reviewed, now);
     for (person, because) in &struck {
         for decision in reviewed.review_mut().decisions.iter_mut().filter(|decision| decision.person == *person) {
@@ -86,7 +87,9 @@ const NAMED: usize = 10;
 
 /// Who can decide in the open stage: in which capacity, and which persons of the own organisation.
 fn who_can(organisation: &Organisation, reviewed: &impl Reviewed, now: Now) -> String {
-    let Some((_, stage)) = reviewed.review().open_stage() else { return "no stage waits for anybody".to_owned() };
+    let Some((_, stage)) = counted(organisation, reviewed).open_stage() else {
+        return "no stage waits for anybody".to_owned();
+    };
     let by: Vec<String> = stage.by.iter().map(|approver| format!("`{approver}`")).collect();
     let could = could_approve(organisation, reviewed, stage, now.latest).map(|(_, person)| person);
     let persons: BTreeSet<&PersonId> = could.filter(|person| organisation.tenant_of(person).is_none()).collect();
@@ -156,7 +159,7 @@ fn decision_in_open_stage(
     comment: &str,
     now: Now,
 ) -> Result<Decision, Refusal> {
-    let Some((index, stage)) = reviewed.review().open_stage() else {
+    let Some((index, stage)) = counted(organisation, reviewed).open_stage() else {
         return Err(Refusal::new(Reason::NotPending, "all stages are complete"));
     };
     let through =

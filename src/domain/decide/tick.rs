@@ -1,11 +1,12 @@
 //! `decide_tick`: what the passing of time causes. Time is an input like a command; no message parses into it.
 //!
 //! No access depends on it being called: ends, deadlines and lapses are compared wherever access is decided. Only
-//! starts and the ends of locks wait for it, which is the safe side.
+//! starts, the ends of locks and what waited for these wait for it, which is the safe side.
 
 use std::collections::BTreeSet;
 
 use super::numbering::events;
+use super::waiting;
 use crate::domain::effect::cascade::with_extensions;
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
@@ -16,7 +17,7 @@ use crate::domain::record::event::{
 };
 use crate::domain::record::grant::{EndBecause, Grant, Revocation};
 use crate::domain::rule::feed::silent_feed;
-use crate::domain::rule::standing::grant_stands;
+use crate::domain::rule::standing::{grant_stands, waits_for_approvers};
 use crate::domain::state::{Closed, Due, HeldIn, State};
 use crate::domain::value::limits::IDENTITIES_REMEMBERED;
 use crate::domain::value::time::{Now, Span, Timestamp};
@@ -40,6 +41,9 @@ pub fn decide_tick(state: &State, now: Now, keep_closed: Span) -> Vec<Event> {
         facts = lifted(state, now);
     }
     if facts.is_empty() {
+        facts = waiting::given(state, now);
+    }
+    if facts.is_empty() {
         facts = starts(state, now);
     }
     if facts.is_empty() {
@@ -54,12 +58,13 @@ pub fn next_due(state: &State, keep_closed: Span) -> Option<Timestamp> {
     let forget = |at: Timestamp, keep: Span| at.plus(keep).plus(PRUNE_EVERY);
     let due = state.due.get_min().map(|(at, _)| *at);
     let starts = free_starts(state).next().map(|(at, _)| at);
+    let waited = waiting::next(state);
     let lifted = state.organisation.locks().first_end();
     let closed = state.closed.get_min().map(|(at, _)| forget(*at, keep_closed));
     let requests =
         state.requests_by_age.get_min().map(|(at, ..)| forget(*at, crate::domain::value::limits::REQUESTS_KEPT));
     let identities = state.organisation.formerly.oldest().map(|at| forget(at, IDENTITIES_REMEMBERED));
-    [due, starts, lifted, closed, requests, identities].into_iter().flatten().min()
+    [due, starts, waited, lifted, closed, requests, identities].into_iter().flatten().min()
 }
 
 /// The events of a start of the broker. With `revoke` every open grant is revoked, because the broker is configured so
@@ -147,12 +152,14 @@ fn lifted(state: &State, now: Now) -> Vec<Fact> {
         .collect()
 }
 
-/// Scheduled grants that no lock holds back: one that is held starts when the lock is lifted, if that is before its end.
+/// Scheduled grants that no lock holds back, neither by what they are nor by who approved them: one that is held starts when
+/// the lock is lifted, if that is before its end.
 fn free_starts(state: &State) -> impl Iterator<Item = (Timestamp, &Grant)> {
     let organisation = &state.organisation;
     let starts = state.starts.iter().filter_map(|(at, id)| Some((*at, state.grants.get(id)?)));
     starts.filter(|(_, grant)| {
         organisation.lock_on_grant(grant).or_else(|| organisation.locks().on_any_of(&grant.scope)).is_none()
+            && !waits_for_approvers(state, grant)
     })
 }
 

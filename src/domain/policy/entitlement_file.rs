@@ -11,7 +11,7 @@ use crate::domain::value::ids::RoleName;
 use crate::domain::value::scope::{Action, Pattern, Scope};
 use crate::domain::value::time::Span;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "title",
     "description",
     "actions",
@@ -20,6 +20,7 @@ const KEYS: [&str; 15] = [
     "default_duration",
     "max_duration",
     "max_continuous",
+    "min_break",
     "review_within",
     "start_within",
     "justification",
@@ -35,6 +36,10 @@ pub(super) const DEFAULT_DURATION: Span = Span::seconds(15 * 60);
 pub(super) const DEFAULT_REVIEW_WITHIN: Span = Span::seconds(3_600);
 /// When the ordinary approvers must have looked at an emergency, unless policy says.
 pub(super) const DEFAULT_FOLLOW_UP_WITHIN: Span = Span::seconds(72 * 3_600);
+const MILLISECOND: Span = match Span::from_millis(1) {
+    Ok(span) => span,
+    Err(_) => Span::SECOND,
+};
 const MONTH: Span = Span::seconds(30 * 86_400);
 const YEAR: Span = Span::seconds(365 * 86_400);
 
@@ -64,6 +69,7 @@ pub(super) fn entitlement(reader: &mut Reader<'_>, node: &Node<'_>, names: &Name
         default_duration: durations.default,
         max_duration: durations.max,
         max_continuous: durations.max_continuous,
+        min_break: durations.min_break,
         review_within: review_within.unwrap_or(DEFAULT_REVIEW_WITHIN),
         start_within,
         justification_min_length: justification,
@@ -126,6 +132,7 @@ struct Durations {
     default: Span,
     max: Span,
     max_continuous: Option<Span>,
+    min_break: Option<Span>,
 }
 
 fn durations(reader: &mut Reader<'_>, table: &Table<'_>) -> Durations {
@@ -152,7 +159,26 @@ fn durations(reader: &mut Reader<'_>, table: &Table<'_>) -> Durations {
         }
         Some(span)
     });
-    Durations { default: default.unwrap_or(DEFAULT_DURATION.min(max)), max, max_continuous }
+    let min_break = min_break(reader, table, max_continuous);
+    Durations { default: default.unwrap_or(DEFAULT_DURATION.min(max)), max, max_continuous, min_break }
+}
+
+/// The shortest break that counts where there is a cap; a tenth of it, unless policy says.
+fn min_break(reader: &mut Reader<'_>, table: &Table<'_>, cap: Option<Span>) -> Option<Span> {
+    let tenth = || cap.and_then(|cap| Span::from_millis(cap.millis().checked_div(10)?).ok());
+    let Some(node) = table.key("min_break") else { return tenth() };
+    let span = reader.span(&node, MILLISECOND..=YEAR)?;
+    match cap {
+        Some(cap) if span > cap => {
+            let wanted = format!("at most `max_continuous`, which is `{cap}`");
+            reader.mistake(node.at, &node.path, format!("`{span}`"), wanted);
+        }
+        None if table.key("max_continuous").is_none() => {
+            reader.mistake(node.at, &node.path, format!("`{span}`"), "it beside `max_continuous`, which it is for");
+        }
+        Some(_) | None => {}
+    }
+    Some(span)
 }
 
 fn justification(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<u32> {

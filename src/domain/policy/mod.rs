@@ -280,6 +280,8 @@ pub struct Terms {
     pub max_duration: Span,
     /// How long one person may hold it without a break.
     pub max_continuous: Option<Span>,
+    /// The shortest break that ends that; there where it is capped.
+    pub min_break: Option<Span>,
     /// How long a request waits for its decisions.
     pub review_within: Span,
     /// How far ahead a start may be asked for; none: no start may.

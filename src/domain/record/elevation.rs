@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::called_from::Call;
+use super::counted::Counted;
 use super::emergency::{Emergency, FollowUp};
 use super::review::{Phase, Review, line};
 use crate::domain::directory::HeldBy;
@@ -93,13 +94,15 @@ impl Elevation {
         if self.review.decisions.iter().any(|decision| decision.through == Approver::Tenant) {
             return true;
         }
+        // What the tenant was told stays told while an approver is suspended.
+        let counted = Counted::as_recorded(&self.review);
         let mut own = self.review.numbered_stages().filter(|(_, stage)| !asks_tenant(stage));
         match &self.phase {
             Phase::Approved { .. } => true,
-            Phase::Pending => own.all(|(index, stage)| self.review.missing_in(index, stage) == 0),
+            Phase::Pending => own.all(|(index, stage)| counted.missing_in(index, stage) == 0),
             // It also stays disclosed if it ended in the tenant's turn, whoever ended it.
             Phase::Denied { .. } | Phase::Withdrawn { .. } | Phase::Expired { .. } | Phase::Cancelled { .. } => {
-                own.all(|(index, stage)| self.review.missing_in(index, stage) == 0)
+                own.all(|(index, stage)| counted.missing_in(index, stage) == 0)
                     && self.review.stages.iter().any(asks_tenant)
             }
         }

@@ -3,6 +3,7 @@
 pub mod called_from;
 pub mod campaign;
 pub mod command;
+pub mod counted;
 pub mod elevation;
 pub mod emergency;
 pub mod enrolment;

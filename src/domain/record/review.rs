@@ -161,27 +161,9 @@ impl Review {
         Digest::of(self.text.as_bytes())
     }
 
-    /// The approvals that count.
+    /// The approvals that are not struck out. Whether each counts now, `Counted` says.
     pub fn approvals(&self) -> impl Iterator<Item = &Decision> {
         self.decisions.iter().filter(|d| d.verdict == Verdict::Approved && d.struck.is_none())
-    }
-
-    /// How many approvals count towards a stage.
-    #[must_use]
-    pub fn approvals_in(&self, stage: u32) -> u32 {
-        self.approvals().filter(|d| d.stage == stage).fold(0, |count, _| count.saturating_add(1))
-    }
-
-    /// How many approvals a stage still lacks.
-    #[must_use]
-    pub fn missing_in(&self, index: u32, stage: &Stage) -> u32 {
-        stage.count.saturating_sub(self.approvals_in(index))
-    }
-
-    /// The first stage that is not complete; none if all are.
-    #[must_use]
-    pub fn open_stage(&self) -> Option<(u32, &Stage)> {
-        self.numbered_stages().find(|(index, stage)| self.missing_in(*index, stage) > 0)
     }
 
     /// The stages with their numbers from 0.

@@ -3,6 +3,7 @@
 
 use crate::domain::directory::AccountKind;
 use crate::domain::policy::{Capability, CapabilityName};
+use crate::domain::record::counted::Counted;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::grant::{Grant, GrantPhase};
 use crate::domain::record::review::Phase;
@@ -191,7 +192,7 @@ pub fn fault_of(state: &State, grant: &Grant) -> Option<&'static str> {
     let given = persons.len();
     persons.sort();
     persons.dedup();
-    if elevation.review.stages.is_empty() || elevation.review.open_stage().is_some() || persons.len() < given {
+    if !Counted::as_recorded(&elevation.review).is_complete() || persons.len() < given {
         return Some("approvals are missing");
     }
     persons.iter().any(|person| grant.behind.contains(*person)).then_some("somebody behind it approved it")

@@ -17,11 +17,11 @@ use crate::domain::record::lock::Lock;
 use crate::domain::record::review::Phase;
 use crate::domain::record::review::Review;
 use crate::domain::state::organisation::Organisation;
-use crate::domain::state::{HeldIn, State};
+use crate::domain::state::{HeldIn, Holding, State};
 use crate::domain::value::ids::{AccountId, ElevationId, EntitlementName, PersonId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::scope::{Pattern, Scope};
-use crate::domain::value::time::{Now, Span};
+use crate::domain::value::time::{Now, Span, Timestamp};
 
 /// The shortest duration that may be asked for, whatever policy says.
 pub const SHORTEST_DURATION: Span = Span::SECOND;
@@ -259,16 +259,9 @@ fn when(state: &State, elevation: &Elevation, terms: &Terms, way: Way<'_>, now: 
         obstacles.extend(detail.map(|detail| Refusal::new(Reason::StartNotAllowed, detail)));
     }
     let start = elevation.start.map_or(now.stamp, |asked| asked.max(now.stamp));
-    let since = state.continuous_since(
-        &elevation.person,
-        HeldIn { entitlement: &elevation.entitlement, tenant: elevation.tenant() },
-        start,
-        None,
-    );
-    if let Some(longest) = terms.max_continuous.filter(|_| terms.continuous_end(since) <= start) {
-        let detail = format!("held since {since}, at most {longest} without a break");
-        obstacles.push(Refusal::new(Reason::ContinuousTooLong, detail).with("max_continuous", longest));
-    }
+    let held = HeldIn { entitlement: &elevation.entitlement, tenant: elevation.tenant() };
+    let holding = state.holding(&elevation.person, held, start, None);
+    obstacles.extend(holding.and_then(|holding| held_too_long(terms, holding, start)));
     if let Some(id) = elevation.extends {
         let extended = state.grants.get(&id).filter(|grant| {
             grant.is_live(now.latest)
@@ -282,6 +275,18 @@ fn when(state: &State, elevation: &Elevation, terms: &Terms, way: Way<'_>, now: 
         }
     }
     obstacles
+}
+
+fn held_too_long(terms: &Terms, holding: Holding, start: Timestamp) -> Option<Refusal> {
+    let Holding { since, until } = holding;
+    let longest = terms.max_continuous.filter(|_| terms.continuous_end(since) <= start)?;
+    let min_break = terms.min_break.unwrap_or_default();
+    let again = until.plus(min_break);
+    let detail = format!(
+        "held since {since}, at most {longest} without a break of {min_break}: after {until} it may start again at {again}"
+    );
+    let refusal = Refusal::new(Reason::ContinuousTooLong, detail).with("max_continuous", longest);
+    Some(refusal.with("min_break", min_break).with("from", again))
 }
 
 fn why(terms: &Terms, request: &RequestElevation) -> Obstacles {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::domain::policy::{Approver, Stage};
 use crate::domain::record::called_from::Call;
+use crate::domain::record::counted::Counted;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::lock::Lock;
-use crate::domain::record::review::{Review, can_be_filled};
+use crate::domain::record::review::{Decision, Review, can_be_filled};
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, EntitlementName, PersonId, RoleName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -284,10 +285,31 @@ pub fn candidates(
 /// Whether distinct eligible persons could complete every stage from here.
 #[must_use]
 pub fn can_be_completed(organisation: &Organisation, reviewed: &impl Reviewed, at: Timestamp) -> bool {
-    let open = reviewed.review().numbered_stages().map(|(index, stage)| {
-        (reviewed.review().missing_in(index, stage), candidates(organisation, reviewed, stage, at))
-    });
+    let counted = counted(organisation, reviewed);
+    let open = reviewed
+        .review()
+        .numbered_stages()
+        .map(|(index, stage)| (counted.missing_in(index, stage), candidates(organisation, reviewed, stage, at)));
     can_be_filled(&open.collect::<Vec<_>>())
+}
+
+/// How far a review has come under the locks in force. An approval by somebody whom a lock stops is not counted, so that its
+/// stage is open to others; it stays on record, and counts again once no lock stops them.
+#[must_use]
+pub fn counted<'a>(organisation: &Organisation, reviewed: &'a impl Reviewed) -> Counted<'a> {
+    let review = reviewed.review();
+    if organisation.locks().all().is_empty() {
+        return Counted::as_recorded(review);
+    }
+    let suspended = review.approvals().filter(|decision| lock_on_approval(organisation, decision).is_some());
+    Counted::without(review, suspended.map(|decision| &decision.person).collect())
+}
+
+/// A lock that stops whoever gave an approval, from the account and in the capacity in which they gave it.
+#[must_use]
+pub fn lock_on_approval<'a>(organisation: &'a Organisation, decision: &Decision) -> Option<&'a Lock> {
+    lock_on_reviewer(organisation, &decision.account, &decision.through)
+        .or_else(|| organisation.lock_on_person(&decision.person))
 }
 
 /// A lock that stops whoever reviews: on the account or its person, or on the role that they review in.

@@ -3,7 +3,7 @@
 
 use super::eligibility::Validity;
 use super::identities::approval_stands;
-use super::reviewers::{Reviewed, first, lock_on_reviewer, reviewer_in};
+use super::reviewers::{Reviewed, counted, first, reviewer_in};
 use crate::domain::directory::HeldBy;
 use crate::domain::policy::Terms;
 use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
@@ -38,7 +38,8 @@ pub fn separation_rule_4_approvers(
     void_approvals(organisation, reviewed, at).into_iter().next().map_or(Ok(()), Err)
 }
 
-/// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision.
+/// The approvals that no longer count, and why: rule 4 applied to the approvers. Each is checked as at its decision, but for
+/// locks: what they stop goes on when they are lifted, so they strike nothing out.
 #[must_use]
 pub fn void_approvals(
     organisation: &Organisation,
@@ -54,14 +55,20 @@ pub fn void_approvals(
             Refusal::new(Reason::NotEligible, format!("`{}` is another person's now", decision.account))
         } else if let Err(refusal) = approval_stands(organisation, reviewed, decision) {
             refusal
-        } else if let Some(lock) = lock_on_reviewer(organisation, &decision.account, &decision.through) {
-            lock.refusal()
         } else {
             reviewer_in(organisation, reviewed, stage, &decision.account, at).err()?
         };
         Some((decision.person.clone(), refusal))
     });
     void.collect()
+}
+
+/// Whether a scheduled grant waits because a lock stops somebody whose approval it needs.
+#[must_use]
+pub fn waits_for_approvers(state: &State, grant: &Grant) -> bool {
+    let organisation = &state.organisation;
+    !organisation.locks().all().is_empty()
+        && state.elevations.get(&grant.elevation).is_some_and(|it| !counted(organisation, it).is_complete())
 }
 
 /// Until when an open grant can go on under an organisation; separation rule 4 for one that has not started yet.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::record::campaign::{Campaign, LastGrant};
+use super::record::counted::Counted;
 use super::record::elevation::Elevation;
 use super::record::enrolment::Enrolment;
 use super::record::event::{ClockPair, Subject};
@@ -12,8 +13,8 @@ use super::record::proposal::Proposal;
 use super::record::review::Phase;
 use super::state::organisation::Organisation;
 use super::value::ids::{
-    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, JournalId, PersonId,
-    Principal, ProposalId, RequestId, RequirementName, RoleName, StreamName,
+    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, JournalId, PersonId, Principal,
+    ProposalId, RequestId, RequirementName, RoleName, StreamName,
 };
 use super::value::index::{Index, Map, Set};
 use super::value::time::{Span, Timestamp};
@@ -22,10 +23,15 @@ pub mod apply;
 mod broker;
 pub mod formerly;
 pub mod granted;
+mod held;
+mod holding;
 pub mod identities;
 pub mod organisation;
 mod proposals;
 mod waits;
+
+use holding::HeldBy;
+pub use holding::{HeldIn, Holding};
 
 /// What is open, what closed lately, and the organisation that both rest on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +46,8 @@ pub struct State {
     pub(super) pending: Set<ElevationId>,
     /// By the account that asked: who owns a machine by now need not be behind what it asked for.
     pub(super) pending_by: Index<AccountId, ElevationId>,
+    /// Pending, though approved by all that it needs: a lock stopped one of them, or what was asked for.
+    pub(super) complete: Set<ElevationId>,
     /// By approver: pending elevations, and approved ones whose grant is open.
     pub(super) approved_by: Index<PersonId, ElevationId>,
     /// By everybody behind an open grant.
@@ -48,10 +56,14 @@ pub struct State {
     pub(super) open_grants_by: Index<AccountId, GrantId>,
     /// By the person whom caps and continuity count; closed ones too, while they are kept.
     pub(super) grants_of: Index<PersonId, GrantId>,
+    /// What of forgotten grants still counts towards a cap, because no long enough break has passed since.
+    pub(super) held_before: Map<HeldBy, Holding>,
     /// By everybody behind an emergency: those whose follow-up is owed.
     pub(super) follow_ups_of: Index<PersonId, ElevationId>,
     pub(super) enrolments: Map<EnrolmentId, Enrolment>,
     pub(super) pending_enrolments: Set<EnrolmentId>,
+    /// As of elevations.
+    pub(super) complete_enrolments: Set<EnrolmentId>,
     /// By everybody whose standing decides about a pending enrolment: those behind it, the manager, and who has
     /// approved.
     pub(super) pending_enrolments_of: Index<PersonId, EnrolmentId>,
@@ -153,15 +165,6 @@ impl MinuteCount {
 pub fn minute_of(at: Timestamp) -> Timestamp {
     let past = at.millis().checked_rem(60_000).unwrap_or_default();
     at.minus(Span::from_millis(past).unwrap_or_default())
-}
-
-/// An entitlement as it is held within one tenant, or outside all of them.
-#[derive(Debug, Clone, Copy)]
-pub struct HeldIn<'a> {
-    /// Which.
-    pub entitlement: &'a EntitlementName,
-    /// Of which tenant.
-    pub tenant: Option<&'a str>,
 }
 
 impl State {
@@ -285,30 +288,13 @@ impl State {
         self.due.iter().any(|(_, due)| matches!(due, Due::GrantEnd(_)))
     }
 
-    /// Since when a person would have held an entitlement without a break, if a grant of it began at `start`: within one
-    /// tenant, or outside all of them. What is held at one customer is nothing for another to find out.
-    #[must_use]
-    pub fn continuous_since(
-        &self,
-        person: &PersonId,
-        held: HeldIn<'_>,
-        start: Timestamp,
-        except: Option<GrantId>,
-    ) -> Timestamp {
-        let others = self.grants_of.of(person).filter(|id| Some(**id) != except).filter_map(|id| self.grants.get(id));
-        let touching = others.filter(|grant| {
-            let was_live = !matches!(grant.phase, GrantPhase::Scheduled);
-            let over_at = grant.closed_at().map_or(grant.end, |closed| closed.min(grant.end));
-            let is_same = grant.entitlement == *held.entitlement && grant.scope.tenant() == held.tenant;
-            is_same && was_live && grant.start <= start && start <= over_at
-        });
-        touching.map(|grant| grant.continuous_since).min().map_or(start, |since| since.min(start))
-    }
-
     pub(super) fn put_elevation(&mut self, elevation: Elevation) {
         self.remove_elevation(elevation.id);
         if elevation.phase.is_pending() {
             self.pending.insert(elevation.id);
+            if Counted::as_recorded(&elevation.review).is_complete() {
+                self.complete.insert(elevation.id);
+            }
             self.pending_by.insert(elevation.requester.clone(), elevation.id);
             for person in &elevation.behind {
                 self.pending_of.insert(person.clone(), elevation.id);
@@ -379,6 +365,7 @@ impl State {
     pub(super) fn remove_elevation(&mut self, id: ElevationId) {
         let Some(old) = self.elevations.remove(&id) else { return };
         self.pending.remove(&id);
+        self.complete.remove(&id);
         self.pending_by.remove(&old.requester, &id);
         for person in &old.behind {
             self.pending_of.remove(person, &id);
@@ -437,6 +424,9 @@ impl State {
         self.remove_enrolment(enrolment.id);
         if enrolment.phase.is_pending() {
             self.pending_enrolments.insert(enrolment.id);
+            if Counted::as_recorded(&enrolment.review).is_complete() {
+                self.complete_enrolments.insert(enrolment.id);
+            }
             self.pending_enrolments_about.insert(enrolment.ask.account().clone(), enrolment.id);
             for person in hangs_on(&enrolment) {
                 self.pending_enrolments_of.insert(person.clone(), enrolment.id);
@@ -452,6 +442,7 @@ impl State {
     pub(super) fn remove_enrolment(&mut self, id: EnrolmentId) {
         let Some(old) = self.enrolments.remove(&id) else { return };
         self.pending_enrolments.remove(&id);
+        self.complete_enrolments.remove(&id);
         self.pending_enrolments_about.remove(old.ask.account(), &id);
         for person in hangs_on(&old) {
             self.pending_enrolments_of.remove(person, &id);

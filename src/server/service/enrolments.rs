@@ -11,7 +11,7 @@ use crate::domain::record::command::{Command, EnrolmentCommand, RequestEnrolment
 use crate::domain::record::enrolment::Enrolment;
 use crate::domain::record::event::Event;
 use crate::domain::rule::enrolling::draft_enrolment;
-use crate::domain::rule::reviewers::reviewer_in;
+use crate::domain::rule::reviewers::{counted, reviewer_in};
 use crate::domain::rule::visibility::{Thing, Viewer, audits_whole, may_see, viewer};
 use crate::domain::state::State;
 use crate::domain::value::ids::EnrolmentId;
@@ -201,7 +201,7 @@ fn relates(state: &State, viewer: &Viewer, it: &Enrolment, relation: pb::Enrolme
         pb::EnrolmentRelation::CanReview => {
             let open = render::state(it, now) == pb::EnrolmentState::Pending;
             let undecided = viewer.person.as_ref().is_some_and(|person| !it.review.has_decided(person));
-            let stage = it.review.open_stage().filter(|_| open && undecided);
+            let stage = counted(state.organisation(), it).open_stage().filter(|_| open && undecided);
             stage.zip(viewer.account().ok()).is_some_and(|((_, stage), account)| {
                 reviewer_in(state.organisation(), it, stage, account, now.latest).is_ok()
             })

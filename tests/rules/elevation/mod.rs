@@ -1,5 +1,6 @@
 //! Elevations: what is asked for, reviewed, started; and emergencies.
 
+pub(crate) mod continuous;
 pub(crate) mod emergency;
 pub(crate) mod machine;
 pub(crate) mod request;

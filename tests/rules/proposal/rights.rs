@@ -55,6 +55,21 @@ fn a_policy_says_who_may_ask_approve_and_use_what() {
         of_policy("max_duration = \"1h\"\nmax_continuous", "max_duration = \"2h\"\nmax_continuous"),
         ["+ ana: wider terms of `repair`", "+ dan: wider terms of `repair`"]
     );
+    // and the same after a shorter break, while a longer one, and a cap where there was none, give nothing
+    let cap = "max_continuous = \"2h\"";
+    assert_eq!(
+        of_policy(cap, "max_continuous = \"2h\"\nmin_break = \"1m\""),
+        ["+ ana: wider terms of `repair`", "+ dan: wider terms of `repair`"]
+    );
+    assert_eq!(
+        of_policy(cap, "max_continuous = \"2h\"\nmin_break = \"2h\""),
+        ["- ana: wider terms of `repair`", "- dan: wider terms of `repair`"]
+    );
+    let uncapped = "start_within = \"7d\"\napproval = [{ by = [\"commander\"]";
+    assert_eq!(
+        of_policy(uncapped, &format!("max_continuous = \"2h\"\n{uncapped}")),
+        ["- ana: wider terms of `maintenance`", "- dan: wider terms of `maintenance`"]
+    );
     // and a shorter one, a requirement less, and a capability more, narrowed
     assert_eq!(
         of_policy("max_duration = \"1h\"\nmax_continuous", "max_duration = \"30m\"\nmax_continuous"),

@@ -1,7 +1,7 @@
-//! The approvals under review that a change, or a lock, strikes out.
+//! The approvals under review that a change, or a lock in the mode that revokes, strikes out.
 
-use crate::domain::record::review::{Decision, StruckOut};
-use crate::domain::rule::reviewers::{Reviewed, lock_on_reviewer};
+use crate::domain::record::review::StruckOut;
+use crate::domain::rule::reviewers::{Reviewed, lock_on_approval};
 use crate::domain::rule::standing::void_approvals;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::PersonId;
@@ -18,6 +18,6 @@ pub(super) fn locked_approvers<'a>(
     under: &'a Organisation,
     reviewed: &'a impl Reviewed,
 ) -> impl Iterator<Item = PersonId> + 'a {
-    let locked = |decision: &&Decision| lock_on_reviewer(under, &decision.account, &decision.through).is_some();
-    reviewed.review().approvals().filter(locked).map(|decision| decision.person.clone())
+    let approvals = reviewed.review().approvals();
+    approvals.filter(|it| lock_on_approval(under, it).is_some()).map(|decision| decision.person.clone())
 }

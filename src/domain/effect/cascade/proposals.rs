@@ -2,6 +2,7 @@
 //! because there are few: one for each account and file.
 
 use crate::domain::record::event::{Fact, ProposalCancelled, ProposalFact};
+use crate::domain::record::lock::{Locked, Locks};
 use crate::domain::record::proposal::{Proposal, ProposalCancellation};
 use crate::domain::rule::identities::identities_stand;
 use crate::domain::rule::proposal::quorum::could_propose;
@@ -12,6 +13,13 @@ use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Now;
 
 pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec<Fact> {
+    if state.pending_proposals().next().is_none() {
+        return Vec::new();
+    }
+    // Without the locks: one that suspends ends nothing, whatever else happens under it.
+    let mut after = after.clone();
+    after.locks = Locks::default();
+    let after = &after;
     cancelled(state, now, |proposal| {
         let moved = after.accounts().get(&proposal.requester).is_none_or(|it| !proposal.behind.contains(it.person()));
         let rests = after.account_validity(&proposal.requester, now.latest);
@@ -24,7 +32,7 @@ pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec
 
 /// Cancels the proposals that a lock stops.
 pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
-    let everything = under.locks().on(&crate::domain::record::lock::Locked::Everything);
+    let everything = under.locks().on(&Locked::Everything);
     let on = |proposal: &Proposal| under.lock_on_account(&proposal.requester).or(everything).is_some();
     // Or the lock is on the last role or entitlement by which it could be proposed.
     let could = |organisation: &Organisation, proposal: &Proposal| could_propose(organisation, proposal, now.latest);

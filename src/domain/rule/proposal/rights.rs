@@ -130,11 +130,13 @@ pub fn widens(was: &Terms, is: &Terms) -> bool {
         (Some(_), None) => true,
         (None, _) => false,
     };
+    let sooner = was.min_break.zip(is.min_break).is_some_and(|(was, is)| is < was);
     let further = is.start_within.unwrap_or(Span::ZERO) > was.start_within.unwrap_or(Span::ZERO);
     !was.scope.contains(&is.scope)
         || is.max_duration > was.max_duration
         || is.default_duration > was.default_duration
         || longer(was.max_continuous, is.max_continuous)
+        || sooner
         || is.review_within > was.review_within
         || further
         || is.justification_min_length.unwrap_or(0) < was.justification_min_length.unwrap_or(0)

@@ -8,7 +8,7 @@ pub(super) fn record(state: &mut State, fact: &BrokerFact, event: &Event) {
     match fact {
         BrokerFact::CommandRefused(_) => count_refusal(state, event),
         BrokerFact::RefusalsCounted(fact) => refusals_counted(state, fact),
-        BrokerFact::Pruned(fact) => prune(state, fact),
+        BrokerFact::Pruned(fact) => prune(state, fact, event.at),
         BrokerFact::Started(fact) => state.clock = Some(fact.clock.clone()),
         BrokerFact::ClockRead(pair) | BrokerFact::ClockAccepted(pair) => state.clock = Some(pair.clone()),
         BrokerFact::LossAccepted(fact) => state.journal = Some(fact.journal),
@@ -29,7 +29,8 @@ fn refusals_counted(state: &mut State, fact: &RefusalsCounted) {
     }
 }
 
-fn prune(state: &mut State, fact: &Pruned) {
+fn prune(state: &mut State, fact: &Pruned, at: Timestamp) {
+    state.keep_holdings(&fact.grants, at);
     fact.elevations.iter().for_each(|id| state.remove_elevation(*id));
     fact.grants.iter().for_each(|id| state.remove_grant(*id));
     fact.enrolments.iter().for_each(|id| state.remove_enrolment(*id));

@@ -7,7 +7,7 @@ use crate::domain::policy::Entitlement;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::rule::emergency::ordinary_stages;
 use crate::domain::rule::obstacles::standing_obstacles;
-use crate::domain::rule::reviewers::{reviewer_in, reviewer_in_stages};
+use crate::domain::rule::reviewers::{counted, reviewer_in, reviewer_in_stages};
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, ElevationId, EntitlementName, PersonId};
@@ -134,7 +134,7 @@ fn relates(state: &State, viewer: &Viewer, it: &Elevation, relation: pb::Elevati
         pb::ElevationRelation::CanReview => {
             let open = render::state(it, now) == pb::ElevationState::Pending;
             let undecided = viewer.person.as_ref().is_some_and(|person| !it.review.has_decided(person));
-            let stage = it.review.open_stage().filter(|_| open && undecided);
+            let stage = counted(state.organisation(), it).open_stage().filter(|_| open && undecided);
             stage.zip(viewer.account().ok()).is_some_and(|((_, stage), account)| {
                 reviewer_in(state.organisation(), it, stage, account, now.latest).is_ok()
             })

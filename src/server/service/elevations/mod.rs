@@ -14,6 +14,7 @@ use super::method::watch::{Step, Teller, resync, watch};
 use crate::domain::record::command::{Command, RequestElevation};
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::event::Event;
+use crate::domain::record::grant::GrantPhase;
 use crate::domain::rule::answers::may_audit;
 use crate::domain::rule::obstacles::draft;
 use crate::domain::rule::visibility::{Thing, Viewer, may_see, viewer};
@@ -227,8 +228,14 @@ fn with_last_approvals_grant(
 
 /// An elevation as a viewer is shown it, but for the sequence of the view.
 fn shown(state: &State, viewer: &Viewer, it: &Elevation, now: Now) -> pb::GetElevationResponse {
+    let mut told = render::elevation(state.organisation(), it, now);
+    let grant = it.phase.outcome().and_then(|id| state.grants().get(id));
+    if let Some(review) = told.review.as_mut().filter(|_| grant.is_some_and(|it| it.phase == GrantPhase::Scheduled)) {
+        let under = |it| render::decision_under(state.organisation(), it);
+        review.decisions = it.review.decisions.iter().map(under).collect();
+    }
     pb::GetElevationResponse {
-        elevation: Some(tenant_view::elevation(state, viewer, render::elevation(state.organisation(), it, now))),
+        elevation: Some(tenant_view::elevation(state, viewer, told)),
         sequence: String::new(),
         context: review_context(state, viewer, it, now),
         could_review: could_review(state, viewer, it, now),

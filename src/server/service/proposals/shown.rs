@@ -2,7 +2,7 @@
 
 use crate::domain::decide::could_approve_proposal;
 use crate::domain::record::proposal::Proposal;
-use crate::domain::rule::reviewers::reviewer_in;
+use crate::domain::rule::reviewers::{counted, reviewer_in};
 use crate::domain::rule::visibility::{Thing, Viewer, audits_whole, may_see};
 use crate::domain::state::State;
 use crate::domain::value::ids::ProposalId;
@@ -73,7 +73,7 @@ fn relates(state: &State, viewer: &Viewer, it: &Proposal, relation: pb::Proposal
         pb::ProposalRelation::Reviewed => viewer.person.as_ref().is_some_and(|person| it.review.has_decided(person)),
         pb::ProposalRelation::CanReview => {
             let open = render::state(it, now) == pb::ProposalState::Pending;
-            let stage = it.review.open_stage().filter(|_| open);
+            let stage = counted(state.organisation(), it).open_stage().filter(|_| open);
             stage.zip(viewer.account().ok()).is_some_and(|((_, stage), account)| {
                 reviewer_in(state.organisation(), it, stage, account, now.latest).is_ok()
             })
