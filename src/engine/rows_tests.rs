@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
 use super::*;
-use crate::domain::record::event::{Actor, RequestMark};
 use crate::domain::record::called_from::CalledFrom;
+use crate::domain::record::event::{Actor, RequestMark};
 use crate::domain::record::extremes::{called_from, extremes};
 use crate::domain::record::row::decode;
 use crate::domain::value::ids::{Digest, Principal};
