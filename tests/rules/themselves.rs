@@ -299,3 +299,24 @@ fn nor_of_those_to_whom_it_gave_another_certificate() {
     life::hr(&mut world, vec![HrEvent { person: "kim".parse().unwrap(), change }]).unwrap();
     assert_refused(world.enrol("kim-new", an_account()), Reason::NoApprover);
 }
+
+#[test]
+fn nobodys_manager_is_made_to_mean_a_machines_certificate() {
+    // given a policy that says which identities belong to persons
+    let policy = format!("person_identities = [\"spiffe://northwind.example/person/*\"]\n{}", life::policy());
+    let mut world = World::of(&policy, life::organisation()).unwrap();
+    let renamed = |to: &str| {
+        let login = [to.parse().unwrap()].into();
+        vec![HrEvent { person: "ines".parse().unwrap(), change: HrChange::Renamed { login } }]
+    };
+    // when HR's machine says that ana's manager is known by what one of ana's machines could show, then nothing happens
+    let machines = "spiffe://northwind.example/service/of-ana";
+    let refusal = assert_refused(life::hr(&mut world, renamed(machines)), Reason::IdentityTaken);
+    assert!(refusal.detail.contains("`person_identities`"), "{}", refusal.detail);
+    // nor by a joining
+    let login = [machines.parse().unwrap()].into();
+    let joins = HrEvent { person: "second".parse().unwrap(), change: HrChange::Joined { login, manager: None } };
+    assert_refused(life::hr(&mut world, vec![joins]), Reason::IdentityTaken);
+    // while another name of a person's kind is given as before
+    life::hr(&mut world, renamed("spiffe://northwind.example/person/ines-b")).unwrap();
+}

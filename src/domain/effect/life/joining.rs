@@ -173,6 +173,11 @@ fn claim(
             let detail = format!("`{identity}` is of another trust domain");
             return Err(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
         }
+        let is_own = claimer.has_own && organisation.person_of(identity) == Some(claimer.person);
+        if tenant.is_none() && !is_own && !organisation.policy().may_be_a_persons(identity) {
+            let detail = format!("`{identity}` is none of those that belong to persons, by `person_identities`");
+            return Err(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
+        }
         let lately = was_anothers(organisation, identity, claimer.person, now).filter(|_| !claimer.let_go);
         let holder = organisation.principal(identity).cloned();
         match (taken(organisation, identity, own, now), holder) {
