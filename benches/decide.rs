@@ -124,7 +124,7 @@ impl Built {
             Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id, account })),
         ] {
             let sequence = self.state.sequence() + 1;
-            self.take(vec![Event { sequence, at: begin(), actor: Actor::Operator, request: None, fact }]);
+            self.take(vec![Event { sequence, at: begin(), actor: Actor::Operator, request: None, from: None, fact }]);
         }
     }
 

@@ -82,7 +82,10 @@ mod tests {
         let pair = ClockPair { wall: Timestamp::MIN, boot_millis: 0, boot_id: String::new() };
         let mut state = State::default();
         let fact = Fact::Broker(BrokerFact::ClockRead(pair));
-        apply(&mut state, &Event { sequence, at: Timestamp::MIN, actor: Actor::Broker, request: None, fact });
+        apply(
+            &mut state,
+            &Event { sequence, at: Timestamp::MIN, actor: Actor::Broker, request: None, from: None, fact },
+        );
         state
     }
 

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
 use super::*;
+use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::event::{Actor, RequestMark};
-use crate::domain::record::extremes::extremes;
+use crate::domain::record::extremes::{called_from, extremes};
 use crate::domain::record::row::decode;
 use crate::domain::value::ids::{Digest, Principal};
 use crate::domain::value::time::Timestamp;
@@ -13,12 +14,14 @@ fn events() -> Vec<Event> {
     let longest = format!("n{}", "z".repeat(63)).parse().unwrap();
     let actor = Actor::Caller(Principal::Account(longest));
     let mark = RequestMark { id: uuid::Uuid::max().into(), command: Digest::of(b"") };
+    let from: CalledFrom = serde_json::from_value(called_from()).unwrap();
     let facts = (1..).zip(extremes());
     let event = |(sequence, fact)| Event {
         sequence,
         at: Timestamp::MAX,
         actor: actor.clone(),
         request: Some(mark.clone()),
+        from: Some(Box::new(from.clone())),
         fact,
     };
     facts.map(event).collect()

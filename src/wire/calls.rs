@@ -2,7 +2,7 @@
 
 use super::v1 as pb;
 use super::values::pb_timestamp;
-use crate::domain::record::called_from::Call;
+use crate::domain::record::called_from::{Call, CalledFrom};
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::enrolment::Enrolment;
 use crate::domain::record::proposal::Proposal;
@@ -32,9 +32,13 @@ pub fn of_proposal(it: &Proposal) -> Vec<pb::Call> {
     requested.into_iter().chain(of_review(&it.review)).collect()
 }
 
-/// The facts of an event without where a call came from: for whoever does not audit.
+/// An event without where a call came from: for whoever does not audit.
 #[must_use]
-pub fn without_calls(facts: &str) -> String {
+pub fn withheld(told: pb::Event) -> pb::Event {
+    pb::Event { facts_json: without_calls(&told.facts_json), call: None, ..told }
+}
+
+fn without_calls(facts: &str) -> String {
     if !facts.contains("\"call\"") {
         return facts.to_owned();
     }
@@ -62,15 +66,20 @@ fn of_review(review: &Review) -> impl Iterator<Item = pb::Call> {
 }
 
 fn told(caller: &Principal, at: Timestamp, call: &Call) -> Option<pb::Call> {
-    let from = call.from.as_ref()?;
-    Some(pb::Call {
+    call.from.as_ref().map(|it| from(caller, at, it))
+}
+
+/// A call of somebody, and where it came from.
+#[must_use]
+pub fn from(caller: &Principal, at: Timestamp, from: &CalledFrom) -> pb::Call {
+    pb::Call {
         caller: caller.to_string(),
         time: Some(pb_timestamp(at)),
         identity: from.identity.to_string(),
         certificate_digest: from.certificate.bytes().to_vec(),
         serial: from.serial.clone(),
         address: from.address.clone(),
-    })
+    }
 }
 
 #[cfg(test)]

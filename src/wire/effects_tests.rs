@@ -17,7 +17,14 @@ const RESPONSE_MAX_BYTES: usize = 1024 * 1024;
 
 fn events(facts: Vec<Fact>) -> Vec<Event> {
     let facts = (1_u64..).zip(facts);
-    let event = |(sequence, fact)| Event { sequence, at: Timestamp::MIN, actor: Actor::Broker, request: None, fact };
+    let event = |(sequence, fact)| Event {
+        sequence,
+        at: Timestamp::MIN,
+        actor: Actor::Broker,
+        request: None,
+        from: None,
+        fact,
+    };
     facts.map(event).collect()
 }
 

@@ -104,7 +104,7 @@ pub fn cancellation(because: &Cancellation) -> String {
     match because {
         Cancellation::TermsChanged => "TERMS_CHANGED".to_owned(),
         Cancellation::RequesterNotEligible { reason } => reason.entry().name.to_owned(),
-        Cancellation::ExtendedRevoked { .. } => "EXTENDED_REVOKED".to_owned(),
+        Cancellation::ExtendedOver { .. } => "EXTENDED_OVER".to_owned(),
     }
 }
 

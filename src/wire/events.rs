@@ -1,5 +1,6 @@
 //! Events as messages: the journal's rows for readers of the audit, and the steps of one elevation or grant for watches.
 
+use super::calls;
 use super::grants::{end_word, revocation};
 use super::v1 as pb;
 use super::values::pb_timestamp;
@@ -20,7 +21,13 @@ pub fn event(it: &Event, body: &str, hash: Option<Digest>) -> pb::Event {
         facts_json: stored.as_ref().map(|stored| stored.facts.get().to_owned()).unwrap_or_default(),
         hash: hash.map(|hash| hash.to_string()).unwrap_or_default(),
         batch_last: stored.is_some_and(|stored| stored.last),
+        call: called(it),
     }
+}
+
+fn called(it: &Event) -> Option<pb::Call> {
+    let Actor::Caller(caller) = &it.actor else { return None };
+    it.from.as_ref().map(|from| calls::from(caller, it.at, from))
 }
 
 #[derive(serde::Deserialize)]

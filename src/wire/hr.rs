@@ -10,8 +10,8 @@ use super::values::{LONGEST_TEXT_BYTES, digest, optional, parsed, pb_timestamp, 
 use crate::domain::record::command::{ApplyHrEvents, Command, DecideHold, RetireStream};
 use crate::domain::record::event::{Event, Fact, FeedFact};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
-use crate::domain::rule::feed::{FeedStatus, StreamStatus};
-use crate::domain::value::ids::{Identity, RequestId};
+use crate::domain::rule::feed::{FeedStatus, IdentityMove, StreamStatus};
+use crate::domain::value::ids::{Identity, PersonId, RequestId};
 use crate::domain::value::time::Timestamp;
 
 /// The most holds that are listed, oldest first. A sender that goes on event by event past the brake makes a hold of
@@ -172,7 +172,7 @@ pub fn feed_status(it: &FeedStatus, sequence: String) -> pb::GetFeedStatusRespon
     let mut room = LONGEST_HELD_BYTES;
     pb::GetFeedStatusResponse {
         streams: it.streams.iter().map(stream).collect(),
-        holds: it.holds.iter().take(MOST_HOLDS).map(|it| hold(it, &mut room)).collect(),
+        holds: it.holds.iter().take(MOST_HOLDS).map(|held| hold(held, it.moves.get(&held.id), &mut room)).collect(),
         brake_limit: counted(it.brake_limit),
         enabling_left: counted(it.enabling_left),
         disabling_left: counted(it.disabling_left),
@@ -199,7 +199,7 @@ fn stream(it: &StreamStatus) -> pb::FeedStream {
 }
 
 /// A hold; its events as far as there is room for all of them.
-fn hold(it: &Hold, room: &mut usize) -> pb::FeedHold {
+fn hold(it: &Hold, moves: Option<&Vec<IdentityMove>>, room: &mut usize) -> pb::FeedHold {
     let json = held_events(it);
     let fits = json.len() <= *room;
     if fits {
@@ -217,7 +217,34 @@ fn hold(it: &Hold, room: &mut usize) -> pb::FeedHold {
         number: it.aside.as_ref().map(|aside| aside.number).unwrap_or_default(),
         reason: it.aside.as_ref().map(|aside| aside.reason.entry().name.to_owned()).unwrap_or_default(),
         text: it.aside.as_ref().map(|aside| aside.detail.clone()).unwrap_or_default(),
+        moves: moves.into_iter().flatten().map(identity_move).collect(),
     }
+}
+
+fn identity_move(it: &IdentityMove) -> pb::IdentityMove {
+    pb::IdentityMove {
+        identity: it.identity.to_string(),
+        from_persons: it.from.iter().map(ToString::to_string).collect(),
+        to_person: it.to.to_string(),
+    }
+}
+
+/// Whose leaving a change has put in force and holds as well, to be applied again after what is held of them before it.
+#[must_use]
+pub fn in_force_and_held(events: &[Event]) -> BTreeSet<PersonId> {
+    let applied: BTreeSet<&PersonId> = events
+        .iter()
+        .filter_map(|event| match &event.fact {
+            Fact::Feed(FeedFact::EventApplied(fact)) if fact.event.change.is_leaving() => Some(&fact.event.person),
+            _ => None,
+        })
+        .collect();
+    let held = events.iter().filter_map(|event| match &event.fact {
+        Fact::Feed(FeedFact::Held(hold)) => Some(hold.events.iter()),
+        _ => None,
+    });
+    let leaving = held.flatten().filter(|event| event.change.is_leaving() && applied.contains(&event.person));
+    leaving.map(|event| event.person.clone()).collect()
 }
 
 /// What a change set aside because it could not happen.

@@ -115,10 +115,10 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
     };
     assert_eq!(Digest::of(&held_events(&hold)), hold.digest());
     let mut room = 1_000;
-    let told = self::hold(&hold, &mut room);
+    let told = self::hold(&hold, None, &mut room);
     assert_eq!((told.events.len(), told.event_count, told.events_json.len()), (2, 2, 1_000 - room));
     // Where there is no room for all of it, nothing of it is shown, so that nobody decides on a part.
-    let told = self::hold(&hold, &mut 10);
+    let told = self::hold(&hold, None, &mut 10);
     assert_eq!((told.events.len(), told.event_count, told.events_json.len()), (0, 2, 0));
 }
 
@@ -139,6 +139,7 @@ fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
         }],
     };
     let status = |count: u64| FeedStatus {
+        moves: std::collections::BTreeMap::new(),
         streams: Vec::new(),
         holds: (1..=count).map(hold).collect(),
         brake_limit: 1,

@@ -39,7 +39,7 @@ pub fn fill<Facts: IntoIterator<Item = Fact>>(path: &Path, files: Files<'_>, fac
     let at = state.last_at();
     let mut events = (state.sequence() + 1..)
         .zip(facts(&state))
-        .map(|(sequence, fact)| Event { sequence, at, actor: Actor::Operator, request: None, fact })
+        .map(|(sequence, fact)| Event { sequence, at, actor: Actor::Operator, request: None, from: None, fact })
         .peekable();
     while events.peek().is_some() {
         append(&mut journal, &events.by_ref().take(ROWS_AT_ONCE).collect::<Vec<_>>());

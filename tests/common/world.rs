@@ -118,12 +118,14 @@ impl World {
             Ok(decided) => {
                 let mut after = self.state.clone();
                 let events = decided.take_effect(&mut after);
+                assert_says_who_called(&events, envelope);
                 self.commit(events.clone());
                 assert!(after == self.state, "the decision made another state than its events lead to: {events:?}");
                 Ok(events)
             }
             Err(refusal) => {
                 let told = refused(&self.state, envelope, &refusal);
+                assert_says_who_called(told.as_slice(), envelope);
                 self.commit(told.into_iter().collect());
                 Err(refusal)
             }
@@ -339,6 +341,15 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
 
 /// Asserts that something was refused, and why.
 #[track_caller]
+/// That the first row of a command says by which certificate it was called and from where, whatever the command (known failure
+/// B15).
+#[track_caller]
+fn assert_says_who_called(events: &[Event], envelope: &Envelope) {
+    let said: Vec<_> = events.iter().map(|event| event.from.as_deref()).collect();
+    assert!(said.first().is_none_or(|first| *first == Some(&envelope.caller)), "{events:?}");
+    assert!(said.iter().skip(1).all(Option::is_none), "once a command: {events:?}");
+}
+
 pub fn assert_refused<T: std::fmt::Debug>(result: Result<T, Refusal>, reason: Reason) -> Refusal {
     let refusal = result.expect_err("it was not refused");
     assert_eq!(refusal.reason, reason, "{refusal}");

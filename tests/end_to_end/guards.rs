@@ -12,12 +12,10 @@ use crate::life::{event, joined, left_urgently, place};
 use crate::organisation::{Files, Organisation, identity};
 use crate::person::{Person, call_id, refused};
 
-const PERSONS: &str = "person_identities = [\"spiffe://northwind.example/person/*\"]\n";
-
 /// The example's, in which identities of persons belong to persons alone.
 fn organisation() -> Organisation {
-    let mut files = Files::example();
-    files.policy.insert_str(0, PERSONS);
+    let files = Files::example();
+    assert!(files.policy.contains("\nperson_identities = [\"spiffe://northwind.example/person/**\"]\n"));
     Organisation::with(&files)
 }
 

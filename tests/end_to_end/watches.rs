@@ -182,7 +182,7 @@ fn lengthen(journal: &mut SqliteJournal, count: u64) {
             .map(|sequence| {
                 let fact =
                     Fact::Broker(BrokerFact::ClockRead(ClockPair { wall, boot_millis: 1, boot_id: String::new() }));
-                let event = Event { sequence, at: wall, actor: Actor::Broker, request: None, fact };
+                let event = Event { sequence, at: wall, actor: Actor::Broker, request: None, from: None, fact };
                 Row { sequence, body: row::encode(&event, sequence == first + 1_999).unwrap() }
             })
             .collect();

@@ -10,6 +10,7 @@ use countersign::domain::record::event::{ElevationFact, Event, Fact, ProposalFac
 use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::record::hr::{HrChange, HrEvent};
 use countersign::domain::record::review::Phase;
+use countersign::domain::rule::feed::{IdentityMove, feed_status};
 use countersign::domain::value::ids::{ElevationId, Identity};
 use countersign::domain::value::refusal::{Reason, Refusal};
 
@@ -54,6 +55,12 @@ fn hrs_connector_and_one_certificate_do_not_approve_their_own_request() {
     assert_eq!(because(&world, asked), MOVED);
     assert_eq!(held(&hold(&world)), ["RENAMED ben"]);
     assert_eq!(known_as(&world, "ana"), None);
+    // whoever reads what is held reads which identity moves, and between whom
+    let status = feed_status(&world.state, world.now());
+    let told: Vec<_> = status.moves[&hold(&world).id].iter().collect();
+    let [IdentityMove { identity: moved, from, to }] = told[..] else { panic!("{told:?}") };
+    assert_eq!((moved.to_string(), to), (identity("ana"), &id("ben")));
+    assert_eq!(*from, BTreeSet::from([id("ana")]));
     // and her certificate is nobody's, so that it approves nothing
     assert_refused(world.approve("ana", asked), Reason::NoAccount);
     // and HR gives her her own name again without asking anybody

@@ -11,7 +11,7 @@ use countersign::domain::value::ids::{ElevationId, GrantId};
 use countersign::domain::value::refusal::Reason;
 
 use crate::support::life;
-use crate::world::enrolments::{an_account, take_over};
+use crate::world::enrolments::{a_role, an_account, take_over};
 use crate::world::{Ask, Organisation, POLICY, World, assert_refused, kinds};
 
 #[test]
@@ -49,13 +49,13 @@ fn extended(world: &mut World) -> (GrantId, ElevationId, ElevationId) {
 }
 
 fn assert_gone_with(world: &World, grant: GrantId, extension: ElevationId) {
-    let because = Cancellation::ExtendedRevoked { grant };
+    let because = Cancellation::ExtendedOver { grant };
     assert_eq!(world.elevation(extension).phase, Phase::Cancelled { at: world.at, because });
     world.assert_replays();
 }
 
 #[test]
-fn a_pending_extension_goes_with_the_grant_that_is_revoked() {
+fn a_pending_extension_goes_with_its_grant_in_whatever_way_that_ends() {
     // by a person
     let mut world = World::new();
     let (grant, extension, other) = extended(&mut world);
@@ -90,11 +90,22 @@ fn a_pending_extension_goes_with_the_grant_that_is_revoked() {
     let closed = kinds(&events).into_iter().filter(|kind| *kind == "elevation-cancelled").count();
     assert_eq!((closed, world.phase(extension)), (2, "CANCELLED"));
     assert!(!world.state.grants().get(&grant).unwrap().is_open());
-    // but what ends by itself, or is given up, takes nothing along
+    // by whoever gives it up
     let mut world = World::new();
-    let (grant, extension, _) = extended(&mut world);
-    world.relinquish("ana", grant).unwrap();
-    assert_eq!(world.phase(extension), "PENDING");
+    let (grant, extension, other) = extended(&mut world);
+    let events = world.relinquish("ana", grant).unwrap();
+    assert_eq!(kinds(&events), ["grant-relinquished", "elevation-cancelled"]);
+    assert_gone_with(&world, grant, extension);
+    assert_eq!(world.phase(other), "PENDING");
+    // by its end, with the timer and without
+    let mut world = World::new();
+    let (grant, extension, other) = extended(&mut world);
+    world.pass("15m");
+    assert_refused(world.clone().approve("cleo", extension), Reason::NotPending);
+    assert_eq!(kinds(&world.tick()), ["grant-ended", "elevation-cancelled"]);
+    assert_gone_with(&world, grant, extension);
+    assert_refused(world.approve("cleo", extension), Reason::NotPending);
+    world.approve("cleo", other).unwrap();
 }
 
 /// The example, in which rex and ana may lock, and ana is an engineer as before.
@@ -144,6 +155,60 @@ fn whoever_holds_a_grant_that_a_lock_stops_does_not_lift_it() {
         let lock = *world.state.organisation().locks().all().keys().next().unwrap();
         world.send("ana", Command::from(DeleteLock { lock, reason: "it was nothing".into() })).unwrap();
     }
+}
+
+#[test]
+fn nor_whoever_asked_for_what_it_stops() {
+    let locked = |world: &mut World, on: &Locked| {
+        let lock = CreateLock { on: on.clone(), mode: LockMode::Suspend, reason: "a leak".into(), until: None };
+        world.send("rex", Command::from(lock)).unwrap();
+        let lock = *world.state.organisation().locks().all().keys().next().unwrap();
+        Command::from(DeleteLock { lock, reason: "it was nothing".into() })
+    };
+    let role = |name: &str| Locked::Role(name.parse().unwrap());
+    // given a pending request of ana's, who may lock, and a lock that stops it
+    for on in [
+        role("engineer"),
+        Locked::Entitlement("repair".parse().unwrap()),
+        Locked::Resources("prod/eu/**".parse().unwrap()),
+        Locked::Everything,
+    ] {
+        let mut world = locking();
+        let asked = Ask::repair().by("ana", &mut world).unwrap();
+        let lift = locked(&mut world, &on);
+        // then ana does not lift it, and hears of which request; once that is withdrawn it is none of theirs
+        let refusal = assert_refused(world.send("ana", lift.clone()), Reason::OwnLock);
+        assert_eq!(refusal.facts["elevation"], asked.to_string(), "{on}");
+        let mut other = world.clone();
+        other.withdraw("ana", asked).unwrap();
+        other.send("ana", lift.clone()).unwrap();
+        world.send("rex", lift).unwrap();
+    }
+    // and one at a customer
+    let mut world = locking();
+    Ask::of("support", &["db.read"], &["tenants/acme/db/main"]).by("ana", &mut world).unwrap();
+    let lift = locked(&mut world, &Locked::Tenant("acme".parse().unwrap()));
+    assert_refused(world.send("ana", lift), Reason::OwnLock);
+    // and of their machine
+    let mut world = locking();
+    world.change_directory(|all| all.accounts.get_mut("bot").unwrap().owner = Some("ana".into())).unwrap();
+    Ask::deploy().by("bot", &mut world).unwrap();
+    let lift = locked(&mut world, &Locked::Entitlement("deploy".parse().unwrap()));
+    assert_refused(world.send("ana", lift), Reason::OwnLock);
+}
+
+#[test]
+fn nor_whoever_asked_for_a_role_that_it_is_on() {
+    let mut world = locking();
+    let asked = world.enrol("rex", a_role("engineer")).unwrap();
+    let on = Locked::Role("engineer".parse().unwrap());
+    let lock = CreateLock { on, mode: LockMode::Suspend, reason: "a leak".into(), until: None };
+    world.send("ana", Command::from(lock)).unwrap();
+    let lock = *world.state.organisation().locks().all().keys().next().unwrap();
+    let lift = || Command::from(DeleteLock { lock, reason: "it was nothing".into() });
+    let refusal = assert_refused(world.send("rex", lift()), Reason::OwnLock);
+    assert_eq!(refusal.facts["enrolment"], asked.to_string());
+    world.send("ana", lift()).unwrap();
 }
 
 #[test]
@@ -233,4 +298,25 @@ fn nor_of_those_to_whom_it_gave_another_certificate() {
     // when that machine gives kim another certificate, which may be noa's, then noa does not let them in
     life::hr(&mut world, vec![HrEvent { person: "kim".parse().unwrap(), change }]).unwrap();
     assert_refused(world.enrol("kim-new", an_account()), Reason::NoApprover);
+}
+
+#[test]
+fn nobodys_manager_is_made_to_mean_a_machines_certificate() {
+    // given a policy that says which identities belong to persons
+    let policy = format!("person_identities = [\"spiffe://northwind.example/person/*\"]\n{}", life::policy());
+    let mut world = World::of(&policy, life::organisation()).unwrap();
+    let renamed = |to: &str| {
+        let login = [to.parse().unwrap()].into();
+        vec![HrEvent { person: "ines".parse().unwrap(), change: HrChange::Renamed { login } }]
+    };
+    // when HR's machine says that ana's manager is known by what one of ana's machines could show, then nothing happens
+    let machines = "spiffe://northwind.example/service/of-ana";
+    let refusal = assert_refused(life::hr(&mut world, renamed(machines)), Reason::IdentityTaken);
+    assert!(refusal.detail.contains("`person_identities`"), "{}", refusal.detail);
+    // nor by a joining
+    let login = [machines.parse().unwrap()].into();
+    let joins = HrEvent { person: "second".parse().unwrap(), change: HrChange::Joined { login, manager: None } };
+    assert_refused(life::hr(&mut world, vec![joins]), Reason::IdentityTaken);
+    // while another name of a person's kind is given as before
+    life::hr(&mut world, renamed("spiffe://northwind.example/person/ines-b")).unwrap();
 }

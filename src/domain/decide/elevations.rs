@@ -70,6 +70,10 @@ fn approve(
     let &ApproveElevation { elevation: id, digest, ref comment } = command;
     let now = envelope.now;
     let mut elevation = pending(state, caller, id, now, Reason::NotAnApprover)?.clone();
+    if extends_what_is_over(state, &elevation, now) {
+        // As once that end is recorded: nothing hangs on the timer.
+        return Err(Refusal::new(Reason::NotPending, format!("`{id}` is CANCELLED")).with("state", "CANCELLED"));
+    }
     if let Some(lock) = state.organisation.lock_on_elevation(&elevation) {
         return Err(lock.refusal());
     }
@@ -193,6 +197,12 @@ fn visible<'a>(
 
 /// The elevation, if the caller may see it and it is still pending: by comparison with its deadline, whatever the timer
 /// has recorded.
+/// Whether the grant that a request would extend is over, whatever the timer has recorded.
+fn extends_what_is_over(state: &State, elevation: &Elevation, now: Now) -> bool {
+    let over = |id| state.grants.get(id).is_none_or(|grant| !grant.is_open() || grant.end.is_over(now.latest));
+    elevation.extends.as_ref().is_some_and(over)
+}
+
 fn pending<'a>(
     state: &'a State,
     caller: &Caller<'_>,

@@ -40,7 +40,7 @@ fn relinquish(state: &State, caller: &Caller<'_>, command: &RelinquishGrant, now
     }
     let fact =
         GrantClosed { grant: id, holder: grant.holder.clone(), by: principal(caller), reason: reason.to_owned() };
-    Ok(vec![Fact::Grant(GrantFact::Relinquished(fact))])
+    Ok(with_extensions(state, vec![Fact::Grant(GrantFact::Relinquished(fact))], now))
 }
 
 /// Ends somebody's grant. Its reviewers may, the tenant's approvers, the manager, those behind it, and holders of

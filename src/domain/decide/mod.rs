@@ -95,9 +95,13 @@ fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     }
     let Change { facts, mut after } = change(state, &viewer, envelope)?;
     let mark = RequestMark { id: envelope.request_id, command: digest };
-    let events = events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts);
-    if let (Some(after), Some(first)) = (&mut after, events.first()) {
-        bind(after, first);
+    let mut events = events(state, envelope.now.stamp, &Actor::Caller(viewer.principal), Some(mark), facts);
+    if let Some(first) = events.first_mut() {
+        // Here and not by each family, so that no command can be forgotten.
+        first.from = Some(Box::new(envelope.caller.clone()));
+        if let Some(after) = &mut after {
+            bind(after, first);
+        }
     }
     Ok(Decided { events, after })
 }

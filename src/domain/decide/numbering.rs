@@ -13,5 +13,7 @@ pub(super) fn events(
     facts: Vec<Fact>,
 ) -> Vec<Event> {
     let numbered = (state.sequence.saturating_add(1)..).zip(facts);
-    numbered.map(|(sequence, fact)| Event { sequence, at, actor: actor.clone(), request: mark.take(), fact }).collect()
+    numbered
+        .map(|(sequence, fact)| Event { sequence, at, actor: actor.clone(), request: mark.take(), from: None, fact })
+        .collect()
 }

@@ -31,6 +31,7 @@ pub fn refused(state: &State, envelope: &Envelope, refusal: &Refusal) -> Option<
         at: envelope.now.stamp,
         actor: Actor::Caller(principal.clone()),
         request: None,
+        from: Some(Box::new(envelope.caller.clone())),
         fact: Fact::Broker(BrokerFact::CommandRefused(fact)),
     })
 }
@@ -49,6 +50,7 @@ pub fn counted(
         at,
         actor: Actor::Broker,
         request: None,
+        from: None,
         fact: Fact::Broker(BrokerFact::RefusalsCounted(RefusalsCounted { caller, minute, count })),
     }
 }

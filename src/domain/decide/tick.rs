@@ -127,7 +127,7 @@ fn over(state: &State, now: Now) -> Vec<Fact> {
         | Due::AccountEnd(_)
         | Due::CampaignEnd(_) => None,
     });
-    facts.take(AT_ONCE).collect()
+    with_extensions(state, facts.take(AT_ONCE).collect(), now)
 }
 
 /// What is due for people, accounts, memberships and campaigns, one after another, with all that follows.

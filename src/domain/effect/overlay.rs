@@ -37,7 +37,8 @@ impl Overlay {
     pub(in crate::domain) fn record(&mut self, facts: impl IntoIterator<Item = Fact>) {
         for fact in facts {
             let sequence = self.state.sequence().saturating_add(1);
-            let event = Event { sequence, at: self.now.stamp, actor: self.actor.clone(), request: None, fact };
+            let event =
+                Event { sequence, at: self.now.stamp, actor: self.actor.clone(), request: None, from: None, fact };
             apply(&mut self.state, &event);
             self.facts.push(event.fact);
         }

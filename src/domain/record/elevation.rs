@@ -71,8 +71,8 @@ pub enum Cancellation {
         /// The first obstacle.
         reason: Reason,
     },
-    /// It would have extended a grant that was revoked.
-    ExtendedRevoked {
+    /// It would have extended a grant that is over: revoked, given up, or at its end.
+    ExtendedOver {
         /// Which.
         grant: GrantId,
     },

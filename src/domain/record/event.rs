@@ -111,6 +111,7 @@ mod subject;
 
 use serde::{Deserialize, Serialize};
 
+use super::called_from::CalledFrom;
 use crate::domain::value::ids::{Digest, Principal, RequestId};
 use crate::domain::value::time::Timestamp;
 
@@ -150,6 +151,8 @@ pub struct Event {
     pub actor: Actor,
     /// On the first event of a command that carried a `request_id`.
     pub request: Option<RequestMark>,
+    /// On the first event of a command, also of one that was refused: by which certificate it was called, and from where.
+    pub from: Option<Box<CalledFrom>>,
     /// What happened.
     pub fact: Fact,
 }

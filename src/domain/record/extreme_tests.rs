@@ -64,11 +64,14 @@ fn place() -> Value {
     json!({ "stream": name(), "number": u64::MAX })
 }
 
-fn call() -> Value {
+/// Where a call came from, as long as it comes.
+pub(crate) fn called_from() -> Value {
     let address = format!("[{}%{}]:65535", ["ffff"; 8].join(":"), u32::MAX);
-    let from =
-        json!({ "identity": identities().pop(), "certificate": DIGEST, "serial": "f".repeat(40), "address": address });
-    json!({ "from": from, "after": u64::MAX })
+    json!({ "identity": identities().pop(), "certificate": DIGEST, "serial": "f".repeat(40), "address": address })
+}
+
+fn call() -> Value {
+    json!({ "from": called_from(), "after": u64::MAX })
 }
 
 fn decision() -> Value {

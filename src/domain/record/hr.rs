@@ -101,6 +101,15 @@ impl HrEvent {
 }
 
 impl HrChange {
+    /// The identities that it gives, if it gives any.
+    #[must_use]
+    pub fn gives(&self) -> Option<&BTreeSet<Identity>> {
+        match self {
+            Self::Joined { login, .. } | Self::Renamed { login } => Some(login),
+            Self::Transferred { .. } | Self::Left { .. } | Self::Stays | Self::Roles { .. } => None,
+        }
+    }
+
     /// Which way it goes.
     #[must_use]
     pub fn part(&self) -> Part {

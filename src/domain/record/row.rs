@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::called_from::CalledFrom;
 use super::event::{Actor, Event, Fact, RequestMark};
 use crate::domain::value::ids::Principal;
 use crate::domain::value::time::Timestamp;
@@ -17,6 +18,8 @@ struct Written<'a> {
     about: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a RequestMark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a CalledFrom>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     last: bool,
     facts: Box<RawValue>,
@@ -34,6 +37,8 @@ struct Read<'a> {
     about: Vec<String>,
     #[serde(default)]
     request: Option<RequestMark>,
+    #[serde(default)]
+    from: Option<Box<CalledFrom>>,
     #[serde(default)]
     last: bool,
     #[serde(borrow)]
@@ -66,6 +71,7 @@ pub fn encode(event: &Event, last: bool) -> Result<String, serde_json::Error> {
         kind: event.fact.kind(),
         about: event.fact.about().iter().map(ToString::to_string).collect(),
         request: event.request.as_ref(),
+        from: event.from.as_deref(),
         last,
         facts: event.fact.write()?,
     })
@@ -88,7 +94,8 @@ pub fn decode(body: &str) -> Result<(Event, bool), Unreadable> {
         return Err(Unreadable::About);
     }
     let actor = actor(&read.actor).ok_or_else(|| Unreadable::Form("unknown actor".into()))?;
-    Ok((Event { sequence: read.seq, at: read.at, actor, request: read.request, fact }, read.last))
+    let Read { seq: sequence, at, request, from, last, .. } = read;
+    Ok((Event { sequence, at, actor, request, from, fact }, last))
 }
 
 fn actor(text: &str) -> Option<Actor> {

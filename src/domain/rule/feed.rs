@@ -1,13 +1,13 @@
 //! How the feed stands: how far each stream was heard, whether one is silent, and how much the brake has left. Silence is a
 //! comparison, so that no timer has to notice it (known failure B4).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::visibility::Viewer;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::hr::{Feed, Hold, Part};
 use crate::domain::state::State;
-use crate::domain::value::ids::{PersonId, StreamName};
+use crate::domain::value::ids::{HoldId, Identity, PersonId, StreamName};
 use crate::domain::value::limits::BRAKE_WINDOW;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
@@ -19,12 +19,25 @@ pub struct FeedStatus {
     pub streams: Vec<StreamStatus>,
     /// What the brake holds, oldest first.
     pub holds: Vec<Hold>,
+    /// The identities that they would give, from one to another.
+    pub moves: BTreeMap<HoldId, Vec<IdentityMove>>,
     /// How many people one import, or any 24 hours, may enable, and as many disable.
     pub brake_limit: usize,
     /// How many more may be enabled now.
     pub enabling_left: usize,
     /// How many more may be disabled now.
     pub disabling_left: usize,
+}
+
+/// An identity that would go from one person to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityMove {
+    /// The identity.
+    pub identity: Identity,
+    /// Who has it, or had it lately.
+    pub from: BTreeSet<PersonId>,
+    /// Who would have it.
+    pub to: PersonId,
 }
 
 /// A stream.
@@ -47,13 +60,30 @@ pub fn feed_status(state: &State, now: Now) -> FeedStatus {
     let left = |part| limit.saturating_sub(touched_lately(state, part, now).len());
     let mut holds: Vec<Hold> = state.holds.values().cloned().collect();
     holds.sort_by_key(|hold| hold.after);
+    let moves = holds.iter().map(|hold| (hold.id, moves(state, hold, now))).filter(|(_, moves)| !moves.is_empty());
     FeedStatus {
+        moves: moves.collect(),
         streams: state.feeds.iter().map(|(stream, feed)| stream_status(state, stream, feed, now)).collect(),
         holds,
         brake_limit: limit,
         enabling_left: left(Part::Enabling),
         disabling_left: left(Part::Disabling),
     }
+}
+
+/// So many moves of a hold are told.
+const MOST_MOVES: usize = 100;
+
+/// The identities that a hold would give from one person to another.
+fn moves(state: &State, hold: &Hold, now: Now) -> Vec<IdentityMove> {
+    let given =
+        hold.events.iter().flat_map(|event| event.change.gives().into_iter().flatten().map(move |it| (event, it)));
+    let moves = given.map(|(event, identity)| IdentityMove {
+        identity: identity.clone(),
+        from: state.organisation.others_with(identity, &event.person, now.latest),
+        to: event.person.clone(),
+    });
+    moves.filter(|it| !it.from.is_empty()).take(MOST_MOVES).collect()
 }
 
 /// What an account may see of it: all with `feed.release` or `audit.read`; with `hr.feed` its own streams, and what is held

@@ -266,6 +266,11 @@ impl State {
         self.pending_of.of(person).filter_map(|id| self.elevations.get(id))
     }
 
+    /// Pending elevations that an account asked for.
+    pub fn pending_by(&self, account: &AccountId) -> impl Iterator<Item = &Elevation> {
+        self.pending_by.of(account).filter_map(|id| self.elevations.get(id))
+    }
+
     /// Scheduled and live grants that a person is behind.
     pub fn open_grants_of(&self, person: &PersonId) -> impl Iterator<Item = &Grant> {
         self.open_grants_of.of(person).filter_map(|id| self.grants.get(id))
@@ -276,10 +281,17 @@ impl State {
         self.open_grants_by.of(account).filter_map(|id| self.grants.get(id))
     }
 
-    /// What a `request_id` was bound to, within the last 24 h.
+    /// What a `request_id` was bound to, within the last 24 h: by this caller, or by the same person while they had no account.
     #[must_use]
     pub fn bound(&self, principal: &Principal, id: RequestId) -> Option<&Bound> {
-        self.requests.get(&(principal.clone(), id))
+        let person = || match principal {
+            Principal::Account(account) => {
+                let account = self.organisation.accounts().get(account).filter(|account| !account.is_machine());
+                account.map(|account| Principal::Person(account.person().clone()))
+            }
+            Principal::Person(_) => None,
+        };
+        self.requests.get(&(principal.clone(), id)).or_else(|| self.requests.get(&(person()?, id)))
     }
 
     /// Whether anything is scheduled or live.

@@ -7,6 +7,7 @@ use countersign::domain::record::hr::{HrChange, HrEvent, Part};
 use countersign::domain::rule::feed::{feed_status_for, touched_lately};
 use countersign::domain::rule::visibility::viewer;
 use countersign::domain::value::refusal::{Reason, Refusal};
+use countersign::wire::hr::in_force_and_held;
 
 use crate::support::feed::{
     applied, decide, employed, file, held, hold, id, import, joined, left, login, manager, place, renamed, send,
@@ -93,6 +94,9 @@ fn what_hangs_on_it_waits_and_a_leaving_never_does() {
     assert_eq!(set_aside(&events), ["1 nia IDENTITY_TAKEN", "4 cleo IDENTITY_TAKEN"]);
     let waiting: Vec<_> = world.state.holds().values().filter(|hold| hold.aside.is_none()).flat_map(held).collect();
     assert_eq!(waiting, ["JOINED noa", "TRANSFERRED cleo", "LEFT cleo"]);
+    // and whoever sent it is told of the leaving that is in force and waits as well
+    let in_force: Vec<_> = in_force_and_held(&events).iter().map(ToString::to_string).collect();
+    assert_eq!(in_force, ["cleo"]);
     assert_eq!(manager(&world, "cleo"), Some("ines".to_owned()));
     // and whoever leaves has left, also while something of theirs is set aside, by a last day too
     assert!(!employed(&world, "dan") && person(&world, "cleo").employed_until == Some(later));

@@ -249,6 +249,30 @@ fn more_of_touched(before: &State, after: &State, person: &str, instants: &[Time
     of(after).difference(&of(before)).cloned().collect()
 }
 
+/// Each kind of what files gave to those who made or approved them, or to whom a command had touched.
+fn given_once() -> impl Iterator<Item = Case> {
+    let files = [
+        Change::Until("omar-two", Some(INSTANTS[3])),
+        Change::Disabled("omar-lab", false),
+        Change::Audience("omars-bot", vec!["prod/**"]),
+    ];
+    let touched = [vec![], vec!["omar"]];
+    let ways = files.into_iter().flat_map(move |file| touched.clone().map(|touched| (file.clone(), touched)));
+    ways.flat_map(|(file, touched)| {
+        ["1h", "40d"].into_iter().flat_map(move |passed| {
+            let case = Case {
+                directory: vec![],
+                touched: touched.clone(),
+                passed,
+                file: vec![file.clone()],
+                proposer: 0,
+                approver: 0,
+            };
+            [case.clone(), Case { proposer: 1, ..case }]
+        })
+    })
+}
+
 #[derive(Debug, Default)]
 struct Tally {
     /// Files that came into force by their own authors.
@@ -295,6 +319,11 @@ fn look(case: &Case, policy: &str, tally: &mut Tally) {
 #[test]
 fn own_standing_no_directory_gives_its_authors_anything_by_any_path() {
     let (policy, tally) = (policy(), RefCell::new(Tally::default()));
+    // What was given once is looked at whatever chance brings: to an author, and to somebody who was touched.
+    for case in given_once() {
+        look(&case, &policy, &mut tally.borrow_mut());
+    }
+    tally.take();
     let mut runner = TestRunner::new(ProptestConfig {
         cases: CASES,
         max_shrink_iters: 100,

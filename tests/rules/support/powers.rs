@@ -233,7 +233,7 @@ fn with_each_account(state: &State, person: &PersonId, change: impl Fn(&AccountI
         change(id, &mut account);
         let fact = Fact::Organisation(OrganisationFact::AccountRecorded(AccountRecorded { id: id.clone(), account }));
         let (sequence, at) = (changed.sequence() + 1, changed.last_at());
-        apply(&mut changed, &Event { sequence, at, actor: Actor::Broker, request: None, fact });
+        apply(&mut changed, &Event { sequence, at, actor: Actor::Broker, request: None, from: None, fact });
     }
     changed
 }

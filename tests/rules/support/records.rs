@@ -20,7 +20,8 @@ use crate::world::{World, identity, span};
 pub(crate) fn record(world: &mut World, facts: Vec<Fact>) {
     let (sequence, at) = (world.state.sequence() + 1, world.now().stamp);
     let numbered = (sequence..).zip(facts);
-    let events = numbered.map(|(sequence, fact)| Event { sequence, at, actor: Actor::Broker, request: None, fact });
+    let events =
+        numbered.map(|(sequence, fact)| Event { sequence, at, actor: Actor::Broker, request: None, from: None, fact });
     world.commit(events.collect());
 }
 

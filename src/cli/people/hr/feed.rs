@@ -17,7 +17,7 @@ use crate::cli::term::table::{card, rows};
 use crate::cli::term::text::{ending, when};
 use crate::domain::value::time::Timestamp;
 use crate::wire::v1::{
-    ApplyHrEventsRequest, ApplyHrEventsResponse, EventSetAside, FeedStream, GetFeedStatusRequest,
+    ApplyHrEventsRequest, ApplyHrEventsResponse, EventSetAside, FeedHold, FeedStream, GetFeedStatusRequest,
     GetFeedStatusResponse, ImportHeader, ImportPeopleResponse, PeopleFormat as WireFormat, RetireStreamRequest,
     StreamPlace,
 };
@@ -69,18 +69,17 @@ pub(super) async fn apply(
     let answer = session.client.apply_hr_events(request.clone()).await;
     let answer = change.answered(session, answer, &request.request_id)?;
     let done = after(&answer, request.events.len(), done);
+    if change.dry_run && (!answer.set_aside.is_empty() || !answer.hold_id.is_empty()) {
+        session.output.note(&aside_and_held(&answer.set_aside, &answer.hold_id, &answer.in_force_persons, true));
+    }
     change.show_effects(session, answer.effects.as_ref(), || json::of(&answer), &done)
 }
 
 /// What was done, unless it was known before or is held.
 fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
     let skipped = usize::try_from(answer.skipped_count).unwrap_or(usize::MAX);
-    if !answer.set_aside.is_empty() {
-        let also = if answer.hold_id.is_empty() { String::new() } else { format!("\n{}", held(&answer.hold_id)) };
-        return aside(&answer.set_aside) + &also;
-    }
-    if !answer.hold_id.is_empty() {
-        return held(&answer.hold_id);
+    if !answer.set_aside.is_empty() || !answer.hold_id.is_empty() {
+        return aside_and_held(&answer.set_aside, &answer.hold_id, &answer.in_force_persons, false);
     }
     if count > 0 && skipped >= count {
         return "nothing new: the stream was heard that far before".to_owned();
@@ -91,24 +90,50 @@ fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
     }
 }
 
-/// What could not happen, a line each.
-fn aside(all: &[EventSetAside]) -> String {
+/// What could not happen, what waits for a person, and whose leaving is in force though it waits as well.
+fn aside_and_held(all: &[EventSetAside], hold_id: &str, in_force: &[String], dry_run: bool) -> String {
+    let mut parts = Vec::new();
+    if !all.is_empty() {
+        parts.push(aside(all, dry_run));
+    }
+    if !hold_id.is_empty() {
+        parts.push(held(hold_id, dry_run));
+    }
+    if !in_force.is_empty() {
+        let persons: Vec<String> = in_force.iter().map(|person| format!("`{person}`")).collect();
+        let is = if dry_run { "would be" } else { "is" };
+        parts.push(format!(
+            "the leaving of {} {is} in force; it comes once more after what is held of them, so that nothing takes it back",
+            persons.join(", ")
+        ));
+    }
+    parts.join("\n")
+}
+
+/// What could not happen, a line each. A dry run has made no hold.
+fn aside(all: &[EventSetAside], dry_run: bool) -> String {
     let line = |it: &EventSetAside| {
-        let (number, person, id) = (it.number, &it.person, ending(&it.hold_id));
-        format!("{number} of `{person}` is set aside ({}: {}), held as {id}\n", it.reason, it.text)
+        let (number, person, why) = (it.number, &it.person, format!("{}: {}", it.reason, it.text));
+        match dry_run {
+            true => format!("{number} of `{person}` would be set aside ({why})\n"),
+            false => format!("{number} of `{person}` is set aside ({why}), held as {}\n", ending(&it.hold_id)),
+        }
     };
     let lines: String = all.iter().map(line).collect();
+    let went = if dry_run { "would go" } else { "went" };
     format!(
-        "{lines}the stream went on past it; somebody with `feed.release` decides, by `countersign hr release ID` once it can \
+        "{lines}the stream {went} on past it; somebody with `feed.release` decides, by `countersign hr release ID` once it can \
          happen, or `countersign hr discard ID`"
     )
 }
 
-fn held(hold_id: &str) -> String {
-    let id = ending(hold_id);
+fn held(hold_id: &str, dry_run: bool) -> String {
+    let id = if dry_run { "ID".to_owned() } else { ending(hold_id) };
+    let is = if dry_run { "would be" } else { "is" };
     format!(
-        "the brake holds back what is too much at once, and what is about a person of whom it holds something already: \
-         somebody with `feed.release` reads it and decides, by `countersign hr release {id}` or `countersign hr discard {id}`"
+        "a part {is} held: what is too much at once, what gives somebody what another has or had, what widens the standing of \
+         whoever sends it, or what comes after something that waits; somebody with `feed.release` reads it and decides, by \
+         `countersign hr release {id}` or `countersign hr discard {id}`"
     )
 }
 
@@ -145,13 +170,12 @@ pub(super) async fn import(session: &mut Session<'_>, arguments: ImportArguments
 }
 
 fn imported(name: &str, answer: &ImportPeopleResponse, dry_run: bool) -> String {
-    match (dry_run, answer.hold_id.as_str()) {
-        (true, _) => "nothing was changed: this is what it would do".to_owned(),
-        (false, "") if !answer.set_aside.is_empty() => {
-            format!("{} events are applied; {}", answer.applied_count, aside(&answer.set_aside))
-        }
-        (false, "") => format!("the directory agrees with `{name}`"),
-        (false, id) => format!("{} events are applied; {}", answer.applied_count, held(id)),
+    let waits = aside_and_held(&answer.set_aside, &answer.hold_id, &answer.in_force_persons, dry_run);
+    match (dry_run, waits.is_empty()) {
+        (true, true) => "nothing was changed: this is what it would do".to_owned(),
+        (true, false) => format!("{waits}\nnothing was changed: this is what it would do"),
+        (false, true) => format!("the directory agrees with `{name}`"),
+        (false, false) => format!("{} events are applied; {waits}", answer.applied_count),
     }
 }
 
@@ -221,7 +245,11 @@ const HOLD_HEADING: [&str; 6] = ["held", "sent by", "stream", "events", "since",
 
 fn status_page(width: u16, answer: &GetFeedStatusResponse, now: Timestamp) -> String {
     let streams = rows(width, &STREAM_HEADING, answer.streams.iter().map(|it| stream_row(it, now)).collect());
-    let holds = rows(width, &HOLD_HEADING, answer.holds.iter().map(|it| hold_row(it, now)).collect());
+    let holds = rows(
+        width,
+        &HOLD_HEADING,
+        (0..).zip(&answer.holds).map(|(at, it)| hold_row(it, before(&answer.holds, at, it), now)).collect(),
+    );
     let brake = card(
         width,
         &[(
@@ -240,6 +268,14 @@ fn status_page(width: u16, answer: &GetFeedStatusResponse, now: Timestamp) -> St
     };
     let parts = [streams, holds + &more, brake];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// The first hold before this one that is about one of the same persons.
+fn before<'a>(holds: &'a [FeedHold], at: usize, hold: &FeedHold) -> Option<&'a FeedHold> {
+    let is_about = |earlier: &&FeedHold| {
+        earlier.events.iter().any(|event| hold.events.iter().any(|later| later.person == event.person))
+    };
+    holds.iter().take(at).find(is_about)
 }
 
 fn stream_row(stream: &FeedStream, now: Timestamp) -> Vec<String> {

@@ -67,9 +67,52 @@ fn an_answer_to_events_says_what_became_of_them() {
     3 events are applied
     3 events are applied; 2 had been heard before
     nothing new: the stream was heard that far before
-    the brake holds back what is too much at once, and what is about a person of whom it holds something already: somebody with `feed.release` reads it and decides, by `countersign hr release ee55ff66` or `countersign hr discard ee55ff66`
+    a part is held: what is too much at once, what gives somebody what another has or had, what widens the standing of whoever sends it, or what comes after something that waits; somebody with `feed.release` reads it and decides, by `countersign hr release ee55ff66` or `countersign hr discard ee55ff66`
     0 events are applied
     "#);
+}
+
+fn aside() -> EventSetAside {
+    EventSetAside {
+        number: 7,
+        person: "eva".into(),
+        reason: "IDENTITY_TAKEN".into(),
+        text: "`x` is that of `account:bot`".into(),
+        hold_id: sample::GRANT_ID.into(),
+    }
+}
+
+#[test]
+fn a_leaving_that_waits_behind_what_was_set_aside_is_said_to_be_in_force() {
+    let answer = ApplyHrEventsResponse {
+        hold_id: sample::ENROLMENT_ID.into(),
+        set_aside: vec![aside()],
+        in_force_persons: vec!["eva".into()],
+        ..Default::default()
+    };
+    let told = after(&answer, 2, "2 events are applied");
+    assert!(told.contains("7 of `eva` is set aside") && !told.contains("the brake"), "{told}");
+    assert!(told.ends_with(
+        "the leaving of `eva` is in force; it comes once more after what is held of them, so that nothing takes it back"
+    ));
+}
+
+#[test]
+fn a_list_of_holds_says_why_each_waits() {
+    let event = |person: &str| crate::wire::v1::HrEvent { person: person.into(), change: None };
+    let hold = |id: &str, person: &str| FeedHold { id: id.into(), events: vec![event(person)], ..Default::default() };
+    let moves = vec![crate::wire::v1::IdentityMove::default()];
+    let holds = vec![
+        FeedHold { reason: "IDENTITY_TAKEN".into(), number: 7, ..hold(sample::GRANT_ID, "eva") },
+        hold(sample::ENROLMENT_ID, "eva"),
+        FeedHold { moves, ..hold(sample::ELEVATION_ID, "tom") },
+        hold(sample::ELEVATION_ID, "uma"),
+    ];
+    let page = status_page(140, &GetFeedStatusResponse { holds, ..Default::default() }, sample::moment());
+    let comes_after = format!("comes after {}", ending(sample::GRANT_ID));
+    for why in ["IDENTITY_TAKEN at 7", &comes_after, "an identity moves", "the brake"] {
+        assert_eq!(page.matches(why).count(), 1, "{why}: {page}");
+    }
 }
 
 #[test]
@@ -106,10 +149,15 @@ fn an_import_tells_its_mistakes_or_what_it_comes_to() {
     let texts = [
         imported("people.csv", &right, false),
         imported("people.csv", &right, true),
+        imported("people.csv", &ImportPeopleResponse { set_aside: vec![aside()], ..Default::default() }, true),
         imported("people.csv", &ImportPeopleResponse::default(), false),
     ];
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    3 events are applied; the brake holds back what is too much at once, and what is about a person of whom it holds something already: somebody with `feed.release` reads it and decides, by `countersign hr release ee55ff66` or `countersign hr discard ee55ff66`
+    3 events are applied; a part is held: what is too much at once, what gives somebody what another has or had, what widens the standing of whoever sends it, or what comes after something that waits; somebody with `feed.release` reads it and decides, by `countersign hr release ee55ff66` or `countersign hr discard ee55ff66`
+    a part would be held: what is too much at once, what gives somebody what another has or had, what widens the standing of whoever sends it, or what comes after something that waits; somebody with `feed.release` reads it and decides, by `countersign hr release ID` or `countersign hr discard ID`
+    nothing was changed: this is what it would do
+    7 of `eva` would be set aside (IDENTITY_TAKEN: `x` is that of `account:bot`)
+    the stream would go on past it; somebody with `feed.release` decides, by `countersign hr release ID` once it can happen, or `countersign hr discard ID`
     nothing was changed: this is what it would do
     the directory agrees with `people.csv`
     "#);

@@ -81,7 +81,7 @@ impl PersonEvent {
 
     /// What happened, and what to do next, once it is applied.
     #[must_use]
-    pub fn outcome(&self) -> String {
+    pub fn outcome(&self, now: Timestamp) -> String {
         let person = &self.person;
         match &self.change {
             Change::Joined { .. } => {
@@ -98,15 +98,13 @@ impl PersonEvent {
                     None => format!("{person} moves{from}; nothing can be kept until HR names a manager"),
                 }
             }
-            Change::Left { urgent: true, .. } | Change::Left { at: None, .. } => {
-                format!("{person} no longer works here: nothing is allowed to them any more")
-            }
-            Change::Left { at: Some(at), .. } => {
+            Change::Left { at: Some(at), urgent: false, .. } if !at.is_over(now) => {
                 format!(
                     "{person} works here until {}; `countersign hr stays {person}` takes that back",
                     clock_text(*at)
                 )
             }
+            Change::Left { .. } => format!("{person} no longer works here: nothing is allowed to them any more"),
             Change::Renamed { .. } => format!("{person} is meant by the new identities alone"),
             Change::Stays => format!("{person} does not leave after all"),
             Change::Roles { roles } if roles.is_empty() => format!("{person} has no role"),
@@ -282,7 +280,8 @@ mod tests {
 
     #[test]
     fn an_event_says_what_it_came_to() {
-        let outcome = |change: Change| PersonEvent { person: "ana".into(), change }.outcome();
+        let outcome =
+            |change: Change| PersonEvent { person: "ana".into(), change }.outcome(crate::cli::show::sample::moment());
         let at = Some(values::moment("2027-01-31").unwrap());
         let texts = [
             outcome(Change::Joined { manager: None, login: Vec::new() }),
@@ -290,6 +289,12 @@ mod tests {
             outcome(Change::Transferred { manager: None, at: None }),
             outcome(Change::Left { at, urgent: false, also_approved: false }),
             outcome(Change::Left { at, urgent: true, also_approved: false }),
+            // a last day that is over takes nothing back
+            outcome(Change::Left {
+                at: Some(values::moment("2026-01-31").unwrap()),
+                urgent: false,
+                also_approved: false,
+            }),
             outcome(Change::Renamed { login: Vec::new() }),
             outcome(Change::Stays),
         ];
@@ -298,6 +303,7 @@ mod tests {
         ana moves to omar from 2027-02-01 00:00:00Z; what it cuts can be kept by `countersign enrol keep`
         ana moves; nothing can be kept until HR names a manager
         ana works here until 2027-02-01 00:00:00Z; `countersign hr stays ana` takes that back
+        ana no longer works here: nothing is allowed to them any more
         ana no longer works here: nothing is allowed to them any more
         ana is meant by the new identities alone
         ana does not leave after all

@@ -15,7 +15,7 @@ use crate::cli::term::text::{clock_text, ending, when};
 use crate::domain::record::hr::{HrChange, HrEvent};
 use crate::domain::value::ids::{Digest, Identity, PersonId};
 use crate::domain::value::time::Timestamp;
-use crate::wire::v1::{FeedHold, GetFeedStatusRequest, ReleaseBrakeRequest};
+use crate::wire::v1::{FeedHold, GetFeedStatusRequest, IdentityMove, ReleaseBrakeRequest};
 
 /// What becomes of what is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +132,17 @@ fn page(width: u16, hold: &FeedHold, held: &Held, now: Timestamp) -> String {
     if !hold.reason.is_empty() {
         lines.push(("set aside", format!("number {}: {}: {}", hold.number, hold.reason, hold.text)));
     }
+    let moves: Vec<String> = hold.moves.iter().map(identity_moves).collect();
+    lines.extend(moves.into_iter().map(|it| ("moves", it)));
     let events = rows(width, &EVENT_HEADING, held.events.iter().map(event_row).collect());
     let ids = [("id", hold.id.clone()), ("digest", held.digest.to_string())];
     format!("{}\n{events}\n{}", card(width, &lines), card(width, &ids))
+}
+
+fn identity_moves(it: &IdentityMove) -> String {
+    let IdentityMove { identity, from_persons, to_person } = it;
+    let from = from_persons.join(" and ");
+    format!("{identity}: {from} has it, or had it within 180 days; {to_person} would have it; none of them lets it go")
 }
 
 fn event_row(event: &HrEvent) -> Vec<String> {
@@ -159,14 +167,20 @@ fn event_row(event: &HrEvent) -> Vec<String> {
 }
 
 /// One line for a list of what is held.
-pub(super) fn hold_row(hold: &FeedHold, now: Timestamp) -> Vec<String> {
+pub(super) fn hold_row(hold: &FeedHold, before: Option<&FeedHold>, now: Timestamp) -> Vec<String> {
+    let why = match (before, hold.reason.is_empty()) {
+        (_, false) => format!("{} at {}", hold.reason, hold.number),
+        _ if !hold.moves.is_empty() => "an identity moves".to_owned(),
+        (Some(before), true) => format!("comes after {}", ending(&before.id)),
+        (None, true) => "the brake".to_owned(),
+    };
     vec![
         ending(&hold.id),
         hold.sender.clone(),
         hold.stream.clone(),
         hold.event_count.to_string(),
         when(hold.held_time.as_ref(), now),
-        if hold.reason.is_empty() { "the brake".to_owned() } else { format!("{} at {}", hold.reason, hold.number) },
+        why,
     ]
 }
 

@@ -70,6 +70,20 @@ fn what_is_held_is_shown_whole_from_the_bytes_that_the_digest_is_over() {
 }
 
 #[test]
+fn a_hold_says_which_identity_moves_and_between_whom() {
+    let moves = vec![crate::wire::v1::IdentityMove {
+        identity: "spiffe://northwind.example/person/ana".into(),
+        from_persons: vec!["ana".into()],
+        to_person: "tom".into(),
+    }];
+    let (hold, held) = (FeedHold { moves, ..hold() }, Held::read(&hold()).unwrap());
+    let page = page(200, &hold, &held, sample::moment());
+    for said in ["moves", "person/ana: ana has it, or had it within 180 days; tom would have it"] {
+        assert!(page.contains(said), "{page}");
+    }
+}
+
+#[test]
 fn what_cannot_be_shown_whole_cannot_be_decided() {
     for bytes in [&b"[{\"person\":\"ana\"}]"[..], b"", b"[{\"person\":\"ana\",\"change\":{\"promoted\":{}}}]"] {
         let hold = FeedHold { events_json: bytes.to_vec(), ..hold() };

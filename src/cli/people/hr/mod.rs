@@ -53,6 +53,6 @@ async fn one(
     how: &ChangeArguments,
 ) -> Ran {
     let event = PersonEvent { person, change };
-    let done = event.outcome();
+    let done = event.outcome(session.now);
     feed::apply(session, vec![event], place, how, &done).await
 }

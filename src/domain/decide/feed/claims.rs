@@ -5,22 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::effect::life;
 use crate::domain::effect::life::Claim;
-use crate::domain::record::hr::{HrChange, HrEvent};
+use crate::domain::record::hr::HrEvent;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{Identity, PersonId};
 use crate::domain::value::time::Timestamp;
 
-/// The identities that an event gives, if it gives any.
-pub(super) fn claimed(event: &HrEvent) -> Option<&BTreeSet<Identity>> {
-    match &event.change {
-        HrChange::Joined { login, .. } | HrChange::Renamed { login } => Some(login),
-        HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => None,
-    }
-}
-
 /// Whoever else has, or had lately, what an event gives.
 pub(super) fn others(organisation: &Organisation, event: &HrEvent, at: Timestamp) -> BTreeSet<PersonId> {
-    let claimed = claimed(event).into_iter().flatten();
+    let claimed = event.change.gives().into_iter().flatten();
     claimed.flat_map(|identity| organisation.others_with(identity, &event.person, at)).collect()
 }
 
@@ -46,7 +38,7 @@ impl<'a> Claims<'a> {
     /// Whether an event would take over an identity that somebody else gave up. What somebody still has is no matter of letting
     /// go: such an event is refused.
     pub(super) fn wanders(&self, event: &HrEvent) -> bool {
-        claimed(event).into_iter().flatten().any(|identity| {
+        event.change.gives().into_iter().flatten().any(|identity| {
             let person = &event.person;
             let by_this = || self.had.get(identity).into_iter().flatten().any(|it| it != person);
             let is_others = by_this() || !self.organisation.others_with(identity, person, self.at).is_empty();
@@ -72,7 +64,7 @@ impl<'a> Claims<'a> {
         if leaves {
             self.left.insert(person.clone());
         }
-        let Some(login) = claimed(event) else { return };
+        let Some(login) = event.change.gives() else { return };
         let given = self.given_to.remove(person).unwrap_or_default();
         let still = given.into_iter().filter(|identity| self.given.get(identity) == Some(&Some(person.clone())));
         let given: Vec<Identity> = still.collect();

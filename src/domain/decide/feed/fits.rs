@@ -44,5 +44,9 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
 
 fn is_free<'a>(overlay: &Overlay, login: impl IntoIterator<Item = &'a Identity>, own: Option<&PersonId>) -> bool {
     let (organisation, now) = (overlay.state().organisation(), overlay.clocks().latest);
-    login.into_iter().all(|identity| life::taken(organisation, identity, own, now) != Claim::Taken)
+    login.into_iter().all(|identity| match life::taken(organisation, identity, own, now) {
+        Claim::Own => true,
+        Claim::Free => organisation.policy().may_be_a_persons(identity),
+        Claim::Taken => false,
+    })
 }

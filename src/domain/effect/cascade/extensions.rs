@@ -1,5 +1,5 @@
-//! What is asked for as an extension goes with the grant that it would extend, whoever revokes that and why: approved later, it
-//! would give again what was taken away.
+//! What is asked for as an extension goes with the grant that it would extend, in whatever way that ends: approved later, it would
+//! give again what is over, and nobody asked for that.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::domain::state::State;
 use crate::domain::value::ids::{ElevationId, GrantId};
 use crate::domain::value::time::Now;
 
-/// The facts, and after each grant that they revoke the pending extensions of it, cancelled; unless they cancel those anyway.
+/// The facts, and after each grant that they end the pending extensions of it, cancelled; unless they cancel those anyway.
 #[must_use]
 pub(in crate::domain) fn with_extensions(state: &State, facts: Vec<Fact>, now: Now) -> Vec<Fact> {
     let cancelled = |fact: &Fact| {
@@ -18,15 +18,26 @@ pub(in crate::domain) fn with_extensions(state: &State, facts: Vec<Fact>, now: N
     let mut gone: BTreeSet<ElevationId> = facts.iter().filter_map(cancelled).collect();
     let mut all = Vec::with_capacity(facts.len());
     for fact in facts {
-        let revoked = if let Fact::Grant(GrantFact::Revoked(fact)) = &fact { Some(fact.grant) } else { None };
+        let ended = ended_by(&fact);
         all.push(fact);
-        let Some(grant) = revoked else { continue };
+        let Some(grant) = ended else { continue };
         for elevation in extensions(state, grant, now).filter(|id| gone.insert(*id)) {
-            let because = Cancellation::ExtendedRevoked { grant };
+            let because = Cancellation::ExtendedOver { grant };
             all.push(Fact::Elevation(ElevationFact::Cancelled(ElevationCancelled { elevation, because })));
         }
     }
     all
+}
+
+/// The grant that is over by a fact.
+fn ended_by(fact: &Fact) -> Option<GrantId> {
+    let Fact::Grant(fact) = fact else { return None };
+    match fact {
+        GrantFact::Revoked(fact) => Some(fact.grant),
+        GrantFact::Relinquished(fact) => Some(fact.grant),
+        GrantFact::Ended(fact) => Some(fact.grant),
+        GrantFact::Issued(_) | GrantFact::Started(_) | GrantFact::Shortened(_) | GrantFact::TokenIssued(_) => None,
+    }
 }
 
 fn extensions(state: &State, grant: GrantId, now: Now) -> impl Iterator<Item = ElevationId> {

@@ -175,6 +175,7 @@ fn claim(
         }
         let lately = was_anothers(organisation, identity, claimer.person, now).filter(|_| !claimer.let_go);
         let holder = organisation.principal(identity).cloned();
+        let is_a_persons = tenant.is_some() || organisation.policy().may_be_a_persons(identity);
         match (taken(organisation, identity, own, now), holder) {
             (Claim::Own, _) => {}
             (Claim::Taken, Some(holder)) => {
@@ -182,6 +183,10 @@ fn claim(
                 return Err(Refusal::new(Reason::IdentityTaken, detail)
                     .with("identity", identity)
                     .with("holder", holder));
+            }
+            (Claim::Free | Claim::Taken, _) if !is_a_persons => {
+                let detail = format!("`{identity}` is none of those that belong to persons, by `person_identities`");
+                return Err(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity));
             }
             (Claim::Free | Claim::Taken, holder) => match (lately, holder) {
                 (Some(refusal), _) => return Err(refusal),

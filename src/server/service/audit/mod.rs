@@ -25,7 +25,7 @@ use crate::journal::index::{self, Filter};
 use crate::server::caller::{Broker, Messages, VerifiedCaller};
 use crate::server::tenant_view;
 use crate::wire::answers::{self, AccessAsOf};
-use crate::wire::calls::without_calls;
+use crate::wire::calls::withheld;
 use crate::wire::events::{event, kind_name};
 use crate::wire::queries::{EventFilter, Paging};
 use crate::wire::v1 as pb;
@@ -128,11 +128,8 @@ impl Audit {
                 }
                 let told = self.0.read(caller, |state, viewer, now| {
                     let visible = may_see(state, viewer, Thing::Event(&it), now);
-                    let mut told = tenant_view::event(state, viewer, &it, event(&it, &body, hash));
-                    if !audits {
-                        told.facts_json = without_calls(&told.facts_json);
-                    }
-                    Ok(visible.then_some(told))
+                    let told = tenant_view::event(state, viewer, &it, event(&it, &body, hash));
+                    Ok(visible.then(|| if audits { told } else { withheld(told) }))
                 })?;
                 page.look_again();
                 if !page.offer(&at, || told.map(|event| pb::Event { sequence: caller.sequence_text(at), ..event })) {
@@ -246,15 +243,13 @@ impl Teller for Rows {
         let row = past.events.first().zip(past.bodies.first()).filter(|(found, _)| found.sequence == it.sequence);
         let audits = self.audits.load(Ordering::Relaxed);
         let hash = if audits { history.hash(it.sequence)? } else { None };
-        let withheld = self.withheld.load(Ordering::Relaxed);
+        let clears = self.withheld.load(Ordering::Relaxed);
         Ok(row.map(|(found, body)| {
             let mut told = event(found, body, hash);
-            if withheld {
+            if clears {
                 told.facts_json.clear();
-            } else if !audits {
-                told.facts_json = without_calls(&told.facts_json);
             }
-            told
+            if audits { told } else { withheld(told) }
         }))
     }
 

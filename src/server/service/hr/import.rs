@@ -14,7 +14,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::server::service::method::change::{Changed, attempt, think_through};
 use crate::server::service::method::pieces::{self, File, Piece};
-use crate::wire::hr::{Import, set_aside};
+use crate::wire::hr::{Import, in_force_and_held, set_aside};
 use crate::wire::organisation::mistake;
 use crate::wire::people_file::{LONGEST_PEOPLE_BYTES, PeopleFormat, parse_people};
 use crate::wire::v1 as pb;
@@ -79,6 +79,7 @@ pub(super) async fn import(
         Ok(done) => {
             (answer.applied_count, answer.held_count) = (counted(applied(&done)), counted(held(&done)));
             answer.hold_id = hold_id(&done);
+            answer.in_force_persons = in_force(&done);
             answer.set_aside = set_aside(&done.events).take(MOST_SET_ASIDE).collect();
             answer.set_aside_count = counted(set_aside(&done.events).count());
             (answer.sequence, answer.effects) = (done.sequence, Some(done.effects));
@@ -129,6 +130,11 @@ pub(super) fn applied(done: &Changed) -> usize {
 /// How many the brake caught of it.
 pub(super) fn held(done: &Changed) -> usize {
     usize::try_from(done.effects.held_count).unwrap_or(usize::MAX)
+}
+
+/// Whose leaving is in force, though it is held as well.
+pub(super) fn in_force(done: &Changed) -> Vec<String> {
+    in_force_and_held(&done.events).iter().take(MOST_SET_ASIDE).map(ToString::to_string).collect()
 }
 
 /// Under which id, if any.

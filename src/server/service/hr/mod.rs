@@ -30,9 +30,16 @@ impl HrService for Hr {
         let (sent, change) = (request.get_ref().events.len(), Change::try_from(request.into_inner())?);
         let (skipped_count, hold_id, done) = self.apply(&caller, change, sent).await?;
         let set_aside = render::set_aside(&done.events).collect();
+        let in_force_persons = import::in_force(&done);
         let Changed { sequence, effects, .. } = done;
-        let effects = Some(effects);
-        Ok(Response::new(pb::ApplyHrEventsResponse { sequence, skipped_count, hold_id, effects, set_aside }))
+        Ok(Response::new(pb::ApplyHrEventsResponse {
+            sequence,
+            skipped_count,
+            hold_id,
+            effects: Some(effects),
+            set_aside,
+            in_force_persons,
+        }))
     }
 
     async fn import_people(

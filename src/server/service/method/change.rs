@@ -15,6 +15,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 use crate::engine::{Done, Engine, is_of_same_command};
 use crate::server::caller::{Broker, VerifiedCaller};
+use crate::server::service::proposals::examine::proposed_by;
 use crate::wire::commands::{Change, Mutation};
 use crate::wire::effects::effects;
 use crate::wire::v1 as pb;
@@ -96,11 +97,7 @@ fn rights(before: &State, events: &[Event]) -> Vec<RightsChange> {
 /// Of a proposal that was made, the events that its approval would bring.
 fn would_follow(before: &State, events: &[Event]) -> Option<Vec<Event>> {
     let Fact::Proposal(ProposalFact::Made(proposal)) = &events.first()?.fact else { return None };
-    let piece = |event: &Event| match &event.fact {
-        Fact::Proposal(ProposalFact::TextAdded(piece)) => Some(piece.text.clone()),
-        _ => None,
-    };
-    let text: String = events.iter().filter_map(piece).collect();
+    let (_, text) = proposed_by(events)?;
     events_of_approval(before, proposal, &text, Now::exactly(proposal.requested_at)).ok()
 }
 

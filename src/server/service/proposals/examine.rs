@@ -5,10 +5,13 @@ use tonic::Status;
 use crate::domain::directory::Directory;
 use crate::domain::directory_file::parse_directory;
 use crate::domain::policy::{Mistake, SourceFile, check_together, parse_policy};
+use crate::domain::record::event::{Event, Fact, ProposalFact};
 use crate::domain::record::proposal::ProposedFile;
+use crate::domain::state::State;
+use crate::domain::state::organisation::Organisation;
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::engine::Engine;
 use crate::server::caller::Broker;
+use crate::server::service::method::past;
 use crate::server::service::method::pieces::File;
 use crate::wire::organisation::{mistake, warning};
 use crate::wire::v1 as pb;
@@ -36,9 +39,36 @@ pub(crate) enum Examined {
 
 /// Parses a file and compares it with its counterpart in force, on a thread for long work.
 pub(super) async fn examined(broker: &Broker, kind: ProposedFile, file: File) -> Result<Examined, Status> {
-    let engine = broker.engine.clone();
-    let examined = tokio::task::spawn_blocking(move || examine(&engine, kind, file)).await;
-    examined.map_err(|error| unexamined(&error))
+    // A copy that shares all that does not change.
+    let in_force = broker.engine.read(State::clone);
+    let examined = tokio::task::spawn_blocking(move || match file.into_text() {
+        Ok(text) => examine(in_force.organisation(), kind, text),
+        Err(mistake) => Examined::Wrong(vec![mistake]),
+    });
+    examined.await.map_err(|error| unexamined(&error))
+}
+
+/// What whoever made a proposal was warned of: compared with what was in force right before (known failure A18).
+pub(super) async fn warned_then(broker: &Broker, made: u64) -> Result<Vec<pb::Mistake>, Status> {
+    let (before, events) = past::led_to(&broker.engine, made).await?;
+    let examined = tokio::task::spawn_blocking(move || {
+        let Some((kind, text)) = proposed_by(&events) else { return Vec::new() };
+        match examine(before.organisation(), kind, text) {
+            Examined::Right(_, warnings) => warnings,
+            Examined::Wrong(_) => Vec::new(),
+        }
+    });
+    examined.await.map_err(|error| unexamined(&error))
+}
+
+/// The file that the events of a proposal brought.
+pub(crate) fn proposed_by(events: &[Event]) -> Option<(ProposedFile, String)> {
+    let Fact::Proposal(ProposalFact::Made(proposal)) = &events.first()?.fact else { return None };
+    let piece = |event: &Event| match &event.fact {
+        Fact::Proposal(ProposalFact::TextAdded(piece)) => Some(piece.text.clone()),
+        _ => None,
+    };
+    Some((proposal.file, events.iter().filter_map(piece).collect()))
 }
 
 /// A policy file by itself: compared with nothing that its sender may not see.
@@ -61,32 +91,23 @@ fn unexamined(error: &tokio::task::JoinError) -> Status {
     Refusal::new(Reason::Overloaded, "the file could not be examined").into()
 }
 
-fn examine(engine: &Engine, kind: ProposedFile, file: File) -> Examined {
-    let text = match file.into_text() {
-        Ok(text) => text,
-        Err(mistake) => return Examined::Wrong(vec![mistake]),
-    };
-    let in_force = || {
-        engine.read(|state| {
-            let organisation = state.organisation();
-            let (tenants, people) = (organisation.tenants().clone(), organisation.people().clone());
-            let directory = Directory { tenants, people, accounts: organisation.accounts().clone() };
-            (organisation.policy().clone(), directory)
-        })
+fn examine(in_force: &Organisation, kind: ProposedFile, text: String) -> Examined {
+    let directory = || {
+        let (tenants, people) = (in_force.tenants().clone(), in_force.people().clone());
+        Directory { tenants, people, accounts: in_force.accounts().clone() }
     };
     let (together, mut warnings, places, source) = match kind {
         ProposedFile::Policy => match parse_policy(&text) {
             Err(mistakes) => return wrong(&mistakes),
             Ok(parsed) => {
-                let together = check_together(&parsed.policy, &in_force().1);
+                let together = check_together(&parsed.policy, &directory());
                 (together, parsed.warnings, parsed.places, SourceFile::Policy)
             }
         },
         ProposedFile::Directory => match parse_directory(&text) {
             Err(mistakes) => return wrong(&mistakes),
             Ok(parsed) => {
-                let policy = engine.read(|state| state.organisation().policy().clone());
-                let together = check_together(&policy, &parsed.directory);
+                let together = check_together(in_force.policy(), &parsed.directory);
                 (together, parsed.warnings, parsed.places, SourceFile::Directory)
             }
         },

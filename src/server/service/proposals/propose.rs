@@ -2,15 +2,16 @@
 
 use tonic::{Status, Streaming};
 
-use super::examine::{Examined, examined, longest};
+use super::examine::{Examined, examined, longest, warned_then};
 use super::shown::shown;
 use crate::domain::record::command::{Command, ProposeFile};
 use crate::domain::record::proposal::ProposedFile;
 use crate::domain::rule::proposal::rights::RightsChange;
 use crate::domain::value::ids::Digest;
 use crate::server::caller::{Broker, VerifiedCaller};
-use crate::server::service::method::change::{Changed, carry_out};
+use crate::server::service::method::change::{Changed, attempt, carry_out};
 use crate::server::service::method::get::get_subject;
+use crate::server::service::method::past;
 use crate::server::service::method::pieces::{self, File, Piece};
 use crate::wire::commands::{Change, Mutation, Proposal as Header};
 use crate::wire::v1 as pb;
@@ -76,18 +77,22 @@ pub(super) async fn propose(broker: &Broker, caller: &VerifiedCaller, asked: Ask
     match (examined(broker, kind, file).await?, header) {
         (Examined::Wrong(mistakes), Header::Dry(_)) => proposed.mistakes = mistakes,
         (Examined::Wrong(mistakes), Header::ForReal(request_id, replaces, justification)) => {
-            let tried = match String::from_utf8(bytes) {
-                Ok(text) => {
-                    let command = Command::from(ProposeFile { file: kind, replaces, text, justification });
-                    try_with_mistakes(broker, caller, Mutation { request_id, command }).await?
-                }
-                Err(_) => None,
+            let Ok(text) = String::from_utf8(bytes) else {
+                proposed.mistakes = mistakes;
+                return Ok(proposed);
             };
-            match tried {
-                Some((proposal, sequence)) => {
-                    (proposed.proposal, proposed.sequence, proposed.replaced) = (proposal, sequence, Some(replaces));
+            let command = Command::from(ProposeFile { file: kind, replaces, text, justification });
+            // Mistakes come back as data; that such a file was proposed, and why it was refused, is in the journal. It is not
+            // refused if it took effect before, under this `request_id`, or what it was compared with has changed since.
+            match attempt(broker, caller, request_id, command).await? {
+                Ok(done) => {
+                    proposed.replaced = Some(replaces);
+                    proposed.made(broker, caller, done).await?;
                 }
-                None => proposed.mistakes = mistakes,
+                Err(refusal) => {
+                    drop(broker.counted(refusal));
+                    proposed.mistakes = mistakes;
+                }
             }
         }
         (Examined::Right(text, warnings), Header::Dry(replaces)) => {
@@ -100,30 +105,25 @@ pub(super) async fn propose(broker: &Broker, caller: &VerifiedCaller, asked: Ask
             let command = Command::from(ProposeFile { file: kind, replaces, text, justification });
             let done = carry_out(broker, caller, Change::ForReal(Mutation { request_id, command })).await?;
             proposed.warnings = warnings;
-            proposed.proposal =
-                get_subject(broker, caller, done.about.as_ref(), done.done.as_ref(), shown).await?.proposal;
             proposed.replaced = Some(replaces);
-            proposed.take(done);
+            proposed.made(broker, caller, done).await?;
         }
     }
     Ok(proposed)
 }
 
 impl Proposed {
+    /// What was made by it. A repetition is warned of what the first was.
+    async fn made(&mut self, broker: &Broker, caller: &VerifiedCaller, done: Changed) -> Result<(), Status> {
+        self.proposal = get_subject(broker, caller, done.about.as_ref(), done.done.as_ref(), shown).await?.proposal;
+        if let Some(first) = done.done.as_ref().filter(|done| done.repeated) {
+            self.warnings = warned_then(broker, first.sequence).await.map_err(past::untold)?;
+        }
+        self.take(done);
+        Ok(())
+    }
+
     fn take(&mut self, done: Changed) {
         (self.sequence, self.effects, self.rights) = (done.sequence, done.effects, done.rights);
     }
-}
-
-/// Mistakes come back as data; that such a file was proposed, and why it was refused, is in the journal. If it took effect
-/// before, under this `request_id`, or what it was compared with has changed since, it is not refused: then the proposal is
-/// told, with the sequence of its event.
-async fn try_with_mistakes(
-    broker: &Broker,
-    caller: &VerifiedCaller,
-    mutation: Mutation,
-) -> Result<Option<(Option<pb::Proposal>, String)>, Status> {
-    let Ok(done) = broker.execute(caller, mutation).await else { return Ok(None) };
-    let shown = get_subject(broker, caller, done.about.as_ref(), Some(&done), shown).await?;
-    Ok(Some((shown.proposal, caller.sequence_text(done.sequence))))
 }
