@@ -1,4 +1,5 @@
 //! Countersign: a just-in-time privileged access broker.
+mod address;
 pub mod check;
 #[cfg(feature = "client")]
 pub mod cli;

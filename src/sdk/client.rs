@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use tonic::transport::Channel;
@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::CheckedAccess;
 use super::error::ClientError;
-use super::probe::Probe;
+use super::link::Link;
 use crate::clock::{Clock as _, SystemClock};
 use crate::wire::v1;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
@@ -28,7 +28,7 @@ pub struct Client {
     address: String,
     call_timeout: Duration,
     retries: usize,
-    probe: Option<Arc<Probe>>,
+    link: Arc<Link>,
 }
 
 impl Client {
@@ -78,23 +78,13 @@ impl Client {
         .await
     }
 
-    pub(super) fn new(
-        channel: Channel,
-        address: String,
-        call_timeout: Duration,
-        retries: usize,
-        probe: Option<Probe>,
-    ) -> Self {
-        Self { channel, address, call_timeout, retries, probe: probe.map(Arc::new) }
+    pub(super) fn new(channel: Channel, address: String, call_timeout: Duration, retries: usize, link: Link) -> Self {
+        Self { channel, address, call_timeout, retries, link: Arc::new(link) }
     }
 
     /// What a status means; where the connection was lost, whether it was because of this client's certificate.
     pub(super) async fn error_of(&self, status: &Status) -> ClientError {
-        let error = ClientError::from_status(status, &self.address, self.call_timeout);
-        match &self.probe {
-            Some(probe) => error.or_refused_by(probe).await,
-            None => error,
-        }
+        ClientError::from_status(status, &self.address, self.call_timeout).or_refused_at(&self.link).await
     }
 
     pub(super) fn pauses(&self) -> ExponentialBuilder {
@@ -137,9 +127,11 @@ impl Client {
                 Err(status) => Err(self.error_of(&status).await),
             }
         };
+        // Each attempt has the whole limit, and one that took all of it is not followed by another: limits do not add up.
+        let began = Instant::now();
         attempt
             .retry(self.pauses())
-            .when(ClientError::is_transient)
+            .when(|error| error.is_transient() && began.elapsed() < self.call_timeout)
             .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))))
             .await
     }

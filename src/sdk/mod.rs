@@ -28,6 +28,8 @@ mod check_stream;
 mod client;
 mod error;
 mod files;
+mod link;
+mod own;
 mod probe;
 pub mod replica;
 mod token;

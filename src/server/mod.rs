@@ -15,6 +15,7 @@ pub(crate) mod keys;
 pub mod log;
 pub mod metrics;
 mod service;
+pub mod serving;
 pub mod signals;
 pub mod status;
 mod tenant_view;

@@ -12,4 +12,5 @@ mod method;
 pub(super) mod policies;
 pub(super) mod proposals;
 pub(super) mod recertifications;
+pub(super) mod reflection;
 pub(super) mod tokens;
