@@ -219,6 +219,32 @@ mod tests {
     }
 
     #[test]
+    fn authorities_that_would_be_read_by_half_are_refused_with_their_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roots.pem");
+        let told = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            roots(Some(&file)).err().map(|failure| failure.lines().join("\n")).unwrap_or_default()
+        };
+        let pem = |is_ca| {
+            let mut params = rcgen::CertificateParams::default();
+            params.is_ca = is_ca;
+            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+        };
+        let root = pem(rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+        assert_eq!(told(&format!("\u{feff}{root}{}", root.replace('\n', "\r\n"))), "");
+        assert_eq!(told(&pem(rcgen::IsCa::ExplicitNoCa)), "", "one that signed itself");
+        for (text, why) in [
+            (format!("{root}{}", root.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), "would not be read"),
+            (format!("{root}{}", root.replace("BEGIN", "begin")), "begins or ends no part"),
+            (format!("{root}{}", root.replacen("\nMII", "\n#II", 1)), "roots.pem"),
+            ("no certificate".to_owned(), "has no certificate"),
+        ] {
+            assert!(told(&text).contains(why) && told(&text).contains("roots.pem"), "{why}: {}", told(&text));
+        }
+    }
+
+    #[test]
     fn the_same_notification_has_the_same_id() {
         assert_eq!(id_of(br#"{"id":"ntf_ab12","x":1}"#), "ntf_ab12");
         let other = id_of(br#"{"id":"a.b"}"#);
