@@ -101,8 +101,9 @@ fn kind_of(line: &str) -> Line<'_> {
 
 fn is_lost(line: &str) -> bool {
     let line = line.trim();
-    line.len() >= SHORTEST_LOST_BYTES
-        && line.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+    let bare = line.trim_end_matches('=');
+    // A line of `=` alone underlines a name in many bundles.
+    bare.len() >= SHORTEST_LOST_BYTES && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
 }
 
 /// A line without what stands in front of its first dash: that may be of a key.
@@ -150,7 +151,9 @@ mod tests {
 
     #[test]
     fn what_is_read_is_read_however_lines_end_and_whatever_stands_between() {
-        let commented = format!("subject=/O=Week-end/CN=a--b\n{ONE}\n# the end -- of it\n{ONE}trailing words\n");
+        let line = "=".repeat(60);
+        let commented =
+            format!("subject=/O=Week-end/CN=a--b\n{line}\n{ONE}\n# the end -- of it\n{ONE}trailing words\n");
         for text in
             [commented.clone(), commented.replace('\n', "\r\n"), ONE.replace('\n', "\r"), ONE.trim_end().to_owned()]
         {

@@ -126,11 +126,7 @@ impl ClientBuilder {
     /// # Errors
     /// If a file cannot be read or used, or no broker can be reached and verified.
     pub async fn connect(self) -> Result<Client, ClientError> {
-        let files = self.files()?;
-        let dial = self.dial_with(&files)?;
-        if let Some(cause) = own::refusal(&files.certificate) {
-            return Err(ClientError::NotAuthenticated { address: dial.address, cause });
-        }
+        let dial = self.dial()?;
         match dial.connect().await {
             Ok(channel) => Ok(Client::new(channel, dial.address, self.call_timeout, self.retries, dial.link)),
             Err(error) => Err(error.or_refused_at(&dial.link).await),
@@ -142,9 +138,14 @@ impl ClientBuilder {
         Self { address: address.into(), ..self.clone() }
     }
 
-    /// The way there, from files that are read now.
+    /// The way there, from files that are read now. With a certificate that no broker would accept there is none.
     pub(super) fn dial(&self) -> Result<Dial, ClientError> {
-        self.dial_with(&self.files()?)
+        let files = self.files()?;
+        let dial = self.dial_with(&files)?;
+        match own::refusal(&files.certificate) {
+            Some(cause) => Err(ClientError::NotAuthenticated { address: dial.address, cause }),
+            None => Ok(dial),
+        }
     }
 
     /// The address as it is dialled: a port that is none would otherwise be taken for one that was left out.

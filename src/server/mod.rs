@@ -18,6 +18,7 @@ mod service;
 pub mod serving;
 pub mod signals;
 pub mod status;
+mod supervisor;
 mod tenant_view;
 pub mod transport;
 

@@ -9,6 +9,7 @@ use super::assembly::{Accepted, Running, ServeError, start_with};
 use super::config::ServeSettings;
 use super::log::LogSink;
 use super::signals::{Heard, Hearing, Signals};
+use super::supervisor;
 
 /// How often gauges are set.
 const OBSERVE_EVERY: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ async fn until_stopped(mut running: Running, mut heard: Hearing, log: LogSink) -
     if let Some(address) = running.https_address() {
         tracing::info!(%address, "serving SCIM and AuthZEN over HTTPS");
     }
+    supervisor::tell("READY=1");
     let mut observe = tokio::time::interval(OBSERVE_EVERY);
     loop {
         tokio::select! {
@@ -64,6 +66,7 @@ async fn until_stopped(mut running: Running, mut heard: Hearing, log: LogSink) -
         }
     }
     tracing::info!("draining");
+    supervisor::tell("STOPPING=1");
     running.stop().await
 }
 

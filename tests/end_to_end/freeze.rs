@@ -11,8 +11,8 @@ use countersign::sdk::{CheckedAccess, Client};
 use countersign::wire::v1 as pb;
 
 use crate::common::certificates::now_millis;
-use crate::held::Held;
 use crate::harness::{Broker, Start, eventually, free_address, metric};
+use crate::held::Held;
 use crate::organisation::Organisation;
 use crate::person::{ORDERS, millis, repair, seconds};
 

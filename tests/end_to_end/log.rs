@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as SocketAddrOf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,6 +191,36 @@ async fn signals_are_heard_before_the_command_line_is_read() {
         // then the first does not end it, and the second does
         assert_eq!(eventually("its end", async || child.try_wait().unwrap()).await.code(), Some(2));
         drop((reader, full));
+    }
+}
+
+#[test]
+fn a_supervisor_is_told_when_it_serves_and_when_it_ends() {
+    for abstract_name in [false, true] {
+        // given a supervisor that listens
+        let organisation = Organisation::new();
+        assert_eq!(organisation.init().code, Some(0));
+        let path = organisation.path("notify");
+        let name = path.to_str().unwrap().to_owned();
+        let address = if abstract_name {
+            <SocketAddrOf as std::os::linux::net::SocketAddrExt>::from_abstract_name(name.as_bytes()).unwrap()
+        } else {
+            SocketAddrOf::from_pathname(&path).unwrap()
+        };
+        let supervisor = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
+        supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let said = || {
+            let mut bytes = [0; 64];
+            let length = supervisor.recv(&mut bytes).unwrap();
+            String::from_utf8(bytes[..length].to_vec()).unwrap()
+        };
+        let place = if abstract_name { format!("@{name}") } else { name };
+        let environment = [("NOTIFY_SOCKET".to_owned(), place)].into();
+        let broker = crate::harness::Broker::serve(&organisation.into(), &Start { environment, ..Start::default() });
+        // then it hears both
+        assert_eq!(said(), "READY=1");
+        broker.terminate();
+        assert_eq!(said(), "STOPPING=1");
     }
 }
 

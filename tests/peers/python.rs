@@ -50,7 +50,9 @@ async fn an_allow_that_arrives_after_the_grants_end_is_none_to_python() {
     signal("-CONT");
     held.let_go();
     // then none of those that end after it were told that it may be done
-    for mut child in children.into_iter().filter_map(|mut it| it.try_wait().unwrap().is_none().then_some(it)).chain([late]) {
+    for mut child in
+        children.into_iter().filter_map(|mut it| it.try_wait().unwrap().is_none().then_some(it)).chain([late])
+    {
         assert!(matches!(child.wait().unwrap().code(), Some(3 | 8)));
     }
 }
