@@ -1,5 +1,4 @@
 //! Countersign: a just-in-time privileged access broker.
-mod address;
 pub mod check;
 #[cfg(feature = "client")]
 pub mod cli;

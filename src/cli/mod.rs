@@ -74,7 +74,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         #[cfg(feature = "cli")]
-        Err(error) if serve::is_meant(&arguments) => return serve::not_parsed(error, arguments),
+        Err(error) if serve::is_meant(&arguments) => {
+            return serve::not_parsed(move || {
+                let _ = not_parsed(&error, &arguments);
+            });
+        }
         Err(error) => return not_parsed(&error, &arguments),
     };
     let mut output = Output::new(parsed.output);

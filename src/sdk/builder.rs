@@ -8,11 +8,11 @@ use tonic::codegen::http::Uri;
 use tonic::transport::Endpoint;
 use zeroize::Zeroizing;
 
+use super::address::has_port_or_none;
 use super::client::Client;
 use super::error::ClientError;
-use super::link::{Dial, Link};
-use super::own;
-use crate::address::has_port_or_none;
+use super::link::{Dial, Files, Link};
+use super::{own, probe};
 use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
 
 /// Settings of a [`Client`]. Authority, certificate and key have to be given; there is no connection without them.
@@ -129,7 +129,7 @@ impl ClientBuilder {
         let dial = self.dial()?;
         match dial.connect().await {
             Ok(channel) => Ok(Client::new(channel, dial.address, self.call_timeout, self.retries, dial.link)),
-            Err(error) => Err(error.or_refused_at(&dial.link).await),
+            Err(error) => Err(probe::or_refused(error, &dial.link).await),
         }
     }
 
@@ -195,13 +195,6 @@ impl ClientBuilder {
             .keep_alive_while_idle(true);
         Ok(Dial { endpoint, link, address: full_address(&self.address) })
     }
-}
-
-/// The three files' texts.
-pub(super) struct Files {
-    pub(super) authority: Vec<u8>,
-    pub(super) certificate: Vec<u8>,
-    pub(super) key: Zeroizing<Vec<u8>>,
 }
 
 pub(super) fn full_address(address: &str) -> String {

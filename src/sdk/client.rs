@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use tonic::transport::Channel;
@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::answer::CheckedAccess;
 use super::error::ClientError;
 use super::link::Link;
+use super::probe;
 use crate::clock::{Clock as _, SystemClock};
 use crate::wire::v1;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
@@ -84,7 +85,8 @@ impl Client {
 
     /// What a status means; where the connection was lost, whether it was because of this client's certificate.
     pub(super) async fn error_of(&self, status: &Status) -> ClientError {
-        ClientError::from_status(status, &self.address, self.call_timeout).or_refused_at(&self.link).await
+        let error = ClientError::from_status(status, &self.address, self.call_timeout);
+        probe::or_refused(error, &self.link).await
     }
 
     pub(super) fn pauses(&self) -> ExponentialBuilder {
@@ -128,10 +130,11 @@ impl Client {
             }
         };
         // Each attempt has the whole limit, and one that took all of it is not followed by another: limits do not add up.
-        let began = Instant::now();
+        let began = SystemClock.boot();
+        let limit = i64::try_from(self.call_timeout.as_millis()).unwrap_or(i64::MAX);
         attempt
             .retry(self.pauses())
-            .when(|error| error.is_transient() && began.elapsed() < self.call_timeout)
+            .when(|error| error.is_transient() && SystemClock.boot().since(began).millis() < limit)
             .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))))
             .await
     }

@@ -7,8 +7,6 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::link::Link;
-use super::probe;
 use crate::domain::value::refusal::{CATALOGUE, Reason};
 
 /// The `ErrorInfo.domain` of every error of a broker.
@@ -169,17 +167,6 @@ impl ClientError {
             fields: Vec::new(),
             retry_after: None,
         }))
-    }
-
-    /// This error; or, if it says that no broker answers and one does, but refuses this client's certificate, that.
-    pub(super) async fn or_refused_at(self, link: &Link) -> Self {
-        match self {
-            Self::Unreachable { address, cause } => match probe::refusal(link).await {
-                Some(cause) => Self::NotAuthenticated { address, cause },
-                None => Self::Unreachable { address, cause },
-            },
-            other => other,
-        }
     }
 
     /// What a failure below gRPC means.

@@ -14,16 +14,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
+use zeroize::Zeroizing;
 
-use super::builder::Files;
 use super::error::{ClientError, humane};
 use crate::wire::certificate::no_authority;
+
+/// The three files' texts.
+pub(super) struct Files {
+    pub(super) authority: Vec<u8>,
+    pub(super) certificate: Vec<u8>,
+    pub(super) key: Zeroizing<Vec<u8>>,
+}
 
 /// Where a broker is, and with what the client comes.
 #[derive(Clone)]
@@ -83,23 +90,29 @@ impl Link {
 
     /// Connects to the end of TLS.
     pub(super) async fn open(&self) -> io::Result<Linked> {
-        let deadline = Instant::now().checked_add(self.limit);
+        let mut first = Box::pin(sleep(self.limit));
+        let silent = silence(self.limit);
         let opened = async {
             let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
             socket.set_nodelay(true)?;
             TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), socket).await
         };
-        let silent = silence(self.limit);
-        let Some(deadline) = deadline else { return Ok(Linked { stream: opened.await?, first: None, silent }) };
-        match timeout_at(deadline, opened).await {
-            Ok(stream) => Ok(Linked { stream: stream?, first: Some(Box::pin(sleep_until(deadline))), silent }),
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, silent)),
+        tokio::select! {
+            stream = opened => Ok(Linked { stream: stream?, first: Some(first), silent }),
+            () = &mut first => Err(io::Error::new(io::ErrorKind::TimedOut, silent)),
         }
     }
 }
 
+const SILENT: &str = "it did not connect within";
+
 fn silence(limit: Duration) -> String {
-    format!("it did not connect within {}", humane(limit))
+    format!("{SILENT} {}", humane(limit))
+}
+
+/// Whether a connection came to nothing because the other side said nothing in time.
+pub(super) fn is_silence(cause: &str) -> bool {
+    cause.starts_with(SILENT)
 }
 
 impl Service<Uri> for Link {

@@ -6,14 +6,26 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
-use super::error::in_words;
-use super::link::Link;
+use super::error::{ClientError, in_words};
+use super::link::{Link, is_silence};
 
 /// A broker that accepts a client sends its settings at once; one that does not, its alert.
 const LISTEN_FOR: Duration = Duration::from_secs(2);
 
+/// This error; or, if it says that no broker answers and one does, but refuses this client's certificate, that.
+pub(super) async fn or_refused(error: ClientError, link: &Link) -> ClientError {
+    match error {
+        // Who said nothing until now is not asked why.
+        ClientError::Unreachable { address, cause } if !is_silence(&cause) => match refusal(link).await {
+            Some(cause) => ClientError::NotAuthenticated { address, cause },
+            None => ClientError::Unreachable { address, cause },
+        },
+        other => other,
+    }
+}
+
 /// What the broker says of this client's certificate, if it says no.
-pub(super) async fn refusal(link: &Link) -> Option<String> {
+async fn refusal(link: &Link) -> Option<String> {
     let mut connection = match link.within(LISTEN_FOR).open().await {
         Ok(connection) => connection,
         Err(error) => return said_by_tls(&error),

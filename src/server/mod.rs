@@ -14,6 +14,7 @@ mod https;
 pub(crate) mod keys;
 pub mod log;
 pub mod metrics;
+mod reflection;
 mod service;
 pub mod serving;
 pub mod signals;

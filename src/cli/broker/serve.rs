@@ -104,12 +104,10 @@ impl From<ServeError> for Failure {
 
 /// Says what is wrong with a command line for a broker. Signals are ours by then: one to stop is not kept waiting by whoever
 /// does not read stderr.
-pub fn not_parsed(error: clap::Error, words: Vec<OsString>) -> ExitCode {
+pub fn not_parsed(tell: impl FnOnce() + Send + 'static) -> ExitCode {
     match Signals::listen() {
-        Ok(signals) => signals.until_stopped(move || {
-            let _ = crate::cli::not_parsed(&error, &words);
-        }),
-        Err(_) => return crate::cli::not_parsed(&error, &words),
+        Ok(signals) => signals.until_stopped(tell),
+        Err(_) => tell(),
     }
     ExitCode::from(2)
 }

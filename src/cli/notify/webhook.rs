@@ -21,12 +21,12 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 use zeroize::Zeroizing;
 
-use crate::address::has_port_or_none;
 use crate::cli::term::failure::{Exit, Failure, Ran, read_file};
 use crate::cli::term::output::Output;
 use crate::cli::term::text::wall_time;
 use crate::domain::value::ids::Digest;
 use crate::pem::{CERTIFICATES, mistake, without_mark};
+use crate::sdk::address::has_port_or_none;
 use crate::wire::certificate::no_authority;
 
 /// What is sent at most.

@@ -12,5 +12,4 @@ mod method;
 pub(super) mod policies;
 pub(super) mod proposals;
 pub(super) mod recertifications;
-pub(super) mod reflection;
 pub(super) mod tokens;
