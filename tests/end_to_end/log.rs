@@ -230,8 +230,7 @@ fn an_empty_filter_of_the_log_is_none() {
     let organisation = Organisation::new();
     assert_eq!(organisation.init().code, Some(0));
     let environment = [("RUST_LOG".to_owned(), String::new())].into();
-    let broker = crate::harness::Broker::serve(&organisation.into(), &Start { environment, ..Start::default() });
-    assert!(broker.printed().contains("serving"));
+    drop(crate::harness::Broker::serve(&organisation.into(), &Start { environment, ..Start::default() }));
 }
 
 #[test]
