@@ -68,7 +68,8 @@ fn each_mistake_of_an_entitlement_says_what_would_be_right() {
     let all: String = slips.iter().map(|slip| format!("{slip}\n    {}", policy_mistakes(&entitlement(slip)))).collect();
     insta::assert_snapshot!(all, @r##"
     title = "\u001b[2J"
-        line 5: `entitlements.x.title`: found `\u{1b}[2J`; wanted text of 1 to 120 characters, none of them a control character
+        line 5: found the character U+001B, which is not seen or moves others; wanted a text that says what it shows; in a comment or a title it is left out
+    line 5: `entitlements.x.title`: found `\u{1b}[2J`; wanted text of 1 to 120 characters, none of them a control character
     actions = []
         line 5: `entitlements.x.actions`: found an empty list; wanted a list of at least one action, as in `["db.read"]`
     actions = ["DB.read"]
