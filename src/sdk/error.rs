@@ -174,9 +174,15 @@ impl ClientError {
         // The outer ones say `transport error`; the innermost says what happened.
         let inner = innermost(error);
         let address = address.to_owned();
+        let text = inner.to_string();
         match tls_error(inner).and_then(in_words) {
             Some(cause) => Self::NotAuthenticated { address, cause },
-            None => Self::Unreachable { address, cause: inner.to_string() },
+            // HTTP/2 hands on what TLS said to it as a text alone.
+            None if text.contains("received fatal alert") => {
+                let cause = format!("the broker refuses the client certificate; its log says why ({text})");
+                Self::NotAuthenticated { address, cause }
+            }
+            None => Self::Unreachable { address, cause: text },
         }
     }
 }
