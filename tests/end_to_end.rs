@@ -40,6 +40,8 @@ mod emergencies;
 mod enrolment_watches;
 #[path = "end_to_end/every_field.rs"]
 mod every_field;
+#[path = "end_to_end/freeze.rs"]
+mod freeze;
 #[path = "end_to_end/full_disk.rs"]
 mod full_disk;
 #[path = "end_to_end/getting_a_role.rs"]
@@ -52,6 +54,8 @@ mod grants;
 mod guards;
 #[path = "end_to_end/harness.rs"]
 mod harness;
+#[path = "common/held.rs"]
+mod held;
 #[path = "end_to_end/hr_feed.rs"]
 mod hr_feed;
 #[path = "end_to_end/hr_import_killed.rs"]
@@ -82,6 +86,8 @@ mod moving_and_leaving;
 mod notifications;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
+#[path = "end_to_end/pem_files.rs"]
+mod pem_files;
 #[path = "end_to_end/person.rs"]
 mod person;
 #[path = "end_to_end/proposals.rs"]
@@ -92,6 +98,8 @@ mod reads_back;
 mod recertification;
 #[path = "end_to_end/reflection.rs"]
 mod reflection;
+#[path = "end_to_end/refused_clients.rs"]
+mod refused_clients;
 #[path = "end_to_end/repetitions.rs"]
 mod repetitions;
 #[path = "end_to_end/replication.rs"]

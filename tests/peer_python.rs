@@ -5,6 +5,8 @@
 mod common;
 #[path = "end_to_end/harness.rs"]
 mod harness;
+#[path = "common/held.rs"]
+mod held;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
 #[path = "end_to_end/person.rs"]

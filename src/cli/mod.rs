@@ -52,18 +52,33 @@ use self::request::{ask, check, entitlements, grants, token, whoami};
 use self::review::{approve, close, follow_up, inbox, show as show_one};
 use self::term::failure::{Failure, Ran};
 use self::term::output::{Format, Output};
+use self::term::secrets;
 #[cfg(feature = "cli")]
 use self::{
     arguments::BrokerCommand,
     audit::{events::AuditCommand, verify},
     broker::{init, serve},
 };
+#[cfg(feature = "cli")]
+use crate::server::signals::Signals;
 
 /// Runs the command line to its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    #[cfg(feature = "cli")]
+    if serve::is_meant(&arguments) {
+        // Before anything that takes time, the command line among it.
+        Signals::listen_early();
+    }
+    secrets::keep_out_of_core_dumps();
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
+        #[cfg(feature = "cli")]
+        Err(error) if serve::is_meant(&arguments) => {
+            return serve::not_parsed(move || {
+                let _ = not_parsed(&error, &arguments);
+            });
+        }
         Err(error) => return not_parsed(&error, &arguments),
     };
     let mut output = Output::new(parsed.output);
@@ -195,7 +210,7 @@ async fn run_call(command: CallCommand, connection: &ConnectionArguments, output
 /// One connection needs one thread.
 fn block_on(command: impl Future<Output = Ran>) -> Ran {
     // Silent unless asked: what a client logs is for whoever debugs it.
-    if std::env::var_os("RUST_LOG").is_some() {
+    if std::env::var_os("RUST_LOG").is_some_and(|filter| !filter.is_empty()) {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let subscriber =
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);

@@ -52,7 +52,7 @@ pub use history::{History, HistoryError, is_of_same_command};
 pub use outcome::{Done, Halt};
 pub use replay::Replay;
 pub use rows::ReadsRow;
-pub use settings::Settings;
+pub use settings::{OnAppend, Settings};
 pub use start::initialise;
 pub use store::Store;
 

@@ -1,8 +1,31 @@
 //! How the engine works.
 
+use std::sync::Arc;
+
 use super::rows::ReadsRow;
 use crate::domain::record::row::decode;
 use crate::domain::value::time::Span;
+
+/// Who is told how many rows each append had, once it is durable. Told by the writer: it must not wait.
+#[derive(Clone)]
+pub struct OnAppend(Arc<dyn Fn(usize) + Send + Sync>);
+
+impl OnAppend {
+    /// Told by a call.
+    pub fn new(tell: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(super) fn tell(&self, rows: usize) {
+        (self.0)(rows);
+    }
+}
+
+impl std::fmt::Debug for OnAppend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnAppend")
+    }
+}
 
 /// How the engine works.
 #[derive(Debug, Clone)]
@@ -27,6 +50,8 @@ pub struct Settings {
     pub timer: bool,
     /// How the next start reads a row: none is appended that it would refuse. Another one in tests alone.
     pub reads_row: ReadsRow,
+    /// Who is told of each append.
+    pub on_append: OnAppend,
 }
 
 impl Default for Settings {
@@ -42,6 +67,7 @@ impl Default for Settings {
             replica_bytes: 4 * 1024 * 1024,
             timer: true,
             reads_row: decode,
+            on_append: OnAppend::new(|_| {}),
         }
     }
 }

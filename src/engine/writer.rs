@@ -137,6 +137,7 @@ impl Writer {
             let revokes = |event: &Event| matches!(event.fact, Fact::Grant(GrantFact::Revoked(_)));
             return self.put_off(error, self.loss.is_some() || batch.iter().any(revokes));
         }
+        self.settings.on_append.tell(rows.len());
         self.journal.flush_mark();
         (self.waits_for, self.loss) = (None, None);
         self.clock_noted = Some(self.keeper.record().boot);
@@ -287,6 +288,7 @@ impl Writer {
             if let Err(error) = self.journal.append(self.journal.head(), &rows) {
                 return Err(self.failed(&error, &events, parts));
             }
+            self.settings.on_append.tell(rows.len());
             let now = self.now();
             before = self.publish(events, now);
         }

@@ -1,14 +1,19 @@
 //! The settings of a client: where the broker is, whom it trusts and who it is.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::codegen::http::Uri;
+use tonic::transport::Endpoint;
+use zeroize::Zeroizing;
 
+use super::address::has_port_or_none;
 use super::client::Client;
-use super::error::{ClientError, humane, innermost};
-use super::probe::{Probe, out_of_date};
-use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, unread_part, without_mark};
+use super::error::ClientError;
+use super::link::{Dial, Files, Link};
+use super::{own, probe};
+use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
 
 /// Settings of a [`Client`]. Authority, certificate and key have to be given; there is no connection without them.
 #[derive(Debug, Clone)]
@@ -24,11 +29,14 @@ pub struct ClientBuilder {
     retries: usize,
 }
 
-/// A PEM text, or the file that has it.
+/// The largest file that is read.
+const FILE_MAX_BYTES: u64 = 1024 * 1024;
+
+/// A PEM text, or the file that has it. It may be a key: what is no longer needed of it is overwritten.
 #[derive(Clone)]
 enum Pem {
     File(PathBuf),
-    Text(Vec<u8>),
+    Text(Zeroizing<Vec<u8>>),
 }
 
 impl std::fmt::Debug for Pem {
@@ -70,7 +78,7 @@ impl ClientBuilder {
 
     /// The same as PEM text.
     pub fn authority_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.authority = Some(Pem::Text(pem.into()));
+        self.authority = Some(Pem::Text(Zeroizing::new(pem.into())));
         self
     }
 
@@ -83,8 +91,8 @@ impl ClientBuilder {
 
     /// The same as PEM texts.
     pub fn identity_pem(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        self.certificate = Some(Pem::Text(certificate.into()));
-        self.key = Some(Pem::Text(key.into()));
+        self.certificate = Some(Pem::Text(Zeroizing::new(certificate.into())));
+        self.key = Some(Pem::Text(Zeroizing::new(key.into())));
         self
     }
 
@@ -118,22 +126,10 @@ impl ClientBuilder {
     /// # Errors
     /// If a file cannot be read or used, or no broker can be reached and verified.
     pub async fn connect(self) -> Result<Client, ClientError> {
-        let files = self.files()?;
-        let endpoint = self.endpoint_with(&files)?;
-        let address = full_address(&self.address);
-        if let Some(cause) = out_of_date(&files.certificate) {
-            return Err(ClientError::NotAuthenticated { address, cause });
-        }
-        let connected = tokio::time::timeout(self.connect_timeout, endpoint.connect()).await;
-        // Who said nothing until now is not asked why.
-        let connected = connected.map_err(|_| silent(&address, self.connect_timeout))?;
-        let channel = connected.map_err(|error| ClientError::from_transport(&error, &address));
-        let Files { authority, certificate, key } = &files;
-        let probe = Probe::new(&address, self.server_name.as_deref(), authority, certificate, key);
-        match (channel, &probe) {
-            (Ok(channel), _) => Ok(Client::new(channel, address, self.call_timeout, self.retries, probe)),
-            (Err(error), Some(probe)) => Err(error.or_refused_by(probe).await),
-            (Err(error), None) => Err(error),
+        let dial = self.dial()?;
+        match dial.connect().await {
+            Ok(channel) => Ok(Client::new(channel, dial.address, self.call_timeout, self.retries, dial.link)),
+            Err(error) => Err(probe::or_refused(error, &dial.link).await),
         }
     }
 
@@ -142,86 +138,63 @@ impl ClientBuilder {
         Self { address: address.into(), ..self.clone() }
     }
 
-    /// How long connecting may take.
-    pub(super) fn connects_within(&self) -> Duration {
-        self.connect_timeout
-    }
-
-    pub(super) fn endpoint(&self) -> Result<Endpoint, ClientError> {
-        self.endpoint_with(&self.files()?)
-    }
-
-    fn https_address(&self) -> Result<String, ClientError> {
-        let address = full_address(&self.address);
-        if address.starts_with("https://") {
-            return Ok(address);
+    /// The way there, from files that are read now. With a certificate that no broker would accept there is none.
+    pub(super) fn dial(&self) -> Result<Dial, ClientError> {
+        let files = self.files()?;
+        let dial = self.dial_with(&files)?;
+        match own::refusal(&files.certificate) {
+            Some(cause) => Err(ClientError::NotAuthenticated { address: dial.address, cause }),
+            None => Ok(dial),
         }
-        let text = format!("`{address}` is no address of a broker: it is `https://host:port`, there is no other way");
-        Err(ClientError::Configuration(text))
+    }
+
+    /// The address as it is dialled: a port that is none would otherwise be taken for one that was left out.
+    fn uri(&self) -> Result<Uri, ClientError> {
+        let address = full_address(&self.address);
+        let wrong = || {
+            let text =
+                format!("`{address}` is no address of a broker: it is `https://host:port`, there is no other way");
+            ClientError::Configuration(text)
+        };
+        let uri: Uri = address.parse().map_err(|_| wrong())?;
+        let is_plain = uri.authority().is_some_and(|authority| has_port_or_none(authority, '@'));
+        if uri.scheme_str() == Some("https") && is_plain { Ok(uri) } else { Err(wrong()) }
     }
 
     fn files(&self) -> Result<Files, ClientError> {
-        self.https_address()?;
+        self.uri()?;
         Ok(Files {
-            authority: read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?,
-            certificate: read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?,
-            key: read(self.key.as_ref(), "the client's key", CERTIFICATES_AND_KEYS)
-                .and_then(|key| self.key.as_ref().map_or(Ok(()), kept_to_oneself).map(|()| key))?,
+            authority: read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?.to_vec(),
+            certificate: read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?.to_vec(),
+            key: self.private_key()?,
         })
     }
 
-    fn endpoint_with(&self, files: &Files) -> Result<Endpoint, ClientError> {
-        let address = self.https_address()?;
-        let mut tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&files.authority))
-            .identity(Identity::from_pem(&files.certificate, &files.key));
-        if let Some(name) = &self.server_name {
-            tls = tls.domain_name(name);
+    fn private_key(&self) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+        let key = read(self.key.as_ref(), "the client's key", CERTIFICATES_AND_KEYS)?;
+        self.key.as_ref().map_or(Ok(()), kept_to_oneself)?;
+        match private_keys(&key) {
+            1 => Ok(key),
+            count => {
+                let text =
+                    format!("the client's key: {count} private keys in the file; it is the one of the certificate");
+                Err(ClientError::Configuration(text))
+            }
         }
-        let unusable = |what: &str, error: tonic::transport::Error| {
-            let innermost = innermost(&error);
-            ClientError::Configuration(format!("{what} cannot be used: {innermost}"))
-        };
-        let endpoint = Endpoint::from_shared(address.clone()).map_err(|_| {
-            let text = format!("`{address}` is no address of a broker: it is `https://host:port`");
-            ClientError::Configuration(text)
-        })?;
-        let endpoint = endpoint
-            .tls_config(tls)
-            .map_err(|error| unusable("authority, certificate or key", error))?
-            .connect_timeout(self.connect_timeout)
-            .tcp_nodelay(true)
+    }
+
+    fn dial_with(&self, files: &Files) -> Result<Dial, ClientError> {
+        let uri = self.uri()?;
+        let link = Link::new(&uri, self.server_name.as_deref(), files, self.connect_timeout)?;
+        // TLS is the link's: what stands on it knows the scheme from here.
+        let endpoint = Endpoint::from_static("http://broker")
+            .origin(uri)
             // A watch is silent for long: a connection that died without a word must show.
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true);
-        Ok(endpoint)
+        Ok(Dial { endpoint, link, address: full_address(&self.address) })
     }
-}
-
-/// The three files' texts.
-struct Files {
-    authority: Vec<u8>,
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-}
-
-/// Connects, or not, within a time that ends with TLS: a host that accepts and says nothing is waited for no longer than one
-/// that is not there. The first call has a limit of its own, and with it what HTTP/2 says first.
-pub(super) async fn connect_within(
-    endpoint: &Endpoint,
-    address: &str,
-    limit: Duration,
-) -> Result<Channel, ClientError> {
-    match tokio::time::timeout(limit, endpoint.connect()).await {
-        Ok(connected) => connected.map_err(|error| ClientError::from_transport(&error, address)),
-        Err(_) => Err(silent(address, limit)),
-    }
-}
-
-fn silent(address: &str, limit: Duration) -> ClientError {
-    let cause = format!("it did not connect within {}", humane(limit));
-    ClientError::Unreachable { address: address.to_owned(), cause }
 }
 
 pub(super) fn full_address(address: &str) -> String {
@@ -249,26 +222,35 @@ fn kept_to_oneself(_key: &Pem) -> Result<(), ClientError> {
     Ok(())
 }
 
-fn read(pem: Option<&Pem>, what: &str, labels: &[&str]) -> Result<Vec<u8>, ClientError> {
+fn read(pem: Option<&Pem>, what: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    let wrong = |text: String| Err(ClientError::Configuration(text));
     let text = match pem {
-        None => return Err(ClientError::Configuration(format!("{what} is missing: a broker speaks mutual TLS alone"))),
+        None => return wrong(format!("{what} is missing: a broker speaks mutual TLS alone")),
         Some(Pem::Text(text)) => text.clone(),
-        Some(Pem::File(path)) => std::fs::read(path).map_err(|error| {
-            ClientError::Configuration(format!("{what} `{}` cannot be read: {error}", path.display()))
-        })?,
+        Some(Pem::File(path)) => match bounded(path) {
+            Ok(text) => text,
+            Err(error) => return wrong(format!("{what} `{}` cannot be read: {error}", path.display())),
+        },
     };
+    let text = Zeroizing::new(without_mark(&text).to_vec());
+    if let Some(mistake) = mistake(&text, labels) {
+        return wrong(format!("{what}: {mistake}"));
+    }
     // An empty set of authorities would only fail later, and with a text about the broker.
     if !text.windows(11).any(|window| window == b"-----BEGIN ") {
-        return Err(ClientError::Configuration(format!("{what} is not in PEM form")));
+        return wrong(format!("{what} is not in PEM form"));
     }
-    let text = without_mark(&text).to_vec();
-    match unread_part(&text, labels) {
-        None => Ok(text),
-        Some(label) => {
-            let wanted = "each part begins on a line of its own with `-----BEGIN `";
-            Err(ClientError::Configuration(format!("{what}: a part `{label}` would not be read; {wanted}")))
-        }
+    Ok(text)
+}
+
+/// No file of certificates is as long as one that does not end.
+fn bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::new());
+    std::fs::File::open(path)?.take(FILE_MAX_BYTES.saturating_add(1)).read_to_end(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_MAX_BYTES {
+        return Err(io::Error::other(format!("it is over {FILE_MAX_BYTES} bytes")));
     }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -276,19 +258,26 @@ mod tests {
     use super::*;
 
     fn refused(builder: &ClientBuilder) -> String {
-        builder.endpoint().unwrap_err().to_string()
+        builder.dial().unwrap_err().to_string()
     }
 
     #[test]
     fn nothing_is_assumed_about_trust() {
         let builder = Client::builder("localhost:1");
         assert_eq!(refused(&builder), "the authority's certificate is missing: a broker speaks mutual TLS alone");
-        let builder = builder.authority_pem("-----BEGIN CERTIFICATE-----");
+        let builder = builder.authority_pem("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----");
         assert_eq!(refused(&builder), "the client certificate is missing: a broker speaks mutual TLS alone");
         assert!(refused(&Client::builder("http://localhost:1")).contains("is no address of a broker"));
         let builder = Client::builder("localhost:1").authority_file("/nowhere/ca.pem");
         assert!(refused(&builder).starts_with("the authority's certificate `/nowhere/ca.pem` cannot be read"));
         assert!(refused(&Client::builder("localhost:1").authority_pem("words")).ends_with("is not in PEM form"));
+    }
+
+    #[test]
+    fn an_address_has_a_port_that_is_one() {
+        for address in ["localhost:99999", "https://localhost:0", "localhost:", "https://ana@localhost:1", "[::1]:x"] {
+            assert!(refused(&Client::builder(address)).contains("is no address of a broker"), "{address}");
+        }
     }
 
     #[test]

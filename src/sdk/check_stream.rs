@@ -67,7 +67,10 @@ impl Client {
         let opened =
             opened.await.map_err(|_| ClientError::TimedOut { address: address.clone(), after: call_timeout })?;
         let answers = opened.map(Response::into_inner);
-        let answers = answers.map_err(|status| ClientError::from_status(&status, &address, call_timeout))?;
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(status) => return Err(self.error_of(&status).await),
+        };
         Ok(CheckStream { batches, answers, asked: VecDeque::new(), next_id: 1, is_over: false, address, call_timeout })
     }
 }

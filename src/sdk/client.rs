@@ -10,7 +10,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::CheckedAccess;
 use super::error::ClientError;
-use super::probe::Probe;
+use super::link::Link;
+use super::probe;
 use crate::clock::{Clock as _, SystemClock};
 use crate::wire::v1;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
@@ -28,7 +29,7 @@ pub struct Client {
     address: String,
     call_timeout: Duration,
     retries: usize,
-    probe: Option<Arc<Probe>>,
+    link: Arc<Link>,
 }
 
 impl Client {
@@ -78,23 +79,14 @@ impl Client {
         .await
     }
 
-    pub(super) fn new(
-        channel: Channel,
-        address: String,
-        call_timeout: Duration,
-        retries: usize,
-        probe: Option<Probe>,
-    ) -> Self {
-        Self { channel, address, call_timeout, retries, probe: probe.map(Arc::new) }
+    pub(super) fn new(channel: Channel, address: String, call_timeout: Duration, retries: usize, link: Link) -> Self {
+        Self { channel, address, call_timeout, retries, link: Arc::new(link) }
     }
 
     /// What a status means; where the connection was lost, whether it was because of this client's certificate.
     pub(super) async fn error_of(&self, status: &Status) -> ClientError {
         let error = ClientError::from_status(status, &self.address, self.call_timeout);
-        match &self.probe {
-            Some(probe) => error.or_refused_by(probe).await,
-            None => error,
-        }
+        probe::or_refused(error, &self.link).await
     }
 
     pub(super) fn pauses(&self) -> ExponentialBuilder {
@@ -137,9 +129,12 @@ impl Client {
                 Err(status) => Err(self.error_of(&status).await),
             }
         };
+        // Each attempt has the whole limit, and one that took all of it is not followed by another: limits do not add up.
+        let began = SystemClock.boot();
+        let limit = i64::try_from(self.call_timeout.as_millis()).unwrap_or(i64::MAX);
         attempt
             .retry(self.pauses())
-            .when(ClientError::is_transient)
+            .when(|error| error.is_transient() && SystemClock.boot().since(began).millis() < limit)
             .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))))
             .await
     }

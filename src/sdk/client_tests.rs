@@ -17,6 +17,8 @@ use crate::wire::v1::grant_service_server::{GrantService, GrantServiceServer};
 use crate::wire::v1::proposal_service_server::{ProposalService, ProposalServiceServer};
 use crate::wire::v1::propose_policy_request;
 
+const ANA: &str = "spiffe://northwind.example/person/ana";
+
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -29,7 +31,9 @@ impl Authority {
     fn leaf(&self) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.subject_alt_names.push(rcgen::SanType::URI(ANA.try_into().unwrap()));
+        let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
 }
@@ -343,10 +347,83 @@ async fn a_host_that_accepts_and_says_nothing_is_not_waited_for() {
     assert_eq!((error.exit_code(), error.is_transient()), (8, true), "{error:?}");
 }
 
+/// What the other side does with each connection.
+#[derive(Debug, Clone, Copy)]
+enum Stops {
+    /// It accepts, and says nothing.
+    BeforeTls,
+    /// It shakes hands, and says nothing.
+    AfterTls,
+}
+
+/// A host where a broker was, that has stopped; and how often somebody came.
+async fn stopped(authority: &Authority, listener: tokio::net::TcpListener, stops: Stops) -> Arc<AtomicUsize> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let (certificate, key) = authority.leaf();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider);
+    let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap().with_no_client_auth();
+    let mut config = config.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let came = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&came);
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            match stops {
+                Stops::BeforeTls => kept.push(tokio::spawn(async move {
+                    let _held = socket;
+                    std::future::pending::<()>().await;
+                })),
+                Stops::AfterTls => {
+                    let accepting = acceptor.accept(socket);
+                    kept.push(tokio::spawn(async move {
+                        let _held = accepting.await;
+                        std::future::pending::<()>().await;
+                    }));
+                }
+            }
+        }
+    });
+    came
+}
+
+#[tokio::test]
+async fn each_attempt_has_its_own_limit_wherever_the_other_side_stops() {
+    for stops in [Stops::BeforeTls, Stops::AfterTls] {
+        // given a client whose broker has ended, and in whose place somebody accepts and stops
+        let authority = Authority::new();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limit = Duration::from_millis(200);
+        let came = stopped(&authority, listener, stops).await;
+        let builder = builder(address.port(), &authority, &authority).connect_timeout(limit).retries(2);
+        let link = builder.dial().unwrap();
+        let channel = link.endpoint.connect_with_connector_lazy(link.link.clone());
+        let client = Client::new(channel, link.address, limit, 2, link.link);
+        // when a watch is opened, then each attempt comes to its end, and is followed by a new connection
+        let mut watch = client.watch_grants(v1::WatchGrantsRequest::default());
+        let error = tokio::time::timeout(Duration::from_secs(30), watch.next()).await.unwrap().unwrap_err();
+        assert_eq!(error.exit_code(), 8, "{stops:?}: {error:?}");
+        assert!(came.load(Ordering::SeqCst) >= 3, "{stops:?}: it came {} times", came.load(Ordering::SeqCst));
+        // and a call that took its whole limit is not sent again
+        let before = came.load(Ordering::SeqCst);
+        let error = client.check("ana", "db.read", "prod/db").await.unwrap_err();
+        assert_eq!(error.exit_code(), 8, "{stops:?}: {error:?}");
+        assert!(came.load(Ordering::SeqCst) <= before + 3, "{stops:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_over_is_found_before_anybody_is_asked() {
     let authority = Authority::new();
     let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.subject_alt_names.push(rcgen::SanType::URI(ANA.try_into().unwrap()));
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let key = rcgen::KeyPair::generate().unwrap();
     let over = params.self_signed(&key).unwrap();

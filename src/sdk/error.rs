@@ -7,7 +7,6 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::probe::Probe;
 use crate::domain::value::refusal::{CATALOGUE, Reason};
 
 /// The `ErrorInfo.domain` of every error of a broker.
@@ -170,32 +169,56 @@ impl ClientError {
         }))
     }
 
-    /// This error; or, if it says that no broker answers and one does, but refuses this client's certificate, that.
-    pub(super) async fn or_refused_by(self, probe: &Probe) -> Self {
-        match self {
-            Self::Unreachable { address, cause } => match probe.refusal().await {
-                Some(cause) => Self::NotAuthenticated { address, cause },
-                None => Self::Unreachable { address, cause },
-            },
-            other => other,
-        }
-    }
-
     /// What a failure below gRPC means.
     pub(super) fn from_transport(error: &(dyn std::error::Error + 'static), address: &str) -> Self {
         // The outer ones say `transport error`; the innermost says what happened.
-        let mut cause = innermost(error).to_string();
+        let inner = innermost(error);
         let address = address.to_owned();
-        if cause.contains("deadline has elapsed") {
-            cause = "it did not connect in time".to_owned();
-        }
-        // TLS fails with an alert from the other side, or with a verdict of our own.
-        if cause.contains("received fatal alert") || cause.contains("invalid peer certificate") {
-            Self::NotAuthenticated { address, cause }
-        } else {
-            Self::Unreachable { address, cause }
+        let text = inner.to_string();
+        match tls_error(inner).and_then(in_words) {
+            Some(cause) => Self::NotAuthenticated { address, cause },
+            // HTTP/2 hands on what TLS said to it as a text alone.
+            None if text.contains("received fatal alert") => {
+                let cause = format!("the broker refuses the client certificate; its log says why ({text})");
+                Self::NotAuthenticated { address, cause }
+            }
+            None => Self::Unreachable { address, cause: text },
         }
     }
+}
+
+/// What TLS says, within an error of a connection.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let within = |error: &'e std::io::Error| error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>().and_then(within))
+}
+
+/// What TLS says of either side's certificate, for a person: what, and which side has to act. None for anything else.
+pub(super) fn in_words(error: &rustls::Error) -> Option<String> {
+    use rustls::{AlertDescription as Alert, CertificateError as Verdict};
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the library may add alerts; each is passed on by its name")]
+    let words = match error {
+        rustls::Error::AlertReceived(alert) => match alert {
+            Alert::CertificateExpired => "the broker says that the client certificate has ended, or not begun",
+            Alert::UnknownCA => "the broker does not know the authority of the client certificate",
+            Alert::CertificateRequired => "the broker wants a client certificate, and got none",
+            Alert::BadCertificate | Alert::CertificateUnknown | Alert::UnsupportedCertificate | Alert::AccessDenied => {
+                "the broker refuses the client certificate; its log says why"
+            }
+            other => return Some(format!("the broker broke the handshake off with the alert {other:?}")),
+        },
+        rustls::Error::InvalidCertificate(verdict) => match verdict {
+            Verdict::UnknownIssuer => "the broker's certificate is of an authority that is not in the authority's file",
+            Verdict::Expired | Verdict::ExpiredContext { .. } => "the broker's certificate has ended",
+            Verdict::NotValidYet | Verdict::NotValidYetContext { .. } => "the broker's certificate is not valid yet",
+            Verdict::NotValidForName | Verdict::NotValidForNameContext { .. } => {
+                "the broker's certificate is for another name than the address has"
+            }
+            other => return Some(format!("the broker's certificate cannot be verified ({other})")),
+        },
+        _ => return None,
+    };
+    Some(format!("{words} ({error})"))
 }
 
 /// The error that the others only wrap.

@@ -21,6 +21,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub(crate) mod address;
 mod answer;
 mod builder;
 mod calls;
@@ -28,6 +29,8 @@ mod check_stream;
 mod client;
 mod error;
 mod files;
+mod link;
+mod own;
 mod probe;
 pub mod replica;
 mod token;

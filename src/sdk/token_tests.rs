@@ -295,6 +295,31 @@ fn what_is_huge_or_no_token_is_refused_before_it_is_parsed() {
     }
 }
 
+/// known failure H28: a token is what was signed, from its first byte to its last.
+#[test]
+fn text_in_front_of_a_token_behind_it_or_within_makes_it_none() {
+    let broker = Broker::new();
+    let (verifier, signed) = (broker.verifier(), broker.token(&claims()));
+    assert!(verifier.verify(presented(&signed, LEAF)).is_allowed());
+    let parts: Vec<&str> = signed.split('.').collect();
+    for added in [" ", "\n", "\r\n", "\t", "\0", "=", "==", "A", "{}", ".", "\u{feff}", "\u{200b}", ",", "~"] {
+        let mut texts = vec![format!("{added}{signed}"), format!("{signed}{added}")];
+        for place in 0..3 {
+            // in front of each part, behind it, and in its middle
+            let part = parts[place];
+            for at in [0, part.len() / 2, part.len()] {
+                let mut changed: Vec<String> = parts.iter().map(ToString::to_string).collect();
+                changed[place] = format!("{}{added}{}", &part[..at], &part[at..]);
+                texts.push(changed.join("."));
+            }
+        }
+        for text in texts {
+            assert!(!verifier.verify(presented(&text, LEAF)).is_allowed(), "{added:?}: {text:?}");
+        }
+    }
+    assert!(!verifier.verify(presented(&format!("{signed}\n{signed}"), LEAF)).is_allowed());
+}
+
 #[test]
 fn whoever_is_asked_too_has_the_last_word() {
     let broker = Broker::new();

@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ExponentialBackoff};
 use tonic::{Status, Streaming};
 
+use super::client::Client;
 use super::error::ClientError;
 use crate::wire::v1;
 
@@ -51,10 +51,8 @@ pub struct Watch<T> {
     open: Open<T>,
     stream: Option<Streaming<T>>,
     after: String,
-    address: String,
-    pauses: ExponentialBuilder,
-    /// How long the broker has to begin it.
-    begins_within: Duration,
+    /// Whose limits each attempt has: how long the broker has to begin it.
+    client: Client,
     /// The pauses left before it gives up; as new after each step.
     left: ExponentialBackoff,
 }
@@ -66,14 +64,9 @@ impl<T> std::fmt::Debug for Watch<T> {
 }
 
 impl<T> Watch<T> {
-    pub(super) fn new(
-        open: Open<T>,
-        after: String,
-        address: String,
-        pauses: ExponentialBuilder,
-        begins_within: Duration,
-    ) -> Self {
-        Self { open, stream: None, after, address, pauses, begins_within, left: pauses.build() }
+    pub(super) fn new(open: Open<T>, after: String, client: Client) -> Self {
+        let left = client.pauses().build();
+        Self { open, stream: None, after, client, left }
     }
 
     /// The sequence after which it would resume.
@@ -94,7 +87,7 @@ impl<T: Sequenced> Watch<T> {
             let lost = match self.step().await {
                 Ok(Some(step)) => {
                     step.sequence().clone_into(&mut self.after);
-                    self.left = self.pauses.build();
+                    self.left = self.client.pauses().build();
                     return Ok(step);
                 }
                 // A broker that drains, or a connection that grew old, ends the stream in good order.
@@ -102,7 +95,7 @@ impl<T: Sequenced> Watch<T> {
                 Err(status) => status,
             };
             self.stream = None;
-            let error = ClientError::from_status(&lost, &self.address, Duration::ZERO);
+            let error = self.client.error_of(&lost).await;
             match self.left.next().filter(|_| error.is_transient()) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(error),
@@ -112,7 +105,7 @@ impl<T: Sequenced> Watch<T> {
 
     async fn step(&mut self) -> Result<Option<T>, Status> {
         if self.stream.is_none() {
-            let opened = tokio::time::timeout(self.begins_within, (self.open)(self.after.clone())).await;
+            let opened = tokio::time::timeout(self.client.call_timeout(), (self.open)(self.after.clone())).await;
             self.stream = Some(opened.map_err(|_| Status::unavailable("it did not begin the stream in time"))??);
         }
         match &mut self.stream {

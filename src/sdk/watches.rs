@@ -86,6 +86,6 @@ impl Client {
     }
 
     fn watch<T>(&self, after: String, open: Open<T>) -> Watch<T> {
-        Watch::new(open, after, self.address().to_owned(), self.pauses(), self.call_timeout())
+        Watch::new(open, after, self.clone())
     }
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
@@ -27,7 +26,7 @@ use super::check::ext_authz::routes::RouteMap;
 use super::https;
 use super::keys::sealed::keys_beside;
 use super::keys::signing::SigningKeys;
-use super::log::LogSink;
+use super::reflection::{strict_v1, strict_v1alpha};
 use super::service::accounts::Accounts;
 use super::service::audit::Audit;
 use super::service::elevations::Elevations;
@@ -39,14 +38,13 @@ use super::service::policies::Policies;
 use super::service::proposals::Proposals;
 use super::service::recertifications::Recertifications;
 use super::service::tokens::Tokens;
-use super::signals::{Heard, Hearing, Signals};
 use super::transport::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
 use super::transport::listener::{ListenError, ListenerSettings, Listening, listen};
 use super::transport::listeners::Listeners;
 use super::transport::served::{Grpc, Services, Speaks};
 use super::transport::tls::TlsStore;
 use crate::clock::SystemClock;
-use crate::engine::{self, Engine, Halt, Store};
+use crate::engine::{self, Engine, Halt, OnAppend, Store};
 use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, ServeSettings};
 use crate::server::metrics::{self, Metrics, MetricsError};
 use crate::wire::DESCRIPTOR_SET;
@@ -64,8 +62,6 @@ use crate::wire::v1::token_service_server::TokenServiceServer;
 
 /// How often the TLS files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(60);
-/// How often gauges are set.
-const OBSERVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Why there is no broker, or why it has stopped.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +101,7 @@ pub struct Running {
     health: HealthReporter,
     stopping: watch::Sender<bool>,
     listeners: Listeners,
-    reload_asked: Arc<Notify>,
+    pub(super) reload_asked: Arc<Notify>,
 }
 
 /// Starts a broker. It serves until it is told to stop.
@@ -132,7 +128,10 @@ pub struct Accepted {
 pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running, ServeError> {
     // Before the journal is opened, so that a broker that could never listen leaves no trace in it.
     config::check(&settings)?;
+    let metrics = Arc::new(Metrics::default());
+    let batch_rows = metrics.batch_rows.clone();
     let engine_settings = engine::Settings {
+        on_append: OnAppend::new(move |rows| batch_rows.observe(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))),
         keep_closed: settings.keep_closed,
         void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
         accept_clock: accepted.clock,
@@ -143,7 +142,6 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let clock = engine.clone();
     let tls = TlsStore::load(settings.tls.clone(), Arc::new(move || clock.latest()))
         .map_err(|mistakes| ServeError::Tls(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    let metrics = Arc::new(Metrics::default());
     let (stopping, watched) = watch::channel(false);
     let keys = keys_beside(&settings.journal, &engine.history().journal_id());
     let (seal, note_key) = keys.map_err(ServeError::System)?;
@@ -191,74 +189,6 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
     Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners, reload_asked })
-}
-
-/// `countersign serve`: starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files read again.
-///
-/// # Errors
-/// Why it could not start, or had to stop: then the process must not end as if all were well.
-pub fn serve(settings: ServeSettings, accepted: Accepted, signals: Signals, log: &LogSink) -> Result<(), ServeError> {
-    log.take_all(settings.log_format);
-    let Signals { runtime, mut heard } = signals;
-    let log = log.clone();
-    let served = runtime.block_on(async {
-        let starting = tokio::task::spawn_blocking(move || start_with(settings, accepted));
-        let Some(running) = started(starting, &mut heard).await else { return Ok(()) };
-        let mut running = running?;
-        running.metrics.count_dropped_lines(move || log.dropped());
-        tracing::info!(address = %running.address, sequence = running.engine.sequence(), "serving");
-        if let Some(address) = running.https_address {
-            tracing::info!(%address, "serving SCIM and AuthZEN over HTTPS");
-        }
-        let mut observe = tokio::time::interval(OBSERVE_EVERY);
-        loop {
-            tokio::select! {
-                heard = heard.next() => match heard {
-                    Heard::Stop => break,
-                    Heard::Reload => running.reload_asked.notify_one(),
-                },
-                _ = observe.tick() => running.observe(),
-                error = running.broken() => {
-                    // Callers that wait still get an answer: that the outcome is not known, and what to do.
-                    let _ = running.stop().await;
-                    return Err(error);
-                }
-            }
-        }
-        tracing::info!("draining");
-        running.stop().await
-    });
-    // A start that was ended in its middle goes on until the process is gone, which does not wait for it.
-    runtime.shutdown_background();
-    served
-}
-
-/// What a start came to; none if whoever started it has ended it since. The journal is as after a crash, and loses nothing.
-async fn started(
-    mut starting: JoinHandle<Result<Running, ServeError>>,
-    heard: &mut Hearing,
-) -> Option<Result<Running, ServeError>> {
-    let mut reload = false;
-    loop {
-        tokio::select! {
-            started = &mut starting => {
-                let started = started.unwrap_or_else(|error| Err(ServeError::System(error.to_string())));
-                return Some(started.inspect(|running| {
-                    if reload {
-                        running.reload_asked.notify_one();
-                    }
-                }));
-            }
-            heard = heard.next() => match heard {
-                Heard::Stop => {
-                    tracing::info!("ended before it served");
-                    return None;
-                }
-                // Once it serves it looks again: the files may have been read before.
-                Heard::Reload => reload = true,
-            },
-        }
-    }
 }
 
 impl Running {
@@ -315,7 +245,7 @@ impl Running {
         Ok(())
     }
 
-    fn observe(&self) {
+    pub(super) fn observe(&self) {
         self.metrics.journal_sequence.set(i64::try_from(self.engine.sequence()).unwrap_or(i64::MAX));
         let aside = self.engine.read(|state| state.holds().values().filter(|hold| hold.aside.is_some()).count());
         self.metrics.hr_events_set_aside.set(i64::try_from(aside).unwrap_or(i64::MAX));
@@ -371,8 +301,8 @@ pub(super) fn services(
     serving(health, AccessCalls::NAME);
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     routes.add_service(health.max_decoding_message_size(REQUEST_MAX_BYTES));
-    routes.add_service(reflection().build_v1().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
-    routes.add_service(reflection().build_v1alpha().map_err(failed)?.max_decoding_message_size(REQUEST_MAX_BYTES));
+    routes.add_service(strict_v1(reflection().build_v1().map_err(failed)?));
+    routes.add_service(strict_v1alpha(reflection().build_v1alpha().map_err(failed)?));
     let direct = Access::new(broker.clone());
     Ok(Services { routes: routes.routes(), direct, dialect: Arc::new(Grpc) })
 }

@@ -52,7 +52,9 @@ impl LogSink {
 
     /// Has the process write its log here, unless it writes one elsewhere already.
     pub(super) fn take_all(&self, format: LogFormat) {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        // As everywhere, a variable that is empty is not set: an empty filter would leave out all but errors.
+        let named = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|named| !named.is_empty());
+        let filter = named.and_then(|named| EnvFilter::try_new(named).ok()).unwrap_or_else(|| EnvFilter::new("info"));
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(io::stderr().is_terminal())

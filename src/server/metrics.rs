@@ -75,7 +75,7 @@ pub struct Metrics {
     pub refusals: Family<Reason, Counter>,
     /// The journal's last sequence.
     pub journal_sequence: Gauge,
-    /// Rows of a journal append. Nothing observes it yet.
+    /// Rows of a journal append.
     pub batch_rows: Histogram,
     /// Events of HR that could not happen and wait for a person.
     pub hr_events_set_aside: Gauge,

@@ -14,9 +14,12 @@ mod https;
 pub(crate) mod keys;
 pub mod log;
 pub mod metrics;
+mod reflection;
 mod service;
+pub mod serving;
 pub mod signals;
 pub mod status;
+mod supervisor;
 mod tenant_view;
 pub mod transport;
 

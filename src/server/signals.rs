@@ -2,6 +2,7 @@
 //! reads its journal, is neither lost nor taken for the system's "end at once".
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,9 @@ pub struct Signals {
     pub(super) heard: Hearing,
 }
 
+/// What is heard since the process began, until the broker takes it over.
+static EARLY: Mutex<Option<Signals>> = Mutex::new(None);
+
 /// The streams of signals.
 #[derive(Debug)]
 pub(super) struct Hearing {
@@ -31,11 +35,39 @@ pub(super) struct Hearing {
 }
 
 impl Signals {
-    /// Hears them from now on, until the process ends.
+    /// Hears them from now on, until the process ends: what comes before [`Signals::listen`] is kept for it. Nothing else in
+    /// the process may want the system's way with them.
+    pub fn listen_early() {
+        let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever needs them asks again, and hears why it cannot be.
+        *early = Self::begin().ok();
+    }
+
+    /// Hears them from now on, or from where it was begun, until the process ends.
     ///
     /// # Errors
     /// If the system lets nobody hear them.
     pub fn listen() -> io::Result<Self> {
+        let early = EARLY.lock().unwrap_or_else(PoisonError::into_inner).take();
+        early.map_or_else(Self::begin, Ok)
+    }
+
+    /// Does something on a thread of its own, and waits for its end or for a signal to stop.
+    pub fn until_stopped(self, work: impl FnOnce() + Send + 'static) {
+        let Self { runtime, mut heard } = self;
+        runtime.block_on(async {
+            let mut working = tokio::task::spawn_blocking(work);
+            loop {
+                tokio::select! {
+                    _ = &mut working => return,
+                    heard = heard.next() => if heard == Heard::Stop { return },
+                }
+            }
+        });
+        runtime.shutdown_background();
+    }
+
+    fn begin() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let heard = runtime.block_on(async {
             io::Result::Ok(Hearing {

@@ -17,6 +17,16 @@ pub enum NoSingleUri {
     Several(usize),
 }
 
+/// Why a certificate among the authorities is none of an authority; none if it is one. One that signed itself vouches at least
+/// for itself, which is enough where whoever shows it is meant to be that one.
+#[must_use]
+pub fn no_authority(der: &[u8], itself_is_enough: bool) -> Option<&'static str> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Some("a certificate that cannot be read") };
+    let itself = itself_is_enough && certificate.issuer().as_raw() == certificate.subject().as_raw();
+    (!certificate.is_ca() && !itself)
+        .then_some("a certificate of nobody's authority (its basic constraints do not say CA); name that of its issuer")
+}
+
 /// The one URI among the subject alternative names of a leaf.
 ///
 /// # Errors

@@ -55,6 +55,8 @@ async fn a_certificate_that_is_not_right_is_refused_and_counted_as_what_it_is() 
     assert_eq!(counted(metrics, "accepted"), 0);
     // and whoever is right still gets in
     broker.person("ana").await.request(repair()).await.unwrap();
+    // and how much was recorded at once is counted
+    assert!(metric(metrics, &["batch_rows_count"]) > 0);
 }
 
 #[tokio::test]

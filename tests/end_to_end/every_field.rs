@@ -64,10 +64,17 @@ async fn every_field_of_every_method_is_refused_by_its_name() {
 async fn what_no_method_can_read_is_a_mistake_of_the_message_and_no_fault_of_the_broker() {
     let broker = Broker::shared();
     let (omar, orders) = (broker.person("omar").await, broker.person("orders-api").await);
-    let mut wrong = Vec::new();
-    for method in methods() {
-        let person = if method.name() == "ReplicateGrants" { &orders } else { &omar };
+    let (mut wrong, all) = (Vec::new(), every_method());
+    // then no service is left out that reflection tells of, and there is one that it does not tell of
+    let listed = listed(&omar).await;
+    assert!(listed.iter().all(|service| all.iter().any(|it| it.parent_service().full_name() == service)), "{listed:?}");
+    let envoys = ("Check".to_owned(), "/envoy.service.auth.v3.Authorization/Check".to_owned());
+    let named = all.iter().map(|method| {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        (method.name().to_owned(), path)
+    });
+    for (name, path) in named.chain([envoys]) {
+        let person = if name == "ReplicateGrants" { &orders } else { &omar };
         for bytes in [vec![0xff; 16], vec![b'x'; 70_000]] {
             let length = bytes.len();
             match call(person, &path, bytes).await {
@@ -78,6 +85,30 @@ async fn what_no_method_can_read_is_a_mistake_of_the_message_and_no_fault_of_the
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All methods that are served: the API's, and those of reflection and health.
+fn every_method() -> Vec<MethodDescriptor> {
+    let mut pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    for more in [
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ] {
+        pool.decode_file_descriptor_set(more).unwrap();
+    }
+    pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+/// The services that reflection tells of.
+async fn listed(person: &Person) -> Vec<String> {
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let asked = MessageRequest::ListServices(String::new());
+    let MessageResponse::ListServicesResponse(listed) = crate::reflection::ask(person, asked).await else {
+        panic!("no list")
+    };
+    listed.service.into_iter().map(|service| service.name).collect()
 }
 
 /// All methods of the API.

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as SocketAddrOf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +134,114 @@ async fn signals_are_heard_before_the_configuration_is_read() {
     }
     assert!(kill("-TERM").success());
     assert_eq!(eventually("its end", async || child.try_wait().unwrap()).await.code(), Some(0));
+}
+
+/// Whether the process hears a signal itself, by what the system says.
+fn hears(process: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+    u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
+}
+
+const HANGUP: u32 = 1;
+
+fn kill(process: u32, signal: &str) {
+    assert!(Command::new("kill").arg(signal).arg(process.to_string()).status().unwrap().success());
+}
+
+/// Starts a broker that waits for what never comes, and looks that one signal to stop is enough.
+async fn stops_while_it_waits(mut command: Command) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("signals that are heard", async || hears(child.id(), HANGUP).then_some(())).await;
+    kill(child.id(), "-HUP");
+    kill(child.id(), "-TERM");
+    assert_eq!(eventually("its end", async || child.try_wait().unwrap()).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_file() {
+    for (name, configured) in [("broker.toml", ""), ("routes.toml", "[ext_authz]\nroutes = \"routes.toml\"")] {
+        // given a file of the configuration that nobody ever writes
+        let organisation = Organisation::new();
+        assert_eq!(organisation.init().code, Some(0));
+        organisation.configure(configured);
+        let _ = std::fs::remove_file(organisation.path(name));
+        assert!(Command::new("mkfifo").arg(organisation.path(name)).status().unwrap().success());
+        // when it is told to stop, then it does
+        stops_while_it_waits(organisation.serve_command(&Start::default())).await;
+    }
+}
+
+#[tokio::test]
+async fn signals_are_heard_before_the_command_line_is_read() {
+    let organisation = Organisation::new();
+    for _ in 0..40 {
+        // given one that makes no sense, and a stderr that is full: so far it comes, and no further
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut full = writer.try_clone().unwrap();
+        std::io::Write::write_all(&mut full, &vec![b'x'; 64 * 1024]).unwrap();
+        let mut command =
+            organisation.serve_command(&Start { flags: vec!["--nonsense".to_owned()], ..Start::default() });
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+        drop(command);
+        // when SIGHUP comes there, and then a signal to stop
+        eventually("signals that are heard", async || hears(child.id(), HANGUP).then_some(())).await;
+        kill(child.id(), "-HUP");
+        kill(child.id(), "-TERM");
+        // then the first does not end it, and the second does
+        assert_eq!(eventually("its end", async || child.try_wait().unwrap()).await.code(), Some(2));
+        drop((reader, full));
+    }
+}
+
+#[test]
+fn a_supervisor_is_told_when_it_serves_and_when_it_ends() {
+    for abstract_name in [false, true] {
+        // given a supervisor that listens
+        let organisation = Organisation::new();
+        assert_eq!(organisation.init().code, Some(0));
+        let path = organisation.path("notify");
+        let name = path.to_str().unwrap().to_owned();
+        let address = if abstract_name {
+            <SocketAddrOf as std::os::linux::net::SocketAddrExt>::from_abstract_name(name.as_bytes()).unwrap()
+        } else {
+            SocketAddrOf::from_pathname(&path).unwrap()
+        };
+        let supervisor = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
+        supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let said = || {
+            let mut bytes = [0; 64];
+            let length = supervisor.recv(&mut bytes).unwrap();
+            String::from_utf8(bytes[..length].to_vec()).unwrap()
+        };
+        let place = if abstract_name { format!("@{name}") } else { name };
+        let environment = [("NOTIFY_SOCKET".to_owned(), place)].into();
+        let broker = crate::harness::Broker::serve(&organisation.into(), &Start { environment, ..Start::default() });
+        // then it hears both
+        assert_eq!(said(), "READY=1");
+        broker.terminate();
+        assert_eq!(said(), "STOPPING=1");
+    }
+}
+
+#[test]
+fn an_empty_filter_of_the_log_is_none() {
+    // It prints where it serves, or this does not return.
+    let organisation = Organisation::new();
+    assert_eq!(organisation.init().code, Some(0));
+    let environment = [("RUST_LOG".to_owned(), String::new())].into();
+    drop(crate::harness::Broker::serve(&organisation.into(), &Start { environment, ..Start::default() }));
+}
+
+#[test]
+fn no_memory_of_a_broker_is_written_to_a_file() {
+    let organisation = Organisation::new();
+    assert_eq!(organisation.init().code, Some(0));
+    let under = ["sh", "-c", "ulimit -S -c \"$(ulimit -H -c)\"; exec \"$@\"", "--"].map(str::to_owned).to_vec();
+    let broker = crate::harness::Broker::serve(&organisation.into(), &Start { under, ..Start::default() });
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", broker.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
 
 fn live(metrics: SocketAddr) -> String {

@@ -103,6 +103,33 @@ fn each_once(kept: &Path) {
 }
 
 #[tokio::test]
+async fn whatever_asks_a_notifier_to_stop_it_ends_what_it_has_begun() {
+    let broker = broker();
+    // given a hook that takes a while
+    let folder = broker.organisation.folder.path();
+    let script = format!(
+        "#!/bin/sh\ncat > {0}/begun\nuntil test -e {0}/go; do sleep 0.01; done\nmv {0}/begun {0}/done\n",
+        folder.display()
+    );
+    let hook = write_with_mode(folder, "slow.sh", &script, 0o700);
+    let (begun, done, go) = (folder.join("begun"), folder.join("done"), folder.join("go"));
+    for signal in ["-HUP", "-INT", "-TERM"] {
+        let mut notifier = Notifier::start(&broker, &[], &[hook.to_str().unwrap()]);
+        broker.engineer().await.request(repair()).await.unwrap();
+        eventually("a hook that runs", async || begun.exists().then_some(())).await;
+        // when it is asked to stop meanwhile
+        let id = notifier.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        std::fs::write(&go, "").unwrap();
+        // then it ends well, after the hook
+        assert_eq!(notifier.child.wait().unwrap().code(), Some(0), "{signal}");
+        assert!(done.exists(), "{signal}");
+        std::fs::remove_file(&go).unwrap();
+        std::fs::remove_file(&done).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn part_5_a_proposal_that_waits_is_told_to_whoever_could_approve_it() {
     let broker = broker();
     let (hook, kept) = keeping(&broker);

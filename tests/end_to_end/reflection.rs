@@ -109,7 +109,7 @@ async fn health_is_told_to_whoever_has_a_certificate() {
     }
 }
 
-async fn ask(person: &Person, question: MessageRequest) -> MessageResponse {
+pub async fn ask(person: &Person, question: MessageRequest) -> MessageResponse {
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
     let mut client = ServerReflectionClient::new(person.channel.clone());
     let mut answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();

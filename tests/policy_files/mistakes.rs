@@ -71,7 +71,8 @@ fn each_mistake_of_an_entitlement_says_what_would_be_right() {
     let all: String = slips.iter().map(|slip| format!("{slip}\n    {}", policy_mistakes(&entitlement(slip)))).collect();
     insta::assert_snapshot!(all, @r##"
     title = "\u001b[2J"
-        line 5: `entitlements.x.title`: found `\u{1b}[2J`; wanted text of 1 to 120 characters, none of them a control character
+        line 5: found the character U+001B, which is not seen or moves others; wanted a text that says what it shows; in a comment or a title it is left out
+    line 5: `entitlements.x.title`: found `\u{1b}[2J`; wanted text of 1 to 120 characters, none of them a control character
     actions = []
         line 5: `entitlements.x.actions`: found an empty list; wanted a list of at least one action, as in `["db.read"]`
     actions = ["DB.read"]
@@ -362,4 +363,20 @@ fn what_is_not_seen_or_moves_what_is_seen_is_a_mistake_in_a_comment_too() {
         let shown = policy_mistakes(&text);
         assert!(shown.contains(&format!("line 2: found the character U+{:04X}", u32::from(hidden))), "{shown}");
     }
+}
+
+#[test]
+fn what_deceives_as_an_escape_is_a_mistake_in_texts_and_in_keys() {
+    for escape in ["\\u202e", "\\U0000202E"] {
+        let text = format!("[roles.\"x{escape}\"]\n");
+        assert!(policy_mistakes(&text).contains("line 1: found the character U+202E"), "{}", policy_mistakes(&text));
+        let text = format!("[limits]\nhr_silence = [{{ a = [\"2{escape}6h\"] }}]\n");
+        assert!(policy_mistakes(&text).contains("line 2: found the character U+202E"), "{}", policy_mistakes(&text));
+        let text = format!("[people.ana]\nmanager = \"o{escape}mar\"\n");
+        let told = directory_mistakes(&text);
+        assert!(told.contains("line 2: found the character U+202E"), "{told}");
+    }
+    // one that stands there as it is, is told once
+    let once = policy_mistakes("[limits]\nhr_silence = \"2\u{202e}6h\"\n");
+    assert_eq!(once.matches("U+202E").count(), 1, "{once}");
 }

@@ -1,15 +1,18 @@
 //! `serve`: the broker.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::term::failure::{Exit, Failure, Ran, read_text};
 use crate::cli::term::output::Output;
-use crate::server::assembly::{self, Accepted};
+use crate::server::assembly::{Accepted, ServeError};
 use crate::server::config::{self, ConfigMistakes, ServeOverrides, ServeSettings};
 use crate::server::log::LogSink;
+use crate::server::serving;
 use crate::server::signals::Signals;
 
 /// `serve`. What a flag sets goes before the environment (`COUNTERSIGN_LISTEN`), and that before the file.
@@ -56,8 +59,8 @@ pub struct ServeArguments {
 /// # Errors
 /// If the configuration has mistakes, or the broker cannot start.
 pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
-    // First of all: until then a signal does what the system does with it, and SIGHUP would end the broker. A look at the
-    // configuration ends as any command does.
+    // Before any file is read: until then a signal does what the system does with it, and SIGHUP would end the broker. A
+    // look at the configuration ends as any command does.
     let signals =
         if arguments.check_config { None } else { Some(Signals::listen().map_err(|error| cannot_run(&error))?) };
     let log = LogSink::to(std::io::stderr()).map_err(|error| cannot_run(&error))?;
@@ -71,18 +74,62 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
 }
 
 fn serve(arguments: &ServeArguments, signals: Option<Signals>, log: &LogSink) -> Ran {
+    let Some(signals) = signals else {
+        prepared(arguments, log)?;
+        log.line("the configuration is in order");
+        return Ok(Exit::Yes);
+    };
+    let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
+    let (arguments, sink) = (arguments.clone(), log.clone());
+    // On a thread of its own: a file may be long in coming, and a signal is not to wait for it.
+    let settings = move || prepared(&arguments, &sink);
+    serving::serve(settings, accepted, signals, log).map(|()| Exit::Yes)
+}
+
+/// The settings, looked at with all that they name.
+fn prepared(arguments: &ServeArguments, log: &LogSink) -> Result<ServeSettings, Failure> {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
     for warning in config::warnings(&settings.tls) {
         log.line(&format!("warning: {warning}"));
     }
-    let Some(signals) = signals else {
-        log.line("the configuration is in order");
-        return Ok(Exit::Yes);
-    };
-    let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
-    let served = assembly::serve(settings, accepted, signals, log);
-    served.map(|()| Exit::Yes).map_err(|error| Failure::Failed(error.to_string()))
+    Ok(settings)
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Says what is wrong with a command line for a broker. Signals are ours by then: one to stop is not kept waiting by whoever
+/// does not read stderr.
+pub fn not_parsed(tell: impl FnOnce() + Send + 'static) -> ExitCode {
+    match Signals::listen() {
+        Ok(signals) => signals.until_stopped(tell),
+        Err(_) => tell(),
+    }
+    ExitCode::from(2)
+}
+
+/// Whether the words of a command line begin a broker: `serve`, behind options, each of which has a value. Not a look at its
+/// configuration or its help, which end as any command does.
+#[must_use]
+pub fn is_meant(words: &[OsString]) -> bool {
+    if words.iter().any(|word| ["--check-config", "--help", "-h"].iter().any(|only| word == only)) {
+        return false;
+    }
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        if !text.starts_with('-') {
+            return text == "serve";
+        }
+        if !text.contains('=') {
+            words.next();
+        }
+    }
+    false
 }
 
 fn cannot_run(error: &std::io::Error) -> Failure {
@@ -113,4 +160,25 @@ fn settings(arguments: &ServeArguments) -> Result<ServeSettings, Failure> {
 fn config_failure(mistakes: &ConfigMistakes) -> Failure {
     let lines = mistakes.0.iter().map(|mistake| format!("\n  {}: {}", mistake.place, mistake.problem));
     Failure::Usage(format!("the configuration has mistakes{}", lines.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_known_by_its_words_before_they_are_parsed() {
+        let is_meant = |line: &str| is_meant(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in
+            ["countersign serve", "countersign serve --config x", "c -o json serve", "c --addr=x --ca y serve -z"]
+        {
+            assert!(is_meant(line), "{line}");
+        }
+        for line in
+            ["countersign", "c whoami", "c --as serve whoami", "c show serve", "c serve --check-config --config x"]
+        {
+            assert!(!is_meant(line), "{line}");
+        }
+        assert!(!is_meant("c serve --help"));
+    }
 }

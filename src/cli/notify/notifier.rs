@@ -55,9 +55,9 @@ pub async fn run(session: &mut Session<'_>, arguments: NotifyArguments) -> Ran {
     let (store, progress) = Store::open(&arguments.state).map_err(Failure::Failed)?;
     let within = Duration::from_millis(arguments.within.millis().unsigned_abs());
     let hook = Hook { words: arguments.exec, within };
-    let terminate = signal(SignalKind::terminate()).map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
+    let stops = Stops::listen().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let reader = Reader { session, progress, store, ending_within: arguments.ending_within };
-    let mut notifier = Notifier { reader, hook, running: None, terminate };
+    let mut notifier = Notifier { reader, hook, running: None, stops };
     loop {
         let lost = match notifier.follow().await {
             Ok(()) => return Ok(Exit::Yes),
@@ -85,7 +85,29 @@ struct Notifier<'s, 'o> {
     reader: Reader<'s, 'o>,
     hook: Hook,
     running: Option<Running>,
-    terminate: Signal,
+    stops: Stops,
+}
+
+/// What asks it to stop: SIGTERM, SIGINT, and SIGHUP of a terminal that is closed. What it has begun it ends, and it begins
+/// nothing anew.
+struct Stops([Signal; 3]);
+
+impl Stops {
+    fn listen() -> std::io::Result<Self> {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [terminate, interrupt, hangup] = kinds.map(signal);
+        Ok(Self([terminate?, interrupt?, hangup?]))
+    }
+
+    /// One of them came. Safe to drop.
+    async fn asked(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 /// What comes next.
@@ -135,8 +157,7 @@ impl Notifier<'_, '_> {
         };
         Ok(tokio::select! {
             result = running => Next::Ran(result),
-            _ = self.terminate.recv() => Next::Stop,
-            _ = tokio::signal::ctrl_c() => Next::Stop,
+            () = self.stops.asked() => Next::Stop,
             step = watch.next(), if reads => Next::Event(step?.event),
             () = tokio::time::sleep(sleep) => Next::Due,
         })
@@ -193,8 +214,7 @@ impl Notifier<'_, '_> {
     /// Waits a little. Whether it was asked to stop meanwhile.
     async fn pause(&mut self) -> bool {
         tokio::select! {
-            _ = self.terminate.recv() => true,
-            _ = tokio::signal::ctrl_c() => true,
+            () = self.stops.asked() => true,
             () = tokio::time::sleep(PAUSE) => false,
         }
     }

@@ -126,9 +126,10 @@ impl Store {
             Ok(found) if !found.is_file() => return Err(format!("`{shown}` is no file; name another")),
             _ => {}
         }
-        let lock = private(&beside(path, ".lock")).map_err(|error| format!("`{shown}.lock`: {error}"))?;
-        lock.try_lock()
-            .map_err(|_| format!("another notifier has `{shown}`: one at a time, or everything is sent twice"))?;
+        let lock = locked(&beside(path, ".lock")).map_err(|why| match why {
+            NotLocked::Taken => format!("another notifier has `{shown}`: one at a time, or everything is sent twice"),
+            NotLocked::Unusable(why) => format!("`{shown}.lock`: {why}"),
+        })?;
         let progress = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 format!("`{shown}` is damaged ({error}); remove it, and what is open is announced anew")
@@ -159,9 +160,33 @@ impl Store {
     }
 }
 
-/// It says who asks for what: its owner alone may read it.
-fn private(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+/// Why there is no lock.
+enum NotLocked {
+    Taken,
+    Unusable(String),
+}
+
+/// The lock's file, which is followed through no link: by one, two notifiers would lock two files. It still stands under its
+/// name once it is locked, or whoever comes next would lock another.
+fn locked(path: &Path) -> Result<File, NotLocked> {
+    let unusable = |error: io::Error| {
+        let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+        NotLocked::Unusable(if is_link { "it is a link; remove it".to_owned() } else { error.to_string() })
+    };
+    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
+    let file = options.open(path).map_err(unusable)?;
+    let ours = file.metadata().map_err(unusable)?;
+    if !ours.is_file() || ours.nlink() > 1 {
+        return Err(NotLocked::Unusable("it is no file of its own; remove it".to_owned()));
+    }
+    file.try_lock().map_err(|_| NotLocked::Taken)?;
+    let named = fs::symlink_metadata(path).map_err(unusable)?;
+    if (named.dev(), named.ino()) != (ours.dev(), ours.ino()) {
+        return Err(NotLocked::Unusable("it was exchanged while it was locked; try again".to_owned()));
+    }
+    Ok(file)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -201,6 +226,17 @@ mod tests {
             assert!(Store::open(&other).unwrap_err().contains("is a link"), "{name}");
             fs::remove_file(&other).unwrap();
         }
+        // and its lock is no link either, by which two would lock two files
+        for link in [true, false] {
+            let (lock, elsewhere) = (folder.path().join("notify.json.lock"), folder.path().join("elsewhere"));
+            fs::remove_file(&lock).unwrap();
+            fs::write(&elsewhere, "").unwrap();
+            if link { std::os::unix::fs::symlink(&elsewhere, &lock) } else { fs::hard_link(&elsewhere, &lock) }
+                .unwrap();
+            let refused = Store::open(&path).unwrap_err();
+            assert!(refused.contains("notify.json.lock`: it is") && refused.ends_with("remove it"), "{refused}");
+        }
+        fs::remove_file(folder.path().join("notify.json.lock")).unwrap();
         // and what is in the way is not written through
         let (victim, new) = (folder.path().join("victim"), folder.path().join("notify.json.new"));
         fs::write(&victim, "theirs").unwrap();

@@ -13,15 +13,21 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
+use zeroize::Zeroizing;
 
-use crate::cli::term::failure::{Exit, Failure, Ran};
+use crate::cli::term::failure::{Exit, Failure, Ran, read_file};
 use crate::cli::term::output::Output;
 use crate::cli::term::text::wall_time;
 use crate::domain::value::ids::Digest;
+use crate::pem::{CERTIFICATES, mistake, without_mark};
+use crate::sdk::address::has_port_or_none;
+use crate::wire::certificate::no_authority;
 
 /// What is sent at most.
 const LONGEST_BODY_BYTES: u64 = 1024 * 1024;
@@ -91,16 +97,18 @@ fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(context.sign()))
 }
 
-fn secret(file: &Path) -> Result<Vec<u8>, Failure> {
+fn secret(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let unreadable = |error: std::io::Error| failed(&format!("`{}`", file.display()), &error);
     let mode = std::fs::metadata(file).map_err(unreadable)?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         let text = format!("`{}` may be read by others (mode {mode:04o}); run `chmod 600` on it", file.display());
         return Err(Failure::Usage(text));
     }
-    let text = std::fs::read_to_string(file).map_err(unreadable)?;
+    let text = Zeroizing::new(read_file(file)?);
+    let text = std::str::from_utf8(&text).unwrap_or_default();
     let encoded = text.trim().strip_prefix("whsec_");
-    let secret = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).filter(|it| (24..=64).contains(&it.len()));
+    let secret = encoded.and_then(|encoded| STANDARD.decode(encoded).ok().map(Zeroizing::new));
+    let secret = secret.filter(|it| (24..=64).contains(&it.len()));
     let wanted = || format!("`{}` has no secret: `whsec_` and the base64 of 24 to 64 random bytes", file.display());
     secret.ok_or_else(|| Failure::Usage(wanted()))
 }
@@ -127,11 +135,14 @@ fn agent(arguments: &WebhookArguments, within: Duration) -> Result<Agent, Failur
 /// begins like an address of this machine may lead elsewhere (`http://127.0.0.1:x@127.0.0.2/`).
 fn is_local(url: &str) -> Result<bool, Failure> {
     let wanted = || {
-        let text = format!("`{url}`: `https://…` is wanted, or `http://` to this machine, and no user's name in it");
+        let text = format!(
+            "`{url}`: `https://…` is wanted, or `http://` to this machine, no user's name in it, and a port from 1 to 65535"
+        );
         Failure::Usage(text)
     };
     let parsed: Uri = url.parse().map_err(|_| wanted())?;
-    let host = parsed.authority().filter(|it| !it.as_str().contains('@')).map(Authority::host).ok_or_else(wanted)?;
+    let is_plain = |authority: &&Authority| has_port_or_none(authority, '@');
+    let host = parsed.authority().filter(is_plain).map(Authority::host).ok_or_else(wanted)?;
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let local = address.map_or(host == "localhost", |address| address.is_loopback());
     match parsed.scheme_str() {
@@ -145,15 +156,22 @@ fn roots(given: Option<&Path>) -> Result<RootCerts, Failure> {
     let system = SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
     let file =
         given.or(system).ok_or_else(|| Failure::Usage("this system has no authorities; name --authorities".into()))?;
-    let text = std::fs::read(file).map_err(|error| failed(&format!("`{}`", file.display()), &error))?;
-    let parsed = ureq::tls::parse_pem(&text).filter_map(|item| match item {
-        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let found: Vec<ureq::tls::Certificate<'static>> = parsed.collect();
-    if found.is_empty() {
-        return Err(Failure::Usage(format!("`{}` has no certificate of an authority", file.display())));
+    let text = read_file(file)?;
+    let text = without_mark(&text);
+    let unusable = |why: &dyn std::fmt::Display| Failure::Usage(format!("`{}`: {why}", file.display()));
+    // What was named is read whole, or not at all; what the system has is the system's.
+    if let Some(found) = given.and_then(|_| mistake(text, CERTIFICATES)) {
+        return Err(unusable(&found));
     }
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    let parsed = parsed.map_err(|error| unusable(&error))?;
+    if parsed.is_empty() {
+        return Err(unusable(&"it has no certificate of an authority"));
+    }
+    if let Some(why) = parsed.iter().filter(|_| given.is_some()).find_map(|it| no_authority(it, true)) {
+        return Err(unusable(&why));
+    }
+    let found: Vec<_> = parsed.iter().map(|it| ureq::tls::Certificate::from_der(it).to_owned()).collect();
     Ok(RootCerts::new_with_certs(&found))
 }
 
@@ -187,11 +205,42 @@ mod tests {
             ("http://localhost.example:80/", None),
             ("http://127.0.0.1.example/", None),
             ("http://hooks.example/", None),
+            ("https://hooks.example:99999/x", None),
+            ("http://127.0.0.1:99999/", None),
+            ("http://127.0.0.1:0/", None),
+            ("http://127.0.0.1:/", None),
+            ("http://[::1]:65536/", None),
             ("ftp://127.0.0.1/", None),
             ("127.0.0.1:80", None),
             ("", None),
         ] {
             assert_eq!(is_local(url).ok(), local, "{url}");
+        }
+    }
+
+    #[test]
+    fn authorities_that_would_be_read_by_half_are_refused_with_their_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roots.pem");
+        let told = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            roots(Some(&file)).err().map(|failure| failure.lines().join("\n")).unwrap_or_default()
+        };
+        let pem = |is_ca| {
+            let mut params = rcgen::CertificateParams::default();
+            params.is_ca = is_ca;
+            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+        };
+        let root = pem(rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+        assert_eq!(told(&format!("\u{feff}{root}{}", root.replace('\n', "\r\n"))), "");
+        assert_eq!(told(&pem(rcgen::IsCa::ExplicitNoCa)), "", "one that signed itself");
+        for (text, why) in [
+            (format!("{root}{}", root.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), "would not be read"),
+            (format!("{root}{}", root.replace("BEGIN", "begin")), "begins or ends no part"),
+            (format!("{root}{}", root.replacen("\nMII", "\n#II", 1)), "roots.pem"),
+            ("no certificate".to_owned(), "has no certificate"),
+        ] {
+            assert!(told(&text).contains(why) && told(&text).contains("roots.pem"), "{why}: {}", told(&text));
         }
     }
 

@@ -1,6 +1,6 @@
 //! How a command ends: an exit code that scripts can tell apart, and one form of error text (design.md 11, 12).
 
-use std::io;
+use std::io::{self, Read as _};
 
 use serde_json::{Value, json};
 
@@ -139,12 +139,25 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Reads a file that the command line names.
+/// The longest file that is read: twice what the longest that a broker takes may have.
+const LONGEST_FILE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Reads a file that the command line names. One that does not end, such as a pipe that somebody goes on writing to, is given
+/// up before it fills the memory.
 ///
 /// # Errors
 /// If it cannot be read: a usage error that names it.
 pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::Usage(format!("`{}` cannot be read: {error}", path.display())))
+    let unreadable =
+        |why: &dyn std::fmt::Display| Failure::Usage(format!("`{}` cannot be read: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
+    let read = opened.take(LONGEST_FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(&error))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST_FILE_BYTES {
+        return Err(unreadable(&format!("it is over {LONGEST_FILE_BYTES} bytes, and no file here is as long")));
+    }
+    Ok(bytes)
 }
 
 /// The same as text.
@@ -187,6 +200,13 @@ mod tests {
     fn an_error_is_one_object_for_programs() {
         insta::assert_snapshot!(refused().json(), @r#"{"error":{"exit":2,"fields":[{"field":"actions[0]","text":"`*` is no action"}],"metadata":{"n":"1"},"reason":"INVALID_MESSAGE","text":"the message is malformed; correct the fields that are named"}}"#);
         insta::assert_snapshot!(Failure::Usage("no".into()).json(), @r#"{"error":{"exit":2,"reason":null,"text":"no"}}"#);
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_given_up() {
+        let told = read_file(std::path::Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(told.exit_code(), 2);
+        assert!(told.lines().join("").contains("`/dev/zero` cannot be read: it is over 33554432 bytes"), "{told:?}");
     }
 
     #[test]

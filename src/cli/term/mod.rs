@@ -4,6 +4,7 @@ pub mod failure;
 pub mod json;
 pub mod output;
 pub mod page;
+pub mod secrets;
 pub mod table;
 pub mod text;
 pub mod values;

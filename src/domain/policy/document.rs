@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 use toml_parser::lexer::TokenKind;
 
 use super::mistake::{Mistake, Places, SourceFile, Warning};
@@ -44,8 +45,7 @@ pub(crate) fn read<T>(
         return Err(reader.into_mistakes(MOST_MISTAKES));
     }
     for (at, character) in text.char_indices().filter(|(_, character)| deceives_in_a_file(*character)) {
-        let found = format!("the character U+{:04X}, which is not seen or moves others", u32::from(character));
-        reader.mistake(at, "", found, "a text that says what it shows; in a comment or a title it is left out");
+        deceives(&mut reader, at, character);
     }
     if let Some(at) = too_deep(text) {
         let wanted = format!("at most {DEEPEST_KEY} parts, parted by `.`");
@@ -53,6 +53,7 @@ pub(crate) fn read<T>(
         return Err(reader.into_mistakes(MOST_MISTAKES));
     }
     let (root, errors) = DeTable::parse_recoverable(text);
+    table_deceives(&mut reader, text, root.get_ref());
     let value = if errors.is_empty() {
         Some(convert(&mut reader, &Table::root(root.get_ref())))
     } else {
@@ -68,6 +69,36 @@ pub(crate) fn read<T>(
             Ok(Read { value, warnings, places })
         }
         _ => Err(reader.into_mistakes(MOST_MISTAKES)),
+    }
+}
+
+fn deceives(reader: &mut Reader<'_>, at: usize, character: char) {
+    let found = format!("the character U+{:04X}, which is not seen or moves others", u32::from(character));
+    reader.mistake(at, "", found, "a text that says what it shows; in a comment or a title it is left out");
+}
+
+/// What deceives is a mistake as an escape as well (`"\u202e"`): what is read and shown later is the character.
+fn table_deceives(reader: &mut Reader<'_>, text: &str, table: &DeTable<'_>) {
+    for (key, value) in table {
+        text_deceives(reader, text, key.span(), key.get_ref());
+        value_deceives(reader, text, value);
+    }
+}
+
+fn value_deceives(reader: &mut Reader<'_>, text: &str, value: &Spanned<DeValue<'_>>) {
+    match value.get_ref() {
+        DeValue::String(found) => text_deceives(reader, text, value.span(), found),
+        DeValue::Array(values) => values.iter().for_each(|value| value_deceives(reader, text, value)),
+        DeValue::Table(table) => table_deceives(reader, text, table),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+    }
+}
+
+fn text_deceives(reader: &mut Reader<'_>, text: &str, span: Range<usize>, found: &str) {
+    // Those that stand in the text as they are were told.
+    let told = text.get(span.clone()).unwrap_or_default();
+    for character in found.chars().filter(|character| deceives_in_a_file(*character) && !told.contains(*character)) {
+        deceives(reader, span.start, character);
     }
 }
 

@@ -143,7 +143,7 @@ impl ReplicaBuilder {
         let (max_staleness, run_on) = (self.staleness()?, self.patterns()?);
         for address in &self.endpoints {
             // What is wrong with a setting is reported at once.
-            self.client.at(address).endpoint()?;
+            self.client.at(address).dial()?;
         }
         let shared = Arc::new(Shared {
             clock: self.clock,

@@ -20,7 +20,7 @@ use super::view::{Break, View};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
-use crate::sdk::builder::{ClientBuilder, connect_within, full_address};
+use crate::sdk::builder::{ClientBuilder, full_address};
 use crate::sdk::client::asked_pause;
 use crate::wire::v1;
 use crate::wire::v1::access_service_client::AccessServiceClient;
@@ -164,11 +164,12 @@ impl Session {
 
     async fn try_follow(&mut self, address: &str, answers: &mut u64) -> Result<std::convert::Infallible, Ended> {
         // The files are read anew, so that certificates can be exchanged while it runs.
-        let endpoint = self.client.at(address).endpoint()?;
-        let endpoint = endpoint
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(STREAM_WINDOW_BYTES.saturating_mul(2));
-        let channel = connect_within(&endpoint, address, self.client.connects_within()).await?;
+        let dial = self.client.at(address).dial()?.with(|endpoint| {
+            endpoint
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(STREAM_WINDOW_BYTES.saturating_mul(2))
+        });
+        let channel = dial.connect().await?;
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let mut stream = Stream { outgoing, address: address.to_owned(), answers: 0, silent_beats: 0 };
         stream.say(Message::Hello(self.hello(address)));

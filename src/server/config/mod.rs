@@ -6,6 +6,7 @@ mod authorities;
 mod values;
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,9 @@ pub struct ServeOverrides {
     /// `--log-format`.
     pub log_format: Option<String>,
 }
+
+/// The longest file of routes.
+const LONGEST_ROUTES_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Every key of the file.
 const SCHEMA: &[&str] = &[
@@ -185,10 +189,20 @@ pub fn route_map(settings: &ServeSettings) -> Result<RouteMap, ConfigMistakes> {
     let Some(path) = &settings.ext_authz_routes else { return Ok(RouteMap::default()) };
     let mistake =
         |problem: String| ConfigMistake { place: format!("`ext_authz.routes`: `{}`", path.display()), problem };
-    let text = std::fs::read_to_string(path);
+    let text = read_bounded(path);
     let text = text.map_err(|error| ConfigMistakes(vec![mistake(format!("it cannot be read: {error}"))]))?;
     RouteMap::read(&text)
         .map_err(|found| ConfigMistakes(found.iter().map(|found| mistake(found.to_string())).collect()))
+}
+
+/// No file of routes is as long as one that does not end.
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LONGEST_ROUTES_BYTES.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST_ROUTES_BYTES {
+        return Err(io::Error::other(format!("it is over {LONGEST_ROUTES_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {

@@ -10,6 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 use crate::domain::value::ids::Digest;
 use crate::journal::file;
@@ -69,29 +70,30 @@ fn mark(bound: &[&[u8]]) -> [u8; 32] {
 /// # Errors
 /// What is wrong with the file, and what to do.
 pub(crate) fn keys_beside(journal: &Path, journal_id: &str) -> Result<(Seal, NoteKey), String> {
-    keys_of(&secret_beside(journal)?, journal_id).ok_or_else(|| "the secret beside the journal is of no use".to_owned())
+    keys_of(&*secret_beside(journal)?, journal_id)
+        .ok_or_else(|| "the secret beside the journal is of no use".to_owned())
 }
 
 /// The same of a secret that is known.
 pub(crate) fn keys_of(secret: &[u8; 32], journal_id: &str) -> Option<(Seal, NoteKey)> {
     let prk = Salt::new(HKDF_SHA256, b"countersign").extract(secret);
-    let derived = |purpose: &[u8]| -> Option<[u8; 32]> {
-        let mut key = [0; 32];
-        prk.expand(&[purpose], HKDF_SHA256).ok()?.fill(&mut key).ok()?;
+    let derived = |purpose: &[u8]| -> Option<Zeroizing<[u8; 32]>> {
+        let mut key = Zeroizing::new([0; 32]);
+        prk.expand(&[purpose], HKDF_SHA256).ok()?.fill(&mut *key).ok()?;
         Some(key)
     };
     let name = format!("countersign/{journal_id}");
-    Seal::new(&derived(b"sealed texts v1")?).zip(NoteKey::new(name, &derived(b"signed notes v1")?))
+    Seal::new(&*derived(b"sealed texts v1")?).zip(NoteKey::new(name, &*derived(b"signed notes v1")?))
 }
 
-fn secret_beside(journal: &Path) -> Result<[u8; 32], String> {
+fn secret_beside(journal: &Path) -> Result<Zeroizing<[u8; 32]>, String> {
     let path = file::beside(journal, ".secret");
     let cannot = |error: io::Error| format!("`{}` cannot be used: {error}", path.display());
     match file::create_private(&path) {
         Ok(mut made) => {
-            let mut secret = [0; 32];
-            aws_lc_rs::rand::fill(&mut secret).map_err(|_| "the system gives no random bytes".to_owned())?;
-            let written = made.write_all(&secret).and_then(|()| made.sync_all());
+            let mut secret = Zeroizing::new([0; 32]);
+            aws_lc_rs::rand::fill(&mut *secret).map_err(|_| "the system gives no random bytes".to_owned())?;
+            let written = made.write_all(&*secret).and_then(|()| made.sync_all());
             if written.is_err() {
                 // Half of it would be in the way of the next start.
                 let _ = fs::remove_file(&path);
@@ -100,10 +102,10 @@ fn secret_beside(journal: &Path) -> Result<[u8; 32], String> {
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             file::check_modes(&path).map_err(|error| error.to_string())?;
-            let mut found = Vec::new();
+            let mut found = Zeroizing::new(Vec::with_capacity(64));
             fs::File::open(&path).and_then(|file| file.take(64).read_to_end(&mut found)).map_err(cannot)?;
             let wanted = || format!("`{}` has not its 32 bytes; delete it, and a new one is made", path.display());
-            found.try_into().map_err(|_| wanted())
+            found.as_slice().try_into().map(Zeroizing::new).map_err(|_| wanted())
         }
         Err(error) => Err(cannot(error)),
     }

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::domain::value::ids::Digest;
 use crate::domain::value::time::{Span, Timestamp};
@@ -55,6 +56,12 @@ struct Key {
     from: Seconds,
     /// It signs nothing any more from here on.
     until: Seconds,
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.pkcs8.zeroize();
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,8 +168,9 @@ impl Key {
         Ok(Self { kid, pkcs8: URL_SAFE_NO_PAD.encode(pkcs8.as_ref()), from, until })
     }
 
-    fn der(&self) -> Result<Vec<u8>, String> {
-        URL_SAFE_NO_PAD.decode(&self.pkcs8).map_err(|_| format!("the key `{}` is not base64url", self.kid))
+    fn der(&self) -> Result<Zeroizing<Vec<u8>>, String> {
+        let der = URL_SAFE_NO_PAD.decode(&self.pkcs8).map(Zeroizing::new);
+        der.map_err(|_| format!("the key `{}` is not base64url", self.kid))
     }
 
     fn public(&self) -> Result<PublicKey, String> {
@@ -218,7 +226,7 @@ fn read(file: &Path) -> Result<Vec<Key>, String> {
     if mode & 0o077 != 0 {
         return Err(named(&format!("others may read it (mode {mode:04o}); remove it, and new keys are made")));
     }
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     let read = opened.take(FILE_MAX_BYTES).read_to_string(&mut text);
     read.map_err(|error| named(&format!("cannot be read: {error}")))?;
     let unreadable = |why: String| named(&format!("{why}; remove it, and new keys are made"));
@@ -239,7 +247,7 @@ fn write(file: &Path, stored: &Stored) -> std::io::Result<()> {
         _ => {}
     }
     let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    opened.write_all(&serde_json::to_vec(stored)?)?;
+    opened.write_all(&Zeroizing::new(serde_json::to_vec(stored)?))?;
     opened.sync_all()?;
     std::fs::rename(&new, file)?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -11,11 +11,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use zeroize::Zeroizing;
 
 use super::verifier::{Authority, BrokerTime, NowSource, PeerVerifier, provider};
 use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::{Digest, TrustDomain};
-use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, unread_part, without_mark};
+use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
+use crate::wire::certificate::no_authority;
 
 /// The files of the listener's TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,21 +67,21 @@ pub(crate) struct Loaded {
 /// The largest file that is read.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
-/// The bytes of all files, read together.
+/// The bytes of all files, read together. Any of them may have a key: each is overwritten when it is no longer needed.
 pub(crate) struct Files {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-    authorities: Vec<Vec<u8>>,
+    certificate: Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
+    authorities: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Files {
     /// Reads them all; every file that cannot be read is a mistake.
     pub(crate) fn read(settings: &TlsSettings) -> Result<Self, Vec<TlsMistake>> {
         let mut mistakes = Vec::new();
-        let mut take = |result: Result<Vec<u8>, TlsMistake>| {
+        let mut take = |result: Result<Zeroizing<Vec<u8>>, TlsMistake>| {
             result.unwrap_or_else(|mistake| {
                 mistakes.push(mistake);
-                Vec::new()
+                Zeroizing::default()
             })
         };
         let files = Self {
@@ -112,16 +114,7 @@ impl Files {
         let chain = certificates("tls.certificate", &settings.certificate, &self.certificate)
             .map_err(|mistake| mistakes.push(mistake))
             .unwrap_or_default();
-        if let Some(label) = unread_part(without_mark(&self.key), CERTIFICATES_AND_KEYS) {
-            let problem = format!("a part `{label}` would not be read; a key stands in PEM without a passphrase");
-            mistakes.push(TlsMistake { key: "tls.key", file: settings.key.clone(), problem });
-        }
-        let key = PrivateKeyDer::from_pem_slice(without_mark(&self.key))
-            .map_err(|_| {
-                let problem = "no private key in PEM; put the key of the certificate here".to_owned();
-                mistakes.push(TlsMistake { key: "tls.key", file: settings.key.clone(), problem });
-            })
-            .ok();
+        let key = private_key(&settings.key, &self.key).map_err(|mistake| mistakes.push(mistake)).ok();
         let mut authorities = Vec::new();
         for (authority, bytes) in settings.authorities.iter().zip(&self.authorities) {
             match verifier(&authority.file, bytes) {
@@ -162,20 +155,23 @@ fn harden(mut config: ServerConfig, protocols: &[&[u8]]) -> ServerConfig {
     config
 }
 
-fn read_file(key: &'static str, file: &Path, secret: bool) -> Result<Vec<u8>, TlsMistake> {
+fn read_file(key: &'static str, file: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>, TlsMistake> {
     let mistake = |problem: String| TlsMistake { key, file: file.to_owned(), problem };
-    let opened = std::fs::File::open(file)
+    // Before it is opened: opening a pipe waits for who writes.
+    let metadata = std::fs::metadata(file)
         .map_err(|error| mistake(format!("cannot be opened: {error}; check the path and its owner")))?;
-    let metadata = opened.metadata().map_err(|error| mistake(format!("cannot be read: {error}")))?;
     if !metadata.is_file() {
         return Err(mistake("is not a file; name a PEM file".to_owned()));
     }
+    let opened = std::fs::File::open(file)
+        .map_err(|error| mistake(format!("cannot be opened: {error}; check the path and its owner")))?;
+    let metadata = opened.metadata().map_err(|error| mistake(format!("cannot be read: {error}")))?;
     let mode = metadata.mode() & 0o7777;
     if secret && is_exposed(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
         let problem = format!("a private key that others may read (mode {mode:04o}); run `chmod 600` on it");
         return Err(mistake(problem));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     opened
         .take(FILE_MAX_BYTES.saturating_add(1))
         .read_to_end(&mut bytes)
@@ -186,19 +182,33 @@ fn read_file(key: &'static str, file: &Path, secret: bool) -> Result<Vec<u8>, Tl
     Ok(bytes)
 }
 
+fn private_key(file: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, TlsMistake> {
+    let bytes = without_mark(bytes);
+    let wrong = |problem: String| TlsMistake { key: "tls.key", file: file.to_owned(), problem };
+    if let Some(found) = mistake(bytes, CERTIFICATES_AND_KEYS) {
+        return Err(wrong(format!("{found}; a key stands in PEM without a passphrase")));
+    }
+    match private_keys(bytes) {
+        0 => Err(wrong("no private key in PEM; put the key of the certificate here".to_owned())),
+        1 => {
+            PrivateKeyDer::from_pem_slice(bytes).map_err(|error| wrong(format!("its private key is not PEM: {error}")))
+        }
+        count => Err(wrong(format!("{count} private keys; leave that of the certificate alone"))),
+    }
+}
+
 fn certificates(key: &'static str, file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsMistake> {
-    let mistake = |problem: String| TlsMistake { key, file: file.to_owned(), problem };
+    let wrong = |problem: String| TlsMistake { key, file: file.to_owned(), problem };
     let bytes = without_mark(bytes);
     let labels = if key == "tls.certificate" { CERTIFICATES_AND_KEYS } else { CERTIFICATES };
-    if let Some(label) = unread_part(bytes, labels) {
-        let wanted = "each part begins on a line of its own with `-----BEGIN CERTIFICATE-----`";
-        return Err(mistake(format!("a part `{label}` would not be read; {wanted}")));
+    if let Some(found) = mistake(bytes, labels) {
+        return Err(wrong(found));
     }
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     match parsed {
-        Ok(chain) if chain.is_empty() => Err(mistake("no certificate in PEM".to_owned())),
+        Ok(chain) if chain.is_empty() => Err(wrong("no certificate in PEM".to_owned())),
         Ok(chain) => Ok(chain),
-        Err(error) => Err(mistake(format!("is not PEM: {error}"))),
+        Err(error) => Err(wrong(format!("is not PEM: {error}"))),
     }
 }
 
@@ -207,6 +217,9 @@ fn verifier(file: &Path, bytes: &[u8]) -> Result<Arc<dyn rustls::server::danger:
     let mistake = |problem: String| TlsMistake { key, file: file.to_owned(), problem };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(key, file, bytes)? {
+        if let Some(why) = no_authority(&certificate, false) {
+            return Err(mistake(why.to_owned()));
+        }
         roots.add(certificate).map_err(|error| mistake(format!("not a certificate of an authority: {error}")))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())

@@ -225,6 +225,13 @@ fn explain(error: &rustls::Error) -> String {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "the client's certificate is not valid yet; compare the clocks".to_owned(),
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => UNKNOWN_ISSUER.to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "issued by an authority of the configured name, but with another key; was the authority made anew?"
+                .to_owned()
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+        ) => "the client's certificate is not for clients (extended key usage); issue one that is".to_owned(),
         other => other.to_string(),
     }
 }
