@@ -61,7 +61,7 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
     let signals =
         if arguments.check_config { None } else { Some(Signals::listen().map_err(|error| cannot_run(&error))?) };
     let log = LogSink::to(std::io::stderr()).map_err(|error| cannot_run(&error))?;
-    let ran = serve(arguments, signals, &log).map_err(|failure| {
+    let ran = serve(output, arguments, signals, &log).map_err(|failure| {
         // By the log's thread as well: a process that must end does not wait for who reads stderr.
         log.line(&output.failure_text(&failure));
         Failure::Told(failure.exit_code())
@@ -70,14 +70,14 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
     ran
 }
 
-fn serve(arguments: &ServeArguments, signals: Option<Signals>, log: &LogSink) -> Ran {
+fn serve(output: &Output, arguments: &ServeArguments, signals: Option<Signals>, log: &LogSink) -> Ran {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
     for warning in config::warnings(&settings.tls) {
-        log.line(&format!("warning: {warning}"));
+        log.line(&output.note_text(&format!("warning: {warning}")));
     }
     let Some(signals) = signals else {
-        log.line("the configuration is in order");
+        log.line(&output.note_text("the configuration is in order"));
         return Ok(Exit::Yes);
     };
     let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
