@@ -112,8 +112,8 @@ impl Called {
     #[must_use]
     pub fn ambiguous(&self, candidates: &[String], and_more: bool) -> InvalidMessage {
         let listed: Vec<String> = candidates.iter().map(|it| format!("`{it}`")).collect();
-        let more = if and_more { " and more; give more digits" } else { "; name one of them" };
-        InvalidMessage::one("about", format!("`{}` is {}{more}", self.text, listed.join(", ")))
+        let more = if and_more { " or more; give more digits" } else { "; name one of them" };
+        InvalidMessage::one("about", format!("`{}` may be {}{more}", self.text, listed.join(" or ")))
     }
 }
 
@@ -199,7 +199,9 @@ mod tests {
         for kind in WITH_IDS.map(|(kind, _)| kind) {
             assert!(whole(&format!("{kind}{ID}")), "{kind}");
         }
-        for text in ["account:ana", "person:acme.lena", "tenant:acme", "stream:workday", "policy", "directory", "broker"] {
+        for text in
+            ["account:ana", "person:acme.lena", "tenant:acme", "stream:workday", "policy", "directory", "broker"]
+        {
             assert!(whole(text), "{text}");
         }
         // an ending, with its kind or without

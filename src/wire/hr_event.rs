@@ -11,9 +11,7 @@ use crate::domain::value::ids::{Identity, PersonId};
 #[must_use]
 pub fn hr_event(it: &HrEvent) -> pb::HrEvent {
     use pb::hr_event::Change as Said;
-    let named = |manager: &Option<PersonId>| {
-        manager.as_ref().map(ToString::to_string).unwrap_or_default()
-    };
+    let named = |manager: &Option<PersonId>| manager.as_ref().map(ToString::to_string).unwrap_or_default();
     let logins = |login: &BTreeSet<Identity>| login.iter().map(ToString::to_string).collect();
     let change = match &it.change {
         HrChange::Joined { login, manager } => {

@@ -118,10 +118,12 @@ impl Progress {
     pub(super) fn is_of(&self, journal: &str, sequence: u64) -> Result<(), String> {
         let Some(place) = self.place else { return Ok(()) };
         match &self.journal {
-            Some(own) if own != journal => Err(format!("its place is in another journal (`{own}`, and this is `{journal}`)")),
-            _ if place > sequence => {
-                Err(format!("its place is event {place}, and this journal ends at {sequence}: it is another one, or lost its end"))
+            Some(own) if own != journal => {
+                Err(format!("its place is in another journal (`{own}`, and this is `{journal}`)"))
             }
+            _ if place > sequence => Err(format!(
+                "its place is event {place}, and this journal ends at {sequence}: it is another one, or lost its end"
+            )),
             _ => Ok(()),
         }
     }
@@ -299,6 +301,48 @@ mod tests {
         again.enqueue("a", json!({}), at(5));
         assert_eq!(again.queue[0].message["id"], progress.queue[0].message["id"]);
         assert_ne!(progress.queue[1].message["id"], progress.queue[0].message["id"]);
+    }
+
+    #[test]
+    fn what_is_over_is_told_no_more_as_waiting() {
+        let mut progress = Progress::default();
+        let opened =
+            |id: &str, stage: u32| json!({ "type": "elevation.opened", "elevation": id, "stage": { "number": stage } });
+        let others = [
+            json!({ "type": "elevation.decided", "elevation": "a" }),
+            json!({ "type": "grant.ending", "grant": "a" }),
+            json!({ "type": "follow_up.opened", "elevation": "a" }),
+            opened("b", 1),
+        ];
+        for message in
+            [opened("a", 1), json!({ "type": "elevation.half_time", "elevation": "a", "stage": { "number": 1 } })]
+        {
+            progress.enqueue("x", message, at(0));
+        }
+        others.iter().for_each(|message| progress.enqueue("y", message.clone(), at(0)));
+        let kinds = |progress: &Progress| {
+            progress
+                .queue
+                .iter()
+                .map(|waiting| waiting.message["type"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        progress.forget_waiting(&WaitsFor::any_stage("elevation", "a"));
+        assert_eq!(kinds(&progress), ["elevation.decided", "grant.ending", "follow_up.opened", "elevation.opened"]);
+        progress.forget_waiting(&WaitsFor::any_stage("follow_up", "a"));
+        progress.forget_waiting(&WaitsFor::any_stage("grant", "a"));
+        assert_eq!(kinds(&progress), ["elevation.decided", "elevation.opened"]);
+        assert_eq!(WaitsFor::told_by(&opened("b", 2)).unwrap().stage, Some(2));
+    }
+
+    #[test]
+    fn a_place_is_one_in_its_own_journal() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.is_of("j", 0), Ok(()));
+        progress.place = Some(7);
+        assert!(progress.is_of("j", 7).is_ok() && progress.is_of("j", 6).unwrap_err().contains("event 7"));
+        progress.journal = Some("j".into());
+        assert!(progress.is_of("j", 7).is_ok() && progress.is_of("k", 7).unwrap_err().contains("another journal"));
     }
 
     #[test]

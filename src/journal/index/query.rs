@@ -14,12 +14,15 @@ pub const MOST_SUBJECTS: u32 = 100;
 /// The SQL that finds subjects: these, and those that begin and end so.
 pub(super) fn subjects(whole: &[String], ending: Option<&(Vec<&'static str>, String)>) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = whole.iter().cloned().map(Value::from).collect();
-    let mut parts = vec![format!("SELECT DISTINCT about FROM about WHERE about IN ({})", vec!["?"; whole.len()].join(", "))];
+    let mut parts =
+        vec![format!("SELECT DISTINCT about FROM about WHERE about IN ({})", vec!["?"; whole.len()].join(", "))];
     if let Some((kinds, ending)) = ending {
         for kind in kinds {
             // `;` is the byte after `:`.
             let after = format!("{};", kind.trim_end_matches(':'));
-            parts.push("SELECT DISTINCT about FROM about WHERE about >= ? AND about < ? AND substr(about, ?) = ?".to_owned());
+            parts.push(
+                "SELECT DISTINCT about FROM about WHERE about >= ? AND about < ? AND substr(about, ?) = ?".to_owned(),
+            );
             let from_end = i64::try_from(ending.len()).unwrap_or(i64::MAX).saturating_neg();
             values.extend([(*kind).to_owned().into(), after.into(), from_end.into(), ending.clone().into()]);
         }

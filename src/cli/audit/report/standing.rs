@@ -48,7 +48,11 @@ fn standing_sections(report: &ReportStandingResponse) -> Vec<Section> {
         Section {
             heading: "Every grant is bounded, approved, and ended or open".to_owned(),
             columns: Vec::new(),
-            rows: proof.into_iter().filter(|(_, value)| !value.is_empty()).map(|(label, value)| vec![label.to_owned(), value]).collect(),
+            rows: proof
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(label, value)| vec![label.to_owned(), value])
+                .collect(),
         },
         Section {
             heading: "What the baseline allows to every eligible account".to_owned(),

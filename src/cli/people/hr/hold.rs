@@ -76,9 +76,9 @@ fn released(answer: &ReleaseBrakeResponse, held: &[HrEvent], dry_run: bool) -> S
     if left_out == 0 {
         return format!("released: all {applied} events are applied, in their order");
     }
-    let would = if dry_run { "would be" } else { "is" };
+    let would = if dry_run { "would be" } else { "were" };
     let mut text = format!(
-        "released: of {} events {applied} {would} applied, in their order; {left_out} no longer applied and {would} left out:",
+        "released: of {} events {applied} {would} applied, in their order; {left_out} no longer apply and {would} left out:",
         applied.saturating_add(left_out)
     );
     // They come in the order of what is held, where those that were applied lie between them.

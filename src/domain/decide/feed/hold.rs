@@ -172,7 +172,8 @@ fn let_through(overlay: &mut Overlay, hold: &Hold, event: &HrEvent) -> Result<()
         }
         (None, _) if fits::fits(overlay, event) => happen(overlay, None, Some(&by), None, true, event),
         (None, _) => {
-            overlay.record([Fact::Feed(FeedFact::EventLeftOut(HrEventLeftOut { hold: hold.id, event: event.clone() }))]);
+            overlay
+                .record([Fact::Feed(FeedFact::EventLeftOut(HrEventLeftOut { hold: hold.id, event: event.clone() }))]);
             Ok(())
         }
     }

@@ -53,11 +53,7 @@ pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
 ///
 /// # Errors
 /// If a file has mistakes, or the two contradict each other.
-pub fn first_events(
-    files: Files<'_>,
-    now: Now,
-    loaded: Timestamp,
-) -> Result<(Vec<Event>, Organisation), Refusal> {
+pub fn first_events(files: Files<'_>, now: Now, loaded: Timestamp) -> Result<(Vec<Event>, Organisation), Refusal> {
     let state = State::default();
     let policy = parsed_policy(files.policy)?.policy;
     let ParsedDirectory { directory, places, .. } = parsed_directory(files.directory)?;

@@ -98,11 +98,14 @@ fn is_persons(account: &Account, person: &PersonId) -> bool {
 /// A person as themselves, and each account while it was theirs.
 fn acts_of(history: &History, person: &PersonId) -> Result<Vec<Acting>, HistoryError> {
     let recorded = |subject: Subject| {
-        all(history, &Filter {
-            kind: Some("account-recorded".to_owned()),
-            about: Some(subject.to_string()),
-            ..Filter::default()
-        })
+        all(
+            history,
+            &Filter {
+                kind: Some("account-recorded".to_owned()),
+                about: Some(subject.to_string()),
+                ..Filter::default()
+            },
+        )
     };
     let own = recorded(Subject::Person(person.clone()))?;
     let ids: std::collections::BTreeSet<AccountId> =

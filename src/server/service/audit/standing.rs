@@ -86,8 +86,7 @@ fn report(
     let accounted = closed.saturating_add(open.scheduled).saturating_add(open.active) == tally.issued;
     let fault =
         |(grant, text): (&Grant, &str)| pb::GrantFault { grant_id: grant.id.to_string(), text: text.to_owned() };
-    let faults: Vec<pb::GrantFault> =
-        faults(state).filter(|(grant, _)| part.has(&grant.scope)).map(fault).collect();
+    let faults: Vec<pb::GrantFault> = faults(state).filter(|(grant, _)| part.has(&grant.scope)).map(fault).collect();
     let allows = &state.organisation().policy().baseline.allows;
     let baseline: Vec<pb::Scope> = allows.iter().filter(|scope| part.has(scope)).map(render::scope).collect();
     let holders = capability_holders(state, at).filter(|it| part.has_power(it));
@@ -154,12 +153,7 @@ fn counted(count: usize) -> u64 {
 }
 
 /// Each event of a kind about grants, up to a sequence.
-fn each(
-    history: &History,
-    kind: &str,
-    sequence: u64,
-    mut see: impl FnMut(&GrantFact),
-) -> Result<(), HistoryError> {
+fn each(history: &History, kind: &str, sequence: u64, mut see: impl FnMut(&GrantFact)) -> Result<(), HistoryError> {
     let filter = Filter { kind: Some(kind.to_owned()), ..Filter::default() };
     let mut after = None;
     loop {
