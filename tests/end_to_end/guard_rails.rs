@@ -50,6 +50,21 @@ async fn a_feed_whose_owner_leaves_tells_all_that_followed() {
 }
 
 #[tokio::test]
+async fn whoever_approves_that_their_own_account_goes_is_told_what_they_did() {
+    let mut files = Files::example();
+    files.directory = files.directory.replacen("[\"people-office\"]", "[\"people-office\", \"policy-admin\"]", 1);
+    let broker = Broker::of(Organisation::with(&files));
+    let present = std::fs::read_to_string(broker.organisation.path("directory.toml")).unwrap();
+    let account = "[accounts.vera]\nperson = \"vera\"\nidentities = [\"spiffe://northwind.example/person/vera\"]\nroles = [\"policy-admin\"]\n";
+    let without = present.replacen(account, "", 1);
+    assert_ne!(without, present);
+    let proposal = broker.person("omar").await.propose_directory(&present, &without).await;
+    let approved = broker.person("vera").await.approve_proposal(Some(proposal)).await.unwrap();
+    assert_eq!(approved.proposal.unwrap().state(), pb::ProposalState::Approved);
+    assert!(!approved.effects.unwrap().changed_accounts.is_empty());
+}
+
+#[tokio::test]
 async fn events_are_found_by_whatever_a_list_prints() {
     let broker = Broker::new();
     let (ana, ben, omar) = (broker.person("ana").await, broker.person("ben").await, broker.person("omar").await);

@@ -33,7 +33,7 @@ pub(super) fn apply(
     match &event.change {
         HrChange::Roles { roles } => {
             overlay.record([applied(place, released, event)]);
-            set_roles(overlay, tenant, &by.sender, (&event.person, roles))
+            set_roles(overlay, tenant, &by.sender, &event.person, roles)
         }
         HrChange::Joined { .. } => {
             happen(overlay, Some(tenant), Some(by), place, released, event)?;
@@ -112,7 +112,8 @@ fn set_roles(
     overlay: &mut Overlay,
     tenant: &TenantName,
     sender: &AccountId,
-    (id, roles): (&PersonId, &BTreeSet<RoleName>),
+    id: &PersonId,
+    roles: &BTreeSet<RoleName>,
 ) -> Result<(), Refusal> {
     let now = overlay.clocks();
     let organisation = overlay.state().organisation();
