@@ -3,14 +3,13 @@
 
 use tonic::Status;
 
-use super::{STEP_ROWS, audits_all, narrowed, rows};
+use super::wanted::{Acting, Meant, STEP_ROWS, audits_all, narrowed, rows};
 use crate::domain::directory::Account;
 use crate::domain::record::event::{Actor, Fact, OrganisationFact, Subject};
 use crate::domain::rule::visibility::{Thing, may_see};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, PersonId, Principal};
 use crate::domain::value::refusal::Refusal;
-use crate::domain::value::time::Timestamp;
 use crate::engine::{History, HistoryError};
 use crate::journal::index::{Filter, Page};
 use crate::server::caller::{Broker, VerifiedCaller};
@@ -19,45 +18,6 @@ use crate::wire::event_filter::{About, Called, Caused, EventFilter};
 
 /// So many candidates are listed to whoever means one of several.
 const MOST_CANDIDATES: usize = 20;
-
-/// A filter without anything left to look up.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Meant {
-    /// By one of these; none: by whomever.
-    pub(super) actors: Option<Vec<Acting>>,
-    pub(super) kind: Option<String>,
-    pub(super) about: Option<String>,
-    pub(super) from: Option<Timestamp>,
-    pub(super) until: Option<Timestamp>,
-}
-
-/// An actor, and when what it did counts.
-#[derive(Debug, Clone)]
-pub(super) struct Acting {
-    pub(super) actor: String,
-    /// From which events on the account was the person's, and from which on it was not; none: always.
-    turns: Option<Vec<(u64, bool)>>,
-}
-
-impl Meant {
-    /// Whether an event at a sequence is by one of those who are meant.
-    pub(super) fn is_by(&self, actor: &Actor, at: u64) -> bool {
-        let Some(actors) = &self.actors else { return true };
-        let actor = actor.to_string();
-        actors.iter().any(|acting| acting.actor == actor && acting.counts(at))
-    }
-}
-
-impl Acting {
-    fn always(actor: String) -> Self {
-        Self { actor, turns: None }
-    }
-
-    fn counts(&self, at: u64) -> bool {
-        let Some(turns) = &self.turns else { return true };
-        turns.iter().take_while(|(from, _)| *from <= at).last().is_some_and(|(_, counts)| *counts)
-    }
-}
 
 /// What a list's filter means.
 pub(super) async fn meant(broker: &Broker, caller: &VerifiedCaller, filter: &EventFilter) -> Result<Meant, Status> {

@@ -5,22 +5,21 @@ mod as_of;
 mod meant;
 mod standing;
 mod tenant_record;
+mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tonic::{Request, Response, Status};
 
-use self::meant::Meant;
 use self::tenant_record::Wanted;
+use self::wanted::{Meant, STEP_ROWS, narrowed, reads_all, rows};
 use super::method::list::{Draft, Page, begin, bound, next_token};
 use super::method::past;
 use super::method::pieces;
 use super::method::watch::{Step, Teller, watch};
 use crate::domain::record::event::Event;
-use crate::domain::rule::visibility::{Thing, Viewer, audits_tenants, audits_whole, may_see};
+use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
-use crate::domain::value::ids::Digest;
 use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Now;
 use crate::engine::{History, HistoryError};
@@ -35,9 +34,6 @@ use crate::wire::queries::Paging;
 use crate::wire::v1 as pb;
 use crate::wire::v1::audit_service_server::AuditService;
 use crate::wire::values::SaidSequence;
-
-/// Rows that are read from the journal at a time.
-const STEP_ROWS: usize = 100;
 
 /// The service.
 #[derive(Clone)]
@@ -159,73 +155,6 @@ impl Audit {
         let next_page_token = next_token(&self.0, &bound, &page);
         Ok(Page { items: page.into_items(), next_page_token, sequence: caller.sequence_text(sequence) })
     }
-}
-
-/// Whether the viewer's `audit.read` is of the whole journal, but for what touches tenants.
-fn reads_all(state: &State, viewer: &Viewer, now: Now) -> bool {
-    audits_whole(state.organisation(), viewer, now)
-}
-
-/// Whether that is so, and of what touches tenants as well.
-fn audits_all(state: &State, viewer: &Viewer, now: Now) -> bool {
-    reads_all(state, viewer, now) && audits_tenants(state.organisation(), viewer, now)
-}
-
-/// The filters to ask the index with: for each actor one for a reader of everything, up to three for all others.
-fn narrowed(state: &State, viewer: &Viewer, meant: &Meant, now: Now) -> Vec<Filter> {
-    let by = |actor: Option<String>| Filter {
-        actor,
-        kind: meant.kind.clone(),
-        about: meant.about.clone(),
-        about_any: None,
-        about_things_of: None,
-        of_no_tenant: false,
-        from: meant.from,
-        until: meant.until,
-    };
-    let all: Vec<Filter> = match &meant.actors {
-        None => vec![by(None)],
-        Some(actors) => actors.iter().map(|acting| by(Some(acting.actor.clone()))).collect(),
-    };
-    if audits_all(state, viewer, now) {
-        return all;
-    }
-    let organisation = state.organisation();
-    let own = viewer.principal.to_string();
-    let tenant = viewer.account().ok().and_then(|id| organisation.tenant_of_account(id));
-    let about = viewer.person.iter().map(|person| format!("person:{person}")).chain([own.clone()]);
-    let about: BTreeSet<String> = about.chain(tenant.map(|tenant| format!("tenant:{tenant}"))).collect();
-    let mut filters: Vec<Filter> =
-        all.iter().map(|it| Filter { about_things_of: Some(about.clone()), ..it.clone() }).collect();
-    if reads_all(state, viewer, now) {
-        filters.extend(all.iter().map(|it| Filter { of_no_tenant: true, ..it.clone() }));
-    }
-    if all.iter().any(|it| it.actor.as_ref().is_none_or(|actor| *actor == own)) {
-        filters.push(by(Some(own)));
-    }
-    filters
-}
-
-/// An event, its row as stored, and for auditors the chain's hash there.
-type Stored = (Event, String, Option<Digest>);
-
-/// At most [`STEP_ROWS`] rows that meet one of the filters, by sequence.
-fn rows(
-    history: &History,
-    filters: &[Filter],
-    after: Option<u64>,
-    with_hash: bool,
-) -> Result<BTreeMap<u64, Stored>, HistoryError> {
-    let mut rows = BTreeMap::new();
-    for filter in filters {
-        let past = history.list(filter, index::Page { after, limit: STEP_ROWS, newest_first: false })?;
-        for (event, body) in past.events.into_iter().zip(past.bodies) {
-            let hash = if with_hash { history.hash(event.sequence)? } else { None };
-            rows.insert(event.sequence, (event, body, hash));
-        }
-    }
-    // Only so many are complete: beyond them a filter may have rows that were not read.
-    Ok(rows.into_iter().take(STEP_ROWS).collect())
 }
 
 /// Tells events as rows of the journal.
