@@ -73,7 +73,7 @@ pub fn keeping(broker: &Broker) -> (PathBuf, PathBuf) {
     let folder = broker.organisation.folder.path();
     let kept = folder.join("told.jsonl");
     let script = format!(
-        "#!/bin/sh\ntest -e {0}/broken && exit 1\nline=\"$(cat)\"\necho \"$line\" >> {0}/told.jsonl\n",
+        "#!/bin/sh\ntest -e {0}/broken && exit 1\nline=\"$(cat)\"\ntest -n \"$line\" || exit 1\necho \"$line\" >> {0}/told.jsonl\n",
         folder.display()
     );
     (write_with_mode(folder, "hook.sh", &script, 0o700), kept)
