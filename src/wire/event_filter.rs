@@ -59,8 +59,11 @@ pub struct Called {
     pub ending: Option<(Vec<&'static str>, String)>,
 }
 
+/// How a kind of thing begins, and whether the rest names one.
+type Kind = (&'static str, fn(&str) -> bool);
+
 /// The kinds of things whose ids the broker makes: lists print the endings of those.
-const WITH_IDS: [(&str, fn(&str) -> bool); 7] = [
+const WITH_IDS: [Kind; 7] = [
     ("elevation:", is::<ElevationId>),
     ("grant:", is::<GrantId>),
     ("enrolment:", is::<EnrolmentId>),
@@ -70,7 +73,7 @@ const WITH_IDS: [(&str, fn(&str) -> bool); 7] = [
     ("lock:", is::<LockId>),
 ];
 /// Those that have names.
-const WITH_NAMES: [(&str, fn(&str) -> bool); 4] = [
+const WITH_NAMES: [Kind; 4] = [
     ("account:", is::<AccountId>),
     ("person:", is::<PersonId>),
     ("tenant:", is::<TenantName>),
@@ -88,7 +91,7 @@ impl About {
     fn parse(text: &str) -> Option<Self> {
         let whole = [Subject::Policy, Subject::Directory, Subject::Broker].iter().any(|it| it.to_string() == text);
         let kinds = || WITH_IDS.iter().chain(&WITH_NAMES);
-        let is_whole = |(kind, is): &(&str, fn(&str) -> bool)| text.strip_prefix(kind).is_some_and(is);
+        let is_whole = |(kind, is): &Kind| text.strip_prefix(kind).is_some_and(is);
         if whole || kinds().any(is_whole) {
             return Some(Self::Whole(text.to_owned()));
         }

@@ -84,7 +84,7 @@ fn released(answer: &ReleaseBrakeResponse, held: &[HrEvent], dry_run: bool) -> S
     // They come in the order of what is held, where those that were applied lie between them.
     let mut rest = held.iter();
     for told in &answer.left_out {
-        let Some(event) = rest.find(|event| &&hr_event(event) == &told) else { break };
+        let Some(event) = rest.find(|event| hr_event(event) == *told) else { break };
         text.push_str("\n  ");
         text.push_str(event_row(event).join(" ").trim_end());
     }
