@@ -50,6 +50,8 @@ mod getting_a_role;
 mod getting_an_account;
 #[path = "end_to_end/grants.rs"]
 mod grants;
+#[path = "end_to_end/guard_rails.rs"]
+mod guard_rails;
 #[path = "end_to_end/guards.rs"]
 mod guards;
 #[path = "end_to_end/harness.rs"]
@@ -84,6 +86,8 @@ mod main_thread;
 mod moving_and_leaving;
 #[path = "end_to_end/notifications.rs"]
 mod notifications;
+#[path = "end_to_end/notified_once.rs"]
+mod notified_once;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
 #[path = "end_to_end/pem_files.rs"]

@@ -83,7 +83,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut output = Output::new(parsed.output);
     match run(parsed, &mut output) {
-        Ok(exit) => ExitCode::from(exit.code()),
+        Ok(exit) => {
+            output.finish(exit);
+            ExitCode::from(exit.code())
+        }
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_code())
@@ -102,15 +105,22 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         Output::new(if wants_json(arguments) { Format::Json } else { Format::Text }).failure(&failure);
         return ExitCode::from(failure.exit_code());
     }
-    let text = error.to_string();
-    let mistake = text.split("\n\nUsage:").next().and_then(|text| text.split("\n\nFor more").next());
-    match mistake.and_then(|mistake| mistake.strip_prefix("error: ")) {
-        Some(mistake) if wants_json(arguments) => {
-            Output::new(Format::Json).failure(&Failure::Usage(mistake.to_owned()));
-        }
-        _ => drop(error.print()),
+    if wants_json(arguments) {
+        Output::new(Format::Json).failure(&Failure::Usage(mistake_in(&error.to_string())));
+    } else {
+        drop(error.print());
     }
     ExitCode::from(2)
+}
+
+/// The mistake that clap tells of, without the help that it goes on with. Where it answers with help alone, a command is missing.
+fn mistake_in(text: &str) -> String {
+    if let Some(mistake) = text.strip_prefix("error: ") {
+        let end = ["\n\nUsage:", "\n\nFor more"].iter().filter_map(|more| mistake.find(more)).min();
+        return mistake.get(..end.unwrap_or(mistake.len())).unwrap_or(mistake).trim_end().to_owned();
+    }
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
+    format!("a command is missing: `{usage}`; `--help` lists them")
 }
 
 /// The failure, if what was not understood is a command that this build leaves out.

@@ -210,9 +210,12 @@ pub struct Membership {
     /// Since when it is held; none: as far back as the first directory goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// By whose approval; none: the directory file's.
+    /// By whose approval; none: nobody's, but the directory file's or a feed's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<ApprovedBy>,
+    /// The account that sent the feed which gave it; none: no feed did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fed_by: Option<AccountId>,
     /// Since when it cannot be used, because something that it rests on lapsed. It is restored within [`RESTORABLE`], or
     /// ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]

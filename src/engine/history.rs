@@ -178,6 +178,19 @@ impl History {
         Ok(events)
     }
 
+    /// The subjects of events that are among these, or have one of these beginnings and end so: a few more than anybody reads, in
+    /// order.
+    ///
+    /// # Errors
+    /// If the journal or its side file cannot be read.
+    pub fn subjects(
+        &self,
+        whole: &[String],
+        ending: Option<&(Vec<&'static str>, String)>,
+    ) -> Result<Vec<String>, HistoryError> {
+        Ok(self.index.subjects(self.reader.as_ref(), whole, ending)?)
+    }
+
     /// A state that holds one thing alone, replayed from the events about it: for what has left memory.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What a command led to, and why an engine does not start.
 
 use super::history::HistoryError;
-use crate::domain::record::event::Subject;
+use crate::domain::record::event::{Event, Subject};
 use crate::domain::value::refusal::Refusal;
 use crate::journal::{AppendError, Lost, OpenError, Refused};
 
@@ -14,6 +14,13 @@ pub struct Done {
     pub about: Option<Subject>,
     /// Whether it had taken effect before, under the same `request_id`.
     pub repeated: bool,
+}
+
+impl Done {
+    /// What a command did whose first event this is.
+    pub(super) fn by(first: &Event) -> Self {
+        Self { sequence: first.sequence, about: first.fact.about().into_iter().next(), repeated: false }
+    }
 }
 
 /// Why the engine cannot start.

@@ -8,12 +8,12 @@ use crate::domain::decide::decide_all;
 use crate::domain::record::command::Envelope;
 
 impl Writer {
-    /// What a command has led to, as the state has it by now.
-    pub(super) fn done(&self, envelope: &Envelope, repeated: bool) -> Done {
+    /// What a command has led to that took effect before, as the state has it.
+    pub(super) fn done(&self, envelope: &Envelope) -> Done {
         let principal = self.state.organisation().principal(&envelope.caller.identity);
         let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
         let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
-        Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated }
+        Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated: true }
     }
 
     /// The answer, if this very command took effect before.
@@ -22,7 +22,7 @@ impl Writer {
         self.state.bound(principal, job.request_id)?;
         let envelope = self.envelope(job);
         let decided = decide_all(&self.state, &envelope).ok()?;
-        decided.events.is_empty().then(|| self.done(&envelope, true))
+        decided.events.is_empty().then(|| self.done(&envelope))
     }
 
     /// Tells callers that nothing was recorded for them, but for those whose command took effect before. The state is what is

@@ -210,9 +210,10 @@ impl Writer {
         let envelope = self.envelope(job);
         match decide_all(&self.state, &envelope).and_then(|decided| self.may_be_recorded(&envelope.command, decided)) {
             Ok(decided) => {
-                let repeated = decided.events.is_empty();
+                // What it did may have taken the caller's identity away, so that afterwards it is found by its own first event alone.
+                let first = decided.events.first().map(Done::by);
                 batch.extend(decided.take_effect(&mut self.state));
-                Ok(self.done(&envelope, repeated))
+                Ok(first.unwrap_or_else(|| self.done(&envelope)))
             }
             Err(refusal) => {
                 self.note_refusal(&envelope, &refusal, batch);

@@ -18,11 +18,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, params, params_from_iter};
 
 use self::entries::{compare, put, walk};
-use self::query::query;
+use self::query::{query, subjects};
 use self::side_file::{Stamp, failed, in_memory, open, reached, set_aside, signed, unsigned};
 use super::{JournalReader, Row, file, room};
 
 pub use self::error::IndexError;
+pub use self::query::MOST_SUBJECTS;
 pub use self::wanted::{Filter, Listed, Page};
 
 /// How often a list is read again because somebody changed the file meanwhile.
@@ -141,6 +142,24 @@ impl Index {
             let mut statement = connection.prepare_cached(sql).map_err(|error| failed(&error))?;
             let bounds = params![format!("{kind}/"), format!("{kind}0"), signed(until)];
             statement.query_row(bounds, |row| row.get::<_, i64>(0)).map(unsigned).map_err(|error| failed(&error))
+        })
+    }
+
+    /// What events are about, if it is among these, or has one of these beginnings and ends so; [`MOST_SUBJECTS`] at most, in order.
+    ///
+    /// # Errors
+    /// If the journal or the index cannot be read.
+    pub fn subjects(
+        &self,
+        reader: &dyn JournalReader,
+        whole: &[String],
+        ending: Option<&(Vec<&'static str>, String)>,
+    ) -> Result<Vec<String>, IndexError> {
+        let (sql, values) = subjects(whole, ending);
+        self.read(reader, |connection| {
+            let mut statement = connection.prepare_cached(&sql).map_err(|error| failed(&error))?;
+            let found = statement.query_map(params_from_iter(&values), |row| row.get::<_, String>(0));
+            found.and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>).map_err(|error| failed(&error))
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::commands::{Change, change, request_id};
+pub use super::hr_event::hr_event;
 use super::message::{Fields, InvalidMessage};
 use super::people_file::PeopleFormat;
 use super::v1 as pb;
@@ -262,30 +263,12 @@ pub fn set_aside(events: &[Event]) -> impl Iterator<Item = pb::EventSetAside> {
     })
 }
 
-/// An event of HR.
-#[must_use]
-pub fn hr_event(it: &HrEvent) -> pb::HrEvent {
-    use pb::hr_event::Change as Said;
-    let named = |manager: &Option<crate::domain::value::ids::PersonId>| {
-        manager.as_ref().map(ToString::to_string).unwrap_or_default()
-    };
-    let logins = |login: &BTreeSet<Identity>| login.iter().map(ToString::to_string).collect();
-    let change = match &it.change {
-        HrChange::Joined { login, manager } => {
-            Said::Joined(pb::Joined { logins: logins(login), manager: named(manager) })
-        }
-        HrChange::Renamed { login } => Said::Renamed(pb::Renamed { logins: logins(login) }),
-        HrChange::Transferred { manager, at } => {
-            Said::Transferred(pb::Transferred { manager: named(manager), time: Some(pb_timestamp(*at)) })
-        }
-        HrChange::Left { at, urgent, also_approved } => {
-            let (urgent, also_approved) = (*urgent, *also_approved);
-            Said::Left(pb::Left { time: Some(pb_timestamp(*at)), urgent, also_approved })
-        }
-        HrChange::Stays => Said::Stays(pb::Stays {}),
-        HrChange::Roles { roles } => Said::Roles(pb::Roles { roles: roles.iter().map(ToString::to_string).collect() }),
-    };
-    pb::HrEvent { person: it.person.to_string(), change: Some(change) }
+/// What a release left out because it no longer applied.
+pub fn left_out(events: &[Event]) -> impl Iterator<Item = &HrEvent> {
+    events.iter().filter_map(|event| {
+        let Fact::Feed(FeedFact::EventLeftOut(it)) = &event.fact else { return None };
+        Some(&it.event)
+    })
 }
 
 #[cfg(test)]

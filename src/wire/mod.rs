@@ -13,11 +13,13 @@ pub mod commands;
 pub mod effects;
 pub mod elevations;
 pub mod enrolments;
+pub mod event_filter;
 pub mod events;
 pub mod grant_token;
 pub mod grants;
 #[cfg(feature = "server")]
 pub mod hr;
+pub mod hr_event;
 pub mod life;
 pub mod locks;
 pub mod message;

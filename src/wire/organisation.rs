@@ -39,6 +39,7 @@ pub fn account(id: &AccountId, it: &Account, now: Now) -> pb::Account {
         since_time: membership.since.map(pb_timestamp),
         enrolment_id: membership.approved.as_ref().map(|it| it.enrolment.to_string()).unwrap_or_default(),
         approved_by: membership.approved.iter().flat_map(|it| &it.persons).map(ToString::to_string).collect(),
+        fed_by: membership.fed_by.as_ref().map(ToString::to_string).unwrap_or_default(),
         suspended_time: membership.suspended.map(pb_timestamp),
         cut_by_transfer: membership.cut.is_some(),
         confirm_by_time: membership.confirm.map(|confirm| pb_timestamp(confirm.by)),

@@ -6,13 +6,10 @@ use super::message::{Fields, InvalidMessage};
 use super::v1 as pb;
 use super::values::{SaidSequence, duration, optional, parsed, sequence, timestamp};
 use crate::domain::record::command::RequestElevation;
-use crate::domain::record::event::Fact;
 use crate::domain::value::ids::{
-    AccountId, CampaignId, ElevationId, EnrolmentId, EntitlementName, GrantId, HoldId, Identity, LockId, PersonId,
-    Principal, RoleName, StreamName, excerpt,
+    AccountId, ElevationId, EntitlementName, GrantId, Identity, PersonId, RoleName, excerpt,
 };
 use crate::domain::value::scope::{Action, Resource};
-use crate::domain::value::time::Timestamp;
 
 /// The size of a page where the request names none, and the largest.
 pub const PAGE_SIZE: (usize, usize) = (50, 500);
@@ -194,59 +191,6 @@ impl TryFrom<&pb::ListPersonsRequest> for Persons {
     }
 }
 
-/// What a list or a watch of events is narrowed to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventFilter {
-    /// Caused by.
-    pub actor: Option<String>,
-    /// Of this kind, without version.
-    pub kind: Option<String>,
-    /// About this.
-    pub about: Option<String>,
-    /// At or after.
-    pub from: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
-}
-
-impl EventFilter {
-    fn parse(fields: &mut Fields, actor: &str, kind: &str, about: &str) -> Self {
-        let actor =
-            fields.take("actor", said(actor, is_actor, "`account:<id>`, `person:<id>`, `broker` or `operator`"));
-        let kind =
-            fields.take("kind", said(kind, is_kind, "a kind without its version, such as `elevation-requested`"));
-        let wanted = "`elevation:<id>`, `grant:<id>`, `enrolment:<id>`, `campaign:<id>`, `stream:<name>`, `hold:<id>`, \
-                      `lock:<id>`, `account:<id>`, `person:<id>`, `policy`, `directory` or `broker`";
-        let about = fields.take("about", said(about, is_about, wanted));
-        let (actor, kind, about) = (actor.flatten(), kind.flatten(), about.flatten());
-        Self { actor, kind, about, from: None, until: None }
-    }
-}
-
-impl TryFrom<&pb::ListEventsRequest> for (Paging, EventFilter) {
-    type Error = InvalidMessage;
-
-    fn try_from(message: &pb::ListEventsRequest) -> Result<Self, InvalidMessage> {
-        let mut fields = Fields::default();
-        let paging = Paging::parse(&mut fields, message.page_size, &message.page_token, &message.min_sequence);
-        let mut filter = EventFilter::parse(&mut fields, &message.actor, &message.kind, &message.about);
-        filter.from = fields.take("from_time", message.from_time.as_ref().map(timestamp).transpose()).flatten();
-        filter.until = fields.take("until_time", message.until_time.as_ref().map(timestamp).transpose()).flatten();
-        fields.finish(paging.map(|paging| (paging, filter)))
-    }
-}
-
-impl TryFrom<&pb::WatchEventsRequest> for (Option<SaidSequence>, EventFilter) {
-    type Error = InvalidMessage;
-
-    fn try_from(message: &pb::WatchEventsRequest) -> Result<Self, InvalidMessage> {
-        let mut fields = Fields::default();
-        let after = fields.take("after_sequence", sequence(&message.after_sequence));
-        let filter = EventFilter::parse(&mut fields, &message.actor, &message.kind, &message.about);
-        fields.finish(after.map(|after| (after, filter)))
-    }
-}
-
 /// After which sequence, and of which thing alone.
 impl TryFrom<&pb::WatchElevationsRequest> for (Option<SaidSequence>, Option<ElevationId>) {
     type Error = InvalidMessage;
@@ -347,43 +291,6 @@ pub(super) fn all_known<E: TryFrom<i32> + Default + PartialEq>(
 
 fn known_value<E: TryFrom<i32> + Default + PartialEq>(value: i32) -> Result<E, String> {
     known(value)
-}
-
-fn said(text: &str, is_valid: fn(&str) -> bool, wanted: &str) -> Result<Option<String>, String> {
-    match text {
-        "" => Ok(None),
-        text if is_valid(text) => Ok(Some(text.to_owned())),
-        text => Err(format!("`{}`; {wanted} is wanted", excerpt(text))),
-    }
-}
-
-fn principal(text: &str) -> Option<Principal> {
-    match text.split_once(':')? {
-        ("account", id) => id.parse().ok().map(Principal::Account),
-        ("person", id) => id.parse().ok().map(Principal::Person),
-        _ => None,
-    }
-}
-
-fn is_actor(text: &str) -> bool {
-    matches!(text, "broker" | "operator") || principal(text).is_some()
-}
-
-fn is_kind(text: &str) -> bool {
-    Fact::kinds().any(|kind| kind.split_once('/').is_some_and(|(name, _)| name == text))
-}
-
-fn is_about(text: &str) -> bool {
-    let id = |kind: &str| text.strip_prefix(kind).and_then(|id| id.strip_prefix(':'));
-    matches!(text, "policy" | "directory" | "broker")
-        || principal(text).is_some()
-        || id("elevation").is_some_and(|id| id.parse::<ElevationId>().is_ok())
-        || id("grant").is_some_and(|id| id.parse::<GrantId>().is_ok())
-        || id("enrolment").is_some_and(|id| id.parse::<EnrolmentId>().is_ok())
-        || id("campaign").is_some_and(|id| id.parse::<CampaignId>().is_ok())
-        || id("hold").is_some_and(|id| id.parse::<HoldId>().is_ok())
-        || id("lock").is_some_and(|id| id.parse::<LockId>().is_ok())
-        || id("stream").is_some_and(|id| id.parse::<StreamName>().is_ok())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::event_filter::EventFilter;
 
 fn list() -> pb::ListElevationsRequest {
     pb::ListElevationsRequest { relation: 1, ..Default::default() }

@@ -21,7 +21,7 @@ use crate::organisation::{Files, Organisation};
 use crate::person::{ORDERS, Person, call_id, repair, seconds};
 
 /// The example's, with the account of a notifier.
-fn broker() -> Broker {
+pub fn broker() -> Broker {
     let mut files = Files::example();
     files.policy.push_str(
         "\n[roles.notifier]\nfor = \"machines\"\nowner = \"omar\"\n\
@@ -35,12 +35,12 @@ fn broker() -> Broker {
 }
 
 /// A notifier that runs, and what it was told to keep.
-struct Notifier {
+pub struct Notifier {
     child: Child,
 }
 
 impl Notifier {
-    fn start(broker: &Broker, more: &[&str], hook: &[&str]) -> Self {
+    pub fn start(broker: &Broker, more: &[&str], hook: &[&str]) -> Self {
         let state = broker.organisation.path("notify.json");
         let state = state.to_str().unwrap();
         let words = [&["notify", "--state", state], more, &["--exec"], hook].concat();
@@ -49,13 +49,13 @@ impl Notifier {
     }
 
     /// `SIGTERM`: it ends well.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -69,23 +69,23 @@ impl Drop for Notifier {
 }
 
 /// A hook that keeps what it is told, a line each, and takes nothing while there is a file `broken`.
-fn keeping(broker: &Broker) -> (PathBuf, PathBuf) {
+pub fn keeping(broker: &Broker) -> (PathBuf, PathBuf) {
     let folder = broker.organisation.folder.path();
     let kept = folder.join("told.jsonl");
     let script = format!(
-        "#!/bin/sh\ntest -e {0}/broken && exit 1\nline=\"$(cat)\"\necho \"$line\" >> {0}/told.jsonl\n",
+        "#!/bin/sh\ntest -e {0}/broken && exit 1\nline=\"$(cat)\"\ntest -n \"$line\" || exit 1\necho \"$line\" >> {0}/told.jsonl\n",
         folder.display()
     );
     (write_with_mode(folder, "hook.sh", &script, 0o700), kept)
 }
 
-fn told(kept: &Path) -> Vec<Value> {
+pub fn told(kept: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(kept).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Waits until so much of a type was told; the newest of it.
-async fn until_told(kept: &Path, kind: &str, count: usize) -> Value {
+pub async fn until_told(kept: &Path, kind: &str, count: usize) -> Value {
     eventually(kind, async || {
         let mut of_kind: Vec<Value> = told(kept).into_iter().filter(|it| it["type"] == kind).collect();
         (of_kind.len() >= count).then(|| of_kind.pop().unwrap())

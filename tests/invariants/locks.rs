@@ -84,7 +84,7 @@ fn cause(fact: &Fact) -> Option<Reason> {
         Fact::Elevation(ElevationFact::ApprovalStruck(it)) => Some(it.because.reason),
         Fact::Elevation(ElevationFact::Cancelled(it)) => match it.because {
             Cancellation::RequesterNotEligible { reason } => Some(reason),
-            Cancellation::TermsChanged | Cancellation::ExtendedRevoked { .. } => None,
+            Cancellation::TermsChanged | Cancellation::ExtendedOver { .. } => None,
         },
         Fact::Grant(GrantFact::Revoked(it)) => match it.because {
             Revocation::NotEligible { reason } | Revocation::ApprovalVoid { reason, .. } => Some(reason),

@@ -13,7 +13,7 @@ use crate::cli::term::output::Output;
 use crate::cli::term::table::rows;
 use crate::cli::term::text::wall_time;
 use crate::cli::term::values;
-use crate::domain::decide::{Files, initialise};
+use crate::domain::decide::{Files, first_events};
 use crate::domain::record::command::RequestElevation;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::rule::obstacles::think_through;
@@ -91,7 +91,7 @@ pub fn run(output: &mut Output, arguments: &TestArguments) -> Ran {
     let said = expectations.at.as_deref().map(values::time).transpose().map_err(|why| wrong(&why))?;
     let now = Now::exactly(arguments.at.or(said).unwrap_or_else(wall_time));
     let (policy, directory) = (read_text(&arguments.policy)?, read_text(&arguments.directory)?);
-    let state = state(&policy, &directory, now)?;
+    let state = state(Files { policy: &policy, directory: &directory }, now)?;
     let mut outcomes = Vec::new();
     for (number, expectation) in (1_u32..).zip(&expectations.expect) {
         let outcome = expectation.hold_against(&state, now);
@@ -115,9 +115,10 @@ pub fn run(output: &mut Output, arguments: &TestArguments) -> Ran {
     }
 }
 
-/// The state that the two files would begin with.
-fn state(policy: &str, directory: &str, now: Now) -> Result<State, Failure> {
-    let events = initialise(Files { policy, directory }, now).map_err(|refusal| {
+/// The state that the two files would begin with, at whatever instant. That by then nobody could change them any more is no matter of
+/// the expectations.
+fn state(files: Files<'_>, now: Now) -> Result<State, Failure> {
+    let (events, _) = first_events(files, now, now.stamp.max(wall_time())).map_err(|refusal| {
         let facts: BTreeMap<_, _> = refusal.facts.iter().filter(|(key, _)| key.starts_with("mistake.")).collect();
         let lines: Vec<&str> = facts.into_values().map(String::as_str).collect();
         Failure::Failed(format!("{refusal}\n{}", lines.join("\n")))
@@ -225,7 +226,7 @@ mod tests {
 
     fn held(text: &str) -> Result<Vec<Vec<String>>, String> {
         let now = Now::exactly(Timestamp::parse_rfc3339("2026-11-22T12:00:00Z").unwrap());
-        let state = state(POLICY, DIRECTORY, now).unwrap();
+        let state = state(Files { policy: POLICY, directory: DIRECTORY }, now).unwrap();
         let all: Expectations = toml::from_str(text).map_err(|error| error.to_string())?;
         all.expect.iter().map(|it| it.hold_against(&state, now).map(|outcome| outcome.differs)).collect()
     }

@@ -28,13 +28,13 @@ pub enum AuditCommand {
 /// Which events.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filter {
-    /// Only caused by: account:ana, person:ana or broker
+    /// Only caused by: account:ana, broker, or person:ana with all accounts that were theirs
     #[arg(long, value_name = "WHO")]
     pub actor: Option<String>,
     /// Only of this kind: elevation-requested
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
-    /// Only about this: `elevation:ID`, account:ana
+    /// Only about this: `elevation:ID`, account:ana, tenant:acme; an ending of an id or a name, as lists print it, will do
     #[arg(long, value_name = "WHAT")]
     pub about: Option<String>,
 }
@@ -96,6 +96,10 @@ async fn list(session: &mut Session<'_>, arguments: ListArguments) -> Ran {
         let page = session.client.list_events(request.clone()).await?;
         events.extend(page.events);
         request.page_token = page.next_page_token;
+        if !page.about.is_empty() {
+            // By then an ending may be another's, too.
+            request.about = page.about;
+        }
         if events.len() >= limit || request.page_token.is_empty() {
             break !request.page_token.is_empty() || events.len() > limit;
         }

@@ -64,7 +64,7 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
     let signals =
         if arguments.check_config { None } else { Some(Signals::listen().map_err(|error| cannot_run(&error))?) };
     let log = LogSink::to(std::io::stderr()).map_err(|error| cannot_run(&error))?;
-    let ran = serve(arguments, signals, &log).map_err(|failure| {
+    let ran = serve(output, arguments, signals, &log).map_err(|failure| {
         // By the log's thread as well: a process that must end does not wait for who reads stderr.
         log.line(&output.failure_text(&failure));
         Failure::Told(failure.exit_code())
@@ -73,25 +73,25 @@ pub fn run(output: &mut Output, arguments: &ServeArguments) -> Ran {
     ran
 }
 
-fn serve(arguments: &ServeArguments, signals: Option<Signals>, log: &LogSink) -> Ran {
+fn serve(output: &Output, arguments: &ServeArguments, signals: Option<Signals>, log: &LogSink) -> Ran {
     let Some(signals) = signals else {
-        prepared(arguments, log)?;
-        log.line("the configuration is in order");
+        prepared(output, arguments, log)?;
+        log.line(&output.note_text("the configuration is in order"));
         return Ok(Exit::Yes);
     };
     let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
-    let (arguments, sink) = (arguments.clone(), log.clone());
+    let (output, arguments, sink) = (output.clone(), arguments.clone(), log.clone());
     // On a thread of its own: a file may be long in coming, and a signal is not to wait for it.
-    let settings = move || prepared(&arguments, &sink);
+    let settings = move || prepared(&output, &arguments, &sink);
     serving::serve(settings, accepted, signals, log).map(|()| Exit::Yes)
 }
 
 /// The settings, looked at with all that they name.
-fn prepared(arguments: &ServeArguments, log: &LogSink) -> Result<ServeSettings, Failure> {
+fn prepared(output: &Output, arguments: &ServeArguments, log: &LogSink) -> Result<ServeSettings, Failure> {
     let settings = settings(arguments)?;
     config::check(&settings).map_err(|mistakes| config_failure(&mistakes))?;
     for warning in config::warnings(&settings.tls) {
-        log.line(&format!("warning: {warning}"));
+        log.line(&output.note_text(&format!("warning: {warning}")));
     }
     Ok(settings)
 }

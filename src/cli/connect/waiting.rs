@@ -22,6 +22,7 @@ fn never() -> impl Future<Output = ()> {
 
 /// A sign that something is waited for; without a terminal one line.
 pub(in crate::cli) fn spinner(session: &mut Session<'_>, text: &str) -> ProgressBar {
+    session.output.go_on();
     if !session.output.can_animate() {
         session.output.note(text);
         return ProgressBar::hidden();

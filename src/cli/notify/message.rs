@@ -258,6 +258,13 @@ pub(super) fn follow_up(kind: &str, found: &GetElevationResponse) -> Value {
     message(kind, [elevation_fields(&it), more])
 }
 
+/// Whether an elevation still owes its follow-up.
+#[must_use]
+pub(super) fn owes_follow_up(found: &GetElevationResponse) -> bool {
+    let owed = found.elevation.as_ref().and_then(|it| it.follow_up.as_ref());
+    owed.is_some_and(|owed| owed.completion.is_none())
+}
+
 /// What an event says by itself: a lapse ahead.
 #[must_use]
 pub(super) fn of_event(kind: &str, event: &Event) -> Value {

@@ -56,7 +56,8 @@ pub async fn run(session: &mut Session<'_>, arguments: NotifyArguments) -> Ran {
     let within = Duration::from_millis(arguments.within.millis().unsigned_abs());
     let hook = Hook { words: arguments.exec, within };
     let stops = Stops::listen().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
-    let reader = Reader { session, progress, store, ending_within: arguments.ending_within };
+    session.output.go_on();
+    let reader = Reader { session, progress, store, ending_within: arguments.ending_within, audited: None };
     let mut notifier = Notifier { reader, hook, running: None, stops };
     loop {
         let lost = match notifier.follow().await {
@@ -78,7 +79,7 @@ fn is_resync(error: &ClientError) -> bool {
     error.reason() == Some(Reason::Resync)
 }
 
-/// The id of the notification that the command runs for, and what becomes of the command.
+/// The notification that the command runs for, and what becomes of the command.
 type Running = (Value, JoinHandle<Result<(), String>>);
 
 struct Notifier<'s, 'o> {
@@ -127,7 +128,7 @@ impl Notifier<'_, '_> {
         let mut watch = self.reader.session.client.watch_events(request);
         self.reader.save()?;
         loop {
-            self.begin_next()?;
+            self.begin_next().await?;
             match self.next(&mut watch).await? {
                 Next::Event(Some(event)) => {
                     self.reader.read(&event).await?;
@@ -163,39 +164,46 @@ impl Notifier<'_, '_> {
         })
     }
 
-    /// Begins to send the next, if none is being sent. That it was begun is in the file first.
-    fn begin_next(&mut self) -> Result<(), Failure> {
-        let now = wall_time();
-        let progress = &mut self.reader.progress;
-        let Some(index) = progress.next(now).filter(|_| self.running.is_none()) else { return Ok(()) };
-        let Some(waiting) = progress.queue.get_mut(index) else { return Ok(()) };
-        waiting.begin(now);
-        let message = waiting.message.clone();
-        self.reader.save()?;
-        let (hook, input) = (self.hook.clone(), escaped(&message.to_string()).into_bytes());
-        let id = message.get("id").cloned().unwrap_or_default();
-        self.running = Some((id, tokio::spawn(async move { hook.run(input).await })));
+    /// Begins to send the next, if none is being sent. That it was begun is in the file first; what is no longer so is not told.
+    async fn begin_next(&mut self) -> Result<(), Failure> {
+        while self.running.is_none() {
+            let now = wall_time();
+            let Some(index) = self.reader.progress.next(now) else { return Ok(()) };
+            let Some(message) = self.reader.progress.queue.get(index).map(|waiting| waiting.message.clone()) else {
+                return Ok(());
+            };
+            if !self.reader.is_so(&message).await? {
+                self.reader.progress.queue.remove(index);
+                self.reader.save()?;
+                continue;
+            }
+            let Some(waiting) = self.reader.progress.queue.get_mut(index) else { return Ok(()) };
+            waiting.begin(now);
+            let message = waiting.message.clone();
+            self.reader.save()?;
+            let (hook, input) = (self.hook.clone(), escaped(&message.to_string()).into_bytes());
+            self.running = Some((message, tokio::spawn(async move { hook.run(input).await })));
+        }
         Ok(())
     }
 
-    /// What was sent leaves the queue; what was not stays, and is tried again.
+    /// What was sent leaves the queue; what was not stays, and is tried again, unless it is no longer so.
     fn ran(&mut self, result: Result<(), String>) -> Result<(), Failure> {
-        let Some((id, _)) = self.running.take() else { return Ok(()) };
-        let is_it = |waiting: &Waiting| waiting.message.get("id") == Some(&id);
+        let Some((message, _)) = self.running.take() else { return Ok(()) };
+        let id = message.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let is_it = |waiting: &Waiting| waiting.message.get("id") == message.get("id");
         let Reader { progress, session, .. } = &mut self.reader;
-        let Some(index) = progress.queue.iter().position(is_it) else { return Ok(()) };
+        let index = progress.queue.iter().position(is_it);
         match result {
             Ok(()) => {
-                if let Some(sent) = progress.queue.remove(index) {
-                    let kind = sent.message.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    let line = format!("{} {kind}\n", id.as_str().unwrap_or_default());
-                    session.output.step(&line, || sent.message)?;
-                }
+                index.map(|index| progress.queue.remove(index));
+                let kind = message.get("type").and_then(Value::as_str).unwrap_or_default();
+                session.output.step(&format!("{id} {kind}\n"), || message.clone())?;
             }
             Err(why) => {
-                let again = progress.queue.get(index).map(|waiting| waiting.not_before);
-                let again = again.map(|at| format!("; again at {at}")).unwrap_or_default();
-                session.output.note(&format!("{}: {why}{again}", id.as_str().unwrap_or_default()));
+                let again = index.and_then(|index| progress.queue.get(index)).map(|waiting| waiting.not_before);
+                let again = again.map_or_else(|| "; it is no longer so".to_owned(), |at| format!("; again at {at}"));
+                session.output.note(&format!("{id}: {why}{again}"));
             }
         }
         self.reader.save()
@@ -203,8 +211,8 @@ impl Notifier<'_, '_> {
 
     /// The command that runs is waited for, so that nothing is sent twice.
     async fn stop(&mut self) -> Result<(), Failure> {
-        if let Some((id, handle)) = self.running.take() {
-            self.running = Some((id, tokio::spawn(std::future::ready(Ok(())))));
+        if let Some((message, handle)) = self.running.take() {
+            self.running = Some((message, tokio::spawn(std::future::ready(Ok(())))));
             let result = handle.await.unwrap_or_else(|error| Err(error.to_string()));
             self.ran(result)?;
         }

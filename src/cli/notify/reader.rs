@@ -1,7 +1,9 @@
 //! What the journal says, read event by event, and what of it is to be sent to somebody.
 
+use serde_json::Value;
+
 use super::message::{self, Reviewed};
-use super::store::{Open, Progress, Store};
+use super::store::{Open, Progress, Store, WaitsFor};
 use crate::cli::connect::session::{PAGE, Session, all_pages};
 use crate::cli::term::failure::Failure;
 use crate::cli::term::text::{instant, time_field, wall_time};
@@ -11,6 +13,7 @@ use crate::wire::v1::{
     ElevationRelation, ElevationState, EnrolmentState, Event, GetElevationRequest, GetEnrolmentRequest,
     GetGrantRequest, GetProposalRequest, Grant, GrantRelation, GrantState, ListElevationsRequest,
     ListEnrolmentsRequest, ListEventsRequest, ListGrantsRequest, ListProposalsRequest, ProposalState, WhoAmIRequest,
+    WhoAmIResponse,
 };
 
 /// How far before now a first catch-up lists events: those that are known are skipped by their sequence.
@@ -26,11 +29,22 @@ pub(super) struct Reader<'s, 'o> {
     pub(super) store: Store,
     /// How long before its end a grant is announced as about to end.
     pub(super) ending_within: Span,
+    /// What its `audit.read` was of when that was last said.
+    pub(super) audited: Option<Vec<String>>,
 }
 
 impl Reader<'_, '_> {
     /// Reads all that the journal has since the last time, and all that is open: nothing is lost by having been away.
     pub(super) async fn catch_up(&mut self) -> Result<(), Failure> {
+        let who = self.session.client.who_am_i(WhoAmIRequest {}).await?;
+        let reached = who.sequence.parse().map_err(|_| {
+            let text =
+                "this account does not see the numbers of events: notify needs an account of the own organisation";
+            Failure::Failed(text.to_owned())
+        })?;
+        self.say_what_is_not_seen(&who);
+        self.progress.is_of(&who.journal, reached).map_err(|why| self.store.lost(&why))?;
+        self.progress.journal = Some(who.journal.clone());
         match self.progress.place {
             Some(place) => {
                 let from_time = self.progress.time.map(time_field);
@@ -48,16 +62,22 @@ impl Reader<'_, '_> {
                 }
             }
             None => {
-                let who = self.session.client.who_am_i(WhoAmIRequest {}).await?;
-                let place = who.sequence.parse().map_err(|_| {
-                    let text = "this account does not see the numbers of events: notify needs an account of the own organisation";
-                    Failure::Failed(text.to_owned())
-                })?;
                 let now = who.broker_time.as_ref().and_then(instant).unwrap_or_else(wall_time);
-                (self.progress.place, self.progress.time) = (Some(place), Some(now.minus(LOOK_BACK)));
+                (self.progress.place, self.progress.time) = (Some(reached), Some(now.minus(LOOK_BACK)));
             }
         }
         self.look_at_all().await
+    }
+
+    /// What this account never hears of, because its `audit.read` does not reach it: said once, and again if that changes.
+    fn say_what_is_not_seen(&mut self, who: &WhoAmIResponse) {
+        if self.audited.as_ref() == Some(&who.audited) {
+            return;
+        }
+        self.audited = Some(who.audited.clone());
+        if let Some(text) = unseen(&who.audited) {
+            self.session.output.note(&text);
+        }
     }
 
     /// What waits and what is live, as it is now: so the loss of the file costs nothing that is still open.
@@ -136,6 +156,11 @@ impl Reader<'_, '_> {
             "lock-created" | "lock-deleted" | "lock-ended" => self.look_at_all().await?,
             "lapse-ahead" => self.of_event("lapse.ahead", event),
             "follow-up-opened" => self.follow_up("follow_up.opened", about("elevation:"), event).await?,
+            "follow-up-completed" => {
+                if let Some(id) = about("elevation:") {
+                    self.progress.forget_waiting(&WaitsFor::any_stage("follow_up", &id));
+                }
+            }
             "follow-up-overdue" => self.follow_up("follow_up.overdue", about("elevation:"), event).await?,
             _ => {}
         }
@@ -178,6 +203,10 @@ impl Reader<'_, '_> {
         let Some(it) = self.reviewed(kind, id).await?.filter(|it| it.pending) else { return Ok(()) };
         let known = self.progress.open.get(&it.key()).cloned();
         let stage = it.review.open_stage;
+        if known.as_ref().is_none_or(|known| known.stage != stage) {
+            // Whoever could decide in an earlier stage is told nothing more of it.
+            self.progress.forget_waiting(&WaitsFor::any_stage(kind, id));
+        }
         // What has every approval waits for a lock alone, and for nobody.
         if stage > 0 && known.as_ref().is_none_or(|known| known.stage != stage) {
             // A stage that opens again, because an approval was struck out or is not counted, is announced again.
@@ -193,8 +222,9 @@ impl Reader<'_, '_> {
     /// How something under review ended, to whoever asked for it.
     async fn decided(&mut self, kind: &str, id: Option<String>) -> Result<(), Failure> {
         let Some(id) = id else { return Ok(()) };
+        self.progress.open.remove(&format!("{kind}:{id}"));
+        self.progress.forget_waiting(&WaitsFor::any_stage(kind, &id));
         if let Some(it) = self.reviewed(kind, &id).await? {
-            self.progress.open.remove(&it.key());
             self.progress.enqueue(&format!("{}.decided", it.key()), it.decided(), wall_time());
         }
         Ok(())
@@ -218,9 +248,12 @@ impl Reader<'_, '_> {
     async fn grant(&mut self, id: Option<String>, over: bool) -> Result<(), Failure> {
         let Some(id) = id else { return Ok(()) };
         let key = format!("grant:{id}");
-        let Some(grant) = self.grant_now(id).await? else { return Ok(()) };
         if over {
             self.progress.open.remove(&key);
+            self.progress.forget_waiting(&WaitsFor::any_stage("grant", &id));
+        }
+        let Some(grant) = self.grant_now(id).await? else { return Ok(()) };
+        if over {
             self.progress.enqueue(&format!("{key}.ended"), message::grant("ended", &grant), wall_time());
         } else if message::is_open(&grant) {
             self.expect_end(&grant);
@@ -244,6 +277,27 @@ impl Reader<'_, '_> {
         let ahead = half.map_or(self.ending_within, |half| half.min(self.ending_within));
         let open = self.progress.open.entry(format!("grant:{}", grant.id)).or_default();
         open.due = Some(end.minus(ahead)).filter(|_| !open.reminded);
+    }
+
+    /// Whether it still is as a notification is to tell: its end may be known to the broker before it is read here, and it may have
+    /// waited in the queue for long.
+    pub(super) async fn is_so(&mut self, message: &Value) -> Result<bool, Failure> {
+        let Some(told) = WaitsFor::told_by(message) else { return Ok(true) };
+        match told.kind.as_str() {
+            "grant" => Ok(self.grant_now(told.id).await?.as_ref().is_some_and(message::is_open)),
+            "follow_up" => {
+                let found = self.session.client.get_elevation(GetElevationRequest { elevation_id: told.id }).await;
+                match found {
+                    Ok(found) => Ok(message::owes_follow_up(&found)),
+                    Err(error) if error.reason() == Some(Reason::NotFound) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            kind => {
+                let now = self.reviewed(kind, &told.id).await?.filter(|it| it.pending);
+                Ok(now.is_some_and(|it| told.stage.is_none_or(|stage| stage == u64::from(it.review.open_stage))))
+            }
+        }
     }
 
     /// Queues what has become due by now, if it is still so.
@@ -278,4 +332,41 @@ impl Reader<'_, '_> {
 
 fn sequence(event: &Event) -> Option<u64> {
     event.sequence.parse().ok()
+}
+
+/// What an account with an `audit.read` of these resources never hears of; none: nothing.
+fn unseen(audited: &[String]) -> Option<String> {
+    let has = |pattern: &str| audited.iter().any(|it| it == pattern);
+    match (audited, has("**"), has("tenants/**")) {
+        ([], ..) => Some(
+            "this account has no `audit.read`: it tells of what it asked for, holds or could review itself, and of nothing else; give \
+             its role the capability, with `resources = [\"**\", \"tenants/**\"]` for all there is"
+                .to_owned(),
+        ),
+        (_, true, true) => None,
+        (_, true, false) => Some(
+            "this account's `audit.read` does not reach `tenants/**`: what touches customers is not told, or only as far as it is \
+             narrowed to"
+                .to_owned(),
+        ),
+        _ => Some(format!(
+            "this account's `audit.read` is narrowed to {}: of requests and grants elsewhere, of enrolments, proposals and lapses \
+             nothing is told",
+            audited.join(" ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_account_never_hears_of_is_said() {
+        let said = |audited: &[&str]| unseen(&audited.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        assert_eq!(said(&["**", "tenants/**"]), None);
+        assert!(said(&[]).unwrap().contains("no `audit.read`"));
+        assert!(said(&["**"]).unwrap().contains("customers"));
+        assert!(said(&["prod/**"]).unwrap().contains("narrowed to prod/**"));
+    }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cli::term::failure::Failure;
 use crate::domain::value::ids::Digest;
 use crate::domain::value::time::{Span, Timestamp};
 
@@ -22,6 +23,9 @@ const LONGEST_PAUSE: Span = Span::seconds(5 * 60);
 pub(super) struct Progress {
     /// The sequence of the last event that was read; none: it never read any.
     pub(super) place: Option<u64>,
+    /// The journal in which that is its place; none: it never asked.
+    #[serde(default)]
+    pub(super) journal: Option<String>,
     /// The instant of that event.
     pub(super) time: Option<Timestamp>,
     /// What is not over yet, by `elevation:<id>`, `enrolment:<id>`, `proposal:<id>` or `grant:<id>`.
@@ -47,6 +51,42 @@ pub(super) struct Open {
     pub(super) reminded: bool,
 }
 
+/// What a notification tells of as waiting: under review, about to end, or owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WaitsFor {
+    /// `elevation`, `enrolment`, `proposal`, `grant` or `follow_up`.
+    pub(super) kind: String,
+    /// Its id; of a follow-up that of the elevation.
+    pub(super) id: String,
+    /// Under review, the stage that decisions are awaited in; none: whichever.
+    pub(super) stage: Option<u64>,
+}
+
+impl WaitsFor {
+    /// All that could be told of one thing.
+    pub(super) fn any_stage(kind: &str, id: &str) -> Self {
+        Self { kind: kind.to_owned(), id: id.to_owned(), stage: None }
+    }
+
+    /// What a notification tells of as waiting; none: it tells what has happened.
+    #[must_use]
+    pub(super) fn told_by(message: &Value) -> Option<Self> {
+        let text = |key: &str| message.get(key).and_then(Value::as_str);
+        let (kind, what) = text("type")?.split_once('.')?;
+        let id = match (kind, what) {
+            ("elevation" | "enrolment" | "proposal", "opened" | "half_time") | ("grant", "ending") => text(kind)?,
+            ("follow_up", "opened" | "overdue") => text("elevation")?,
+            _ => return None,
+        };
+        let stage = message.get("stage").and_then(|stage| stage.get("number")).and_then(Value::as_u64);
+        Some(Self { kind: kind.to_owned(), id: id.to_owned(), stage })
+    }
+
+    fn includes(&self, told: &Self) -> bool {
+        self.kind == told.kind && self.id == told.id && (self.stage.is_none() || self.stage == told.stage)
+    }
+}
+
 /// A notification on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +109,28 @@ impl Progress {
             fields.insert("id".to_owned(), format!("ntf_{}", hash.get(..32).unwrap_or(&hash)).into());
         }
         self.queue.push_back(Waiting { message, attempts: 0, not_before: now });
+    }
+
+    /// Whether it knows where it is: nowhere yet, or in the journal of this id, which has come so far.
+    ///
+    /// # Errors
+    /// Why its place means nothing there.
+    pub(super) fn is_of(&self, journal: &str, sequence: u64) -> Result<(), String> {
+        let Some(place) = self.place else { return Ok(()) };
+        match &self.journal {
+            Some(own) if own != journal => {
+                Err(format!("its place is in another journal (`{own}`, and this is `{journal}`)"))
+            }
+            _ if place > sequence => Err(format!(
+                "its place is event {place}, and this journal ends at {sequence}: it is another one, or lost its end"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Something is over, or waits for others by now: what would tell of it as waiting is told no more.
+    pub(super) fn forget_waiting(&mut self, of: &WaitsFor) {
+        self.queue.retain(|waiting| WaitsFor::told_by(&waiting.message).is_none_or(|told| !of.includes(&told)));
     }
 
     /// The first that may be sent now.
@@ -138,6 +200,15 @@ impl Store {
             Err(error) => return Err(format!("`{shown}`: {error}")),
         };
         Ok((Self { path: path.to_owned(), _lock: lock }, progress))
+    }
+
+    /// The failure of a file that is of another journal, or of more than there is, and what to do.
+    #[must_use]
+    pub(super) fn lost(&self, why: &str) -> Failure {
+        Failure::Conflict(format!(
+            "`{}`: {why}; move it away, and notify begins at this journal's end and announces anew what is open",
+            self.path.display()
+        ))
     }
 
     /// Writes it: whole or not at all, whenever the machine stops.
@@ -266,6 +337,48 @@ mod tests {
         again.enqueue("a", json!({}), at(5));
         assert_eq!(again.queue[0].message["id"], progress.queue[0].message["id"]);
         assert_ne!(progress.queue[1].message["id"], progress.queue[0].message["id"]);
+    }
+
+    #[test]
+    fn what_is_over_is_told_no_more_as_waiting() {
+        let mut progress = Progress::default();
+        let opened =
+            |id: &str, stage: u32| json!({ "type": "elevation.opened", "elevation": id, "stage": { "number": stage } });
+        let others = [
+            json!({ "type": "elevation.decided", "elevation": "a" }),
+            json!({ "type": "grant.ending", "grant": "a" }),
+            json!({ "type": "follow_up.opened", "elevation": "a" }),
+            opened("b", 1),
+        ];
+        for message in
+            [opened("a", 1), json!({ "type": "elevation.half_time", "elevation": "a", "stage": { "number": 1 } })]
+        {
+            progress.enqueue("x", message, at(0));
+        }
+        others.iter().for_each(|message| progress.enqueue("y", message.clone(), at(0)));
+        let kinds = |progress: &Progress| {
+            progress
+                .queue
+                .iter()
+                .map(|waiting| waiting.message["type"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        progress.forget_waiting(&WaitsFor::any_stage("elevation", "a"));
+        assert_eq!(kinds(&progress), ["elevation.decided", "grant.ending", "follow_up.opened", "elevation.opened"]);
+        progress.forget_waiting(&WaitsFor::any_stage("follow_up", "a"));
+        progress.forget_waiting(&WaitsFor::any_stage("grant", "a"));
+        assert_eq!(kinds(&progress), ["elevation.decided", "elevation.opened"]);
+        assert_eq!(WaitsFor::told_by(&opened("b", 2)).unwrap().stage, Some(2));
+    }
+
+    #[test]
+    fn a_place_is_one_in_its_own_journal() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.is_of("j", 0), Ok(()));
+        progress.place = Some(7);
+        assert!(progress.is_of("j", 7).is_ok() && progress.is_of("j", 6).unwrap_err().contains("event 7"));
+        progress.journal = Some("j".into());
+        assert!(progress.is_of("j", 7).is_ok() && progress.is_of("k", 7).unwrap_err().contains("another journal"));
     }
 
     #[test]

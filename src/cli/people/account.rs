@@ -211,8 +211,7 @@ fn account_card(width: u16, account: &Account, person: Option<&Person>, now: Tim
     ];
     for membership in &account.memberships {
         lines.push(("role", membership_text(membership, now)));
-        let approved_by = &membership.approved_by;
-        lines.push(("held", origin_text(membership.since_time.as_ref(), &membership.enrolment_id, approved_by)));
+        lines.push(("held", origin_text(membership)));
     }
     lines.push(("checks", account.audience.join(" ")));
     if let Some(person) = person {

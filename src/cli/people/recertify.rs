@@ -242,7 +242,7 @@ fn item_row(item: &RecertificationItem, now: Timestamp) -> Vec<String> {
     vec![
         item.account.clone(),
         item.person.clone(),
-        origin_text(item.since_time.as_ref(), &item.enrolment_id, &item.approved_by),
+        origin_text(item),
         ago(item.last_grant_time.as_ref()).unwrap_or_else(|| "no use known".to_owned()),
         ago(item.end_time.as_ref()).unwrap_or_else(|| "never".to_owned()),
         outcome,

@@ -1,8 +1,8 @@
 //! What is known of a membership, in a line, and what its holder can do about it.
 
-use crate::cli::term::text::{clock_text, instant, when, word};
+use crate::cli::term::text::{clock_text, ending, instant, when, word};
 use crate::domain::value::time::Timestamp;
-use crate::wire::v1::{Account, LapseAhead, Membership, Person};
+use crate::wire::v1::{Account, LapseAhead, Membership, Person, RecertificationItem};
 
 /// A membership with its end, and what is out of the ordinary about it.
 #[must_use]
@@ -23,16 +23,44 @@ pub fn membership_text(membership: &Membership, now: Timestamp) -> String {
     text
 }
 
-/// Since when, and by whose approval.
+/// By whom a membership was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Since when it is held; none: as far back as the first directory goes.
+    pub since: Option<&'a prost_types::Timestamp>,
+    /// The enrolment that gave it, if one did.
+    pub enrolment_id: &'a str,
+    /// The persons whose approval counted.
+    pub approved_by: &'a [String],
+    /// The account that sent the feed which gave it, if one did.
+    pub fed_by: &'a str,
+}
+
+impl<'a> From<&'a Membership> for Origin<'a> {
+    fn from(it: &'a Membership) -> Self {
+        let (enrolment_id, approved_by) = (&it.enrolment_id, &it.approved_by);
+        Self { since: it.since_time.as_ref(), enrolment_id, approved_by, fed_by: &it.fed_by }
+    }
+}
+
+impl<'a> From<&'a RecertificationItem> for Origin<'a> {
+    fn from(it: &'a RecertificationItem) -> Self {
+        let (enrolment_id, approved_by) = (&it.enrolment_id, &it.approved_by);
+        Self { since: it.since_time.as_ref(), enrolment_id, approved_by, fed_by: &it.fed_by }
+    }
+}
+
+/// Since when, and by whom it was given.
 #[must_use]
-pub fn origin_text(since: Option<&prost_types::Timestamp>, enrolment_id: &str, approved_by: &[String]) -> String {
-    let since = since
-        .and_then(instant)
-        .map_or_else(|| "since before the broker".to_owned(), |at| format!("since {}", clock_text(at)));
-    let by = match (approved_by, enrolment_id) {
-        ([], "") => "by the directory's file".to_owned(),
-        ([], id) => format!("by enrolment {}", crate::cli::term::text::ending(id)),
-        (persons, _) => format!("approved by {}", persons.join(", ")),
+pub fn origin_text<'a>(of: impl Into<Origin<'a>>) -> String {
+    let it = of.into();
+    let since = it.since.and_then(instant);
+    let since = since.map_or_else(|| "since before the broker".to_owned(), |at| format!("since {}", clock_text(at)));
+    let by = match (it.approved_by, it.enrolment_id, it.fed_by) {
+        ([], "", "") => "by the directory's file".to_owned(),
+        ([], "", sender) => format!("by the feed of {sender}"),
+        ([], id, _) => format!("by enrolment {}", ending(id)),
+        (persons, _, _) => format!("approved by {}", persons.join(", ")),
     };
     format!("{since}, {by}")
 }
@@ -108,16 +136,20 @@ mod tests {
 
     #[test]
     fn where_a_membership_comes_from() {
-        let persons = ["ines".to_owned(), "omar".to_owned()];
+        let file = Membership::default();
+        let since = Membership { since_time: Some(sample::at(0)), ..file.clone() };
+        let asked = Membership { enrolment_id: sample::ENROLMENT_ID.into(), ..since.clone() };
         let texts = [
-            origin_text(None, "", &[]),
-            origin_text(Some(&sample::at(0)), sample::ENROLMENT_ID, &persons),
-            origin_text(Some(&sample::at(0)), sample::ENROLMENT_ID, &[]),
+            origin_text(&file),
+            origin_text(&Membership { approved_by: vec!["ines".into(), "omar".into()], ..asked.clone() }),
+            origin_text(&asked),
+            origin_text(&Membership { fed_by: "acme.idp".into(), ..since }),
         ];
         insta::assert_snapshot!(texts.join("\n"), @r#"
         since before the broker, by the directory's file
         since 2026-11-22 22:00:00Z, approved by ines, omar
         since 2026-11-22 22:00:00Z, by enrolment ee55ff66
+        since 2026-11-22 22:00:00Z, by the feed of acme.idp
         "#);
     }
 

@@ -42,6 +42,8 @@ pub enum Failure {
     Usage(String),
     /// There is no such thing among those that the broker listed. Exit code 4, as when the broker says so itself.
     NotFound(String),
+    /// What is named belongs to something else than what it is used with. Exit code 5.
+    Conflict(String),
     /// Something else went wrong. Exit code 1.
     Failed(String),
     /// The person at the terminal said no. Exit code 1.
@@ -63,6 +65,7 @@ impl Failure {
             Self::Client(error) => error.exit_code(),
             Self::Usage(_) => 2,
             Self::NotFound(_) => 4,
+            Self::Conflict(_) => 5,
             Self::Failed(_) | Self::Declined(_) => 1,
             Self::Told(code) => *code,
             Self::NobodyReads => 0,
@@ -105,7 +108,11 @@ impl Failure {
     fn text(&self) -> String {
         match self {
             Self::Client(error) => error.to_string(),
-            Self::Usage(text) | Self::NotFound(text) | Self::Failed(text) | Self::Declined(text) => text.clone(),
+            Self::Usage(text)
+            | Self::NotFound(text)
+            | Self::Conflict(text)
+            | Self::Failed(text)
+            | Self::Declined(text) => text.clone(),
             Self::Told(_) | Self::NobodyReads => String::new(),
         }
     }

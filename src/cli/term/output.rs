@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::json;
 use super::text::clean_lines;
 
@@ -20,10 +20,14 @@ pub enum Format {
 }
 
 /// The two streams, and what is known of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Output {
     format: Format,
     width: u16,
+    /// What was said beside the data and waits for the end: JSON tells a failure and all that was said before it in one object.
+    held: Vec<String>,
+    /// The command goes on for a while, so that what is said comes at once, an object a line.
+    goes_on: bool,
 }
 
 /// Columns where the terminal does not say.
@@ -36,7 +40,7 @@ impl Output {
     #[must_use]
     pub fn new(format: Format) -> Self {
         let width = comfy_table::Table::new().width().unwrap_or(DEFAULT_WIDTH);
-        Self { format, width: width.max(LEAST_WIDTH) }
+        Self { format, width: width.max(LEAST_WIDTH), held: Vec::new(), goes_on: false }
     }
 
     /// Whether data is for programs.
@@ -79,6 +83,7 @@ impl Output {
     /// # Errors
     /// If stdout cannot be written.
     pub fn step(&mut self, text: &str, value: impl FnOnce() -> Value) -> Result<(), Failure> {
+        self.go_on();
         match self.format {
             Format::Text => self.text(text),
             Format::Json => Ok(writeln!(anstream::stdout(), "{}", json::line(&value()))?),
@@ -124,10 +129,41 @@ impl Output {
         Ok(())
     }
 
-    /// Writes something that is not data, for a person.
+    /// Writes something that is not data, for a person; for programs an object. Those of a command that soon ends are written at its
+    /// end, so that a failure is one object with all that was said before it.
     pub fn note(&mut self, text: &str) {
-        // Whoever closed stderr does not want to know.
-        let _ = writeln!(anstream::stderr(), "{}", clean_lines(text).trim_end_matches('\n'));
+        if self.is_json() && !self.goes_on {
+            self.held.push(text.to_owned());
+            return;
+        }
+        self.to_stderr(&self.note_text(text));
+    }
+
+    /// What [`Output::note`] writes.
+    #[must_use]
+    pub fn note_text(&self, text: &str) -> String {
+        match self.format {
+            Format::Text => clean_lines(text).trim_end_matches('\n').to_owned(),
+            Format::Json => json::line(&serde_json::json!({ "note": text.trim_end_matches('\n') })),
+        }
+    }
+
+    /// The command goes on for a while: it waits for somebody, or follows a stream. From now on what is said is written at once.
+    pub fn go_on(&mut self) {
+        self.goes_on = true;
+        for text in std::mem::take(&mut self.held) {
+            self.note(&text);
+        }
+    }
+
+    /// The command has done its work. What it found not in order is a failure of programs that look at stderr, too.
+    pub fn finish(&mut self, exit: Exit) {
+        if self.is_json() && exit == Exit::Failed {
+            let said = std::mem::take(&mut self.held).join("; ");
+            let text = if said.is_empty() { "not in order: see what was answered".to_owned() } else { said };
+            return self.failure(&Failure::Failed(text));
+        }
+        self.go_on();
     }
 
     /// Reports a failure.
@@ -135,7 +171,20 @@ impl Output {
         if matches!(failure, Failure::NobodyReads | Failure::Told(_)) {
             return;
         }
-        let _ = writeln!(anstream::stderr(), "{}", self.failure_text(failure));
+        let notes = std::mem::take(&mut self.held);
+        if notes.is_empty() {
+            return self.to_stderr(&self.failure_text(failure));
+        }
+        let mut value = failure.json();
+        if let Some(error) = value.get_mut("error").and_then(Value::as_object_mut) {
+            error.insert("notes".to_owned(), notes.into());
+        }
+        self.to_stderr(&json::line(&value));
+    }
+
+    fn to_stderr(&self, line: &str) {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(anstream::stderr(), "{line}");
     }
 
     /// What [`Output::failure`] writes.
@@ -152,6 +201,7 @@ impl Output {
     /// # Errors
     /// If stdin cannot be read.
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
+        self.go_on();
         let mut stderr = anstream::stderr();
         let _ = write!(stderr, "{} ", clean_lines(question));
         let _ = stderr.flush();

@@ -169,6 +169,7 @@ fn items(state: &State, role: &RoleName, now: Now) -> BTreeMap<AccountId, Campai
             person: account.person().clone(),
             since: membership.since,
             approved: membership.approved.clone(),
+            fed_by: membership.fed_by.clone(),
             last_grant: state.last_grant(id, role),
             ends_at: ends_by_itself(organisation, account, role, membership),
             outcome: None,

@@ -32,7 +32,7 @@ use super::state::apply::{apply, bind};
 use super::value::ids::Principal;
 use super::value::refusal::{Reason, Refusal};
 
-pub use proposals::{Files, could_approve as could_approve_proposal, events_of_approval, initialise};
+pub use proposals::{Files, could_approve as could_approve_proposal, events_of_approval, first_events, initialise};
 
 /// What a command leads to.
 #[derive(Debug, Clone)]

@@ -53,7 +53,7 @@ pub(super) fn decide(
     }
 }
 
-pub use self::files::{Files, initialise};
+pub use self::files::{Files, first_events, initialise};
 
 /// Proposes a file: what it would change is worked out now, and again when it is approved. Machines may propose as
 /// well.

@@ -43,9 +43,12 @@ pub struct CampaignItem {
     /// Since when it is held; none: as far back as the first directory goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// By whose approval; none: the directory file's.
+    /// By whose approval; none: nobody's, but the directory file's or a feed's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<ApprovedBy>,
+    /// The account that sent the feed which gave it; none: no feed did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fed_by: Option<AccountId>,
     /// The last grant through it, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_grant: Option<LastGrant>,

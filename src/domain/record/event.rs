@@ -127,7 +127,7 @@ pub use elevation::{
 pub use enrolment::{
     EnrolmentApprovalStruck, EnrolmentCancelled, EnrolmentDecision, EnrolmentFact, EnrolmentNamed, EnrolmentWithdrawn,
 };
-pub use feed::{FeedFact, HrEventApplied, HrFeedHeard, HrHoldDecided, HrImported, HrStreamRetired};
+pub use feed::{FeedFact, HrEventApplied, HrEventLeftOut, HrFeedHeard, HrHoldDecided, HrImported, HrStreamRetired};
 pub use grant::{GrantClosed, GrantFact, GrantNamed, GrantRevoked, GrantShortened, GrantStarted, GrantTokenIssued};
 pub use life::{
     AccountClosed, AccountEnded, AttestationCorrected, AttestationRecorded, LapseAhead, LifeFact, MembershipEnded,

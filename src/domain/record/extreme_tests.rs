@@ -151,7 +151,7 @@ fn person() -> Value {
 }
 
 fn account() -> Value {
-    let membership = json!({ "until": at(), "since": at(), "approved": approved(), "suspended": at(), "cut": { "until": at() },
+    let membership = json!({ "until": at(), "since": at(), "approved": approved(), "fed_by": name(), "suspended": at(), "cut": { "until": at() },
         "confirm": { "campaign": ID, "by": at() } });
     let roles: serde_json::Map<String, Value> = names(64).into_iter().map(|role| (role, membership.clone())).collect();
     json!({ "kind": { "service": { "owner": name(), "acts_for": "itself" } }, "identities": identities(),
@@ -217,6 +217,7 @@ fn facts(kind: &str) -> Value {
             "from_import": true, "after": u64::MAX, "events": vec![hr_event(); MANY / 4],
             "aside": { "number": u64::MAX, "reason": "LOCKED", "detail": words() } }),
         "hr-hold-decided" => json!({ "hold": ID, "released": true, "reason": words() }),
+        "hr-event-left-out" => json!({ "hold": ID, "event": hr_event() }),
         "hr-stream-retired" => json!({ "stream": name(), "reason": words() }),
         "enrolment-requested" => enrolment(),
         "enrolment-approval-recorded" | "enrolment-denied" => json!({ "enrolment": ID, "decision": decision() }),

@@ -160,11 +160,11 @@ pub fn baseline_accounts(state: &State, at: Timestamp) -> u64 {
     eligible.fold(0, |count, _| count.saturating_add(1))
 }
 
-/// The open grants of a state.
+/// The open grants of a state that are asked about.
 #[must_use]
-pub fn open_grants(state: &State) -> OpenGrants {
+pub fn open_grants(state: &State, is_asked: impl Fn(&Grant) -> bool) -> OpenGrants {
     let mut open = OpenGrants::default();
-    for grant in state.grants().values() {
+    for grant in state.grants().values().filter(|grant| is_asked(grant)) {
         match grant.phase {
             GrantPhase::Scheduled => open.scheduled = open.scheduled.saturating_add(1),
             GrantPhase::Active => open.active = open.active.saturating_add(1),

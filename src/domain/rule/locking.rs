@@ -23,6 +23,12 @@ impl Organisation {
         })
     }
 
+    /// The lock on everything.
+    #[must_use]
+    pub fn lock_on_everything(&self) -> Option<&Lock> {
+        self.locks.on(&Locked::Everything)
+    }
+
     /// A lock on a person.
     #[must_use]
     pub fn lock_on_person(&self, id: &PersonId) -> Option<&Lock> {

@@ -205,8 +205,8 @@ fn touches(organisation: &Organisation, viewer: &Viewer, lock: &Lock) -> bool {
         Locked::Person(id) => {
             viewer.person.as_ref() == Some(id) || account.is_some_and(|(_, account)| account.person() == id)
         }
-        // Why a role, an entitlement or everything is locked is for no customer to read: it may be another's trouble.
-        Locked::Role(_) | Locked::Entitlement(_) | Locked::Everything if is_customer => false,
+        // Why a role or an entitlement is locked is for no customer to read: it may be another's trouble.
+        Locked::Role(_) | Locked::Entitlement(_) if is_customer => false,
         Locked::Role(role) => holds(role),
         Locked::Entitlement(name) => account.is_some_and(|(id, _)| sees_entitlement(organisation, id, name)),
         Locked::Tenant(tenant) => account.is_some_and(
@@ -214,6 +214,7 @@ fn touches(organisation: &Organisation, viewer: &Viewer, lock: &Lock) -> bool {
         ),
         // Whoever is stopped by it learns that from the refusal.
         Locked::Resources(_) => false,
+        // It stops everybody, and so tells everybody why and until when.
         Locked::Everything => true,
     }
 }
@@ -397,11 +398,13 @@ fn is_about(state: &State, viewer: &Viewer, event: &Event, now: Now) -> bool {
         })
 }
 
-/// A refusal as the account may see it. Of a lock that is not on itself a customer learns only that there is one.
+/// A refusal as the account may see it. Of a lock that is neither on itself nor on everything a customer learns only that there is
+/// one.
 #[must_use]
 pub fn as_told(organisation: &Organisation, account: &AccountId, refusal: Refusal) -> Refusal {
     let customer = organisation.tenant_of_account(account).is_some();
-    if customer && refusal.reason == Reason::Locked && organisation.lock_on_account(account).is_none() {
+    let on_all = refusal.facts.get("on").is_some_and(|on| *on == Locked::Everything.kind());
+    if customer && refusal.reason == Reason::Locked && !on_all && organisation.lock_on_account(account).is_none() {
         return Refusal::new(Reason::Locked, "");
     }
     refusal

@@ -8,6 +8,28 @@ use super::wanted::{Filter, Page};
 /// An elevation or a grant.
 const THING: &str = "(about >= 'elevation:' AND about < 'elevation;' OR about >= 'grant:' AND about < 'grant;')";
 
+/// So many subjects are found by an ending: whoever means one of more gives more digits.
+pub const MOST_SUBJECTS: u32 = 100;
+
+/// The SQL that finds subjects: these, and those that begin and end so.
+pub(super) fn subjects(whole: &[String], ending: Option<&(Vec<&'static str>, String)>) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = whole.iter().cloned().map(Value::from).collect();
+    let mut parts =
+        vec![format!("SELECT DISTINCT about FROM about WHERE about IN ({})", vec!["?"; whole.len()].join(", "))];
+    if let Some((kinds, ending)) = ending {
+        for kind in kinds {
+            // `;` is the byte after `:`.
+            let after = format!("{};", kind.trim_end_matches(':'));
+            parts.push(
+                "SELECT DISTINCT about FROM about WHERE about >= ? AND about < ? AND substr(about, ?) = ?".to_owned(),
+            );
+            let from_end = i64::try_from(ending.len()).unwrap_or(i64::MAX).saturating_neg();
+            values.extend([(*kind).to_owned().into(), after.into(), from_end.into(), ending.clone().into()]);
+        }
+    }
+    (format!("{} ORDER BY about LIMIT {MOST_SUBJECTS}", parts.join(" UNION ")), values)
+}
+
 /// Only the shape of the text depends on the filter; every value is bound.
 pub(super) fn query(filter: &Filter, page: Page) -> (String, Vec<Value>) {
     let mut sql = String::from("SELECT seq FROM event WHERE 1");

@@ -234,6 +234,12 @@ fn what_no_longer_fits_the_world_is_left_out() {
     let events = decide(&mut world, "rela", &now, true).unwrap();
     // then what still can be is
     assert_eq!(applied(&events), ["JOINED nia", "JOINED nox", "JOINED nut"]);
+    // and what no longer can is said to be left out
+    let left_out = events.iter().filter_map(|event| match &event.fact {
+        Fact::Feed(FeedFact::EventLeftOut(it)) => Some((it.hold, it.event.person.to_string())),
+        _ => None,
+    });
+    assert_eq!(left_out.collect::<Vec<_>>(), [(now.id, "noa".to_owned()), (now.id, "sam".to_owned())]);
     assert!(!employed(&world, "noa"));
 }
 

@@ -66,7 +66,7 @@ const HELD: [&str; 7] = ["grant", "entitlement", "what", "where", "from", "until
 pub(super) async fn held(session: &mut Session<'_>, arguments: HeldArguments) -> Ran {
     let issued = events(
         session,
-        ListEventsRequest {
+        &mut ListEventsRequest {
             kind: "grant-issued".to_owned(),
             about: format!("person:{}", arguments.person),
             from_time: arguments.from.map(time_field),

@@ -63,7 +63,7 @@ pub struct HeldArguments {
 /// `report refusals`.
 #[derive(Debug, Clone, Args)]
 pub struct RefusalsArguments {
-    /// Only of this caller: account:ana, person:ana
+    /// Only of this caller: account:ana, or person:ana with all accounts that were theirs
     #[arg(long, value_name = "WHO")]
     pub actor: Option<String>,
     /// Only at or after this
@@ -80,7 +80,7 @@ pub struct RefusalsArguments {
 /// `report about`.
 #[derive(Debug, Clone, Args)]
 pub struct AboutArguments {
-    /// The object: `grant:ID`, `elevation:ID`, account:ana, person:ana, policy
+    /// The object: `grant:ID`, `proposal:ID`, account:ana, tenant:acme, policy; an ending of an id or a name, as lists print it, will do
     pub object: String,
     /// Its form.
     #[command(flatten)]

@@ -66,13 +66,16 @@ pub(super) fn time_text(time: Option<&prost_types::Timestamp>) -> String {
     time.and_then(instant).map(clock_text).unwrap_or_default()
 }
 
-/// Every event that there is of these.
-pub(super) async fn events(session: &Session<'_>, mut request: ListEventsRequest) -> Result<Vec<Event>, Failure> {
+/// Every event that there is of these. What they are about is named in full by then.
+pub(super) async fn events(session: &Session<'_>, request: &mut ListEventsRequest) -> Result<Vec<Event>, Failure> {
     request.page_size = PAGE;
     let mut found = Vec::new();
     loop {
         let page = session.client.list_events(request.clone()).await?;
         found.extend(page.events);
+        if !page.about.is_empty() {
+            request.about = page.about;
+        }
         if page.next_page_token.is_empty() {
             return Ok(found);
         }

@@ -16,7 +16,7 @@ const REFUSALS: [&str; 5] = ["time", "who", "asked for", "about", "reason"];
 pub(super) async fn refusals(session: &mut Session<'_>, arguments: RefusalsArguments) -> Ran {
     let refused = events(
         session,
-        ListEventsRequest {
+        &mut ListEventsRequest {
             kind: "command-refused".to_owned(),
             actor: arguments.actor.unwrap_or_default(),
             from_time: arguments.from.map(time_field),
@@ -44,10 +44,10 @@ fn refusal_row(event: &Event) -> Vec<String> {
 const ABOUT: [&str; 5] = ["sequence", "time", "who", "what happened", "in their words"];
 
 pub(super) async fn about(session: &mut Session<'_>, arguments: AboutArguments) -> Ran {
-    let request = ListEventsRequest { about: arguments.object.clone(), ..Default::default() };
-    let found = events(session, request).await?;
+    let mut request = ListEventsRequest { about: arguments.object.clone(), ..Default::default() };
+    let found = events(session, &mut request).await?;
     let section = Section {
-        heading: format!("All about {}", arguments.object),
+        heading: format!("All about {}", request.about),
         columns: ABOUT.to_vec(),
         rows: found.iter().map(about_row).collect(),
     };

@@ -26,6 +26,7 @@ fn standing_sections(report: &ReportStandingResponse) -> Vec<Section> {
     let stands = if report.nothing_else_stands { "nothing" } else { "see the faults" };
     let proof = [
         ("as of", time_text(report.as_of_time.as_ref())),
+        ("only of", report.resources.join(" ")),
         ("stands besides", stands.to_owned()),
         ("grants issued", tally.issued.to_string()),
         ("ended in time", tally.ended.to_string()),
@@ -47,7 +48,11 @@ fn standing_sections(report: &ReportStandingResponse) -> Vec<Section> {
         Section {
             heading: "Every grant is bounded, approved, and ended or open".to_owned(),
             columns: Vec::new(),
-            rows: proof.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect(),
+            rows: proof
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(label, value)| vec![label.to_owned(), value])
+                .collect(),
         },
         Section {
             heading: "What the baseline allows to every eligible account".to_owned(),

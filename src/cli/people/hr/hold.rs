@@ -15,7 +15,8 @@ use crate::cli::term::text::{clock_text, ending, when};
 use crate::domain::record::hr::{HrChange, HrEvent};
 use crate::domain::value::ids::{Digest, Identity, PersonId};
 use crate::domain::value::time::Timestamp;
-use crate::wire::v1::{FeedHold, GetFeedStatusRequest, IdentityMove, ReleaseBrakeRequest};
+use crate::wire::hr_event::hr_event;
+use crate::wire::v1::{FeedHold, GetFeedStatusRequest, IdentityMove, ReleaseBrakeRequest, ReleaseBrakeResponse};
 
 /// What becomes of what is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +59,40 @@ pub(super) async fn decide(session: &mut Session<'_>, arguments: HoldArguments, 
     let answer = session.client.release_brake(request.clone()).await;
     let answer = change.answered(session, answer, &request.request_id)?;
     let done = match decision {
-        Decision::Release => "released: what still fits is applied, in its order",
-        Decision::Discard => "discarded: none of it is applied; what is true nevertheless must be sent again",
+        Decision::Release => released(&answer, &held.events, change.dry_run),
+        Decision::Discard => {
+            "discarded: none of it is applied; what is true nevertheless must be sent again".to_owned()
+        }
     };
-    change.show_effects(session, answer.effects.as_ref(), || json::of(&answer), done)
+    if change.dry_run && answer.left_out_count > 0 {
+        session.output.note(&done);
+    }
+    change.show_effects(session, answer.effects.as_ref(), || json::of(&answer), &done)
+}
+
+/// How much of it was applied, and what no longer applied: each by itself, as far as the answer names them.
+fn released(answer: &ReleaseBrakeResponse, held: &[HrEvent], dry_run: bool) -> String {
+    let (applied, left_out) = (answer.applied_count, answer.left_out_count);
+    if left_out == 0 {
+        return format!("released: all {applied} events are applied, in their order");
+    }
+    let would = if dry_run { "would be" } else { "were" };
+    let mut text = format!(
+        "released: of {} events {applied} {would} applied, in their order; {left_out} no longer apply and {would} left out:",
+        applied.saturating_add(left_out)
+    );
+    // They come in the order of what is held, where those that were applied lie between them.
+    let mut rest = held.iter();
+    for told in &answer.left_out {
+        let Some(event) = rest.find(|event| hr_event(event) == *told) else { break };
+        text.push_str("\n  ");
+        text.push_str(event_row(event).join(" ").trim_end());
+    }
+    let omitted = usize::try_from(left_out).unwrap_or(usize::MAX).saturating_sub(answer.left_out.len());
+    if omitted > 0 {
+        text.push_str(&format!("\n  and {omitted} more"));
+    }
+    text
 }
 
 /// The one hold that is meant.

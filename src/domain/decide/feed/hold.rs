@@ -12,7 +12,7 @@ use crate::domain::directory::{Account, BroughtBy};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::{DecideHold, Envelope, RetireStream};
-use crate::domain::record::event::{Actor, Fact, FeedFact, HrHoldDecided, HrStreamRetired};
+use crate::domain::record::event::{Actor, Fact, FeedFact, HrEventLeftOut, HrHoldDecided, HrStreamRetired};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, HoldId, PersonId, StreamName};
@@ -159,7 +159,7 @@ pub(super) fn decide_hold(
     Ok(overlay)
 }
 
-/// What the brake held and no longer fits is left out. What was set aside because it could not happen is let through once it
+/// What the brake held and no longer fits is left out, and said to be. What was set aside because it could not happen is let through once it
 /// can: whoever lets it through is told what still stands in its way.
 fn let_through(overlay: &mut Overlay, hold: &Hold, event: &HrEvent) -> Result<(), Refusal> {
     let by = BroughtBy { sender: hold.sender.clone(), author: hold.author.clone() };
@@ -171,7 +171,11 @@ fn let_through(overlay: &mut Overlay, hold: &Hold, event: &HrEvent) -> Result<()
             happen(overlay, None, Some(&by), None, true, event)
         }
         (None, _) if fits::fits(overlay, event) => happen(overlay, None, Some(&by), None, true, event),
-        (None, _) => Ok(()),
+        (None, _) => {
+            overlay
+                .record([Fact::Feed(FeedFact::EventLeftOut(HrEventLeftOut { hold: hold.id, event: event.clone() }))]);
+            Ok(())
+        }
     }
 }
 

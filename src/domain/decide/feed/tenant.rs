@@ -33,7 +33,7 @@ pub(super) fn apply(
     match &event.change {
         HrChange::Roles { roles } => {
             overlay.record([applied(place, released, event)]);
-            set_roles(overlay, tenant, &event.person, roles)
+            set_roles(overlay, tenant, &by.sender, &event.person, roles)
         }
         HrChange::Joined { .. } => {
             happen(overlay, Some(tenant), Some(by), place, released, event)?;
@@ -111,6 +111,7 @@ fn make_account(overlay: &mut Overlay, tenant: &TenantName, id: &PersonId) -> Re
 fn set_roles(
     overlay: &mut Overlay,
     tenant: &TenantName,
+    sender: &AccountId,
     id: &PersonId,
     roles: &BTreeSet<RoleName>,
 ) -> Result<(), Refusal> {
@@ -134,7 +135,8 @@ fn set_roles(
         let longest = policy.roles.get(role).and_then(|role| role.longest_membership);
         let until = longest.map(|longest| now.stamp.plus(longest));
         let since = Some(now.stamp);
-        account.roles.entry(role.clone()).or_insert(Membership { until, since, ..Membership::default() });
+        let given = Membership { until, since, fed_by: Some(sender.clone()), ..Membership::default() };
+        account.roles.entry(role.clone()).or_insert(given);
     }
     let others = organisation.accounts_of(id).filter(|(other, _)| **other != account_id);
     if let Some(conflict) = separation_rule_2(&policy, others.chain([(&account_id, &account)])).into_iter().next() {

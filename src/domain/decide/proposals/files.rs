@@ -43,21 +43,31 @@ pub struct Files<'a> {
 /// If a file has mistakes, if the two contradict each other, or if no two persons could propose and approve another
 /// file.
 pub fn initialise(files: Files<'_>, now: Now) -> Result<Vec<Event>, Refusal> {
+    let (events, after) = first_events(files, now, now.stamp)?;
+    two_could_propose(&Organisation::default(), &after, now)?;
+    Ok(events)
+}
+
+/// The events that would fill an empty journal, and the organisation after them: whoever tries files at an instant far from now, when
+/// much has lapsed, still learns what they mean then. Memberships are as long as policy lets them be from `loaded` on.
+///
+/// # Errors
+/// If a file has mistakes, or the two contradict each other.
+pub fn first_events(files: Files<'_>, now: Now, loaded: Timestamp) -> Result<(Vec<Event>, Organisation), Refusal> {
     let state = State::default();
     let policy = parsed_policy(files.policy)?.policy;
     let ParsedDirectory { directory, places, .. } = parsed_directory(files.directory)?;
     agree(&policy, &directory, SourceFile::Directory, &places)?;
     let mut facts = vec![policy_fact(files.policy, None)];
     let mut after = Organisation::default();
-    let directory = with_ends(&after, directory, &policy, &places, now)?;
+    let directory = with_ends(&after, directory, &policy, &places, loaded)?;
     after.put_policy(files.policy);
     let (records, _) = records_of(&after, &directory);
     let when = When { at: now.stamp, sequence: 0 };
     put_records(&mut after, &records, when);
-    two_could_propose(&Organisation::default(), &after, now)?;
     facts.extend(records);
     facts.push(directory_fact(files.directory, None));
-    Ok(super::super::numbering::events(&state, now.stamp, &Actor::Operator, None, facts))
+    Ok((super::super::numbering::events(&state, now.stamp, &Actor::Operator, None, facts), after))
 }
 
 /// A file that would come into force.
@@ -136,7 +146,7 @@ fn outcome_of_directory(
     // before stay.
     let directory = with_ends_given(before, directory, &before.policy);
     let changes = difference::in_records(before, &records_of(before, &directory).0);
-    let directory = with_ends(before, directory, &before.policy, &places, now)?;
+    let directory = with_ends(before, directory, &before.policy, &places, now.stamp)?;
     let (records, touched) = records_of(before, &directory);
     let moves = moves::between_persons(before, &records, now.latest);
     moves::by_others(&moves, authors)?;
@@ -226,7 +236,7 @@ fn with_ends(
     mut directory: Directory,
     policy: &Policy,
     places: &Places,
-    now: Now,
+    loaded: Timestamp,
 ) -> Result<Directory, Refusal> {
     let mut mistakes = Vec::new();
     directory = with_ends_given(before, directory, policy);
@@ -235,7 +245,7 @@ fn with_ends(
         let Some(account) = directory.accounts.get_mut(id) else { continue };
         for (name, membership) in &mut account.roles {
             let Some(longest) = policy.roles.get(name).and_then(|role| role.longest_membership) else { continue };
-            let latest = now.stamp.plus(longest);
+            let latest = loaded.plus(longest);
             // An end that was given before stays, whatever policy allows now.
             if membership.until.is_some() && membership.until == given(before, id, name) {
                 continue;

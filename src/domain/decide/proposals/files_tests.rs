@@ -29,7 +29,7 @@ fn a_membership_ends_after_the_longest_that_its_role_allows() {
     // when the same file is loaded later, then the end stays
     let later = Now::exactly(first.plus(Span::DAY));
     let parsed = parse_directory(DIRECTORY).unwrap();
-    let again = with_ends(&before, parsed.directory, &before.policy, &parsed.places, later).unwrap();
+    let again = with_ends(&before, parsed.directory, &before.policy, &parsed.places, later.stamp).unwrap();
     assert_eq!(again.accounts, before.accounts);
 }
 

@@ -254,7 +254,8 @@ impl Merge<'_> {
             }
             Some(until) => {
                 if held.ends_at().is_over(self.now.latest) {
-                    merged.since = Some(self.now.stamp);
+                    // It is given anew, and by the file.
+                    (merged.since, merged.approved, merged.fed_by) = (Some(self.now.stamp), None, None);
                 }
                 merged.until = Some(until);
                 (merged, Some(format!(" up to {until}")))

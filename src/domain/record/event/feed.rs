@@ -21,6 +21,8 @@ facts! {
         SetAside(Box<Hold>) "hr-set-aside/1";
         /// What the brake held was let through, or thrown away.
         HoldDecided(HrHoldDecided) "hr-hold-decided/1";
+        /// What the brake held was let through, and this of it no longer applied.
+        EventLeftOut(HrEventLeftOut) "hr-event-left-out/1";
         /// A stream is no longer expected.
         StreamRetired(HrStreamRetired) "hr-stream-retired/1";
     }
@@ -38,6 +40,7 @@ impl FeedFact {
             // What stood in its way may be another's, so that it is not the person's own to read.
             Self::Held(hold) | Self::SetAside(hold) => vec![Subject::Hold(hold.id)],
             Self::HoldDecided(fact) => vec![Subject::Hold(fact.hold)],
+            Self::EventLeftOut(fact) => vec![Subject::Hold(fact.hold)],
             Self::StreamRetired(fact) => vec![Subject::Stream(fact.stream.clone())],
         }
     }
@@ -57,6 +60,8 @@ bodies! {
     HrImported { place: StreamPlace, sender: AccountId, people: u32, changes: u32, held: u32 }
     /// Which, and whether it went through.
     HrHoldDecided { hold: HoldId, released: bool, reason: String }
+    /// Of which hold, and what.
+    HrEventLeftOut { hold: HoldId, event: HrEvent }
     /// Which.
     HrStreamRetired { stream: StreamName, reason: String }
 }

@@ -86,7 +86,7 @@ fn other_managers_to_come(was: &Person, is: &Person, at: Timestamp) -> BTreeSet<
 /// Whether a membership gives more than another of the same role.
 fn is_more(was: &Membership, is: &Membership) -> bool {
     // Since when it is held, and by whose approval, gives nothing.
-    let Membership { until, since: _, approved: _, suspended, cut, confirm } = is;
+    let Membership { until, since: _, approved: _, fed_by: _, suspended, cut, confirm } = is;
     let later =
         |was: Option<Timestamp>, is: Option<Timestamp>| is.unwrap_or(Timestamp::MAX) > was.unwrap_or(Timestamp::MAX);
     // What was cut may be kept, up to the end before.

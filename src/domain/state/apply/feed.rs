@@ -28,6 +28,8 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
         }
         FeedFact::Held(hold) | FeedFact::SetAside(hold) => put_hold(state, hold),
         FeedFact::HoldDecided(fact) => forget_hold(state, fact.hold),
+        // The hold is gone by then, and nothing else has changed.
+        FeedFact::EventLeftOut(_) => {}
         FeedFact::StreamRetired(fact) => {
             if let Some(feed) = state.feeds.remove(&fact.stream) {
                 state.retired_feeds.insert(fact.stream.clone(), feed.last_number);

@@ -36,7 +36,11 @@ impl AccountService for Accounts {
     async fn who_am_i(&self, request: Request<pb::WhoAmIRequest>) -> Result<Response<pb::WhoAmIResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let now = self.0.engine.now();
-        Ok(Response::new(self.0.engine.read(|state| who(state, &caller, now))))
+        let mut told = self.0.engine.read(|state| who(state, &caller, now));
+        if told.person.is_some() && !caller.is_sealed() {
+            told.journal = self.0.engine.history().journal_id();
+        }
+        Ok(Response::new(told))
     }
 
     async fn get_account(

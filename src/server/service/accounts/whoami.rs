@@ -1,6 +1,9 @@
 //! Who the caller is to the broker, what keeps them from asking, and what of it lapses soon.
 
+use std::collections::BTreeSet;
+
 use crate::domain::effect::life::{Lapsing, lapses_ahead};
+use crate::domain::policy::CapabilityName;
 use crate::domain::record::lock::Lock;
 use crate::domain::rule::visibility::{Viewer, viewer};
 use crate::domain::state::State;
@@ -36,15 +39,18 @@ pub(crate) fn who(state: &State, caller: &VerifiedCaller, now: Now) -> pb::WhoAm
         Principal::Account(id) => {
             told.account = organisation.accounts().get(id).map(|it| render::account(id, it, now));
             told.capabilities = capabilities(organisation, id, now);
+            told.audited = audited(organisation, id, now);
             let mut found = organisation.account_validity(id, now.latest).err().unwrap_or_default();
-            found.extend(organisation.lock_on_account(id).map(Lock::refusal));
+            let locks = organisation.lock_on_account(id).into_iter().chain(organisation.lock_on_everything());
+            found.extend(locks.map(Lock::refusal));
             told.obstacles = obstacles(found);
             organisation.accounts().get(id).map(|account| account.person().clone())
         }
         Principal::Person(id) => {
             let requires = &organisation.policy().baseline.requires;
             let mut missing = organisation.person_validity(id, requires, now.latest).err().unwrap_or_default();
-            missing.extend(organisation.lock_on_person(id).map(Lock::refusal));
+            let locks = organisation.lock_on_person(id).into_iter().chain(organisation.lock_on_everything());
+            missing.extend(locks.map(Lock::refusal));
             missing.push(Refusal::new(Reason::NoAccount, format!("`{id}` has no account yet")));
             told.obstacles = obstacles(missing);
             Some(id.clone())
@@ -60,9 +66,19 @@ pub(crate) fn who(state: &State, caller: &VerifiedCaller, now: Now) -> pb::WhoAm
 }
 
 fn capabilities(organisation: &Organisation, id: &AccountId, now: Now) -> Vec<String> {
-    let held = crate::domain::policy::CapabilityName::ALL.into_iter();
+    let held = CapabilityName::ALL.into_iter();
     let held = held.filter(|(_, name)| organisation.capability(id, *name, now.latest).is_some());
     held.map(|(text, _)| text.to_owned()).collect()
+}
+
+/// What the account's `audit.read` is of, as patterns.
+fn audited(organisation: &Organisation, id: &AccountId, now: Now) -> Vec<String> {
+    let held = organisation.capabilities(id, CapabilityName::AuditRead, now.latest);
+    let patterns = held.flat_map(|(capability, _)| match capability.resources.is_empty() {
+        true => vec!["**".to_owned()],
+        false => capability.resources.iter().map(ToString::to_string).collect(),
+    });
+    patterns.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// What lapses or ends within 30 days. A machine sees its own, not what its owner has to renew.

@@ -4,11 +4,8 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::domain::policy::CapabilityName;
-use crate::domain::record::grant::Grant;
-use crate::domain::rule::answers::{
-    Access, access, baseline_accounts, capability_holders, faults, is_own, may_audit, open_grants,
-};
-use crate::domain::rule::visibility::is_shut_out;
+use crate::domain::rule::answers::{Access, access, is_own, may_audit};
+use crate::domain::rule::visibility::{audits_whole, is_shut_out};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, PersonId};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -20,7 +17,6 @@ use crate::server::service::method::past;
 use crate::wire::answers as render;
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
-use crate::wire::values::pb_timestamp;
 
 /// One replay at a time: whoever asks much keeps themselves waiting, and not the checks.
 static REPLAYS: Semaphore = Semaphore::const_new(1);
@@ -40,13 +36,15 @@ pub(super) async fn one_at_a_time<T: Send + 'static>(
 }
 
 /// Whoever asks, under the rights of now.
-struct Asker {
-    state: State,
-    account: AccountId,
+pub(super) struct Asker {
+    pub(super) state: State,
+    pub(super) account: AccountId,
     person: Option<PersonId>,
     /// A disabled account sees nothing but itself, by `whoami`.
     shut_out: bool,
-    now: Now,
+    /// Whether they audit all that is not a tenant's.
+    pub(super) audits_whole: bool,
+    pub(super) now: Now,
 }
 
 impl Asker {
@@ -60,30 +58,29 @@ impl Asker {
                 || may_audit(&self.state, &self.account, scope, self.now.latest))
     }
 
-    /// Whether they hold `audit.read`; unless `narrowed_too`, one that is not narrowed.
-    fn audits(&self, narrowed_too: bool) -> bool {
-        let mut held =
-            self.state.organisation().capabilities(&self.account, CapabilityName::AuditRead, self.now.latest);
-        held.any(|(capability, _)| narrowed_too || capability.resources.is_empty())
+    /// Whether they hold `audit.read`, however narrowed.
+    pub(super) fn audits(&self) -> bool {
+        self.state.organisation().capability(&self.account, CapabilityName::AuditRead, self.now.latest).is_some()
     }
 }
 
-fn asker(broker: &Broker, caller: &VerifiedCaller) -> Result<Asker, Status> {
+pub(super) fn asker(broker: &Broker, caller: &VerifiedCaller) -> Result<Asker, Status> {
     let asker = broker.read(caller, |state, viewer, now| {
         let (account, person) = (viewer.account()?.clone(), viewer.person.clone());
         let shut_out = is_shut_out(state.organisation(), viewer, now);
-        Ok(Asker { state: state.clone(), account, person, shut_out, now })
+        let audits_whole = audits_whole(state.organisation(), viewer, now);
+        Ok(Asker { state: state.clone(), account, person, shut_out, audits_whole, now })
     });
     Ok(asker?)
 }
 
-fn missing() -> Refusal {
+pub(super) fn missing() -> Refusal {
     let name = CapabilityName::AuditRead.as_str();
     Refusal::new(Reason::CapabilityMissing, format!("`{name}`")).with("capability", name)
 }
 
 /// The instant that is meant.
-fn instant(at: Option<Timestamp>, now: Now) -> Result<Timestamp, Status> {
+pub(super) fn instant(at: Option<Timestamp>, now: Now) -> Result<Timestamp, Status> {
     match at {
         Some(at) if at > now.latest => {
             let wanted = format!("`{at}`, which is later than now; a report is of what was");
@@ -95,7 +92,7 @@ fn instant(at: Option<Timestamp>, now: Now) -> Result<Timestamp, Status> {
 }
 
 /// The state as it was then: the view itself, if that is now.
-fn state_at(history: &History, asker: &Asker, at: Timestamp) -> Result<State, HistoryError> {
+pub(super) fn state_at(history: &History, asker: &Asker, at: Timestamp) -> Result<State, HistoryError> {
     if at >= asker.now.latest { Ok(asker.state.clone()) } else { Ok(history.as_of(at)?.unwrap_or_default()) }
 }
 
@@ -112,7 +109,7 @@ pub(super) async fn accesses(
     let question = query.question;
     let about_own = question.account.as_ref() == Some(&asker.account)
         || (question.person.is_some() && question.person == asker.person);
-    if !about_own && !asker.audits(true) {
+    if !about_own && !asker.audits() {
         return Err(missing().into());
     }
     let mut page: Draft<String, pb::Access> = Draft::new(query.paging.size);
@@ -149,53 +146,5 @@ fn keyed<'a>(all: impl Iterator<Item = Access<'a>>) -> impl Iterator<Item = (Str
             last = Some(account);
             (format!("2{scope:04}{account}"), it)
         }
-    })
-}
-
-/// What stood without a grant, and that nothing else did.
-pub(super) async fn standing(
-    broker: &Broker,
-    caller: &VerifiedCaller,
-    at: Option<Timestamp>,
-) -> Result<pb::ReportStandingResponse, Status> {
-    let asker = asker(broker, caller)?;
-    if !asker.audits(false) {
-        return Err(missing().into());
-    }
-    let at = instant(at, asker.now)?;
-    one_at_a_time(broker, move |history| {
-        history.catch_up()?;
-        report(history, &state_at(history, &asker, at)?, at)
-    })
-    .await
-}
-
-fn report(history: &History, state: &State, at: Timestamp) -> Result<pb::ReportStandingResponse, HistoryError> {
-    let sequence = state.sequence();
-    let open = open_grants(state);
-    let tally = pb::GrantTally {
-        issued: history.count("grant-issued", sequence)?,
-        ended: history.count("grant-ended", sequence)?,
-        relinquished: history.count("grant-relinquished", sequence)?,
-        revoked: history.count("grant-revoked", sequence)?,
-        scheduled: open.scheduled,
-        active: open.active,
-    };
-    let closed = tally.ended.saturating_add(tally.relinquished).saturating_add(tally.revoked);
-    let accounted = closed.saturating_add(open.scheduled).saturating_add(open.active) == tally.issued;
-    let fault =
-        |(grant, text): (&Grant, &str)| pb::GrantFault { grant_id: grant.id.to_string(), text: text.to_owned() };
-    let faults: Vec<pb::GrantFault> = faults(state).map(fault).collect();
-    let baseline = &state.organisation().policy().baseline.allows;
-    Ok(pb::ReportStandingResponse {
-        sequence: sequence.to_string(),
-        hash: history.hash(sequence)?.map(|hash| hash.to_string()).unwrap_or_default(),
-        as_of_time: Some(pb_timestamp(at)),
-        baseline: baseline.iter().map(render::scope).collect(),
-        baseline_accounts: if baseline.is_empty() { 0 } else { baseline_accounts(state, at) },
-        capabilities: capability_holders(state, at).map(|it| render::capability_holder(&it)).collect(),
-        grants: Some(tally),
-        nothing_else_stands: faults.is_empty() && accounted,
-        faults,
     })
 }

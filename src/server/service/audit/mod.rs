@@ -2,22 +2,24 @@
 //! that they caused.
 
 mod as_of;
+mod meant;
+mod standing;
 mod tenant_record;
+mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tonic::{Request, Response, Status};
 
 use self::tenant_record::Wanted;
+use self::wanted::{Meant, STEP_ROWS, narrowed, reads_all, rows};
 use super::method::list::{Draft, Page, begin, bound, next_token};
 use super::method::past;
 use super::method::pieces;
 use super::method::watch::{Step, Teller, watch};
 use crate::domain::record::event::Event;
-use crate::domain::rule::visibility::{Thing, Viewer, audits_tenants, audits_whole, may_see};
+use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
-use crate::domain::value::ids::Digest;
 use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Now;
 use crate::engine::{History, HistoryError};
@@ -26,14 +28,12 @@ use crate::server::caller::{Broker, Messages, VerifiedCaller};
 use crate::server::tenant_view;
 use crate::wire::answers::{self, AccessAsOf};
 use crate::wire::calls::withheld;
+use crate::wire::event_filter::{About, EventFilter};
 use crate::wire::events::{event, kind_name};
-use crate::wire::queries::{EventFilter, Paging};
+use crate::wire::queries::Paging;
 use crate::wire::v1 as pb;
 use crate::wire::v1::audit_service_server::AuditService;
 use crate::wire::values::SaidSequence;
-
-/// Rows that are read from the journal at a time.
-const STEP_ROWS: usize = 100;
 
 /// The service.
 #[derive(Clone)]
@@ -47,8 +47,11 @@ impl AuditService for Audit {
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let (paging, filter) = <(Paging, EventFilter)>::try_from(request.get_ref())?;
-        let Page { items: events, next_page_token, sequence } = self.list(&caller, &paging, &filter).await?;
-        Ok(Response::new(pb::ListEventsResponse { events, next_page_token, sequence }))
+        let meant = meant::meant(&self.0, &caller, &filter).await?;
+        let Page { items: events, next_page_token, sequence } = self.list(&caller, &paging, &filter, &meant).await?;
+        let about = if matches!(filter.about, Some(About::Called(_))) { meant.about } else { None };
+        let about = about.unwrap_or_default();
+        Ok(Response::new(pb::ListEventsResponse { events, next_page_token, sequence, about }))
     }
 
     async fn list_access_as_of(
@@ -67,7 +70,7 @@ impl AuditService for Audit {
     ) -> Result<Response<pb::ReportStandingResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let at = answers::as_of(request.get_ref())?;
-        Ok(Response::new(as_of::standing(&self.0, &caller, at).await?))
+        Ok(Response::new(standing::standing(&self.0, &caller, at).await?))
     }
 
     type ExportTenantRecordStream = Messages<pb::ExportTenantRecordResponse>;
@@ -90,7 +93,8 @@ impl AuditService for Audit {
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let caller = self.0.caller(&request)?;
         let (after, filter) = <(Option<SaidSequence>, EventFilter)>::try_from(request.get_ref())?;
-        Ok(Response::new(watch(&self.0, caller, after.as_ref(), Rows::new(filter))?))
+        let about = meant::about(&self.0, &caller, filter.about.as_ref()).await?;
+        Ok(Response::new(watch(&self.0, caller, after.as_ref(), Rows::new(filter, about))?))
     }
 }
 
@@ -109,11 +113,14 @@ impl Audit {
         caller: &VerifiedCaller,
         paging: &Paging,
         filter: &EventFilter,
+        meant: &Meant,
     ) -> Result<Page<pb::Event>, Status> {
-        let bound = bound(caller, "events", &format!("{filter:?}"));
+        // As it was meant: the next page may name in full what this one named by an ending.
+        let EventFilter { actor, kind, from, until, .. } = filter;
+        let bound = bound(caller, "events", &format!("{:?}", (actor, kind, &meant.about, from, until)));
         let mut after: Option<u64> = begin(&self.0, caller, &bound, paging).await?;
         let (filters, audits, sequence) = self.0.read(caller, |state, viewer, now| {
-            Ok((narrowed(state, viewer, filter, now), reads_all(state, viewer, now), state.sequence()))
+            Ok((narrowed(state, viewer, meant, now), reads_all(state, viewer, now), state.sequence()))
         })?;
         let mut page: Draft<u64, pb::Event> = Draft::new(paging.size);
         'pages: loop {
@@ -127,7 +134,7 @@ impl Audit {
                     break 'pages;
                 }
                 let told = self.0.read(caller, |state, viewer, now| {
-                    let visible = may_see(state, viewer, Thing::Event(&it), now);
+                    let visible = meant.is_by(&it.actor, at) && may_see(state, viewer, Thing::Event(&it), now);
                     let told = tenant_view::event(state, viewer, &it, event(&it, &body, hash));
                     Ok(visible.then(|| if audits { told } else { withheld(told) }))
                 })?;
@@ -147,67 +154,11 @@ impl Audit {
     }
 }
 
-/// Whether the viewer's `audit.read` is of the whole journal, but for what touches tenants.
-fn reads_all(state: &State, viewer: &Viewer, now: Now) -> bool {
-    audits_whole(state.organisation(), viewer, now)
-}
-
-/// The filters to ask the index with: one for a reader of everything, up to three for all others.
-fn narrowed(state: &State, viewer: &Viewer, filter: &EventFilter, now: Now) -> Vec<Filter> {
-    let all = Filter {
-        actor: filter.actor.clone(),
-        kind: filter.kind.clone(),
-        about: filter.about.clone(),
-        about_any: None,
-        about_things_of: None,
-        of_no_tenant: false,
-        from: filter.from,
-        until: filter.until,
-    };
-    let organisation = state.organisation();
-    let reads_all = reads_all(state, viewer, now);
-    if reads_all && audits_tenants(organisation, viewer, now) {
-        return vec![all];
-    }
-    let own = viewer.principal.to_string();
-    let tenant = viewer.account().ok().and_then(|id| organisation.tenant_of_account(id));
-    let about = viewer.person.iter().map(|person| format!("person:{person}")).chain([own.clone()]);
-    let about: BTreeSet<String> = about.chain(tenant.map(|tenant| format!("tenant:{tenant}"))).collect();
-    let mut filters = vec![Filter { about_things_of: Some(about), ..all.clone() }];
-    if reads_all {
-        filters.push(Filter { of_no_tenant: true, ..all.clone() });
-    }
-    if all.actor.as_ref().is_none_or(|actor| *actor == own) {
-        filters.push(Filter { actor: Some(own), ..all });
-    }
-    filters
-}
-
-/// An event, its row as stored, and for auditors the chain's hash there.
-type Stored = (Event, String, Option<Digest>);
-
-/// At most [`STEP_ROWS`] rows that meet one of the filters, by sequence.
-fn rows(
-    history: &History,
-    filters: &[Filter],
-    after: Option<u64>,
-    with_hash: bool,
-) -> Result<BTreeMap<u64, Stored>, HistoryError> {
-    let mut rows = BTreeMap::new();
-    for filter in filters {
-        let past = history.list(filter, index::Page { after, limit: STEP_ROWS, newest_first: false })?;
-        for (event, body) in past.events.into_iter().zip(past.bodies) {
-            let hash = if with_hash { history.hash(event.sequence)? } else { None };
-            rows.insert(event.sequence, (event, body, hash));
-        }
-    }
-    // Only so many are complete: beyond them a filter may have rows that were not read.
-    Ok(rows.into_iter().take(STEP_ROWS).collect())
-}
-
 /// Tells events as rows of the journal.
 struct Rows {
     filter: EventFilter,
+    /// What they are to be about, in full.
+    about: Option<String>,
     /// Whether the viewer of the event just looked at reads all, and so the hashes as well.
     audits: AtomicBool,
     /// Whether its facts are withheld from the viewer.
@@ -215,8 +166,8 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(filter: EventFilter) -> Self {
-        Self { filter, audits: AtomicBool::new(false), withheld: AtomicBool::new(false) }
+    fn new(filter: EventFilter, about: Option<String>) -> Self {
+        Self { filter, about, audits: AtomicBool::new(false), withheld: AtomicBool::new(false) }
     }
 }
 
@@ -226,8 +177,8 @@ impl Teller for Rows {
 
     fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal> {
         let is = |wanted: &Option<String>, actual: &str| wanted.as_ref().is_none_or(|wanted| wanted == actual);
-        let about = &self.filter.about;
-        let wanted = is(&self.filter.actor, &event.actor.to_string())
+        let about = &self.about;
+        let wanted = meant::is_by_now(state, self.filter.actor.as_ref(), &event.actor)
             && is(&self.filter.kind, kind_name(&event.fact))
             && (about.is_none() || event.fact.about().iter().any(|subject| is(about, &subject.to_string())));
         let told = wanted && may_see(state, viewer, Thing::Event(event), now);

@@ -58,8 +58,13 @@ impl HrService for Hr {
     ) -> Result<Response<pb::ReleaseBrakeResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let change = Change::try_from(request.into_inner())?;
-        let Changed { sequence, effects, .. } = carry_out(&self.0, &caller, change).await?;
-        Ok(Response::new(pb::ReleaseBrakeResponse { sequence, effects: Some(effects) }))
+        let done = carry_out(&self.0, &caller, change).await?;
+        let applied_count = import::counted(import::applied(&done));
+        let left_out_count = import::counted(render::left_out(&done.events).count());
+        let left_out = render::left_out(&done.events).take(render::MOST_HELD_EVENTS).map(render::hr_event).collect();
+        let Changed { sequence, effects, .. } = done;
+        let effects = Some(effects);
+        Ok(Response::new(pb::ReleaseBrakeResponse { sequence, effects, applied_count, left_out_count, left_out }))
     }
 
     async fn retire_stream(

@@ -14,7 +14,7 @@ use crate::domain::record::event::Subject;
 use crate::domain::record::grant::Grant;
 use crate::domain::record::lock::Lock;
 use crate::domain::record::proposal::Proposal;
-use crate::domain::rule::visibility::{Thing, Viewer, may_see};
+use crate::domain::rule::visibility::{Thing, Viewer, may_see, viewer};
 use crate::domain::state::State;
 use crate::domain::value::ids::{CampaignId, ElevationId, EnrolmentId, GrantId, LockId, ProposalId};
 use crate::domain::value::index::Map;
@@ -113,7 +113,12 @@ pub(crate) async fn get_subject<T: Kept, R>(
         let it = T::all(state).get(&id).filter(|it| sees(state, viewer, it, now));
         Ok(it.map(|it| show(state, viewer, it, now)))
     });
-    match present.map_err(|refusal| past::untold(refusal.into()))? {
+    let present = match present {
+        // The command took the caller's own identity away: they are told what it led to all the same.
+        Err(refusal) if refusal.reason == Reason::NoAccount && !done.repeated => None,
+        present => present.map_err(|refusal| past::untold(refusal.into()))?,
+    };
+    match present {
         Some(shown) => Ok(shown),
         None => {
             let shown = as_left(broker, caller, done, |state, viewer, now| {
@@ -132,8 +137,17 @@ pub(crate) async fn as_left<R>(
     show: impl FnOnce(&State, &Viewer, Now) -> R,
 ) -> Result<R, Status> {
     let (state, then) = past::left_by(&broker.engine, done.sequence).await.map_err(past::untold)?;
-    let shown = broker.read(caller, |_, viewer, _| Ok(show(&state, viewer, then)));
-    shown.map_err(|refusal| past::untold(refusal.into()))
+    let viewer = match broker.read(caller, |_, viewer, _| Ok(viewer.clone())) {
+        Err(refusal) if refusal.reason == Reason::NoAccount && !done.repeated => who_gave(broker, caller, done).await?,
+        viewer => viewer.map_err(|refusal| past::untold(refusal.into()))?,
+    };
+    Ok(show(&state, &viewer, then))
+}
+
+/// Whoever gave a command, as they were before it.
+async fn who_gave(broker: &Broker, caller: &VerifiedCaller, done: &Done) -> Result<Viewer, Status> {
+    let (before, _) = past::led_to(&broker.engine, done.sequence).await.map_err(past::untold)?;
+    viewer(before.organisation(), &caller.identity).map_err(|refusal| past::untold(refusal.into()))
 }
 
 /// The one in memory that is meant, if the viewer may see it.

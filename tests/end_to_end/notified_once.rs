@@ -1,0 +1,109 @@
+//! What a notifier tells as waiting does wait, its file is of this journal, and what it does not see is said (known failure
+//! H29).
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use countersign::wire::v1 as pb;
+use serde_json::{Value, json};
+
+use crate::harness::{Broker, eventually, run};
+use crate::notifications::{Notifier, broker, keeping, told, until_told};
+use crate::person::repair;
+
+fn state(broker: &Broker) -> Value {
+    let text = std::fs::read_to_string(broker.organisation.path("notify.json")).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn nothing_is_told_as_waiting_once_its_end_is_known() {
+    let broker = broker();
+    let (hook, kept) = keeping(&broker);
+    let hook = hook.to_str().unwrap().to_owned();
+    let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
+    let broken = broker.organisation.path("broken");
+    std::fs::write(&broken, "").unwrap();
+    // given a hook that fails while a request is opened, and the request denied meanwhile
+    let notifier = Notifier::start(&broker, &[], &[&hook]);
+    let first = ana.request(repair()).await.unwrap();
+    eventually("it was tried", async || (state(&broker)["queue"][0]["attempts"].as_u64()? > 0).then_some(())).await;
+    ben.deny(&first.id).await.unwrap();
+    let decided = async || state(&broker)["queue"].to_string().contains("elevation.decided").then_some(());
+    eventually("its end is read", decided).await;
+    // then its opening leaves the queue, and its end alone is told
+    assert!(!state(&broker)["queue"].to_string().contains("elevation.opened"), "{}", state(&broker));
+    std::fs::remove_file(&broken).unwrap();
+    until_told(&kept, "elevation.decided", 1).await;
+    notifier.stop();
+    // given a notifier that is down with an opening that it could not tell, while that request is denied as well
+    std::fs::write(&broken, "").unwrap();
+    let notifier = Notifier::start(&broker, &[], &[&hook]);
+    let second = ana.request(repair_again()).await.unwrap();
+    eventually("it was tried", async || (state(&broker)["queue"][0]["attempts"].as_u64()? > 0).then_some(())).await;
+    notifier.kill();
+    ben.deny(&second.id).await.unwrap();
+    std::fs::remove_file(&broken).unwrap();
+    let notifier = Notifier::start(&broker, &[], &[&hook]);
+    until_told(&kept, "elevation.decided", 2).await;
+    let done = async || state(&broker)["queue"].as_array().is_some_and(Vec::is_empty).then_some(());
+    eventually("all is told", done).await;
+    notifier.stop();
+    let types: Vec<Value> = told(&kept).into_iter().map(|it| it["type"].clone()).collect();
+    assert_eq!(types, ["elevation.decided", "elevation.decided"]);
+}
+
+fn repair_again() -> pb::RequestElevationRequest {
+    pb::RequestElevationRequest { request_id: crate::person::call_id(), ..repair() }
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_in_this_journal_ends_it_and_says_what_to_do() {
+    let broker = broker();
+    let file = broker.organisation.path("notify.json");
+    let words = ["notify", "--state", file.to_str().unwrap(), "--exec", "true"];
+    let who = broker.person("notify-bot").await.accounts().who_am_i(pb::WhoAmIRequest {}).await.unwrap().into_inner();
+    let journal = who.journal;
+    let refused = |state: Value| {
+        std::fs::write(&file, state.to_string()).unwrap();
+        let ended = run(&mut broker.command("notify-bot", &words));
+        assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+        assert!(ended.stderr.contains("move it away"), "{}", ended.stderr);
+        ended.stderr
+    };
+    // beyond the journal's end, of the same or of one that nobody noted; and of another journal
+    let beyond = refused(json!({ "place": 999_999, "time": null, "journal": journal }));
+    assert!(beyond.contains("event 999999"), "{beyond}");
+    refused(json!({ "place": 999_999, "time": null }));
+    let other = refused(json!({ "place": 1, "time": null, "journal": "019380a1-0000-7000-8000-0000aa11bb22" }));
+    assert!(other.contains("another journal"), "{other}");
+    // one file, one notifier, by whatever name
+    std::fs::write(&file, json!({ "place": 1, "time": null }).to_string()).unwrap();
+    for (name, soft) in [("soft.json", true), ("hard.json", false)] {
+        let link = broker.organisation.path(name);
+        if soft { std::os::unix::fs::symlink(&file, &link) } else { std::fs::hard_link(&file, &link) }.unwrap();
+        let ended =
+            run(&mut broker.command("notify-bot", &["notify", "--state", link.to_str().unwrap(), "--exec", "true"]));
+        assert!(ended.code == Some(1) && ended.stderr.contains("is a link"), "{}", ended.stderr);
+        std::fs::remove_file(link).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_notifier_says_what_it_will_not_see() {
+    let broker = broker();
+    for (who, words) in [("deploy-bot", "no `audit.read`"), ("omar", "`tenants/**`")] {
+        let file = broker.organisation.path(&format!("{who}.json"));
+        let mut command = broker.command(who, &["notify", "--state", file.to_str().unwrap(), "--exec", "true"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, said) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(BufReader::new(stderr).lines().next()));
+        let line = said.recv_timeout(Duration::from_secs(20));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let line = line.unwrap().unwrap().unwrap();
+        assert!(line.contains(words), "{who}: {line}");
+    }
+}
