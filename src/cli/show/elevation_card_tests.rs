@@ -154,7 +154,7 @@ fn an_approval_that_does_not_count_for_now_says_until_when() {
     for (until, says) in [(Some(600), "until 2026-11-22 22:10:00Z"), (None, "until a lock is lifted")] {
         elevation.review.as_mut().unwrap().decisions = vec![approved(until)];
         let page = elevation_card(200, &elevation, None, sample::moment()).unwrap();
-        let line = "decided   approved by ben (incident-commander), 1m ago; does not count while they are suspended, ";
+        let line = "approved by ben (incident-commander), 1m ago; does not count while they are suspended, ";
         assert!(page.contains(&format!("{line}{says}")), "{page}");
     }
 }
