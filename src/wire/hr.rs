@@ -233,19 +233,17 @@ fn identity_move(it: &IdentityMove) -> pb::IdentityMove {
 /// Whose leaving a change has put in force and holds as well, to be applied again after what is held of them before it.
 #[must_use]
 pub fn in_force_and_held(events: &[Event]) -> BTreeSet<PersonId> {
-    let applied: BTreeSet<&PersonId> = events
-        .iter()
-        .filter_map(|event| match &event.fact {
-            Fact::Feed(FeedFact::EventApplied(fact)) if fact.event.change.is_leaving() => Some(&fact.event.person),
-            _ => None,
-        })
-        .collect();
-    let held = events.iter().filter_map(|event| match &event.fact {
-        Fact::Feed(FeedFact::Held(hold)) => Some(hold.events.iter()),
-        _ => None,
-    });
-    let leaving = held.flatten().filter(|event| event.change.is_leaving() && applied.contains(&event.person));
-    leaving.map(|event| event.person.clone()).collect()
+    let (mut applied, mut held) = (BTreeSet::new(), BTreeSet::new());
+    let leaving = |event: &HrEvent| event.change.is_leaving().then(|| event.person.clone());
+    for event in events {
+        let Fact::Feed(fact) = &event.fact else { continue };
+        if let FeedFact::EventApplied(fact) = fact {
+            applied.extend(leaving(&fact.event));
+        } else if let FeedFact::Held(hold) = fact {
+            held.extend(hold.events.iter().filter_map(leaving));
+        }
+    }
+    applied.intersection(&held).cloned().collect()
 }
 
 /// What a change set aside because it could not happen.

@@ -113,7 +113,7 @@ impl Stops {
 
 /// What comes next.
 enum Next {
-    Event(Option<Event>),
+    Event(Option<Box<Event>>),
     Ran(Result<(), String>),
     Due,
     Stop,
@@ -159,7 +159,7 @@ impl Notifier<'_, '_> {
         Ok(tokio::select! {
             result = running => Next::Ran(result),
             () = self.stops.asked() => Next::Stop,
-            step = watch.next(), if reads => Next::Event(step?.event),
+            step = watch.next(), if reads => Next::Event(step?.event.map(Box::new)),
             () = tokio::time::sleep(sleep) => Next::Due,
         })
     }
