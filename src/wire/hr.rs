@@ -232,16 +232,14 @@ fn identity_move(it: &IdentityMove) -> pb::IdentityMove {
 /// Whose leaving a change has put in force and holds as well, to be applied again after what is held of them before it.
 #[must_use]
 pub fn in_force_and_held(events: &[Event]) -> BTreeSet<PersonId> {
-    let applied: BTreeSet<&PersonId> = events
-        .iter()
-        .filter_map(|event| match &event.fact {
-            Fact::Feed(FeedFact::EventApplied(fact)) if fact.event.change.is_leaving() => Some(&fact.event.person),
-            _ => None,
-        })
-        .collect();
-    let held = events.iter().filter_map(|event| match &event.fact {
-        Fact::Feed(FeedFact::Held(hold)) => Some(hold.events.iter()),
-        _ => None,
+    let applied = events.iter().filter_map(|event| {
+        let Fact::Feed(FeedFact::EventApplied(fact)) = &event.fact else { return None };
+        fact.event.change.is_leaving().then_some(&fact.event.person)
+    });
+    let applied: BTreeSet<&PersonId> = applied.collect();
+    let held = events.iter().filter_map(|event| {
+        let Fact::Feed(FeedFact::Held(hold)) = &event.fact else { return None };
+        Some(hold.events.iter())
     });
     let leaving = held.flatten().filter(|event| event.change.is_leaving() && applied.contains(&event.person));
     leaving.map(|event| event.person.clone()).collect()

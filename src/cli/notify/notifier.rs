@@ -90,7 +90,7 @@ struct Notifier<'s, 'o> {
 
 /// What comes next.
 enum Next {
-    Event(Option<Event>),
+    Event(Option<Box<Event>>),
     Ran(Result<(), String>),
     Due,
     Stop,
@@ -137,7 +137,7 @@ impl Notifier<'_, '_> {
             result = running => Next::Ran(result),
             _ = self.terminate.recv() => Next::Stop,
             _ = tokio::signal::ctrl_c() => Next::Stop,
-            step = watch.next(), if reads => Next::Event(step?.event),
+            step = watch.next(), if reads => Next::Event(step?.event.map(Box::new)),
             () = tokio::time::sleep(sleep) => Next::Due,
         })
     }
