@@ -340,7 +340,6 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
 }
 
 /// Asserts that something was refused, and why.
-#[track_caller]
 /// That the first row of a command says by which certificate it was called and from where, whatever the command (known failure
 /// B15).
 #[track_caller]
@@ -350,6 +349,7 @@ fn assert_says_who_called(events: &[Event], envelope: &Envelope) {
     assert!(said.iter().skip(1).all(Option::is_none), "once a command: {events:?}");
 }
 
+#[track_caller]
 pub fn assert_refused<T: std::fmt::Debug>(result: Result<T, Refusal>, reason: Reason) -> Refusal {
     let refusal = result.expect_err("it was not refused");
     assert_eq!(refusal.reason, reason, "{refusal}");
