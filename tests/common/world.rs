@@ -339,7 +339,6 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(|event| event.fact.kind().trim_end_matches("/1")).collect()
 }
 
-/// Asserts that something was refused, and why.
 /// That the first row of a command says by which certificate it was called and from where, whatever the command (known failure
 /// B15).
 #[track_caller]
@@ -349,6 +348,7 @@ fn assert_says_who_called(events: &[Event], envelope: &Envelope) {
     assert!(said.iter().skip(1).all(Option::is_none), "once a command: {events:?}");
 }
 
+/// Asserts that something was refused, and why.
 #[track_caller]
 pub fn assert_refused<T: std::fmt::Debug>(result: Result<T, Refusal>, reason: Reason) -> Refusal {
     let refusal = result.expect_err("it was not refused");
