@@ -347,7 +347,9 @@ impl Model {
                 && self.person_of(account) == *person
                 && self.may_review(account, wish, *stage, now)
         });
-        (right.started || approved).then_some(until)
+        // Whoever approved and stands behind it now, as the owner of its machine, has approved their own.
+        let own = wish.yes.iter().any(|(person, _, _, counts)| *counts && wish.behind.contains(person));
+        (!own && (right.started || approved)).then_some(until)
     }
 
     /// Time passed and a timer runs: what is over. What begins is another thing.

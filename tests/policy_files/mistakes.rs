@@ -310,17 +310,17 @@ fn what_a_policy_and_a_directory_contradict_each_other_in_has_its_line() {
     directory.places.locate(SourceFile::Directory, &mut mistakes);
     // then each contradiction is at its line
     insta::assert_snapshot!(shown(&mistakes), @r##"
-    line 37: `roles.security-duty.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 43: `roles.policy-admin.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 46: `roles.auditor.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 51: `roles.people-office.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 57: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 66: `roles.config-pipeline.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 72: `roles.hr-sync.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 76: `roles.training-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 82: `roles.tenant-approver.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 86: `roles.tenant-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
-    line 91: `roles.tenant-enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 40: `roles.security-duty.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 46: `roles.policy-admin.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 49: `roles.auditor.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 54: `roles.people-office.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 60: `roles.enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 69: `roles.config-pipeline.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 75: `roles.hr-sync.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 79: `roles.training-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 85: `roles.tenant-approver.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 89: `roles.tenant-feed.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
+    line 94: `roles.tenant-enforcement-point.owner`: found `otto`, whom the directory does not have; wanted a person of the directory
     line 8: `people.ana.attestations.dbs-training`: found `dbs-training`, which is no requirement of the policy; wanted perhaps `dba-training`: a requirement that policy defines
     line 39: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-maintenance`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines
     line 39: `accounts.ben.roles.incident-commander`: found `incident-commander`, which approves `orders-db-repair`, for `ben`, who may ask for it as `db-engineer` in account `ben`; wanted one of the two roles for one person, over all their accounts and machines

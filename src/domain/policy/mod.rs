@@ -7,6 +7,7 @@ pub(crate) mod document;
 mod entitlement_file;
 mod file;
 mod mistake;
+mod persons;
 pub(crate) mod reader;
 mod role_file;
 mod separation;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{Account, AccountKind};
 use super::value::identity_pattern::IdentityPattern;
-use super::value::ids::{Digest, EntitlementName, Identity, PersonId, RequirementName, RoleName};
+use super::value::ids::{Digest, EntitlementName, PersonId, RequirementName, RoleName};
 use super::value::scope::{Action, Pattern, Resource, Scope};
 use super::value::time::{Span, Timestamp};
 
@@ -450,19 +451,6 @@ impl std::str::FromStr for Approver {
 }
 
 impl Policy {
-    /// Whether a person may be known by an identity: where policy says which belong to persons, no other. A machine's certificate,
-    /// which its owner has, would else be made to mean whoever approves for them (known failure B16).
-    #[must_use]
-    pub fn may_be_a_persons(&self, identity: &Identity) -> bool {
-        self.person_identities.is_empty() || self.is_of_persons(identity)
-    }
-
-    /// Whether an identity is of those that belong to persons alone.
-    #[must_use]
-    pub fn is_of_persons(&self, identity: &Identity) -> bool {
-        self.person_identities.iter().any(|pattern| pattern.fits(identity))
-    }
-
     /// Every role that may approve under terms: those that a stage names, and if a stage says `@tenant`, the roles that
     /// it means.
     pub fn approving_roles<'a>(&'a self, terms: &'a Terms) -> impl Iterator<Item = &'a RoleName> {

@@ -28,6 +28,7 @@ mod holding;
 pub mod identities;
 pub mod organisation;
 mod proposals;
+mod requests;
 mod waits;
 
 use holding::HeldBy;
@@ -279,19 +280,6 @@ impl State {
     /// Scheduled and live grants that an account holds.
     pub fn open_grants_by(&self, account: &AccountId) -> impl Iterator<Item = &Grant> {
         self.open_grants_by.of(account).filter_map(|id| self.grants.get(id))
-    }
-
-    /// What a `request_id` was bound to, within the last 24 h: by this caller, or by the same person while they had no account.
-    #[must_use]
-    pub fn bound(&self, principal: &Principal, id: RequestId) -> Option<&Bound> {
-        let person = || match principal {
-            Principal::Account(account) => {
-                let account = self.organisation.accounts().get(account).filter(|account| !account.is_machine());
-                account.map(|account| Principal::Person(account.person().clone()))
-            }
-            Principal::Person(_) => None,
-        };
-        self.requests.get(&(principal.clone(), id)).or_else(|| self.requests.get(&(person()?, id)))
     }
 
     /// Whether anything is scheduled or live.
