@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::commands::{Change, change, request_id};
+pub use super::hr_event::hr_event;
 use super::message::{Fields, InvalidMessage};
 use super::people_file::PeopleFormat;
 use super::v1 as pb;
@@ -232,17 +233,17 @@ fn identity_move(it: &IdentityMove) -> pb::IdentityMove {
 /// Whose leaving a change has put in force and holds as well, to be applied again after what is held of them before it.
 #[must_use]
 pub fn in_force_and_held(events: &[Event]) -> BTreeSet<PersonId> {
-    let applied = events.iter().filter_map(|event| {
-        let Fact::Feed(FeedFact::EventApplied(fact)) = &event.fact else { return None };
-        fact.event.change.is_leaving().then_some(&fact.event.person)
-    });
-    let applied: BTreeSet<&PersonId> = applied.collect();
-    let held = events.iter().filter_map(|event| {
-        let Fact::Feed(FeedFact::Held(hold)) = &event.fact else { return None };
-        Some(hold.events.iter())
-    });
-    let leaving = held.flatten().filter(|event| event.change.is_leaving() && applied.contains(&event.person));
-    leaving.map(|event| event.person.clone()).collect()
+    let (mut applied, mut held) = (BTreeSet::new(), BTreeSet::new());
+    let leaving = |event: &HrEvent| event.change.is_leaving().then(|| event.person.clone());
+    for event in events {
+        let Fact::Feed(fact) = &event.fact else { continue };
+        if let FeedFact::EventApplied(fact) = fact {
+            applied.extend(leaving(&fact.event));
+        } else if let FeedFact::Held(hold) = fact {
+            held.extend(hold.events.iter().filter_map(leaving));
+        }
+    }
+    applied.intersection(&held).cloned().collect()
 }
 
 /// What a change set aside because it could not happen.
@@ -260,30 +261,12 @@ pub fn set_aside(events: &[Event]) -> impl Iterator<Item = pb::EventSetAside> {
     })
 }
 
-/// An event of HR.
-#[must_use]
-pub fn hr_event(it: &HrEvent) -> pb::HrEvent {
-    use pb::hr_event::Change as Said;
-    let named = |manager: &Option<crate::domain::value::ids::PersonId>| {
-        manager.as_ref().map(ToString::to_string).unwrap_or_default()
-    };
-    let logins = |login: &BTreeSet<Identity>| login.iter().map(ToString::to_string).collect();
-    let change = match &it.change {
-        HrChange::Joined { login, manager } => {
-            Said::Joined(pb::Joined { logins: logins(login), manager: named(manager) })
-        }
-        HrChange::Renamed { login } => Said::Renamed(pb::Renamed { logins: logins(login) }),
-        HrChange::Transferred { manager, at } => {
-            Said::Transferred(pb::Transferred { manager: named(manager), time: Some(pb_timestamp(*at)) })
-        }
-        HrChange::Left { at, urgent, also_approved } => {
-            let (urgent, also_approved) = (*urgent, *also_approved);
-            Said::Left(pb::Left { time: Some(pb_timestamp(*at)), urgent, also_approved })
-        }
-        HrChange::Stays => Said::Stays(pb::Stays {}),
-        HrChange::Roles { roles } => Said::Roles(pb::Roles { roles: roles.iter().map(ToString::to_string).collect() }),
-    };
-    pb::HrEvent { person: it.person.to_string(), change: Some(change) }
+/// What a release left out because it no longer applied.
+pub fn left_out(events: &[Event]) -> impl Iterator<Item = &HrEvent> {
+    events.iter().filter_map(|event| {
+        let Fact::Feed(FeedFact::EventLeftOut(it)) = &event.fact else { return None };
+        Some(&it.event)
+    })
 }
 
 #[cfg(test)]
