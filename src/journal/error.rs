@@ -180,7 +180,7 @@ pub enum OpenError {
     },
     /// A mark lies where the journal is to be made, and says that there was one.
     #[error(
-        "`{}` says that a journal was here, up to {}: bring that journal back, or move its mark away to begin anew", path.display(), mark.head
+        "`{}` says that a journal was here, up to {}: bring that journal back, or move its mark, and its log if one is there, away to begin anew", path.display(), mark.head
     )]
     MarkOfAnother {
         /// The mark's file.
@@ -227,6 +227,24 @@ pub enum OpenError {
     #[error("`{}` is not a regular file: name the journal's file itself", path.display())]
     NotAFile {
         /// The path.
+        path: PathBuf,
+    },
+    /// What is written there would be written into another file.
+    #[error(
+        "`{}` is a link or another name of a file beside it, which would be written over: move it away, and keep it",
+        path.display()
+    )]
+    Linked {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A log lies where the journal is to be made.
+    #[error(
+        "`{}` is the log of a journal that is not here and may hold what that acknowledged last: bring that journal back, or move its log away",
+        path.display()
+    )]
+    LogOfAnother {
+        /// The log.
         path: PathBuf,
     },
     /// The store in this build is too old, or does not do what it is asked to (known failures H2 and H4).

@@ -3,6 +3,7 @@
 //! The journal itself is never opened here once SQLite may have it open: closing any descriptor of a file drops the
 //! POSIX locks that the same process holds on it. Modes are read by path.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -77,6 +78,22 @@ pub(crate) fn check_modes(path: &Path) -> Result<(), OpenError> {
         let mode = metadata.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(OpenError::LooseMode { path, mode });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file that SQLite, or the lock, would write to under the name of another: a link, or a second name of what lies beside
+/// it.
+pub(super) fn check_links(journal: &Path) -> Result<(), OpenError> {
+    let found = |suffix: &&str| fs::symlink_metadata(beside(journal, suffix)).ok();
+    let others = ["", MARK_SUFFIX, ".secret", ".token-keys", ".index", ".index-wal", ".index-shm"];
+    let mut known: BTreeSet<_> = others.iter().filter_map(found).map(|found| (found.dev(), found.ino())).collect();
+    for suffix in ["-wal", "-shm", ".lock"] {
+        if let Some(found) = found(&suffix)
+            && (found.is_symlink() || !known.insert((found.dev(), found.ino())))
+        {
+            return Err(OpenError::Linked { path: beside(journal, suffix) });
         }
     }
     Ok(())

@@ -59,6 +59,9 @@ pub(super) fn written(path: &Path) -> Result<Written, Unmarked> {
     let unreadable = |what: &str| Unmarked::Unreadable { path: path.into(), what: what.to_owned() };
     // Whatever else has its name is not read: a pipe would be waited for, and closing the journal drops SQLite's locks on it.
     match fs::metadata(path) {
+        Err(error) if fs::symlink_metadata(path).is_ok() => {
+            return Err(unreadable(&format!("it leads nowhere: {error}")));
+        }
         Ok(found) if !found.is_file() => return Err(unreadable("it is no file; move it away")),
         Ok(found) if guard::is_open(&found) => {
             return Err(unreadable("it is the journal itself under another name; move it away"));

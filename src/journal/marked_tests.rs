@@ -140,7 +140,8 @@ fn what_is_no_mark_in_its_place_is_a_mark_that_cannot_be_read() {
     let place = InFile::new();
     drop(settled(&place));
     let path = mark::beside(&place.path());
-    let stand: [(&str, &dyn Fn()); 3] = [
+    let stand: [(&str, &dyn Fn()); 4] = [
+        ("leads nowhere", &|| std::os::unix::fs::symlink("nowhere", &path).unwrap()),
         ("it is no file", &|| fs::create_dir(&path).unwrap()),
         ("the journal itself", &|| fs::hard_link(place.path(), &path).unwrap()),
         ("the journal itself", &|| std::os::unix::fs::symlink(place.path(), &path).unwrap()),
@@ -165,12 +166,7 @@ fn what_is_no_mark_in_its_place_is_a_mark_that_cannot_be_read() {
 
 #[test]
 fn a_start_that_is_refused_changes_no_file() {
-    let contents = |place: &InFile| {
-        let files = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> = files.map(|file| (fs::read(&file).unwrap(), file)).collect();
-        files.sort();
-        files
-    };
+    let contents = |place: &InFile| contents(place.0.path());
     let place = InFile::new();
     let mut journal = settled(&place);
     appended(&mut journal, 3);
@@ -189,6 +185,89 @@ fn a_start_that_is_refused_changes_no_file() {
     let before = contents(&place);
     MarkedJournal::open(&place.path(), Options::default(), &mut |_| Ok(())).unwrap_err();
     assert!(contents(&place) == before, "one with a bad row");
+}
+
+/// What lies in a folder, but for the lock.
+fn contents(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.extension().is_none_or(|extension| extension != "lock"));
+    let mut files: Vec<_> = files.map(|file| (file.clone(), fs::read(&file).unwrap())).collect();
+    files.sort();
+    files
+}
+
+/// A copy of what a killed broker leaves: five rows in the file, three more in the log alone.
+fn killed() -> tempfile::TempDir {
+    let place = InFile::new();
+    let mut journal = settled(&place);
+    appended(&mut journal, 5);
+    journal.settle().unwrap();
+    appended(&mut journal, 3);
+    journal.flush_mark();
+    let copy = tempfile::tempdir().unwrap();
+    for suffix in ["", "-wal", ".mark"] {
+        let of = |folder: &tempfile::TempDir| super::super::file::beside(&folder.path().join("journal.db"), suffix);
+        fs::copy(of(&place.0), of(&copy)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_file_without_pages_costs_nothing_of_its_log() {
+    let copy = killed();
+    let path = copy.path().join("journal.db");
+    let whole = fs::read(&path).unwrap();
+    for left in [0, 1, 99] {
+        fs::write(&path, &whole[..left]).unwrap();
+        let before = contents(copy.path());
+        for told in [
+            verify_file(&path, None).unwrap_err().to_string(),
+            MarkedJournal::open(&path, Options::default(), &mut |_| Ok(())).unwrap_err().to_string(),
+        ] {
+            assert!(told.contains("shorter than the header"), "{told}");
+        }
+        assert!(contents(copy.path()) == before, "{left} bytes");
+    }
+    // when the file is put back, then all that was acknowledged is there
+    fs::write(&path, &whole).unwrap();
+    let Opened { recovered, lost, .. } = MarkedJournal::open(&path, Options::default(), &mut |_| Ok(())).unwrap();
+    assert_eq!((recovered.head.sequence, lost), (8, None));
+}
+
+#[test]
+fn nothing_is_written_through_a_link_to_another_file() {
+    let beside =
+        |copy: &tempfile::TempDir, suffix: &str| super::super::file::beside(&copy.path().join("journal.db"), suffix);
+    for (name, target) in [("-wal", ""), ("-shm", ""), ("-shm", ".mark"), ("-shm", ".secret"), (".lock", "")] {
+        for is_hard in [true, false] {
+            let copy = killed();
+            fs::write(beside(&copy, ".secret"), [7; 32]).unwrap();
+            let _ = fs::remove_file(beside(&copy, name));
+            if is_hard {
+                fs::hard_link(beside(&copy, target), beside(&copy, name)).unwrap();
+            } else {
+                std::os::unix::fs::symlink(beside(&copy, target), beside(&copy, name)).unwrap();
+            }
+            let before = contents(copy.path());
+            let path = copy.path().join("journal.db");
+            let started = MarkedJournal::open(&path, Options::default(), &mut |_| Ok(())).unwrap_err();
+            assert!(matches!(started, OpenError::Linked { .. }), "{name} to {target}: {started}");
+            assert!(matches!(verify_file(&path, None).unwrap_err(), OpenError::Linked { .. }), "{name} to {target}");
+            assert!(contents(copy.path()) == before, "{name} to {target}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_is_not_made_under_the_log_of_another() {
+    let copy = killed();
+    let path = copy.path().join("journal.db");
+    fs::remove_file(&path).unwrap();
+    fs::remove_file(mark::beside(&path)).unwrap();
+    let before = contents(copy.path());
+    let refused = SqliteJournal::create(&path, Options::default()).unwrap_err();
+    assert!(matches!(refused, OpenError::LogOfAnother { .. }), "{refused}");
+    assert!(contents(copy.path()) == before);
 }
 
 #[test]

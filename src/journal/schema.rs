@@ -56,18 +56,20 @@ pub(super) fn check_version(version_number: i32) -> Result<(), OpenError> {
     Err(OpenError::Unsafe { what })
 }
 
-/// Refuses a file whose header does not say how it is read and written as SQLite makes it: 1 for a copy by `VACUUM INTO`, 2 with a
-/// log (file format, 1.3, "File format version numbers"). Of a greater number SQLite says at some later time that the
-/// database is read-only, and a reader notices nothing.
+/// Refuses a file without a header of SQLite's, before SQLite sees it: beside a file without pages it deletes the log, and with it
+/// what was acknowledged last. And one whose header does not say how it is read and written as SQLite makes it: 1 for a copy by
+/// `VACUUM INTO`, 2 with a log (file format, 1.3, "File format version numbers"). Of a greater number SQLite says at some later
+/// time that the database is read-only, and a reader notices nothing.
 pub(super) fn check_header(guard: &Guard) -> Result<(), OpenError> {
-    match guard.header::<20>() {
-        Some([b'S', b'Q', b'L', .., write, read]) if write != read || !matches!(write, 1 | 2) => {
-            let what = format!("its header is damaged: bytes 18 and 19 are {write} and {read}, neither 1 nor 2 both");
-            Err(OpenError::NotAJournal { what })
-        }
-        // What is no database at all is told by SQLite.
-        _ => Ok(()),
-    }
+    let what = match guard.header::<100>() {
+        Some(header) if header.starts_with(b"SQLite format 3\0") => match header.get(18..20) {
+            Some([1, 1] | [2, 2]) => return Ok(()),
+            versions => format!("its header is damaged: bytes 18 and 19 are {versions:?}, neither 1 nor 2 both"),
+        },
+        Some(_) => "it is no SQLite file".to_owned(),
+        None => "it is shorter than the header of a SQLite file".to_owned(),
+    };
+    Err(OpenError::NotAJournal { what })
 }
 
 /// The one connection that writes.

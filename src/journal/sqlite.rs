@@ -83,6 +83,11 @@ impl SqliteJournal {
     pub fn create(path: &Path, options: Options) -> Result<Self, OpenError> {
         let path = file::creatable(path)?;
         file_system::check(path.parent().unwrap_or(Path::new("/")))?;
+        let left = ["-wal", "-shm"].map(|suffix| file::beside(&path, suffix));
+        if let Some(path) = left.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
+            // SQLite would take what is in it for a part of the new file.
+            return Err(OpenError::LogOfAnother { path });
+        }
         let lock = file::lock(&path)?;
         let (made, id) = (file::beside(&path, ".creating"), super::random_id());
         for suffix in ["", "-wal", "-shm"] {
@@ -107,6 +112,7 @@ impl SqliteJournal {
         let path = file::existing(path)?;
         file_system::check(&path)?;
         file_system::check(path.parent().unwrap_or(Path::new("/")))?;
+        file::check_links(&path)?;
         let lock = file::lock(&path)?;
         Self::open_locked(path, lock, options, each)
     }

@@ -67,7 +67,7 @@ fn what_is_no_journal_is_refused_with_what_to_do() {
     assert!(!path("none.db").exists());
     fs::write(path("text"), "not a database, but long enough to be looked at by somebody".repeat(100)).unwrap();
     fs::set_permissions(path("text"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(refusal(&path("text")).to_string().contains("not a database"));
+    assert!(refusal(&path("text")).to_string().contains("SQLite file"));
     fs::create_dir(path("directory")).unwrap();
     assert!(matches!(refusal(&path("directory")), OpenError::NotAFile { .. }));
     let exists = SqliteJournal::create(&place.path(), Options::default()).unwrap_err();

@@ -50,6 +50,7 @@ pub fn verify_known(path: &Path, known: Known, each: EachRow<'_>) -> Result<Veri
     if !fs::metadata(&path).map_err(|error| file::store(&path, &error))?.is_file() {
         return Err(OpenError::NotAFile { path });
     }
+    file::check_links(&path)?;
     // Without a write-ahead log the file is all there is, and `immutable` reads it even where nothing may be written. A
     // broker that begins to write meanwhile makes a log: then the answer is discarded, and the file read again.
     if !has_log(&path)? {
@@ -112,9 +113,9 @@ fn verify_as(path: &Path, mode: &str, known: Known, each: EachRow<'_>) -> Result
     let failed = |error| file::store(path, &error);
     // Before the connection, and so closed after it.
     let guard = guard::keep(path)?;
+    schema::check_header(&guard)?;
     let connection = Connection::open_with_flags(uri(path, mode), flags).map_err(failed)?;
     schema::harden(&connection).map_err(failed)?;
-    schema::check_header(&guard)?;
     // One snapshot for all of it, also beside a writer.
     connection.execute_batch("BEGIN").map_err(failed)?;
     let id = schema::check(&connection)?;

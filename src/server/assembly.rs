@@ -3,7 +3,7 @@
 //! process, so that its supervisor restarts it and recovery decides what the journal holds (known failures G7 and H3).
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -24,7 +24,7 @@ use super::check::calls::AccessCalls;
 use super::check::ext_authz::ExtAuthz;
 use super::check::ext_authz::routes::RouteMap;
 use super::https;
-use super::keys::sealed::keys_beside;
+use super::keys::sealed::{self, keys_beside};
 use super::keys::signing::SigningKeys;
 use super::reflection::{strict_v1, strict_v1alpha};
 use super::service::accounts::Accounts;
@@ -39,7 +39,7 @@ use super::service::proposals::Proposals;
 use super::service::recertifications::Recertifications;
 use super::service::tokens::Tokens;
 use super::transport::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
-use super::transport::listener::{ListenError, ListenerSettings, Listening, listen};
+use super::transport::listener::{ListenError, ListenerSettings, Listening, bind, listen};
 use super::transport::listeners::Listeners;
 use super::transport::served::{Grpc, Services, Speaks};
 use super::transport::tls::TlsStore;
@@ -128,6 +128,9 @@ pub struct Accepted {
 pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running, ServeError> {
     // Before the journal is opened, so that a broker that could never listen leaves no trace in it.
     config::check(&settings)?;
+    sealed::look_beside(&settings.journal).map_err(ServeError::System)?;
+    SigningKeys::look_beside(&settings.journal).map_err(ServeError::System)?;
+    drop(bind_all(&settings)?);
     let metrics = Arc::new(Metrics::default());
     let batch_rows = metrics.batch_rows.clone();
     let engine_settings = engine::Settings {
@@ -189,6 +192,12 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
     Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners, reload_asked })
+}
+
+/// All that it will listen on, bound at the same time.
+fn bind_all(settings: &ServeSettings) -> Result<Vec<TcpListener>, ServeError> {
+    let addresses = [Some(settings.listen), settings.https_listen, settings.metrics_listen].into_iter().flatten();
+    addresses.map(|address| bind(address).map_err(ServeError::from)).collect()
 }
 
 impl Running {

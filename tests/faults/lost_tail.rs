@@ -284,6 +284,44 @@ async fn while_the_mark_cannot_be_written_nothing_is_given_and_all_is_taken() {
 }
 
 #[tokio::test]
+async fn a_start_that_cannot_serve_writes_nothing_into_the_journal() {
+    // given a broker that ended well, whose operator would accept a loss
+    let organisation = Broker::new().kill();
+    fs::remove_file(mark::beside(&organisation.journal())).unwrap();
+    let head = verify_file(&organisation.journal(), None).unwrap().recovered.head;
+    let secret = fs::read(organisation.path("journal.db.secret")).unwrap();
+    let keys = fs::read(organisation.path("journal.db.token-keys")).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = taken.local_addr().unwrap().to_string();
+    let refused = |flags: &[&str]| {
+        let mut start = accepting(head.sequence);
+        start.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let ended = run(&mut organisation.serve_command(&start));
+        assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
+        let left = verify_file(&organisation.journal(), None).unwrap().recovered.head;
+        assert_eq!(left, head, "{}", ended.stderr);
+    };
+    // when a port is taken, the secret is of no use, the keys of tokens are none or a pipe that nobody writes to
+    refused(&["--listen", &busy]);
+    refused(&["--metrics-listen", &busy]);
+    fs::write(organisation.path("journal.db.secret"), "").unwrap();
+    refused(&[]);
+    fs::write(organisation.path("journal.db.secret"), secret).unwrap();
+    fs::write(organisation.path("journal.db.token-keys"), "no keys").unwrap();
+    refused(&[]);
+    fs::remove_file(organisation.path("journal.db.token-keys")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(organisation.path("journal.db.token-keys")).status().unwrap();
+    assert!(pipe.success());
+    refused(&[]);
+    // then it serves once that is mended
+    fs::remove_file(organisation.path("journal.db.token-keys")).unwrap();
+    fs::write(organisation.path("journal.db.token-keys"), keys).unwrap();
+    let permissions = fs::metadata(organisation.path("journal.db.secret")).unwrap().permissions();
+    fs::set_permissions(organisation.path("journal.db.token-keys"), permissions).unwrap();
+    Broker::serve(&organisation, &accepting(head.sequence));
+}
+
+#[tokio::test]
 async fn an_honest_start_is_never_refused() {
     let organisation = Organisation::new();
     assert_eq!(organisation.init().code, Some(0));

@@ -29,13 +29,13 @@ pub enum AuditCommand {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filter {
     /// Only caused by: account:ana, broker, or person:ana with all accounts that were theirs
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_parser = values::not_empty, value_name = "WHO")]
     pub actor: Option<String>,
     /// Only of this kind: elevation-requested
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_parser = values::not_empty, value_name = "KIND")]
     pub kind: Option<String>,
     /// Only about this: `elevation:ID`, account:ana, tenant:acme; an ending of an id or a name, as lists print it, will do
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_parser = values::not_empty, value_name = "WHAT")]
     pub about: Option<String>,
 }
 

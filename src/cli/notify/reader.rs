@@ -203,19 +203,21 @@ impl Reader<'_, '_> {
         let Some(it) = self.reviewed(kind, id).await?.filter(|it| it.pending) else { return Ok(()) };
         let known = self.progress.open.get(&it.key()).cloned();
         let stage = it.review.open_stage;
+        let mut openings = known.as_ref().map_or(0, |known| known.openings);
         if known.as_ref().is_none_or(|known| known.stage != stage) {
             // Whoever could decide in an earlier stage is told nothing more of it.
             self.progress.forget_waiting(&WaitsFor::any_stage(kind, id));
         }
         // What has every approval waits for a lock alone, and for nobody.
         if stage > 0 && known.as_ref().is_none_or(|known| known.stage != stage) {
-            // A stage that opens again, because an approval was struck out or is not counted, is announced again.
-            let decisions = it.review.decisions.len();
-            self.progress.enqueue(&format!("{}.opened:{stage}:{decisions}", it.key()), it.opened(), wall_time());
+            // A stage that opens again, because an approval was struck out or is not counted, is announced again, by another id:
+            // who gets it drops what has one that is known.
+            openings = openings.saturating_add(1);
+            self.progress.enqueue(&format!("{}.opened:{stage}:{openings}", it.key()), it.opened(), wall_time());
         }
         let reminded = known.as_ref().is_some_and(|known| known.reminded);
         let due = it.half_time().filter(|_| !reminded);
-        self.progress.open.insert(it.key(), Open { stage, due, reminded });
+        self.progress.open.insert(it.key(), Open { stage, openings, due, reminded });
         Ok(())
     }
 

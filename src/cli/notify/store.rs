@@ -43,6 +43,9 @@ pub(super) struct Open {
     /// The stage that was last announced as open.
     #[serde(default)]
     pub(super) stage: u32,
+    /// How many stages of it were announced.
+    #[serde(default)]
+    pub(super) openings: u32,
     /// When its reminder is to be sent, unless it was: half of its time is gone, or its end is near.
     #[serde(default)]
     pub(super) due: Option<Timestamp>,

@@ -40,6 +40,14 @@ pub fn met(text: &str) -> Result<Timestamp, String> {
     start.ok_or_else(|| no_time(text, "its beginning in UTC"))
 }
 
+/// Something that narrows: an empty one, of a variable that is not set say, would be the widest.
+///
+/// # Errors
+/// If it is empty.
+pub fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("it is empty; leave it out for all".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 /// An action.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use super::record::counted::Counted;
 use super::record::elevation::Elevation;
 use super::record::enrolment::Enrolment;
 use super::record::event::{ClockPair, Subject};
-use super::record::grant::{Grant, GrantPhase};
+use super::record::grant::Grant;
 use super::record::hr::{Feed, Hold, Part};
 use super::record::proposal::Proposal;
 use super::record::review::Phase;
@@ -23,6 +23,7 @@ pub mod apply;
 mod broker;
 pub mod formerly;
 pub mod granted;
+mod grants;
 mod held;
 mod holding;
 pub mod identities;
@@ -382,41 +383,6 @@ impl State {
         }
         if let Some(at) = forgotten_alone(&old) {
             self.closed.remove(&(at, Closed::Elevation(id)));
-        }
-    }
-
-    pub(super) fn put_grant(&mut self, grant: Grant) {
-        self.remove_grant(grant.id);
-        let elevation = grant.elevation;
-        self.grants_of.insert(grant.person.clone(), grant.id);
-        if grant.is_open() {
-            self.open_grants_by.insert(grant.holder.clone(), grant.id);
-            for person in &grant.behind {
-                self.open_grants_of.insert(person.clone(), grant.id);
-            }
-            self.due.insert((grant.end, Due::GrantEnd(grant.id)));
-        }
-        if grant.phase == GrantPhase::Scheduled {
-            self.starts.insert((grant.start, grant.id));
-        }
-        self.index_forgetting(&grant);
-        self.organisation.granted.put(&grant);
-        self.grants.insert(grant.id, grant);
-        self.index_approvals(elevation);
-    }
-
-    pub(super) fn remove_grant(&mut self, id: GrantId) {
-        let Some(old) = self.grants.remove(&id) else { return };
-        self.grants_of.remove(&old.person, &id);
-        self.organisation.granted.remove(id, &old.holder);
-        self.open_grants_by.remove(&old.holder, &id);
-        for person in &old.behind {
-            self.open_grants_of.remove(person, &id);
-        }
-        self.due.remove(&(old.end, Due::GrantEnd(id)));
-        self.starts.remove(&(old.start, id));
-        if let Some(at) = old.closed_at() {
-            self.closed.remove(&(at, Closed::Grant(id)));
         }
     }
 

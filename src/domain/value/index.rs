@@ -51,6 +51,14 @@ impl<K: Ord, V> Map<K, V> {
         self.0.get(key).map(AsRef::as_ref)
     }
 
+    /// The value under a key, for as long as somebody holds it.
+    pub fn shared<Q: Ord + ?Sized>(&self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.get(key).map(Arc::clone)
+    }
+
     /// The key itself with it, which lives as long as the map.
     pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
     where

@@ -86,6 +86,15 @@ pub(crate) fn keys_of(secret: &[u8; 32], journal_id: &str) -> Option<(Seal, Note
     Seal::new(&*derived(b"sealed texts v1")?).zip(NoteKey::new(name, &*derived(b"signed notes v1")?))
 }
 
+/// Looks at the secret beside a journal, if one is there.
+///
+/// # Errors
+/// Why it is of no use.
+pub(crate) fn look_beside(journal: &Path) -> Result<(), String> {
+    let is_there = fs::symlink_metadata(file::beside(journal, ".secret")).is_ok();
+    if is_there { secret_beside(journal).map(drop) } else { Ok(()) }
+}
+
 fn secret_beside(journal: &Path) -> Result<Zeroizing<[u8; 32]>, String> {
     let path = file::beside(journal, ".secret");
     let cannot = |error: io::Error| format!("`{}` cannot be used: {error}", path.display());

@@ -71,14 +71,20 @@ struct Stored {
 }
 
 impl SigningKeys {
+    /// Looks at the keys beside a journal, if there are any.
+    ///
+    /// # Errors
+    /// Why they are of no use.
+    pub(crate) fn look_beside(journal: &Path) -> Result<(), String> {
+        Held::of(read(&beside(journal))?).map(drop)
+    }
+
     /// Reads the keys beside a journal, or makes the first.
     ///
     /// # Errors
     /// What is wrong with the file, and what to do.
     pub(crate) fn open(journal: &Path, now: Timestamp) -> Result<Self, String> {
-        let mut file = journal.as_os_str().to_owned();
-        file.push(".token-keys");
-        let file = PathBuf::from(file);
+        let file = beside(journal);
         let held = Held::of(read(&file)?)?;
         let keys = Self { file: Some(file), held: ArcSwap::from_pointee(held), rotating: Mutex::default() };
         match keys.rotate(now) {
@@ -214,8 +220,18 @@ fn rotated(held: &[Key], now: Timestamp) -> Result<Option<Vec<Key>>, String> {
     Ok(changed.then_some(keys))
 }
 
+fn beside(journal: &Path) -> PathBuf {
+    let mut file = journal.as_os_str().to_owned();
+    file.push(".token-keys");
+    PathBuf::from(file)
+}
+
 fn read(file: &Path) -> Result<Vec<Key>, String> {
     let named = |problem: &str| format!("the keys of tokens, `{}`: {problem}", file.display());
+    // A pipe would be waited for.
+    if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(named("it is no file; move it away, and new keys are made"));
+    }
     let opened = match std::fs::File::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -149,6 +149,17 @@ impl Drop for Listening {
     }
 }
 
+/// Takes an address.
+///
+/// # Errors
+/// If it is taken, or none of this host.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Busy(address),
+        _ => ListenError::Bind(address, error),
+    })
+}
+
 /// Listens. `services` is called once on each runtime's thread, so that no two share a service.
 ///
 /// # Errors
@@ -160,10 +171,7 @@ pub fn listen<S: Into<Services<D>>, D: Direct>(
     services: impl Fn() -> S + Send + Sync + 'static,
 ) -> Result<Listening, ListenError> {
     let address = settings.address;
-    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ListenError::Busy(address),
-        _ => ListenError::Bind(address, error),
-    })?;
+    let listener = bind(address)?;
     listener.set_nonblocking(true).map_err(|error| ListenError::Bind(address, error))?;
     let local_address = listener.local_addr().map_err(|error| ListenError::Bind(address, error))?;
     let (phase, watched) = watch::channel(Phase::Serving);

@@ -31,10 +31,10 @@ pub struct AccessArguments {
     #[arg(long, short = 'a', value_parser = values::action, value_name = "ACTION")]
     pub action: Option<String>,
     /// Held by this account alone
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_parser = values::not_empty, value_name = "ACCOUNT")]
     pub account: Option<String>,
     /// Held by accounts of this person, or by machines for which the person stands
-    #[arg(long, value_name = "PERSON")]
+    #[arg(long, value_parser = values::not_empty, value_name = "PERSON")]
     pub person: Option<String>,
     /// When; left out, now
     #[arg(long, value_parser = values::time, value_name = "TIME")]
@@ -64,7 +64,7 @@ pub struct HeldArguments {
 #[derive(Debug, Clone, Args)]
 pub struct RefusalsArguments {
     /// Only of this caller: account:ana, or person:ana with all accounts that were theirs
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_parser = values::not_empty, value_name = "WHO")]
     pub actor: Option<String>,
     /// Only at or after this
     #[arg(long, value_parser = values::time, value_name = "TIME")]

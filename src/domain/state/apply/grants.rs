@@ -2,9 +2,8 @@
 
 use crate::domain::record::campaign::LastGrant;
 use crate::domain::record::event::{GrantFact, GrantShortened};
-use crate::domain::record::grant::{Grant, GrantPhase};
+use crate::domain::record::grant::GrantPhase;
 use crate::domain::state::State;
-use crate::domain::value::ids::GrantId;
 use crate::domain::value::time::Timestamp;
 
 pub(super) fn record(state: &mut State, fact: &GrantFact, at: Timestamp) {
@@ -15,16 +14,16 @@ pub(super) fn record(state: &mut State, fact: &GrantFact, at: Timestamp) {
             }
             state.put_grant((**grant).clone());
         }
-        GrantFact::Started(fact) => change_grant(state, fact.grant, |grant| {
+        GrantFact::Started(fact) => state.change_grant(fact.grant, |grant| {
             grant.continuous_since = fact.continuous_since;
             grant.phase = GrantPhase::Active;
         }),
         GrantFact::Shortened(fact) => shorten(state, fact),
-        GrantFact::Ended(fact) => change_grant(state, fact.grant, |grant| grant.phase = GrantPhase::Ended { at }),
-        GrantFact::Relinquished(fact) => change_grant(state, fact.grant, |grant| {
+        GrantFact::Ended(fact) => state.change_grant(fact.grant, |grant| grant.phase = GrantPhase::Ended { at }),
+        GrantFact::Relinquished(fact) => state.change_grant(fact.grant, |grant| {
             grant.phase = GrantPhase::Relinquished { at, by: fact.by.clone(), reason: fact.reason.clone() };
         }),
-        GrantFact::Revoked(fact) => change_grant(state, fact.grant, |grant| {
+        GrantFact::Revoked(fact) => state.change_grant(fact.grant, |grant| {
             grant.phase = GrantPhase::Revoked { at, because: fact.because.clone() };
         }),
         // A token only copies what the grant says, so it is only counted.
@@ -34,17 +33,10 @@ pub(super) fn record(state: &mut State, fact: &GrantFact, at: Timestamp) {
 
 /// An end never moves later, whatever the journal were to say.
 fn shorten(state: &mut State, fact: &GrantShortened) {
-    change_grant(state, fact.grant, |grant| {
+    state.change_grant(fact.grant, |grant| {
         if fact.end < grant.end {
             grant.end = fact.end;
             grant.end_because = fact.because.clone();
         }
     });
-}
-
-fn change_grant(state: &mut State, id: GrantId, change: impl FnOnce(&mut Grant)) {
-    if let Some(mut grant) = state.grants.get(&id).cloned() {
-        change(&mut grant);
-        state.put_grant(grant);
-    }
 }
