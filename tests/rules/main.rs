@@ -19,6 +19,7 @@ mod identity_histories;
 mod life;
 mod lock;
 mod loss;
+mod own_lock;
 mod proposal;
 mod repetition;
 mod support;

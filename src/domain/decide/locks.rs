@@ -5,14 +5,12 @@ use super::super::directory::Account;
 use super::super::policy::{Capability, CapabilityName};
 use super::super::state::State;
 use super::caller::{Caller, make_id, principal};
+use super::own_lock::stopped_of_own;
 use crate::domain::effect::cascade::locked;
 use crate::domain::record::command::Envelope;
 use crate::domain::record::command::{Command, CreateLock, DeleteLock, LockCommand};
-use crate::domain::record::elevation::Elevation;
-use crate::domain::record::enrolment::Enrolment;
 use crate::domain::record::event::{Fact, LockDeleted, LockFact};
-use crate::domain::record::grant::Grant;
-use crate::domain::record::lock::{Lock, LockMode, Locked, Locks};
+use crate::domain::record::lock::{Lock, LockMode, Locked};
 use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -71,7 +69,7 @@ fn create(state: &State, caller: &Caller<'_>, command: &CreateLock, envelope: &E
     Ok(facts)
 }
 
-/// Somebody with the capability lifts a lock that is not on themselves, and stops nothing that they hold or asked for.
+/// Somebody with the capability lifts a lock that is not on themselves, and holds back nothing that they hold or asked for.
 fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) -> Result<Vec<Fact>, Refusal> {
     let &DeleteLock { lock: id, ref reason } = command;
     let organisation = &state.organisation;
@@ -85,7 +83,7 @@ fn delete(state: &State, caller: &Caller<'_>, command: &DeleteLock, now: Now) ->
         return Err(Refusal::new(Reason::OwnLock, format!("{}", lock.on)).with("lock", id));
     }
     if let Some((what, stopped)) = account.and_then(|account| stopped_of_own(state, lock, account, now)) {
-        let detail = format!("{}, which stops your {what} `{stopped}`", lock.on);
+        let detail = format!("{}, which holds back your {what} `{stopped}`", lock.on);
         return Err(Refusal::new(Reason::OwnLock, detail).with("lock", id).with(what, stopped));
     }
     let deleted = LockDeleted { lock: id, on: lock.on.clone(), by: principal(caller), reason: reason.to_owned() };
@@ -146,33 +144,6 @@ fn is_on_own_person(organisation: &Organisation, on: &Locked, own: &Account) -> 
             false
         }
     }
-}
-
-/// What the lock stops and the caller's person is behind, by its kind and id: a grant, or what was asked for and is pending. They
-/// would give themselves back what was stopped.
-fn stopped_of_own(state: &State, lock: &Lock, own: &Account, now: Now) -> Option<(&'static str, String)> {
-    let person = own.person();
-    let mut under = state.organisation.clone();
-    under.locks = Locks::default();
-    under.locks.put(lock.clone());
-    let stops = |grant: &Grant| under.lock_on_grant(grant).or_else(|| under.locks.on_any_of(&grant.scope)).is_some();
-    let accounts = || state.organisation.accounts_of(person).map(|(id, _)| id);
-    let open = state.open_grants_of(person).chain(accounts().flat_map(|id| state.open_grants_by(id)));
-    let grant = open.filter(|it| !it.end.is_over(now.latest)).find(|grant| stops(grant));
-    let elevation = || {
-        let stops = |it: &Elevation| under.lock_on_elevation(it).is_some();
-        let pending = state.pending_of(person).chain(accounts().flat_map(|id| state.pending_by(id)));
-        pending.filter(|it| !it.review.deadline.is_over(now.latest)).find(|it| stops(it))
-    };
-    let enrolment = || {
-        let own = |it: &&Enrolment| it.person == *person || it.behind.contains(person);
-        let pending = state.pending_enrolments_of(person).filter(own);
-        pending.filter(|it| !it.review.deadline.is_over(now.latest)).find(|it| under.lock_on_enrolment(it).is_some())
-    };
-    grant
-        .map(|it| ("grant", it.id.to_string()))
-        .or_else(|| elevation().map(|it| ("elevation", it.id.to_string())))
-        .or_else(|| enrolment().map(|it| ("enrolment", it.id.to_string())))
 }
 
 /// Whether a person with the whole capability is left whom neither this lock nor another stops.

@@ -13,6 +13,7 @@ mod locks;
 pub mod loss;
 mod numbering;
 mod open_grant;
+mod own_lock;
 mod proposals;
 pub mod refused;
 mod review;

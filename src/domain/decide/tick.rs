@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::numbering::events;
+use super::own_lock::over_with;
 use super::waiting;
 use crate::domain::effect::cascade::with_extensions;
 use crate::domain::effect::life;
@@ -143,13 +144,19 @@ fn lapses(state: &State, now: Now) -> Vec<Fact> {
     overlay.into_facts()
 }
 
-/// Locks end by `earliest`, so that clocks that disagree never lift one too soon.
+/// Locks end by `earliest`, so that clocks that disagree never lift one too soon. What is over with them is in the same batch.
 fn lifted(state: &State, now: Now) -> Vec<Fact> {
     let locks = state.organisation.locks();
-    let over = locks.over(now.earliest).filter_map(|id| locks.get(id));
-    over.take(AT_ONCE)
-        .map(|lock| Fact::Lock(LockFact::Ended(LockNamed { lock: lock.id, on: lock.on.clone() })))
-        .collect()
+    let over = || locks.over(now.earliest).filter_map(|id| locks.get(id)).take(AT_ONCE);
+    let ended = over().map(|lock| Fact::Lock(LockFact::Ended(LockNamed { lock: lock.id, on: lock.on.clone() })));
+    let mut facts: Vec<Fact> = ended.collect();
+    for fact in over().flat_map(|lock| over_with(state, lock, now)) {
+        // Two locks may have held back the same thing.
+        if !facts.contains(&fact) {
+            facts.push(fact);
+        }
+    }
+    with_extensions(state, facts, now)
 }
 
 /// Scheduled grants that no lock holds back, neither by what they are nor by who approved them: one that is held starts when

@@ -8,6 +8,7 @@ pub mod emergency;
 pub mod enforcement;
 pub mod enrolling;
 pub mod feed;
+pub(in crate::domain) mod held_back;
 pub mod identities;
 pub mod issue;
 pub mod locking;

@@ -251,6 +251,8 @@ fn when(state: &State, elevation: &Elevation, terms: &Terms, way: Way<'_>, now: 
         let latest = terms.start_within.map(|within| now.stamp.plus(within));
         let detail = match latest {
             _ if elevation.emergency.is_some() => Some("an emergency starts when it is approved".to_owned()),
+            // Scheduled, it could begin when what it follows is long over (known failure A19).
+            _ if elevation.extends.is_some() => Some("an extension starts when it is approved".to_owned()),
             None => Some("it offers no start of one's own choice".to_owned()),
             Some(latest) if start > latest => Some(format!("{start} is later than {latest}")),
             Some(_) if elevation.window_end().is_over(now.latest) => Some(format!("{start} and the duration are past")),

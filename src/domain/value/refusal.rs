@@ -212,8 +212,8 @@ catalogue! {
         "ask somebody who holds the capability that is named";
     LockInvalid "LOCK_INVALID" FailedPrecondition 2, "such a lock cannot be",
         "name resources by a pattern that begins with a name, or lock everything; an end lies ahead";
-    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on themselves, or one that stops a grant or a request of theirs",
-        "ask somebody else with the capability `lock.manage`, or give the grant up, or withdraw the request, first";
+    OwnLock "OWN_LOCK" PermissionDenied 3, "nobody lifts a lock on themselves, or one that holds back a grant or a request of theirs; what waited for a lock of their own is over when that ends",
+        "ask somebody else with the capability `lock.manage`, or give the grant up, or withdraw the request, first; what is over is asked for again";
     NobodyCouldUnlock "NOBODY_COULD_UNLOCK" FailedPrecondition 5, "after this nobody could lift the lock",
         "give it an end, or give another person the capability `lock.manage` first";
     RequestIdReused "REQUEST_ID_REUSED" AlreadyExists 5, "this request_id was used within 24 h for another command",

@@ -2,8 +2,9 @@
 //! because there are few: one for each account and file.
 
 use crate::domain::record::event::{Fact, ProposalCancelled, ProposalFact};
-use crate::domain::record::lock::{Locked, Locks};
+use crate::domain::record::lock::Locks;
 use crate::domain::record::proposal::{Proposal, ProposalCancellation};
+use crate::domain::rule::held_back::holds_proposal;
 use crate::domain::rule::identities::identities_stand;
 use crate::domain::rule::proposal::quorum::could_propose;
 use crate::domain::rule::reviewers::first;
@@ -32,12 +33,8 @@ pub(super) fn consequences(after: &Organisation, state: &State, now: Now) -> Vec
 
 /// Cancels the proposals that a lock stops.
 pub(super) fn locked(under: &Organisation, state: &State, now: Now) -> Vec<Fact> {
-    let everything = under.locks().on(&Locked::Everything);
-    let on = |proposal: &Proposal| under.lock_on_account(&proposal.requester).or(everything).is_some();
-    // Or the lock is on the last role or entitlement by which it could be proposed.
-    let could = |organisation: &Organisation, proposal: &Proposal| could_propose(organisation, proposal, now.latest);
-    let no_more = |proposal: &Proposal| could(&state.organisation, proposal) && !could(under, proposal);
-    cancelled(state, now, |proposal| (on(proposal) || no_more(proposal)).then_some(Reason::Locked))
+    let held = |proposal: &Proposal| holds_proposal(under, &state.organisation, proposal, now.latest);
+    cancelled(state, now, |proposal| held(proposal).then_some(Reason::Locked))
 }
 
 fn cancelled(state: &State, now: Now, why: impl Fn(&Proposal) -> Option<Reason>) -> Vec<Fact> {
