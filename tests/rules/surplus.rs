@@ -8,9 +8,11 @@ use countersign::domain::record::grant::{GrantPhase, Revocation};
 use countersign::domain::record::lock::{LockMode, Locked};
 use countersign::domain::value::ids::ElevationId;
 use countersign::domain::value::refusal::Reason;
+use countersign::wire::events::elevation_event;
+use countersign::wire::v1::ElevationState;
 
 use crate::support::records::change_account;
-use crate::world::{Ask, KEEP, Organisation, POLICY, World, kinds, span};
+use crate::world::{Ask, KEEP, Organisation, POLICY, World, identity, kinds, span};
 
 /// A world in which planned work asks for two commanders of three, and then for security; rex and aud may lock.
 fn world() -> World {
@@ -87,6 +89,10 @@ fn a_revoking_lock_on_one_too_many_strikes_that_approval_out_and_revokes_nothing
     let events = lock(&mut world, "ben", LockMode::Revoke);
     assert_eq!(struck(&events), [("ben".to_owned(), Reason::Locked)]);
     assert_eq!(world.grant_phase(planned), "SCHEDULED");
+    // and whoever watches is not told that it is pending again
+    let told = events.iter().find_map(elevation_event).unwrap();
+    assert_eq!((told.kind.as_str(), told.state()), ("approval-struck", ElevationState::Approved));
+    assert_eq!(told.grant_id, world.grant_of(planned).unwrap().id.to_string());
     // then that approval is void for good: it does not stand in for cleo's while she is suspended
     lift(&mut world, "ben");
     lock(&mut world, "cleo", LockMode::Suspend);
@@ -142,6 +148,36 @@ fn one_too_many_who_comes_to_answer_for_the_holder_revokes_all_the_same() {
     lift(&mut world, "ben");
     change_account(&mut world, "bot", |it| match &mut it.kind {
         AccountKind::Service { owner, .. } => *owner = "ben".parse().unwrap(),
+        other => panic!("{other:?}"),
+    });
+    world.pass_and_tick("20m");
+    assert_eq!(void(&world, planned), ("ben".to_owned(), Reason::SelfApproval));
+}
+
+#[test]
+fn one_too_many_by_a_certificate_that_somebody_behind_it_had_revokes_all_the_same() {
+    // given that ana had the certificate of ben, and answers for the machine by the time of the start
+    let mut world = world();
+    let policy =
+        world.policy.replacen("requestable_by = [\"engineer\"]", "requestable_by = [\"engineer\", \"robot\"]", 3);
+    world = World::of(&policy, world.organisation.clone()).unwrap();
+    change_account(&mut world, "ana", |it| {
+        it.identities.insert(identity("old").parse().unwrap());
+    });
+    change_account(&mut world, "ana", |it| {
+        it.identities.remove(&identity("old").parse::<countersign::domain::value::ids::Identity>().unwrap());
+    });
+    change_account(&mut world, "ben", |it| it.identities = [identity("old").parse().unwrap()].into());
+    let start = world.now().latest.plus(span("20m"));
+    let planned = Ask::maintenance().lasting("1h").starting(start).by("bot", &mut world).unwrap();
+    world.approve("old", planned).unwrap();
+    lock(&mut world, "ben", LockMode::Suspend);
+    for approver in ["cleo", "kim", "sam"] {
+        world.approve(approver, planned).unwrap();
+    }
+    lift(&mut world, "ben");
+    change_account(&mut world, "bot", |it| match &mut it.kind {
+        AccountKind::Service { owner, .. } => *owner = "ana".parse().unwrap(),
         other => panic!("{other:?}"),
     });
     world.pass_and_tick("20m");
