@@ -86,7 +86,10 @@ pub fn elevation_event(it: &Event) -> Option<pb::ElevationEvent> {
     let Fact::Elevation(fact) = &it.fact else { return None };
     let (state, grant_id, person) = match fact {
         ElevationFact::ApprovalRecorded(fact) => (S::Pending, String::new(), fact.decision.person.to_string()),
-        ElevationFact::ApprovalStruck(fact) => (S::Pending, String::new(), fact.person.to_string()),
+        ElevationFact::ApprovalStruck(fact) => {
+            let (state, grant) = fact.grant.map_or((S::Pending, String::new()), |it| (S::Approved, it.to_string()));
+            (state, grant, fact.person.to_string())
+        }
         ElevationFact::Approved(fact) => (S::Approved, fact.grant.to_string(), String::new()),
         ElevationFact::FollowUpOpened(fact) => (S::Approved, fact.grant.to_string(), String::new()),
         ElevationFact::FollowUpOverdue(_) => (S::Approved, String::new(), String::new()),

@@ -324,7 +324,12 @@ impl Model {
             }
             match self.stands(&right, now) {
                 None => self.rights[index].closed = Some(now.stamp),
-                Some(until) => self.rights[index].end = right.end.min(until),
+                Some(until) => {
+                    self.rights[index].end = right.end.min(until);
+                    if !right.started {
+                        self.strike(right.wish, now);
+                    }
+                }
             }
         }
     }
@@ -342,11 +347,16 @@ impl Model {
     fn stands(&self, right: &Right, now: Moment) -> Option<i64> {
         let wish = &self.wishes[right.wish];
         let until = self.could_still_hold(wish, now)?;
-        let approved = wish.yes.iter().filter(|(_, _, _, counts)| *counts).all(|(person, account, stage, _)| {
-            self.all.accounts.contains_key(account)
+        // One yes more than a stage needs is not missed; whom a lock suspends has still said it.
+        let holds = |(person, account, at, counts): &&(String, String, usize, bool)| {
+            *counts
+                && self.all.accounts.contains_key(account)
                 && self.person_of(account) == *person
-                && self.may_review(account, wish, *stage, now)
-        });
+                && self.may_review(account, wish, *at, now)
+        };
+        let mut stages = OFFERS[wish.offer].stages.iter().enumerate();
+        let approved = stages
+            .all(|(stage, (_, wanted))| wish.yes.iter().filter(holds).filter(|yes| yes.2 == stage).count() >= *wanted);
         // Whoever approved and stands behind it now, as the owner of its machine, has approved their own.
         let own = wish.yes.iter().any(|(person, _, _, counts)| *counts && wish.behind.contains(person));
         (!own && (right.started || approved)).then_some(until)

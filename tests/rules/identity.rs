@@ -14,7 +14,7 @@ use countersign::domain::rule::feed::{IdentityMove, feed_status};
 use countersign::domain::value::ids::{ElevationId, Identity};
 use countersign::domain::value::refusal::{Reason, Refusal};
 
-use crate::support::feed::{applied, decide, held, hold, id, import, left, renamed, tell, world};
+use crate::support::feed::{applied, decide, held, hold, id, import, left, named, renamed, tell, world};
 use crate::world::enrolments::{a_machine, an_account, machine_with};
 use crate::world::{Ask, NOON, World, assert_refused, at, identity, kinds, span};
 
@@ -36,12 +36,6 @@ fn known_as(world: &World, name: &str) -> Option<String> {
 fn decide_only(world: &mut World, who: &str, release: bool) -> Result<Vec<Event>, Refusal> {
     let only = hold(world);
     decide(world, who, &only, release)
-}
-
-/// The same person with these names.
-fn named(person: &str, names: &[&str]) -> HrEvent {
-    let login = names.iter().map(|name| identity(name).parse().unwrap()).collect();
-    HrEvent { person: id(person), change: HrChange::Renamed { login } }
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn approve(
     let mut facts: Vec<Fact> = struck
         .into_iter()
         .map(|(person, because)| {
-            Fact::Elevation(ElevationFact::ApprovalStruck(ApprovalStruck { elevation: id, person, because }))
+            let struck = ApprovalStruck { elevation: id, person, because, grant: None };
+            Fact::Elevation(ElevationFact::ApprovalStruck(struck))
         })
         .collect();
     facts.push(Fact::Elevation(ElevationFact::ApprovalRecorded(DecisionRecorded { elevation: id, decision })));

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::numbering::events;
 use super::own_lock::over_with;
 use super::waiting;
-use crate::domain::effect::cascade::with_extensions;
+use crate::domain::effect::cascade::{surplus_struck_out, with_extensions};
 use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{
@@ -182,6 +182,11 @@ fn start(state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
         Ok(validity) => validity,
         Err(because) => return vec![revoked(grant, because)],
     };
+    let struck = surplus_struck_out(&state.organisation, state, grant, now);
+    if !struck.is_empty() {
+        // The next round starts it, unless a lock stops one of those who are left.
+        return struck;
+    }
     if let Some(refusal) = silent_feed(state, grant.scope.tenant(), now) {
         return vec![revoked(grant, Revocation::NotEligible { reason: refusal.reason })];
     }

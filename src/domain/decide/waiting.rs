@@ -55,7 +55,8 @@ fn elevation_given(state: &State, elevation: &Elevation, now: Now) -> Vec<Fact> 
     let id = elevation.id;
     let struck = struck_out(&state.organisation, elevation, now);
     if !struck.is_empty() {
-        let struck = struck.into_iter().map(|(person, because)| ApprovalStruck { elevation: id, person, because });
+        let struck = struck.into_iter();
+        let struck = struck.map(|(person, because)| ApprovalStruck { elevation: id, person, because, grant: None });
         return struck.map(|fact| Fact::Elevation(ElevationFact::ApprovalStruck(fact))).collect();
     }
     issued(state, elevation, grant_of(id, now), now).unwrap_or_else(|refusal| {

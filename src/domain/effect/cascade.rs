@@ -9,8 +9,8 @@ mod touched;
 
 use std::collections::BTreeSet;
 
-use approvals::locked_approvers;
-pub use approvals::struck_out;
+use approvals::{Locked, locked_approvers, locked_scheduled};
+pub use approvals::{struck_out, surplus_struck_out};
 pub(in crate::domain) use enrolments::void as void_enrolment;
 pub(in crate::domain) use extensions::with_extensions;
 pub use touched::Touched;
@@ -19,7 +19,7 @@ use crate::domain::record::elevation::{Cancellation, Elevation};
 use crate::domain::record::event::{
     ApprovalStruck, ElevationCancelled, ElevationFact, Fact, GrantFact, GrantRevoked, GrantShortened,
 };
-use crate::domain::record::grant::{Grant, GrantPhase, Revocation};
+use crate::domain::record::grant::{Grant, Revocation};
 use crate::domain::record::lock::{Lock, Locks};
 use crate::domain::record::review::StruckOut;
 use crate::domain::rule::identities::identities_stand;
@@ -103,28 +103,34 @@ fn for_elevation(after: &Organisation, elevation: &Elevation, now: Now, facts: &
     }
     let struck = struck_out(after, elevation, now).into_iter();
     facts.extend(struck.map(|(person, because)| {
-        Fact::Elevation(ElevationFact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because }))
+        let struck = ApprovalStruck { elevation: elevation.id, person, because, grant: None };
+        Fact::Elevation(ElevationFact::ApprovalStruck(struck))
     }));
 }
 
-fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Option<Fact> {
-    let revoked = |because| {
-        Some(Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because })))
+fn for_grant(after: &Organisation, state: &State, grant: &Grant, now: Now) -> Vec<Fact> {
+    let rest = match grant_stands(after, state, grant, now) {
+        Ok(rest) => rest,
+        Err(because) => return vec![revoked(grant, because)],
     };
-    match grant_stands(after, state, grant, now) {
-        Err(because) => revoked(because),
-        Ok(rest) if rest.until < grant.end => Some(Fact::Grant(GrantFact::Shortened(GrantShortened {
+    let mut facts = surplus_struck_out(after, state, grant, now);
+    if rest.until < grant.end {
+        facts.push(Fact::Grant(GrantFact::Shortened(GrantShortened {
             grant: grant.id,
             holder: grant.holder.clone(),
             end: rest.until,
             because: rest.because,
-        }))),
-        Ok(_) => None,
+        })));
     }
+    facts
+}
+
+fn revoked(grant: &Grant, because: Revocation) -> Fact {
+    Fact::Grant(GrantFact::Revoked(GrantRevoked { grant: grant.id, holder: grant.holder.clone(), because }))
 }
 
 /// What a revoking lock ends at once: pending requests that it touches, open grants, and the approvals of those whom it is
-/// on, as far as they have not led to a started grant.
+/// on, as far as they have not led to a started grant. A scheduled grant that has enough without them goes on.
 pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fact> {
     // Under this lock alone: what another lock holds back is not ended by this one.
     let mut under = state.organisation.clone();
@@ -147,26 +153,18 @@ pub(in crate::domain) fn locked(state: &State, lock: &Lock, now: Now) -> Vec<Fac
         }
         let struck = locked_approvers(&under, elevation).map(|person| {
             let because = StruckOut { at: now.stamp, reason };
-            Fact::Elevation(ElevationFact::ApprovalStruck(ApprovalStruck { elevation: elevation.id, person, because }))
+            let struck = ApprovalStruck { elevation: elevation.id, person, because, grant: None };
+            Fact::Elevation(ElevationFact::ApprovalStruck(struck))
         });
         facts.extend(struck);
     }
     for grant in state.grants.values().filter(|grant| grant.is_open() && !grant.end.is_over(now.latest)) {
         let on_grant = under.lock_on_grant(grant).or_else(|| under.locks.on_any_of(&grant.scope)).is_some();
-        let unstarted = Some(grant).filter(|grant| grant.phase == GrantPhase::Scheduled);
-        let approver = unstarted
-            .and_then(|grant| state.elevations.get(&grant.elevation))
-            .and_then(|elevation| locked_approvers(&under, elevation).next());
-        let because = match approver {
-            _ if on_grant => Revocation::NotEligible { reason },
-            Some(person) => Revocation::ApprovalVoid { person, reason },
-            None => continue,
-        };
-        facts.push(Fact::Grant(GrantFact::Revoked(GrantRevoked {
-            grant: grant.id,
-            holder: grant.holder.clone(),
-            because,
-        })));
+        match locked_scheduled(&under, state, grant, now) {
+            _ if on_grant => facts.push(revoked(grant, Revocation::NotEligible { reason })),
+            Locked::Missing(person) => facts.push(revoked(grant, Revocation::ApprovalVoid { person, reason })),
+            Locked::Surplus(struck) => facts.extend(struck),
+        }
     }
     with_extensions(state, facts, now)
 }

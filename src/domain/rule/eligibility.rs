@@ -18,7 +18,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    fn sooner(self, other: Self) -> Self {
+    pub(super) fn sooner(self, other: Self) -> Self {
         if other.until < self.until { other } else { self }
     }
 }
@@ -159,10 +159,12 @@ impl Organisation {
     /// # Errors
     /// All that stands in the way.
     pub fn may_request(&self, id: &AccountId, terms: &Terms, at: Timestamp) -> Result<Validity, Obstacles> {
-        self.best_role(id, terms, at).map(|(validity, _)| validity)
+        // Locks change no validity: what they stop goes on when they are lifted, with its old end.
+        self.longest_role(id, terms, at, |_| true).map(|(validity, _)| validity)
     }
 
-    /// The same, and the role.
+    /// The role in which an account asks for an entitlement, and until when it may in that one: of the roles that no lock is
+    /// on the one that lasts longest. One with a lock on it only where all have one.
     ///
     /// # Errors
     /// All that stands in the way.
@@ -172,21 +174,37 @@ impl Organisation {
         terms: &'a Terms,
         at: Timestamp,
     ) -> Result<(Validity, &'a RoleName), Obstacles> {
+        self.longest_role(id, terms, at, |role| self.lock_on_role(role).is_none())
+    }
+
+    /// Of the requesting roles of an account that are preferred, or else of all, the one that lasts longest.
+    fn longest_role<'a>(
+        &self,
+        id: &AccountId,
+        terms: &'a Terms,
+        at: Timestamp,
+        preferred: impl Fn(&RoleName) -> bool,
+    ) -> Result<(Validity, &'a RoleName), Obstacles> {
         self.account_validity(id, at)?;
-        let mut best: Option<(Validity, &RoleName)> = None;
+        let mut best: Option<(bool, Validity, &RoleName)> = None;
         let mut obstacles = Vec::new();
         let held = self.accounts.get(id).map(|account| &account.roles);
         for role in terms.requestable_by.iter().filter(|role| held.is_some_and(|held| held.contains_key(*role))) {
             match self.eligible_in(id, role, at) {
-                Ok(validity) if best.as_ref().is_none_or(|(best, _)| best.until < validity.until) => {
-                    best = Some((validity, role));
+                Ok(validity) => {
+                    let preferred = preferred(role);
+                    let is_better = |(other, best, _): &(bool, Validity, &RoleName)| {
+                        (*other, best.until) < (preferred, validity.until)
+                    };
+                    if best.as_ref().is_none_or(is_better) {
+                        best = Some((preferred, validity, role));
+                    }
                 }
-                Ok(_) => {}
                 Err(found) => obstacles.extend(found),
             }
         }
         match best {
-            Some(best) => Ok(best),
+            Some((_, validity, role)) => Ok((validity, role)),
             None if obstacles.is_empty() => {
                 // A customer is not told the names of roles that others have.
                 let told = terms.requestable_by.iter().filter(|_| self.tenant_of_account(id).is_none());

@@ -21,8 +21,9 @@ pub(in crate::domain) fn was_anothers(
     Some(Refusal::new(Reason::IdentityTaken, detail).with("identity", identity).with("holder", other))
 }
 
-/// Separation of duties, rule 3, for the certificate: an identity that is behind the request, or was since it was made, approves
-/// nothing in it, whomever it means by now. Where that is somebody behind it, persons are compared already.
+/// Separation of duties, rule 3, for the certificate: an identity that somebody behind the request has, or had within the time
+/// that is remembered, approves nothing in it, whomever it means by now: also one that was another's before the request was
+/// made, because a certificate outlives the change of its name. Where it means somebody behind it, persons are compared already.
 ///
 /// # Errors
 /// `SELF_APPROVAL`.
@@ -31,14 +32,14 @@ pub fn separation_rule_3_identity(
     reviewed: &impl Reviewed,
     identity: &Identity,
 ) -> Result<(), Refusal> {
-    let (call, now) = (reviewed.call(), reviewed.behind_now(organisation));
+    let now = reviewed.behind_now(organisation);
     let behind = |person: &PersonId| reviewed.behind().contains(person) || now.contains(person);
     if organisation.person_of(identity).is_some_and(behind) {
         return Ok(());
     }
-    let asked_by_it = call.identity() == Some(identity);
-    if asked_by_it || organisation.lost_since(identity, call.after).any(behind) {
-        let detail = format!("`{identity}` is behind this request, or was when it was made");
+    let asked_by_it = reviewed.call().identity() == Some(identity);
+    if asked_by_it || organisation.who_had(identity).any(behind) {
+        let detail = format!("`{identity}` is behind this request, or was lately that of somebody who is");
         return Err(Refusal::new(Reason::SelfApproval, detail).with("identity", identity));
     }
     Ok(())

@@ -31,7 +31,11 @@ pub fn issue(state: &State, elevation: &Elevation, id: GrantId, now: Now) -> Res
     if !terms.scope.contains(&elevation.scope) {
         return Err(Refusal::new(Reason::OutOfScope, "policy no longer offers all of it"));
     }
-    let through = organisation.best_role(&elevation.requester, terms, now.latest).ok().map(|(_, role)| role.clone());
+    let (validity, through) = match organisation.best_role(&elevation.requester, terms, now.latest) {
+        // It ends with the role that it is held in; one that a lock is on carries it no further.
+        Ok((own, role)) => (validity.sooner(own), Some(role.clone())),
+        Err(_) => (validity, None),
+    };
     for person in &elevation.behind {
         organisation.author_waits(&elevation.entitlement, person, now.latest)?;
     }

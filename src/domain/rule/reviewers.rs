@@ -136,7 +136,7 @@ pub fn separation_rule_3(
     Ok(())
 }
 
-/// In which capacity an account may review a stage now.
+/// In which capacity an account may review a stage now: in the first that no lock stops, or else in the first.
 ///
 /// # Errors
 /// Why it may not: a machine, a person behind the request, not eligible, or in no capacity that the stage names.
@@ -159,7 +159,7 @@ pub fn reviewer_in(
     if let Some(name) = reviewed.entitlement() {
         organisation.author_waits(name, account.person(), at)?;
     }
-    let mut lapsed = None;
+    let (mut lapsed, mut locked) = (None, None);
     for approver in &stage.by {
         let fits = match approver {
             Approver::Role(role) => match organisation.eligible_in(account_id, role, at) {
@@ -179,9 +179,15 @@ pub fn reviewer_in(
                 reviewed.accounts_meant(organisation, approver, at).contains(&account_id)
             }
         };
-        if fits {
+        if fits && lock_on_reviewer(organisation, account_id, approver).is_none() {
             return Ok(approver.clone());
         }
+        if fits && locked.is_none() {
+            locked = Some(approver.clone());
+        }
+    }
+    if let Some(approver) = locked {
+        return Ok(approver);
     }
     let named: Vec<String> = stage.by.iter().map(ToString::to_string).collect();
     Err(lapsed.unwrap_or_else(|| no_approver(format!("this stage is for {}", named.join(", ")))))
@@ -221,12 +227,19 @@ fn reviewer_in_one_of<'a>(
     account: &AccountId,
     at: Timestamp,
 ) -> Result<(u32, Approver), Refusal> {
-    let mut refused = None;
+    let (mut refused, mut locked) = (None, None);
     for (index, stage) in stages {
         match reviewer_in(organisation, reviewed, stage, account, at) {
+            // As in one stage: a lock on one of two roles does not stop what the other is for.
+            Ok(approver) if lock_on_reviewer(organisation, account, &approver).is_some() => {
+                locked = locked.or(Some((index, approver)));
+            }
             Ok(approver) => return Ok((index, approver)),
             Err(refusal) => refused = refused.or(Some(refusal)),
         }
+    }
+    if let Some(locked) = locked {
+        return Ok(locked);
     }
     Err(refused.unwrap_or_else(|| Refusal::new(Reason::NotAnApprover, "")))
 }

@@ -72,9 +72,9 @@ impl Organisation {
         before.chain(present).filter(|person| person != but).collect()
     }
 
-    /// Who has lost an identity since an event.
-    pub fn lost_since(&self, identity: &Identity, after: u64) -> impl Iterator<Item = &PersonId> {
-        self.formerly.of(identity).filter(move |(_, lost)| lost.sequence > after).map(|(person, _)| person)
+    /// Who had an identity and has it no longer, as far as that is remembered.
+    pub fn who_had(&self, identity: &Identity) -> impl Iterator<Item = &PersonId> {
+        self.formerly.of(identity).map(|(person, _)| person)
     }
 
     /// The person whom an identity means, or who answers for what it means.

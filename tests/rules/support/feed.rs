@@ -58,6 +58,12 @@ pub(crate) fn renamed(name: &str, to: &str) -> HrEvent {
     HrEvent { person: id(name), change: HrChange::Renamed { login: login(to) } }
 }
 
+/// The same person with these names.
+pub(crate) fn named(person: &str, names: &[&str]) -> HrEvent {
+    let login = names.iter().map(|name| identity(name).parse().unwrap()).collect();
+    HrEvent { person: id(person), change: HrChange::Renamed { login } }
+}
+
 pub(crate) fn transferred(name: &str, manager: &str, at: Timestamp) -> HrEvent {
     HrEvent { person: id(name), change: HrChange::Transferred { manager: Some(id(manager)), at } }
 }

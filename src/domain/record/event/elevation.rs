@@ -52,7 +52,9 @@ impl ElevationFact {
                 vec![Subject::Elevation(fact.elevation), Subject::Person(fact.decision.person.clone())]
             }
             Self::ApprovalStruck(fact) => {
-                vec![Subject::Elevation(fact.elevation), Subject::Person(fact.person.clone())]
+                let mut about = vec![Subject::Elevation(fact.elevation), Subject::Person(fact.person.clone())];
+                about.extend(fact.grant.map(Subject::Grant));
+                about
             }
             Self::Approved(fact) => vec![Subject::Elevation(fact.elevation), Subject::Grant(fact.grant)],
             Self::Withdrawn(ElevationClosed { elevation, .. })
@@ -69,7 +71,14 @@ bodies! {
     /// A decision of a reviewer.
     DecisionRecorded { elevation: ElevationId, decision: Decision }
     /// An approval that no longer counts, and why.
-    ApprovalStruck { elevation: ElevationId, person: PersonId, because: StruckOut }
+    ApprovalStruck {
+        elevation: ElevationId,
+        person: PersonId,
+        because: StruckOut,
+        /// The scheduled grant that stands without it, because others approved as well; none while the request is pending.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<GrantId>,
+    }
     /// The grant that it led to.
     ElevationApproved { elevation: ElevationId, grant: GrantId }
     /// Closed by the requester.
