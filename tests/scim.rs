@@ -14,6 +14,8 @@ mod effects;
 mod harness;
 #[path = "scim/identity_systems.rs"]
 mod identity_systems;
+#[path = "scim/logins.rs"]
+mod logins;
 #[path = "end_to_end/organisation.rs"]
 mod organisation;
 #[path = "end_to_end/person.rs"]

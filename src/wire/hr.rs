@@ -120,7 +120,10 @@ fn event(fields: &mut Fields, at: usize, said: pb::HrEvent) -> Option<HrEvent> {
     let person = fields.take(format!("{path}.person"), parsed(&said.person));
     let change = match said.change {
         None => {
-            fields.wrong(&path, "nothing happened; one of joined, renamed, transferred, left, stays, roles is wanted");
+            fields.wrong(
+                &path,
+                "nothing happened; one of joined, renamed, logins_changed, transferred, left, stays, roles is wanted",
+            );
             None
         }
         Some(Said::Joined(said)) => {
@@ -132,6 +135,7 @@ fn event(fields: &mut Fields, at: usize, said: pb::HrEvent) -> Option<HrEvent> {
             let login = logins(fields, &format!("{path}.renamed"), &said.logins);
             Some(HrChange::Renamed { login })
         }
+        Some(Said::LoginsChanged(said)) => logins_changed(fields, &format!("{path}.logins_changed"), &said),
         Some(Said::Transferred(said)) => {
             let manager = fields.take(format!("{path}.transferred.manager"), optional(&said.manager));
             let at = instant(fields, format!("{path}.transferred.time"), said.time.as_ref());
@@ -161,9 +165,27 @@ fn instant(fields: &mut Fields, path: String, said: Option<&prost_types::Timesta
     }
 }
 
+fn logins_changed(fields: &mut Fields, path: &str, said: &pb::LoginsChanged) -> Option<HrChange> {
+    let added = identities(fields, &format!("{path}.added"), &said.added);
+    let removed = identities(fields, &format!("{path}.removed"), &said.removed);
+    if let Some(both) = added.intersection(&removed).next() {
+        fields.wrong(path, format!("`{both}` is both added and removed"));
+        return None;
+    }
+    if said.added.is_empty() && said.removed.is_empty() {
+        fields.wrong(path, "empty; `added` or `removed` is wanted");
+        return None;
+    }
+    Some(HrChange::LoginsChanged { added, removed })
+}
+
 fn logins(fields: &mut Fields, path: &str, said: &[String]) -> BTreeSet<Identity> {
+    identities(fields, &format!("{path}.logins"), said)
+}
+
+fn identities(fields: &mut Fields, path: &str, said: &[String]) -> BTreeSet<Identity> {
     let logins = said.iter().enumerate();
-    logins.filter_map(|(at, login)| fields.take(format!("{path}.logins[{at}]"), parsed(login))).collect()
+    logins.filter_map(|(at, login)| fields.take(format!("{path}[{at}]"), parsed(login))).collect()
 }
 
 /// How the feed stands.

@@ -18,6 +18,9 @@ pub fn hr_event(it: &HrEvent) -> pb::HrEvent {
             Said::Joined(pb::Joined { logins: logins(login), manager: named(manager) })
         }
         HrChange::Renamed { login } => Said::Renamed(pb::Renamed { logins: logins(login) }),
+        HrChange::LoginsChanged { added, removed } => {
+            Said::LoginsChanged(pb::LoginsChanged { added: logins(added), removed: logins(removed) })
+        }
         HrChange::Transferred { manager, at } => {
             Said::Transferred(pb::Transferred { manager: named(manager), time: Some(pb_timestamp(*at)) })
         }

@@ -268,6 +268,8 @@ impl Past {
                     let what = What::Named { person: person.into(), login: texts(login) };
                     (known && !taken(login), false, Some(what))
                 }
+                // No history here says a difference: `rules::feed::logins` does.
+                HrChange::LoginsChanged { .. } => (false, false, None),
                 HrChange::Transferred { manager, at } => {
                     let campaign = manager.as_ref().is_some_and(circle);
                     let itself = manager.as_ref().is_some_and(|it| it.as_str() == person);

@@ -12,6 +12,8 @@ mod fits;
 mod happening;
 mod hold;
 mod place;
+mod rewriting;
+mod taking;
 mod tenant;
 mod tenant_feed;
 
@@ -139,7 +141,7 @@ fn take(overlay: &mut Overlay, sorted: brake::Sorted, new: &hold::New<'_>) -> Re
         let happened = happen(overlay, None, Some(&new.brought_by()), None, false, &sent.event);
         happened.map_err(|refusal| refusal.with("number", index).with("person", &sent.event.person))?;
     }
-    hold::drop_persons(overlay, &sorted.dropped);
+    rewriting::drop_persons(overlay, &sorted.dropped);
     // Of one person what waits for what was set aside came before what the brake holds.
     aside.waits.extend(sorted.held);
     hold::catch(overlay, aside.waits, new);

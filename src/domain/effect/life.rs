@@ -20,7 +20,7 @@ use crate::domain::value::ids::{AccountId, RoleName};
 
 pub use ahead::{Coming, Lapsing, lapses_ahead};
 pub(in crate::domain) use campaigns::close_campaign;
-pub(in crate::domain) use joining::{Arriving, Claim, join, named, rename, taken};
+pub(in crate::domain) use joining::{Arriving, Claim, LoginsDifference, change_logins, join, named, rename, taken};
 pub(in crate::domain) use lapsing::lapse;
 pub(in crate::domain) use leaving::{close_machine, leave, stay};
 pub(in crate::domain) use moving::{no_cycle, report_to, transfer};

@@ -30,10 +30,17 @@ pub enum HrChange {
         /// The manager of record.
         manager: Option<PersonId>,
     },
-    /// Has other identities from now on: of the account, or of the person while there is none.
+    /// Has exactly these identities from now on: of the account, or of the person while there is none.
     Renamed {
         /// All of them.
         login: BTreeSet<Identity>,
+    },
+    /// Has some identities more and some no longer, whichever the others are by then. None is in both.
+    LoginsChanged {
+        /// What is given.
+        added: BTreeSet<Identity>,
+        /// What is taken away, from whichever of the person's own accounts has it.
+        removed: BTreeSet<Identity>,
     },
     /// Moves to another manager.
     Transferred {
@@ -79,9 +86,9 @@ pub struct ImportedPerson {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// It gives somebody something: joined, renamed, stays.
+    /// It gives somebody something: joined, renamed, given identities, stays.
     Enabling,
-    /// It takes something away or cuts memberships: transferred, left.
+    /// It takes something away or cuts memberships: transferred, left, identities taken away and none given.
     Disabling,
 }
 
@@ -100,12 +107,34 @@ impl HrEvent {
     }
 }
 
+impl HrEvent {
+    /// What is left of it once some identities are given no longer; none: nothing. What a person joins with stays, because
+    /// who has yet to join has nothing that could be taken.
+    #[must_use]
+    pub fn without(mut self, gone: &BTreeSet<Identity>) -> Option<Self> {
+        if let HrChange::Renamed { login: given } | HrChange::LoginsChanged { added: given, .. } = &mut self.change {
+            given.retain(|identity| !gone.contains(identity));
+        }
+        Some(self).filter(|event| {
+            event.change != HrChange::LoginsChanged { added: BTreeSet::new(), removed: BTreeSet::new() }
+        })
+    }
+}
+
 impl HrChange {
+    /// Whether it gives any of these to somebody who works here.
+    #[must_use]
+    pub fn gives_any(&self, of: &BTreeSet<Identity>) -> bool {
+        !matches!(self, Self::Joined { .. }) && self.gives().is_some_and(|given| !given.is_disjoint(of))
+    }
+
     /// The identities that it gives, if it gives any.
     #[must_use]
     pub fn gives(&self) -> Option<&BTreeSet<Identity>> {
         match self {
-            Self::Joined { login, .. } | Self::Renamed { login } => Some(login),
+            Self::Joined { login, .. } | Self::Renamed { login } | Self::LoginsChanged { added: login, .. } => {
+                Some(login)
+            }
             Self::Transferred { .. } | Self::Left { .. } | Self::Stays | Self::Roles { .. } => None,
         }
     }
@@ -114,9 +143,20 @@ impl HrChange {
     #[must_use]
     pub fn part(&self) -> Part {
         match self {
-            Self::Joined { .. } | Self::Renamed { .. } | Self::Stays | Self::Roles { .. } => Part::Enabling,
+            Self::LoginsChanged { .. } if self.only_takes_logins() => Part::Disabling,
+            Self::Joined { .. }
+            | Self::Renamed { .. }
+            | Self::LoginsChanged { .. }
+            | Self::Stays
+            | Self::Roles { .. } => Part::Enabling,
             Self::Transferred { .. } | Self::Left { .. } => Part::Disabling,
         }
+    }
+
+    /// Whether it takes identities away and does nothing else: that widens nothing and waits for nothing.
+    #[must_use]
+    pub fn only_takes_logins(&self) -> bool {
+        matches!(self, Self::LoginsChanged { added, .. } if added.is_empty())
     }
 
     /// Whether it is a leaving: what goes on under a suspect clock.
@@ -142,7 +182,7 @@ impl HrChange {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Joined { .. } => "JOINED",
-            Self::Renamed { .. } => "RENAMED",
+            Self::Renamed { .. } | Self::LoginsChanged { .. } => "RENAMED",
             Self::Transferred { .. } => "TRANSFERRED",
             Self::Left { .. } => "LEFT",
             Self::Stays => "STAYS",

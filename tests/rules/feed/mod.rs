@@ -3,4 +3,5 @@
 pub(crate) mod aside;
 pub(crate) mod brake;
 pub(crate) mod import;
+pub(crate) mod logins;
 pub(crate) mod stream;

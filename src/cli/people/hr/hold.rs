@@ -183,6 +183,13 @@ fn event_row(event: &HrEvent) -> Vec<String> {
     let (what, detail) = match &event.change {
         HrChange::Joined { login, manager: of } => ("joins", format!("manager {}; {}", manager(of), identities(login))),
         HrChange::Renamed { login } => ("is meant by", identities(login)),
+        HrChange::LoginsChanged { added, removed } => {
+            let part = |word: &str, login: &BTreeSet<Identity>| {
+                Some(format!("{word} {}", identities(login))).filter(|_| !login.is_empty())
+            };
+            let parts = [part("also by", added), part("no longer by", removed)];
+            ("is meant", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+        }
         HrChange::Transferred { manager: to, at } => ("moves", format!("to {} from {}", manager(to), clock_text(*at))),
         HrChange::Left { at, urgent, also_approved } => {
             let at = if *urgent { "at once".to_owned() } else { clock_text(*at) };

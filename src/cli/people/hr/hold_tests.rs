@@ -9,12 +9,14 @@ fn events() -> Vec<HrEvent> {
     let at = crate::cli::term::values::moment("2027-01-31").unwrap();
     let event = |id: &str, change| HrEvent { person: person(id), change };
     let login = std::collections::BTreeSet::from(["spiffe://northwind.example/person/ana".parse().unwrap()]);
+    let phone = "spiffe://northwind.example/person/tia-phone".parse().unwrap();
     vec![
         event("ana", HrChange::Joined { login: login.clone(), manager: Some(person("ines")) }),
         event("ben", HrChange::Left { at, urgent: false, also_approved: true }),
         event("eva", HrChange::Left { at, urgent: true, also_approved: false }),
         event("ida", HrChange::Transferred { manager: None, at }),
-        event("tom", HrChange::Renamed { login }),
+        event("tom", HrChange::Renamed { login: login.clone() }),
+        event("tia", HrChange::LoginsChanged { added: login, removed: [phone].into() }),
         event("uma", HrChange::Stays),
     ]
 }

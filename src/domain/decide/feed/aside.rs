@@ -4,12 +4,14 @@
 use super::super::caller::make_numbered_id;
 use super::brake;
 use super::happening::{Sent, applied, happen, of_own_organisation};
-use super::hold::{self, New};
+use super::hold::New;
+use super::rewriting;
+use super::taking::{self, Parts};
 use crate::domain::directory::BroughtBy;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, FeedFact};
-use crate::domain::record::hr::{Aside, Hold, HrEvent};
-use crate::domain::value::ids::HoldId;
+use crate::domain::record::hr::{Aside, Hold, HrChange, HrEvent};
+use crate::domain::value::ids::{HoldId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 
 /// What a command sets aside.
@@ -39,7 +41,7 @@ impl<'a> SettingAside<'a> {
         let event = &sent.event;
         let now = overlay.clocks();
         if self.count > 0 && brake::waits_for_held(overlay.state(), event, &self.waits, now) {
-            self.waits.push(event.clone());
+            self.wait(overlay, sent);
             return;
         }
         let is_own = of_own_organisation(overlay.state().organisation(), event).is_ok();
@@ -47,7 +49,7 @@ impl<'a> SettingAside<'a> {
             if !event.change.is_leaving_now(now.latest) {
                 self.waits.push(event.clone());
             } else {
-                hold::drop_persons(overlay, &[event.person.clone()].into());
+                rewriting::drop_persons(overlay, &[event.person.clone()].into());
                 self.waits.retain(|waiting| waiting.person != event.person);
                 if !overlay.state().organisation().people().contains_key(&event.person) {
                     overlay.record([applied(sent.place.as_ref(), false, event)]);
@@ -56,8 +58,46 @@ impl<'a> SettingAside<'a> {
             }
         }
         if let Err(refusal) = tried(overlay, sent, self.new) {
-            self.put(overlay, sent, &refusal);
+            let new = self.new;
+            if let Some(rest) = self.take_away(overlay, None, sent, |overlay, takes| tried(overlay, takes, new)) {
+                self.put(overlay, &rest, &refusal);
+            }
         }
+    }
+
+    /// It waits for what was set aside before it; but what it takes away happens.
+    fn wait(&mut self, overlay: &mut Overlay, sent: &Sent) {
+        let new = self.new;
+        let rest = self.take_away(overlay, None, sent, |overlay, takes| tried(overlay, takes, new));
+        self.waits.extend(rest.map(|rest| rest.event));
+    }
+
+    /// What is taken away by a rename that cannot happen, or waits, happens all the same; the rest is left. Of another side's
+    /// person nothing is taken, nor told what they have.
+    pub(super) fn take_away(
+        &mut self,
+        overlay: &mut Overlay,
+        tenant: Option<&TenantName>,
+        sent: &Sent,
+        happens: impl FnOnce(&mut Overlay, &Sent) -> Result<(), Refusal>,
+    ) -> Option<Sent> {
+        let now = overlay.clocks().latest;
+        let part = |event| Sent { place: sent.place.clone(), event };
+        let is_own = overlay.state().organisation().tenant_of(&sent.event.person) == tenant;
+        let parts = taking::parts(overlay.state(), &sent.event, &self.waits, now).filter(|_| is_own);
+        let Some(parts) = parts else { return Some(part(sent.event.clone())) };
+        let Parts { takes, gives } = parts;
+        let Some(takes) = takes.map(part) else { return gives.map(part) };
+        if happens(overlay, &takes).is_err() {
+            return Some(part(sent.event.clone()));
+        }
+        if let HrChange::LoginsChanged { removed, .. } = &takes.event.change {
+            let waits = std::mem::take(&mut self.waits).into_iter();
+            let is_of = |event: &HrEvent| event.person == takes.event.person;
+            self.waits =
+                waits.filter_map(|event| if is_of(&event) { event.without(removed) } else { Some(event) }).collect();
+        }
+        gives.map(part)
     }
 
     fn holds(&self, overlay: &Overlay, event: &HrEvent) -> bool {

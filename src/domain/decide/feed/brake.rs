@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::Claims;
 use super::happening::{Sent, of_own_organisation};
+use super::taking::{self, Parts};
 use crate::domain::directory::Account;
 use crate::domain::record::hr::{HrChange, HrEvent, Part};
 use crate::domain::rule::feed::{brake_limit, touched_lately};
@@ -27,7 +28,7 @@ pub(super) struct Sorted {
 /// which they become somebody's manager. Standing in for a missing manager is given by policy, and does not count.
 pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEvent, now: Now) -> bool {
     if event.person == *author {
-        return !event.change.is_leaving();
+        return !event.change.is_leaving() && !event.change.only_takes_logins();
     }
     match &event.change {
         HrChange::Joined { manager: Some(manager), .. } => manager == author,
@@ -38,6 +39,7 @@ pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEv
         HrChange::Joined { .. }
         | HrChange::Transferred { .. }
         | HrChange::Renamed { .. }
+        | HrChange::LoginsChanged { .. }
         | HrChange::Left { .. }
         | HrChange::Stays
         | HrChange::Roles { .. } => false,
@@ -49,6 +51,7 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
     let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
     let lifts_author = |event: &HrEvent| author.is_some_and(|it| lifts(&state.organisation, it, event, now));
     let brakes = if alone { BTreeSet::new() } else { braked(state, &events, lifts_author, now) };
+    let takes_now = !takes_from_many(state, &events, now);
     let mut sorting = Sorting::new(state, now);
     let mut held: Vec<Option<HrEvent>> = Vec::new();
     let mut pass = Vec::new();
@@ -57,8 +60,7 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
         let goes = !brakes.contains(&event.change.part()) && !lifts_author(event) && !sorting.rests_on_held(event);
         let goes = goes && !sorting.claims.wanders(event);
         if !goes {
-            sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
-            held.push(Some(sent.event));
+            pass.extend(sorting.holds(sent, &mut held, takes_now));
             continue;
         }
         // What a tenant's feed has held is that tenant's: it is not dropped by a leaving that is set aside.
@@ -104,6 +106,19 @@ fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now:
     [Part::Enabling, Part::Disabling].into_iter().filter(is_braked).collect()
 }
 
+/// Whether so many would lose identities at once that a person looks at it first. What takes from one alone never waits.
+fn takes_from_many(state: &State, events: &[Sent], now: Now) -> bool {
+    let takes = |event: &&HrEvent| taking::parts(state, event, &[], now.latest).is_some_and(|parts| parts.takes_any());
+    let mut persons: BTreeSet<&PersonId> =
+        events.iter().map(|sent| &sent.event).filter(takes).map(|event| &event.person).collect();
+    if persons.len() <= 1 {
+        return false;
+    }
+    let everybody = persons.len() >= state.organisation.employed_count();
+    persons.extend(touched_lately(state, Part::Disabling, now));
+    everybody || persons.len() > brake_limit(state)
+}
+
 /// Whether an event waits for something that is held by now, or that waits itself.
 pub(super) fn waits_for_held(state: &State, event: &HrEvent, waiting: &[HrEvent], now: Now) -> bool {
     let mut sorting = Sorting::new(state, now);
@@ -129,12 +144,53 @@ impl<'a> Sorting<'a> {
         Self { state, now, waiting, dropped, managers, claims }
     }
 
+    /// Holds an event. Of a rename what it takes away is given back, to pass: also from what waits of the person by now.
+    fn holds(&mut self, sent: Sent, held: &mut Vec<Option<HrEvent>>, takes_now: bool) -> Option<Sent> {
+        let Sent { place, event } = sent;
+        let waits = |sorting: &mut Self, held: &mut Vec<Option<HrEvent>>, event: HrEvent| {
+            sorting.waiting.entry(event.person.clone()).or_default().push(held.len());
+            held.push(Some(event));
+        };
+        let Some(parts) = self.parts(&event, held) else {
+            waits(self, held, event);
+            return None;
+        };
+        if !takes_now && parts.takes_any() {
+            parts.whole().into_iter().for_each(|event| waits(self, held, event));
+            return None;
+        }
+        if let Some(HrChange::LoginsChanged { removed, .. }) = parts.takes.as_ref().map(|it| &it.change) {
+            for index in self.waiting.get(&event.person).into_iter().flatten() {
+                if let Some(waiting) = held.get_mut(*index) {
+                    *waiting = waiting.take().and_then(|waiting| waiting.without(removed));
+                }
+            }
+        }
+        parts.gives.into_iter().for_each(|event| waits(self, held, event));
+        let event = parts.takes?;
+        self.passes(&event);
+        Some(Sent { place, event })
+    }
+
+    /// A rename of somebody who works here, in its parts.
+    fn parts(&self, event: &HrEvent, held: &[Option<HrEvent>]) -> Option<Parts> {
+        if !self.works_here(&event.person) || self.claims.has_left(&event.person) {
+            return None;
+        }
+        let earlier = taking::held(self.state, &event.person).chain(held.iter().flatten());
+        Parts::of(event, &self.claims.has(&event.person), earlier)
+    }
+
     fn passes(&mut self, event: &HrEvent) {
         self.claims.passes(event, self.is_over(event));
         let manager = match &event.change {
             HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.clone(),
             HrChange::Left { .. } if self.is_over(event) => None,
-            HrChange::Left { .. } | HrChange::Renamed { .. } | HrChange::Stays | HrChange::Roles { .. } => return,
+            HrChange::Left { .. }
+            | HrChange::Renamed { .. }
+            | HrChange::LoginsChanged { .. }
+            | HrChange::Stays
+            | HrChange::Roles { .. } => return,
         };
         self.managers.insert(event.person.clone(), manager);
     }
@@ -172,7 +228,7 @@ impl<'a> Sorting<'a> {
             HrChange::Transferred { manager, .. } => manager
                 .as_ref()
                 .is_some_and(|manager| self.is_to_join(manager) || self.is_above_but_for_held(&event.person, manager)),
-            HrChange::Renamed { login } => self.claims_held(login),
+            HrChange::Renamed { login } | HrChange::LoginsChanged { added: login, .. } => self.claims_held(login),
             HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => false,
         }
     }

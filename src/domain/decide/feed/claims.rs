@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::taking;
 use crate::domain::effect::life;
 use crate::domain::effect::life::Claim;
-use crate::domain::record::hr::HrEvent;
+use crate::domain::record::hr::{HrChange, HrEvent};
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{Identity, PersonId};
 use crate::domain::value::time::Timestamp;
@@ -65,12 +66,20 @@ impl<'a> Claims<'a> {
             self.left.insert(person.clone());
         }
         let Some(login) = event.change.gives() else { return };
-        let given = self.given_to.remove(person).unwrap_or_default();
-        let still = given.into_iter().filter(|identity| self.given.get(identity) == Some(&Some(person.clone())));
-        let given: Vec<Identity> = still.collect();
-        for identity in self.renamable(person).into_iter().chain(given) {
+        let has = self.has(person);
+        let gone: Vec<&Identity> = match &event.change {
+            HrChange::LoginsChanged { removed, .. } => removed.intersection(&has).collect(),
+            HrChange::Joined { .. }
+            | HrChange::Renamed { .. }
+            | HrChange::Transferred { .. }
+            | HrChange::Left { .. }
+            | HrChange::Stays
+            | HrChange::Roles { .. } => has.iter().collect(),
+        };
+        for identity in gone {
             self.had.entry(identity.clone()).or_default().insert(person.clone());
-            self.given.insert(identity, None);
+            self.given.insert(identity.clone(), None);
+            self.given_to.entry(person.clone()).or_default().remove(identity);
         }
         for identity in login {
             self.had.entry(identity.clone()).or_default().insert(person.clone());
@@ -79,10 +88,15 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// What another name takes the place of.
-    fn renamable(&self, person: &PersonId) -> Vec<Identity> {
-        let account = life::named(self.organisation, person).map(|(_, account)| &account.identities);
-        let login = self.organisation.people().get(person).map(|person| &person.login);
-        account.into_iter().chain(login).flatten().cloned().collect()
+    /// Whether somebody leaves by it.
+    pub(super) fn has_left(&self, person: &PersonId) -> bool {
+        self.left.contains(person)
+    }
+
+    /// What a person has by then and another name takes the place of.
+    pub(super) fn has(&self, person: &PersonId) -> BTreeSet<Identity> {
+        let given = self.given_to.get(person).into_iter().flatten().cloned();
+        let all = taking::on_record(self.organisation, person).into_iter().chain(given);
+        all.filter(|identity| self.given.get(identity).is_none_or(|holder| holder.as_ref() == Some(person))).collect()
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
             let arriving = Arriving { tenant: None, by: None, person: id, login, manager: manager.as_ref() };
             life::join(&mut tried, arriving, true).is_ok()
         }
-        HrChange::Renamed { login } => employed.is_some() && is_free(overlay, login, Some(id)),
+        HrChange::Renamed { login } | HrChange::LoginsChanged { added: login, .. } => {
+            employed.is_some() && is_free(overlay, login, Some(id))
+        }
         HrChange::Transferred { manager, at } => {
             let closes_circle = |manager| manager == id || life::no_cycle(overlay, id, manager, now.max(*at)).is_err();
             let has_room = |person: &Person| {

@@ -1,9 +1,10 @@
 //! Applies one event of a feed with all that follows from it, and names the author of what is sent.
 
+use super::rewriting;
 use crate::domain::decide::caller::Caller;
 use crate::domain::directory::{BroughtBy, tenant_named_by};
 use crate::domain::effect::life;
-use crate::domain::effect::life::Arriving;
+use crate::domain::effect::life::{Arriving, LoginsDifference};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::{Fact, FeedFact, HrEventApplied};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
@@ -36,6 +37,13 @@ pub(super) fn happen(
             life::join(overlay, arriving, released)
         }
         HrChange::Renamed { login } => life::rename(overlay, by, person, login, released),
+        HrChange::LoginsChanged { added, removed } => {
+            // What waits was said before: it gives nothing back. What is let go comes in the order in which it was said.
+            if !released {
+                rewriting::strip(overlay, person, removed);
+            }
+            life::change_logins(overlay, by, person, &LoginsDifference { added, removed, let_go: released })
+        }
         HrChange::Transferred { manager, .. } if tenant.is_some() => life::report_to(overlay, person, manager.as_ref()),
         HrChange::Transferred { manager, at } => life::transfer(overlay, person, manager.as_ref(), *at),
         HrChange::Left { at, urgent, also_approved } => life::leave(overlay, person, *at, *urgent, *also_approved),
@@ -54,9 +62,11 @@ pub(super) fn author(state: &State, caller: &Caller<'_>) -> Option<PersonId> {
     state.organisation.accounts.get(caller.account).map(|account| account.person().clone())
 }
 
-/// Nobody widens what they themselves may do (design.md 7), but anybody may send their own leaving.
+/// Nobody widens what they themselves may do (design.md 7), but anybody may send their own leaving, or that an identity of
+/// theirs is theirs no longer.
 pub(super) fn not_own(author: Option<&PersonId>, event: &HrEvent) -> Result<(), Refusal> {
-    if author == Some(&event.person) && !event.change.is_leaving() {
+    let narrows = event.change.is_leaving() || event.change.only_takes_logins();
+    if author == Some(&event.person) && !narrows {
         return Err(Refusal::new(Reason::OwnStanding, format!("`{}`", event.person)).with("person", &event.person));
     }
     Ok(())

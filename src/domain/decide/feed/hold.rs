@@ -1,12 +1,11 @@
 //! What the brake holds, and its release or rejection by a person.
 
-use std::collections::BTreeSet;
-
 use super::super::caller::{Caller, needs, principal};
 use super::brake::lifts;
 use super::claims;
 use super::fits;
 use super::happening::{happen, of_own_organisation};
+use super::rewriting::put;
 use super::tenant;
 use crate::domain::directory::{Account, BroughtBy};
 use crate::domain::effect::overlay::Overlay;
@@ -18,9 +17,6 @@ use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, HoldId, PersonId, StreamName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
-
-/// A hold's events are recorded in pieces of about this many bytes.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// Where a hold comes from.
 pub(super) struct New<'a> {
@@ -55,24 +51,6 @@ pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New<'_>) 
     );
 }
 
-/// Records a hold in pieces that the journal takes as rows.
-fn put(overlay: &mut Overlay, mut hold: Hold) {
-    let events = std::mem::take(&mut hold.events);
-    let mut piece = hold.clone();
-    let mut bytes = 0_usize;
-    for event in events {
-        bytes = bytes.saturating_add(serde_json::to_vec(&event).map_or(0, |json| json.len()));
-        piece.events.push(event);
-        if bytes >= PIECE_BYTES {
-            overlay.record([Fact::Feed(FeedFact::Held(Box::new(std::mem::replace(&mut piece, hold.clone()))))]);
-            bytes = 0;
-        }
-    }
-    if !piece.events.is_empty() {
-        overlay.record([Fact::Feed(FeedFact::Held(Box::new(piece)))]);
-    }
-}
-
 /// The rejections of what was held of earlier imports of the stream, which a new import replaces.
 pub(super) fn replaced(state: &State, place: &StreamPlace) -> Vec<Fact> {
     let older = state.holds.values().filter(|it| it.from_import && it.stream.as_ref() == Some(&place.stream));
@@ -80,26 +58,6 @@ pub(super) fn replaced(state: &State, place: &StreamPlace) -> Vec<Fact> {
     older
         .map(|it| Fact::Feed(FeedFact::HoldDecided(HrHoldDecided { hold: it.id, released: false, reason: reason() })))
         .collect()
-}
-
-/// What waits of those who leave at once is dropped: nothing of it may come later. Each hold is written anew once, however many
-/// leave: a long one would else be written a second time for each of them.
-pub(super) fn drop_persons(overlay: &mut Overlay, persons: &BTreeSet<PersonId>) {
-    let held_of = |person| overlay.state().held_of.of(person);
-    let holds: BTreeSet<HoldId> = persons.iter().flat_map(held_of).copied().collect();
-    for id in holds {
-        let Some(mut hold) = overlay.state().holds.get(&id).cloned() else { continue };
-        let waiting: BTreeSet<&PersonId> = hold.events.iter().map(|event| &event.person).collect();
-        let mut left = waiting.into_iter().filter(|person| persons.contains(*person));
-        let Some(first) = left.next() else { continue };
-        let reason = match left.count() {
-            0 => format!("`{first}` left at once"),
-            others => format!("`{first}` left at once, and {others} others"),
-        };
-        hold.events.retain(|event| !persons.contains(&event.person));
-        overlay.record([Fact::Feed(FeedFact::HoldDecided(HrHoldDecided { hold: id, released: false, reason }))]);
-        put(overlay, hold);
-    }
 }
 
 /// Lets a hold through or throws it away. What can no longer be applied is left out.
@@ -206,7 +164,11 @@ fn earlier<'a>(state: &'a State, hold: &'a Hold, now: Now) -> Option<(&'a Person
     let mut persons = hold.events.iter().flat_map(|event| {
         let manager = match &event.change {
             HrChange::Joined { manager, .. } | HrChange::Transferred { manager, .. } => manager.as_ref(),
-            HrChange::Renamed { .. } | HrChange::Left { .. } | HrChange::Stays | HrChange::Roles { .. } => None,
+            HrChange::Renamed { .. }
+            | HrChange::LoginsChanged { .. }
+            | HrChange::Left { .. }
+            | HrChange::Stays
+            | HrChange::Roles { .. } => None,
         };
         [Some(&event.person), manager.filter(|manager| !works_here(manager))].into_iter().flatten()
     });

@@ -39,9 +39,11 @@ pub(super) fn apply(
             happen(overlay, Some(tenant), Some(by), place, released, event)?;
             make_account(overlay, tenant, &event.person)
         }
-        HrChange::Renamed { .. } | HrChange::Transferred { .. } | HrChange::Left { .. } | HrChange::Stays => {
-            happen(overlay, Some(tenant), Some(by), place, released, event)
-        }
+        HrChange::Renamed { .. }
+        | HrChange::LoginsChanged { .. }
+        | HrChange::Transferred { .. }
+        | HrChange::Left { .. }
+        | HrChange::Stays => happen(overlay, Some(tenant), Some(by), place, released, event),
     }
 }
 
@@ -68,7 +70,7 @@ pub(super) fn within(
     let domain = organisation.tenants().get(tenant).map(|tenant| tenant.trust_domain.as_str());
     let speaks = |identity: &&Identity| Some(identity.trust_domain()) == domain;
     match &event.change {
-        HrChange::Joined { login, .. } | HrChange::Renamed { login } => {
+        HrChange::Joined { login, .. } | HrChange::Renamed { login } | HrChange::LoginsChanged { added: login, .. } => {
             if let Some(foreign) = login.iter().find(|identity| !speaks(identity)) {
                 return Err(outside(tenant, foreign));
             }

@@ -4,8 +4,8 @@
 use super::super::caller::{Caller, needs, principal};
 use super::aside::SettingAside;
 use super::happening::{Sent, applied, author, not_own};
-use super::hold::{self, New};
-use super::{place, tenant};
+use super::hold::New;
+use super::{place, rewriting, tenant};
 use crate::domain::directory::is_named_by;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
@@ -47,14 +47,19 @@ pub(super) fn apply_events(
                 let number = sent.place.as_ref().map_or(number, |place| place.number);
                 return Err(refusal.with("number", number).with("person", &sent.event.person));
             }
-            aside.put(&mut overlay, &sent, &refusal);
+            let rest = aside.take_away(&mut overlay, Some(of), &sent, |overlay, takes| {
+                overlay.attempt(|overlay| one(overlay, of, takes, new))
+            });
+            if let Some(rest) = rest {
+                aside.put(&mut overlay, &rest, &refusal);
+            }
         }
     }
     Ok(overlay)
 }
 
-/// An event happens, unless something of its person was set aside: a leaving goes on all the same, and when its time has come
-/// nothing of that is to happen any more.
+/// An event happens, unless something of its person was set aside: what takes identities away and a leaving go on all the same, and when the time of a
+/// leaving has come nothing of that is to happen any more.
 fn one(overlay: &mut Overlay, of: &TenantName, sent: &Sent, new: &New<'_>) -> Result<(), Refusal> {
     let event = &sent.event;
     let person = &event.person;
@@ -63,11 +68,12 @@ fn one(overlay: &mut Overlay, of: &TenantName, sent: &Sent, new: &New<'_>) -> Re
     if overlay.state().held_of.count(person) > 0 {
         let works_here = overlay.state().organisation().works_here(person, overlay.clocks().latest);
         let now = event.change.is_leaving_now(overlay.clocks().latest);
-        if !event.change.is_leaving() || (!now && !works_here) {
+        let narrows = event.change.is_leaving() || event.change.only_takes_logins();
+        if !narrows || (!now && !works_here) {
             return Err(Refusal::new(Reason::Held, format!("`{person}`")).with("person", person));
         }
         if now {
-            hold::drop_persons(overlay, &[person.clone()].into());
+            rewriting::drop_persons(overlay, &[person.clone()].into());
             if !overlay.state().organisation().people().contains_key(person) {
                 overlay.record([applied(sent.place.as_ref(), false, event)]);
                 return Ok(());

@@ -145,6 +145,54 @@ pub(in crate::domain) fn rename(
     Ok(())
 }
 
+/// What identities a person has more, and which no longer.
+pub(in crate::domain) struct LoginsDifference<'a> {
+    pub(in crate::domain) added: &'a BTreeSet<Identity>,
+    pub(in crate::domain) removed: &'a BTreeSet<Identity>,
+    /// Somebody with `feed.release` let it through.
+    pub(in crate::domain) let_go: bool,
+}
+
+/// Gives a person identities beside those that they have, and takes some away, wherever they have them.
+///
+/// # Errors
+/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
+pub(in crate::domain) fn change_logins(
+    overlay: &mut Overlay,
+    by: Option<&BroughtBy>,
+    id: &PersonId,
+    difference: &LoginsDifference<'_>,
+) -> Result<(), Refusal> {
+    let &LoginsDifference { added, removed, let_go } = difference;
+    let mut person = employed(overlay, id)?;
+    claim(overlay, person.tenant.as_ref(), added, Claimer { person: id, has_own: true, let_go })?;
+    let own = named(overlay.state().organisation(), id).map(|(account_id, _)| account_id.clone());
+    for (account_id, mut account) in own_accounts(overlay, id) {
+        account.identities.retain(|identity| !removed.contains(identity));
+        put_account(overlay, &account_id, account);
+    }
+    person.login.retain(|identity| !removed.contains(identity));
+    if !added.is_empty() {
+        person.brought_by = by.cloned().or(person.brought_by);
+    }
+    let account = own.and_then(|it| overlay.state().organisation().accounts().get_key_value(&it));
+    match account.map(|(account_id, account)| (account_id.clone(), account.clone())) {
+        Some((account_id, mut account)) => {
+            let is_elsewhere = |identity: &&Identity| {
+                let holder = overlay.state().organisation().principal(identity);
+                matches!(holder, Some(Principal::Account(other)) if *other != account_id)
+            };
+            account.identities.extend(added.iter().filter(|identity| !is_elsewhere(identity)).cloned());
+            person.login.retain(|identity| !added.contains(identity));
+            put_account(overlay, &account_id, account);
+        }
+        None => person.login.extend(added.iter().cloned()),
+    }
+    put_person(overlay, id, person);
+    cascade_of(overlay, id);
+    Ok(())
+}
+
 /// The one of a person's own accounts whose identities HR sets: an active one first, then one that has identities.
 pub(in crate::domain) fn named<'a>(
     organisation: &'a Organisation,

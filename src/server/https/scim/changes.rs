@@ -14,9 +14,46 @@ pub(super) struct Standing {
     pub(super) active: bool,
     pub(super) manager: Option<PersonId>,
     pub(super) logins: BTreeSet<Identity>,
+    /// What a wish says of the logins is all of them. Otherwise it says what is added and what is taken, and others may have
+    /// changed the rest meanwhile.
+    pub(super) is_whole: bool,
+    /// The logins that a wish takes by name.
+    pub(super) gone: BTreeSet<Identity>,
+    /// What would be given by what waits behind the brake.
+    pub(super) awaited: BTreeSet<Identity>,
 }
 
 impl Standing {
+    /// Wishes for some logins more.
+    pub(super) fn add(&mut self, logins: BTreeSet<Identity>) {
+        self.gone.retain(|login| !logins.contains(login));
+        self.logins.extend(logins);
+    }
+
+    /// Wishes that a login be gone.
+    pub(super) fn take(&mut self, login: &Identity) {
+        self.logins.remove(login);
+        self.gone.insert(login.clone());
+    }
+
+    /// Wishes for these logins and no others.
+    pub(super) fn say_all(&mut self, logins: BTreeSet<Identity>) {
+        self.logins = logins;
+        self.is_whole = true;
+    }
+
+    /// How the logins have to change to be as wished.
+    fn renamed(&self, wished: &Self) -> Option<HrChange> {
+        if wished.is_whole {
+            let differs = self.logins != wished.logins || !self.awaited.is_subset(&wished.logins);
+            return differs.then(|| HrChange::Renamed { login: wished.logins.clone() });
+        }
+        let has = |login: &&Identity| self.logins.contains(*login) || self.awaited.contains(*login);
+        let added: BTreeSet<Identity> = wished.logins.difference(&self.logins).cloned().collect();
+        let removed: BTreeSet<Identity> = wished.gone.iter().filter(has).cloned().collect();
+        (!added.is_empty() || !removed.is_empty()).then_some(HrChange::LoginsChanged { added, removed })
+    }
+
     /// A person's, by comparison with the time, whatever the timer has recorded.
     pub(super) fn of(state: &State, id: &PersonId, now: Now) -> Option<Self> {
         let organisation = state.organisation();
@@ -28,7 +65,10 @@ impl Standing {
         let own = accounts.filter(|(_, account)| !account.is_machine() && account.state != AccountState::Closed);
         let identities = own.flat_map(|(_, account)| account.identities.iter());
         let logins = identities.chain(&person.login).cloned().collect();
-        Some(Self { active: true, manager: person.manager_at(now.latest).cloned(), logins })
+        let manager = person.manager_at(now.latest).cloned();
+        let awaited =
+            held_of(state, id).flat_map(|event| event.change.gives().into_iter().flatten().cloned()).collect();
+        Some(Self { active: true, manager, logins, awaited, ..Self::default() })
     }
 }
 
@@ -41,7 +81,7 @@ pub(super) fn between(person: &PersonId, present: &Standing, wished: &Standing, 
         }
         (true, false) => return vec![leaving(person, at)],
         (true, true) => {
-            let renamed = (present.logins != wished.logins).then(|| HrChange::Renamed { login: wished.logins.clone() });
+            let renamed = present.renamed(wished);
             let manager = (present.manager != wished.manager).then(|| wished.manager.clone());
             let moved = manager.map(|manager| HrChange::Transferred { manager, at });
             renamed.into_iter().chain(moved).collect()
@@ -57,25 +97,50 @@ pub(super) fn leaving(person: &PersonId, at: Timestamp) -> HrEvent {
 
 /// Whether something of a person waits behind the brake.
 pub(super) fn waits(state: &State, person: &PersonId) -> bool {
-    state.holds().values().any(|hold| hold.events.iter().any(|event| event.person == *person))
+    held_of(state, person).next().is_some()
+}
+
+fn held_of<'a>(state: &'a State, person: &'a PersonId) -> impl Iterator<Item = &'a HrEvent> {
+    state.holds().values().flat_map(|hold| &hold.events).filter(move |event| event.person == *person)
 }
 
 /// The hold in which these very events already wait, if they are the last that wait for their person and came from this
 /// sender.
-pub(super) fn waiting(state: &State, sender: &AccountId, events: &[HrEvent]) -> Option<HoldId> {
+pub(super) fn waiting(state: &State, sender: &AccountId, events: &[HrEvent], now: Now) -> Option<HoldId> {
     let person = &events.first()?.person;
     let mut holds: Vec<&Hold> = state.holds().values().collect();
     holds.sort_by_key(|hold| hold.after);
     let held = holds.iter().flat_map(|hold| hold.events.iter().map(move |event| (*hold, event)));
     let held: Vec<(&Hold, &HrEvent)> = held.filter(|(_, event)| event.person == *person).collect();
     let last = held.get(held.len().checked_sub(events.len())?..)?;
-    let all = last.iter().zip(events).all(|((hold, held), event)| hold.sender == *sender && is_same(held, event));
+    let present = Standing::of(state, person, now).unwrap_or_default();
+    let all = last
+        .iter()
+        .zip(events)
+        .all(|((hold, held), event)| hold.sender == *sender && is_same(held, event, &present.logins));
     last.first().filter(|_| all).map(|(hold, _)| hold.id)
 }
 
-/// The same but for the instant: what is said over SCIM is of now.
-fn is_same(held: &HrEvent, said: &HrEvent) -> bool {
+/// The hold in which an event waits that was just sent, or what it gives.
+pub(super) fn held_in(state: &State, events: &[HrEvent]) -> Option<HoldId> {
+    let is_rest = |held: &HrEvent, said: &HrEvent| match (&held.change, &said.change) {
+        (HrChange::LoginsChanged { added, .. }, HrChange::Renamed { login }) => added.is_subset(login),
+        (HrChange::LoginsChanged { added: held, .. }, HrChange::LoginsChanged { added, .. }) => {
+            !added.is_empty() && held == added
+        }
+        _ => held.change == said.change,
+    };
+    let waits = |held: &HrEvent| events.iter().any(|said| said.person == held.person && is_rest(held, said));
+    state.holds().values().find(|hold| hold.events.iter().any(waits)).map(|hold| hold.id)
+}
+
+/// The same but for the instant: what is said over SCIM is of now. Of all logins that are said, those wait that are not
+/// there yet.
+fn is_same(held: &HrEvent, said: &HrEvent, present: &BTreeSet<Identity>) -> bool {
     match (&held.change, &said.change) {
+        (HrChange::LoginsChanged { added, removed }, HrChange::Renamed { login }) => {
+            removed.is_empty() && present.union(added).eq(login)
+        }
         (HrChange::Transferred { manager: held, .. }, HrChange::Transferred { manager: said, .. }) => held == said,
         (held, said) => held == said,
     }
@@ -98,6 +163,7 @@ mod tests {
             active: true,
             manager: Some("bob".parse().unwrap()),
             logins: ["spiffe://n.example/ana".parse().unwrap()].into(),
+            ..Standing::default()
         };
         assert!(names(&here, &here).is_empty() && names(&gone, &gone).is_empty());
         assert_eq!(names(&gone, &other), ["JOINED"]);

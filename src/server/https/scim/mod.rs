@@ -194,17 +194,15 @@ async fn apply(
         return Ok(());
     }
     // A client that takes 409 for a failure sends the same again and again: one hold is enough.
-    let waiting = broker.read(caller, |state, viewer, _| Ok(changes::waiting(state, viewer.account()?, &events)));
+    let waiting =
+        broker.read(caller, |state, viewer, now| Ok(changes::waiting(state, viewer.account()?, &events, now)));
     if let Some(hold) = waiting.map_err(|refusal| refused(broker, refusal))? {
         return Err(ScimError::held(hold));
     }
     let command = Command::from(ApplyHrEvents { place: None, events: events.clone() });
     let done = broker.engine.execute(&caller.from, request_id, command).await;
     done.map_err(|refusal| refused(broker, refusal))?;
-    let held = broker.engine.read(|state| {
-        let mut holds = state.holds().values();
-        holds.find(|hold| events.iter().any(|event| hold.events.contains(event))).map(|hold| hold.id)
-    });
+    let held = broker.engine.read(|state| changes::held_in(state, &events));
     held.map_or(Ok(()), |hold| Err(ScimError::held(hold)))
 }
 

@@ -1,6 +1,8 @@
 //! PATCH (RFC 7644 3.5.2), as identity systems really send it: operations in any case, with a path or with an object of
 //! values, truth as text. The operations are applied in order to what is wished; the difference is what happens.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::answer::ScimError;
@@ -126,8 +128,8 @@ impl Path {
 
 fn put(wished: &mut Standing, mut asserted: Asserted, verb: Verb, person: &PersonId) -> Result<(), ScimError> {
     asserted.is_about(person)?;
-    if let (Verb::Add, Some(logins)) = (verb, &mut asserted.logins) {
-        logins.extend(wished.logins.iter().cloned());
+    if verb == Verb::Add {
+        wished.add(asserted.logins.take().unwrap_or_default());
     }
     asserted.onto(wished);
     Ok(())
@@ -137,7 +139,9 @@ fn remove(wished: &mut Standing, path: &Path, value: Option<&Value>) -> Result<(
     match (path.attribute, &path.chosen, value) {
         (Attribute::Label | Attribute::Withheld(_) | Attribute::Foreign, ..) => {}
         (Attribute::Schema(ENTERPRISE), ..) => wished.manager = None,
-        (Attribute::Schema(OWN), ..) => wished.logins.clear(),
+        (Attribute::Schema(OWN), ..) | (Attribute::Logins, None, None | Some(Value::Null)) => {
+            wished.say_all(BTreeSet::new());
+        }
         (Attribute::Schema(_), ..) => {
             return Err(ScimError::of_type("mutability", "what every user has is not removed"));
         }
@@ -150,15 +154,14 @@ fn remove(wished: &mut Standing, path: &Path, value: Option<&Value>) -> Result<(
         }
         (Attribute::Manager, ..) => wished.manager = None,
         (Attribute::Logins, Some(chosen), _) => {
-            wished.logins.remove(chosen);
+            wished.take(chosen);
         }
         // Entra ID names in `value` what to remove.
-        (Attribute::Logins, None, Some(value)) if !value.is_null() => {
+        (Attribute::Logins, None, Some(value)) => {
             for gone in logins(&path.text, value)? {
-                wished.logins.remove(&gone);
+                wished.take(&gone);
             }
         }
-        (Attribute::Logins, None, _) => wished.logins.clear(),
         (Attribute::Active, ..) => {
             return Err(ScimError::of_type("mutability", "`active` is not removed; replace it with `false`"));
         }

@@ -9,6 +9,7 @@ fn ana() -> Standing {
         active: true,
         manager: Some("ines".parse().unwrap()),
         logins: ["spiffe://n.example/ana".parse().unwrap()].into(),
+        ..Standing::default()
     }
 }
 
@@ -105,7 +106,7 @@ fn what_is_not_assigned_takes_away_what_can_be_and_no_more() {
     ] {
         assert_eq!(one(operation.clone()), ana(), "{operation}");
     }
-    let gone = Standing { logins: [].into(), ..ana() };
+    let gone = Standing { logins: [].into(), is_whole: true, ..ana() };
     for operation in [
         json!({ "op": "replace", "path": OWN, "value": { "logins": null } }),
         json!({ "op": "replace", "path": format!("{OWN}:logins"), "value": [] }),

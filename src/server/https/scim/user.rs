@@ -110,7 +110,7 @@ impl Asserted {
             standing.manager.clone_from(manager);
         }
         if let Some(logins) = &self.logins {
-            standing.logins.clone_from(logins);
+            standing.say_all(logins.clone());
         }
     }
 }
