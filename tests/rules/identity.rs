@@ -43,9 +43,11 @@ fn hrs_connector_and_one_certificate_do_not_approve_their_own_request() {
     // given what ana asked for
     let mut world = world(50);
     let asked = Ask::repair().by("ana", &mut world).unwrap();
-    // when HR gives her a parked name and ben hers, then the request is over, and ben's new name waits for a person
+    // when HR gives her a parked name and ben hers, then the request is over, and ben's new name waits for a person, while
+    // the old one is gone
     let events = tell(&mut world, vec![renamed("ana", "parked"), renamed("ben", "ana")]).unwrap();
-    assert_eq!(applied(&events), ["RENAMED ana"]);
+    assert_eq!(applied(&events), ["RENAMED ana", "RENAMED ben"]);
+    assert_eq!((known_as(&world, "ana"), known_as(&world, "ben")), (None, None));
     assert_eq!(because(&world, asked), MOVED);
     assert_eq!(held(&hold(&world)), ["RENAMED ben"]);
     assert_eq!(known_as(&world, "ana"), None);
@@ -68,13 +70,14 @@ fn two_commands_an_import_and_a_name_that_is_given_and_taken_within_one_command_
     let mut world = world(50);
     tell(&mut world, vec![renamed("ana", "parked")]).unwrap();
     world.pass("30d");
-    assert!(applied(&tell(&mut world, vec![renamed("ben", "ana")]).unwrap()).is_empty());
+    tell(&mut world, vec![renamed("ben", "ana")]).unwrap();
+    assert_eq!((known_as(&world, "ana"), known_as(&world, "ben")), (None, None));
     decide_only(&mut world, "rela", false).unwrap();
     // a whole file says the same
     let mut people = crate::support::feed::file(&world);
     people.get_mut("ben").unwrap().login = BTreeSet::from([identity("ana").parse().unwrap()]);
     let events = import(&mut world, 1, &people).unwrap();
-    assert!(applied(&events).is_empty(), "{events:?}");
+    assert!(known_as(&world, "ana").is_none() && applied(&events).is_empty(), "{events:?}");
     decide_only(&mut world, "rela", false).unwrap();
     // and a name that one has for a moment alone is as much that one's
     let events = tell(&mut world, vec![named("ana", &["parked", "z"]), renamed("ana", "parked"), renamed("ben", "z")]);
@@ -98,7 +101,7 @@ fn what_moves_is_let_go_by_neither_of_the_two() {
     assert_eq!(applied(&events), ["RENAMED ben"]);
     assert_eq!(known_as(&world, "old"), Some("account:ben".into()));
     // and neither a name for themselves
-    tell(&mut world, vec![renamed("rela", "ben")]).unwrap();
+    tell(&mut world, vec![named("rela", &["rela", "ben"])]).unwrap();
     assert_refused(decide_only(&mut world, "rela", true), Reason::OwnStanding);
 }
 
@@ -175,7 +178,7 @@ fn a_name_more_changes_nothing_and_a_name_less_voids_what_its_person_asked_for_a
 fn what_takes_a_name_away_counts_at_the_brake_and_a_proposal_does_not() {
     let mut world = world(1);
     assert_eq!(applied(&tell(&mut world, vec![renamed("ana", "parked")]).unwrap()), ["RENAMED ana"]);
-    assert!(applied(&tell(&mut world, vec![renamed("dan", "parked2")]).unwrap()).is_empty());
+    assert!(applied(&tell(&mut world, vec![named("dan", &["dan", "parked2"])]).unwrap()).is_empty());
     assert_eq!(held(&hold(&world)), ["RENAMED dan"]);
     world
         .change_directory(|all| {

@@ -229,8 +229,10 @@ fn identities_pass_along_a_row_of_people_but_are_not_exchanged() {
     people.get_mut("ben").unwrap().login = login("ben-ben");
     // when one of them would get what the one after gives up
     let events = import(&mut world, 1, &people).unwrap();
-    // then the last in the row comes first, and the others wait for somebody to let them have what was another's
-    assert_eq!(applied(&events), ["RENAMED ben"]);
+    // then the last in the row comes first, and the others give up what they had and wait for somebody to let
+    // them have what was another's
+    assert_eq!(applied(&events), ["RENAMED ben", "RENAMED dan", "RENAMED ana"]);
+    assert!(account(&world, "ana").identities.is_empty() && account(&world, "dan").identities.is_empty());
     let waiting = hold(&world);
     let events = decide(&mut world, "rela", &waiting, true).unwrap();
     assert_eq!(applied(&events), ["RENAMED dan", "RENAMED ana"]);

@@ -9,14 +9,12 @@ fn events() -> Vec<HrEvent> {
     let at = crate::cli::term::values::moment("2027-01-31").unwrap();
     let event = |id: &str, change| HrEvent { person: person(id), change };
     let login = std::collections::BTreeSet::from(["spiffe://northwind.example/person/ana".parse().unwrap()]);
-    let phone = "spiffe://northwind.example/person/tia-phone".parse().unwrap();
     vec![
         event("ana", HrChange::Joined { login: login.clone(), manager: Some(person("ines")) }),
         event("ben", HrChange::Left { at, urgent: false, also_approved: true }),
         event("eva", HrChange::Left { at, urgent: true, also_approved: false }),
         event("ida", HrChange::Transferred { manager: None, at }),
-        event("tom", HrChange::Renamed { login: login.clone() }),
-        event("tia", HrChange::LoginsChanged { added: login, removed: [phone].into() }),
+        event("tom", HrChange::Renamed { login }),
         event("uma", HrChange::Stays),
     ]
 }
@@ -124,4 +122,17 @@ fn nothing_is_released_without_a_reason_or_by_a_yes() {
     ] {
         assert!(!parses(line), "{line}");
     }
+}
+
+#[test]
+fn a_rename_that_waits_is_shown_as_what_it_adds_and_what_it_takes() {
+    let one = |name: &str| [format!("spiffe://northwind.example/{name}").parse().unwrap()].into();
+    let row = |added, removed| {
+        let change = HrChange::LoginsChanged { added, removed };
+        event_row(&HrEvent { person: "tia".parse().unwrap(), change }).join(" ")
+    };
+    let (new, old) = ("spiffe://northwind.example/new", "spiffe://northwind.example/old");
+    assert_eq!(row(one("new"), one("old")), format!("tia is meant also by {new}; no longer by {old}"));
+    assert_eq!(row(one("new"), BTreeSet::new()), format!("tia is meant also by {new}"));
+    assert_eq!(row(BTreeSet::new(), one("old")), format!("tia is meant no longer by {old}"));
 }

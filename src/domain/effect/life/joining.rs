@@ -166,7 +166,7 @@ pub(in crate::domain) fn change_logins(
     let &LoginsDifference { added, removed, let_go } = difference;
     let mut person = employed(overlay, id)?;
     claim(overlay, person.tenant.as_ref(), added, Claimer { person: id, has_own: true, let_go })?;
-    let own = named(overlay.state().organisation(), id).map(|(account_id, _)| account_id.clone());
+    let own = given_to(overlay.state().organisation(), id).cloned();
     for (account_id, mut account) in own_accounts(overlay, id) {
         account.identities.retain(|identity| !removed.contains(identity));
         put_account(overlay, &account_id, account);
@@ -191,6 +191,14 @@ pub(in crate::domain) fn change_logins(
     put_person(overlay, id, person);
     cascade_of(overlay, id);
     Ok(())
+}
+
+/// The one of a person's own accounts to which an identity more is given: the one that is called like them, also while it
+/// has none, so that what takes the place of a stolen one does not go to another account of theirs.
+fn given_to<'a>(organisation: &'a Organisation, id: &PersonId) -> Option<&'a AccountId> {
+    let named = named(organisation, id)?;
+    let mut own = organisation.accounts_of(id).filter(|(_, it)| !it.is_machine() && it.state == named.1.state);
+    own.find(|(account_id, _)| account_id.as_str() == id.as_str()).or(Some(named)).map(|(account_id, _)| account_id)
 }
 
 /// The one of a person's own accounts whose identities HR sets: an active one first, then one that has identities.
