@@ -17,7 +17,7 @@ use crate::organisation::Organisation;
 use crate::person::{ORDERS, millis, repair, seconds};
 
 /// How long the grant lives: long enough to ask under it, however busy the machine is.
-const LIFE_SECONDS: i64 = 8;
+const LIFE_SECONDS: i64 = 20;
 /// What a broker's clock may differ from the machine's.
 const SLACK_MILLIS: i64 = 200;
 
@@ -62,7 +62,7 @@ async fn an_allow_that_was_decided_before_a_freeze_is_a_deny_after_the_end() {
         async move { client.check_batch(queries).await.unwrap() }
     });
     let streamed = tokio::spawn(async move { stream.check(vec![query; 3]).await.unwrap() });
-    eventually("seven allows", async || (allows() == before + 7).then_some(())).await;
+    eventually("seven allows", async || (allows() >= before + 7).then_some(())).await;
     signal(&broker, "-STOP");
     let end = millis(grant.end_time.as_ref());
     while now_millis() <= end + SLACK_MILLIS {
