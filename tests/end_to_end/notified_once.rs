@@ -54,6 +54,42 @@ async fn nothing_is_told_as_waiting_once_its_end_is_known() {
     assert_eq!(types, ["elevation.decided", "elevation.decided"]);
 }
 
+#[tokio::test]
+async fn a_stage_that_opens_again_is_told_by_another_id() {
+    // given a request whose first stage has its approval
+    let broker = broker();
+    let (hook, kept) = keeping(&broker);
+    let notifier = Notifier::start(&broker, &[], &[hook.to_str().unwrap()]);
+    let request = pb::RequestElevationRequest {
+        entitlement: "payments-db-admin".to_owned(),
+        resources: vec!["prod/eu/db/payments/primary".to_owned()],
+        justification: "payments are stuck since noon".to_owned(),
+        ..repair()
+    };
+    let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
+    let id = ana.request(request).await.unwrap().id;
+    until_told(&kept, "elevation.opened", 1).await;
+    ben.approve(&id).await.unwrap();
+    until_told(&kept, "elevation.opened", 2).await;
+    // when its approver is suspended and is not any more, again and again
+    let sam = |words: &[&str]| {
+        let ended = run(&mut broker.command("sam", words));
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.stderr);
+        ended.stdout
+    };
+    for round in [1, 2] {
+        sam(&["lock", "person", "ben", "--reason", "a lost laptop"]);
+        until_told(&kept, "elevation.opened", round * 2 + 1).await;
+        let locks: Value = serde_json::from_str(&sam(&["lock", "list", "-o", "json"])).unwrap();
+        sam(&["unlock", locks[0]["id"].as_str().unwrap(), "--reason", "it was found"]);
+        until_told(&kept, "elevation.opened", round * 2 + 2).await;
+    }
+    notifier.stop();
+    // then no two openings have one id
+    let ids: std::collections::BTreeSet<String> = told(&kept).iter().map(|it| it["id"].to_string()).collect();
+    assert_eq!(ids.len(), told(&kept).len());
+}
+
 fn repair_again() -> pb::RequestElevationRequest {
     pb::RequestElevationRequest { request_id: crate::person::call_id(), ..repair() }
 }

@@ -132,7 +132,29 @@ fn no_time(text: &str, day: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[test]
+    fn what_narrows_is_not_empty() {
+        let refused = |words: &[&str]| {
+            let words = ["countersign"].iter().chain(words);
+            crate::cli::arguments::Arguments::try_parse_from(words).map(|_| ()).unwrap_err().to_string()
+        };
+        for words in [
+            ["audit", "ls", "--about", ""].as_slice(),
+            &["audit", "ls", "--actor", ""],
+            &["audit", "ls", "--kind", ""],
+            &["report", "about", ""],
+            &["report", "held", ""],
+            &["report", "access", "--person", ""],
+            &["report", "access", "--account", ""],
+            &["report", "refusals", "--actor", ""],
+        ] {
+            assert!(refused(words).contains("it is empty; leave it out for all"), "{words:?}: {}", refused(words));
+        }
+    }
 
     #[test]
     fn a_date_ends_what_runs_and_begins_what_was_met() {

@@ -196,14 +196,14 @@ fn visible<'a>(
     Ok(elevation)
 }
 
-/// The elevation, if the caller may see it and it is still pending: by comparison with its deadline, whatever the timer
-/// has recorded.
 /// Whether the grant that a request would extend is over, whatever the timer has recorded.
 fn extends_what_is_over(state: &State, elevation: &Elevation, now: Now) -> bool {
     let over = |id| state.grants.get(id).is_none_or(|grant| !grant.is_open() || grant.end.is_over(now.latest));
     elevation.extends.as_ref().is_some_and(over)
 }
 
+/// The elevation, if the caller may see it and it is still pending: by comparison with its deadline, whatever the timer
+/// has recorded.
 fn pending<'a>(
     state: &'a State,
     caller: &Caller<'_>,

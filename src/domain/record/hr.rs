@@ -153,6 +153,12 @@ impl HrChange {
         }
     }
 
+    /// Whether it is about identities of somebody who has joined.
+    #[must_use]
+    pub fn is_of_logins(&self) -> bool {
+        matches!(self, Self::Renamed { .. } | Self::LoginsChanged { .. })
+    }
+
     /// Whether it takes identities away and does nothing else: that widens nothing and waits for nothing.
     #[must_use]
     pub fn only_takes_logins(&self) -> bool {

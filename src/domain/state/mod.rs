@@ -8,7 +8,7 @@ use super::record::elevation::Elevation;
 use super::record::enrolment::Enrolment;
 use super::record::event::{ClockPair, Subject};
 use super::record::grant::Grant;
-use super::record::hr::{Feed, Hold, Part};
+use super::record::hr::{Feed, Hold, HrEvent, Part};
 use super::record::proposal::Proposal;
 use super::record::review::Phase;
 use super::state::organisation::Organisation;
@@ -255,6 +255,14 @@ impl State {
     #[must_use]
     pub fn holds(&self) -> &Map<HoldId, Hold> {
         &self.holds
+    }
+
+    /// What is held of a person, and in which hold, in the order in which it was said.
+    pub fn held_of(&self, person: &PersonId) -> impl Iterator<Item = (&Hold, &HrEvent)> {
+        let mut holds: Vec<_> = self.held_of.of(person).filter_map(|id| self.holds.get(id)).collect();
+        holds.sort_by_key(|hold| hold.after);
+        let events = holds.into_iter().flat_map(|hold| hold.events.iter().map(move |event| (hold, event)));
+        events.filter(move |(_, event)| event.person == *person)
     }
 
     /// The ids of what waits for decisions.

@@ -48,6 +48,7 @@ pub struct AccessArguments {
 #[derive(Debug, Clone, Args)]
 pub struct HeldArguments {
     /// The person
+    #[arg(value_parser = values::not_empty)]
     pub person: String,
     /// Only what was issued at or after this
     #[arg(long, value_parser = values::time, value_name = "TIME")]
@@ -81,6 +82,7 @@ pub struct RefusalsArguments {
 #[derive(Debug, Clone, Args)]
 pub struct AboutArguments {
     /// The object: `grant:ID`, `proposal:ID`, account:ana, tenant:acme, policy; an ending of an id or a name, as lists print it, will do
+    #[arg(value_parser = values::not_empty)]
     pub object: String,
     /// Its form.
     #[command(flatten)]

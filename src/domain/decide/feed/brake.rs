@@ -1,6 +1,7 @@
 //! The brake: events that would enable or disable many are held for a person to release (known failure B4). It counts
 //! persons, enabled and disabled apart, over one command and over any 24 hours. A single urgent leaving always passes.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::Claims;
@@ -51,8 +52,8 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
     let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
     let lifts_author = |event: &HrEvent| author.is_some_and(|it| lifts(&state.organisation, it, event, now));
     let brakes = if alone { BTreeSet::new() } else { braked(state, &events, lifts_author, now) };
-    let takes_now = !takes_from_many(state, &events, now);
     let mut sorting = Sorting::new(state, now);
+    let takes_now = !takes_from_many(&sorting, &events);
     let mut held: Vec<Option<HrEvent>> = Vec::new();
     let mut pass = Vec::new();
     for sent in events {
@@ -107,16 +108,16 @@ fn braked(state: &State, events: &[Sent], waits: impl Fn(&HrEvent) -> bool, now:
 }
 
 /// Whether so many would lose identities at once that a person looks at it first. What takes from one alone never waits.
-fn takes_from_many(state: &State, events: &[Sent], now: Now) -> bool {
-    let takes = |event: &&HrEvent| taking::parts(state, event, &[], now.latest).is_some_and(|parts| parts.takes_any());
+fn takes_from_many(sorting: &Sorting<'_>, events: &[Sent]) -> bool {
+    let takes = |event: &&HrEvent| sorting.parts(event, &[]).is_some_and(|parts| parts.takes_any());
     let mut persons: BTreeSet<&PersonId> =
         events.iter().map(|sent| &sent.event).filter(takes).map(|event| &event.person).collect();
     if persons.len() <= 1 {
         return false;
     }
-    let everybody = persons.len() >= state.organisation.employed_count();
-    persons.extend(touched_lately(state, Part::Disabling, now));
-    everybody || persons.len() > brake_limit(state)
+    let everybody = persons.len() >= sorting.state.organisation.employed_count();
+    persons.extend(touched_lately(sorting.state, Part::Disabling, sorting.now));
+    everybody || persons.len() > brake_limit(sorting.state)
 }
 
 /// Whether an event waits for something that is held by now, or that waits itself.
@@ -135,13 +136,15 @@ struct Sorting<'a> {
     /// The new managers of those whom this command moves.
     managers: BTreeMap<PersonId, Option<PersonId>>,
     claims: Claims<'a>,
+    /// What was held before this command, by person, once it is asked for: a file may rename as many as a hold has events.
+    before: OnceCell<BTreeMap<&'a PersonId, Vec<&'a HrEvent>>>,
 }
 
 impl<'a> Sorting<'a> {
     fn new(state: &'a State, now: Now) -> Self {
         let (waiting, dropped, managers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let claims = Claims::new(&state.organisation, now.latest);
-        Self { state, now, waiting, dropped, managers, claims }
+        Self { state, now, waiting, dropped, managers, claims, before: OnceCell::new() }
     }
 
     /// Holds an event. Of a rename what it takes away is given back, to pass: also from what waits of the person by now.
@@ -174,11 +177,14 @@ impl<'a> Sorting<'a> {
 
     /// A rename of somebody who works here, in its parts.
     fn parts(&self, event: &HrEvent, held: &[Option<HrEvent>]) -> Option<Parts> {
-        if !self.works_here(&event.person) || self.claims.has_left(&event.person) {
+        let person = &event.person;
+        if !event.change.is_of_logins() || !self.works_here(person) || self.claims.has_left(person) {
             return None;
         }
-        let earlier = taking::held(self.state, &event.person).chain(held.iter().flatten());
-        Parts::of(event, &self.claims.has(&event.person), earlier)
+        let before = self.before.get_or_init(|| taking::held(self.state)).get(person).into_iter().flatten().copied();
+        let waiting = self.waiting.get(person).into_iter().flatten();
+        let earlier = before.chain(waiting.filter_map(|index| held.get(*index)?.as_ref()));
+        Parts::of(event, &self.claims.has(person), earlier)
     }
 
     fn passes(&mut self, event: &HrEvent) {

@@ -2,7 +2,7 @@
 //! takes, and only what it gives waits. The rest is written as a difference, so that when it is let go it neither brings back
 //! nor takes away what was said meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::effect::life;
 use crate::domain::record::hr::{HrChange, HrEvent};
@@ -20,7 +20,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Of a rename of somebody who has identities, and of whom others wait: events that were said earlier.
+    /// Of a rename of somebody who has identities, and of whom events wait that were said earlier.
     pub(super) fn of<'a>(
         event: &HrEvent,
         has: &BTreeSet<Identity>,
@@ -30,7 +30,7 @@ impl Parts {
             HrChange::LoginsChanged { added, removed } => (added.clone(), removed.clone()),
             HrChange::Renamed { login } => {
                 let (mut awaited, mut stays) = (has.clone(), has.clone());
-                for earlier in waiting.filter(|earlier| earlier.person == event.person) {
+                for earlier in waiting {
                     awaited.extend(earlier.change.gives().into_iter().flatten().cloned());
                     if let HrChange::LoginsChanged { removed, .. } = &earlier.change {
                         stays.retain(|identity| !removed.contains(identity));
@@ -76,18 +76,23 @@ impl Parts {
 
 /// The same of somebody who works here, by what is on record and held by now, and also waits.
 pub(super) fn parts(state: &State, event: &HrEvent, also: &[HrEvent], at: Timestamp) -> Option<Parts> {
-    if !state.organisation.works_here(&event.person, at) {
+    if !event.change.is_of_logins() || !state.organisation.works_here(&event.person, at) {
         return None;
     }
     let has = on_record(&state.organisation, &event.person);
-    Parts::of(event, &has, held(state, &event.person).chain(also))
+    let also = also.iter().filter(|other| other.person == event.person);
+    Parts::of(event, &has, state.held_of(&event.person).map(|(_, event)| event).chain(also))
 }
 
-/// What is held of a person, in the order in which it was said.
-pub(super) fn held<'a>(state: &'a State, person: &PersonId) -> impl Iterator<Item = &'a HrEvent> {
-    let mut holds: Vec<_> = state.held_of.of(person).filter_map(|id| state.holds.get(id)).collect();
+/// All that is held, by person, in the order in which it was said.
+pub(super) fn held(state: &State) -> BTreeMap<&PersonId, Vec<&HrEvent>> {
+    let mut holds: Vec<_> = state.holds.values().collect();
     holds.sort_by_key(|hold| hold.after);
-    holds.into_iter().flat_map(|hold| &hold.events)
+    let mut of: BTreeMap<&PersonId, Vec<&HrEvent>> = BTreeMap::new();
+    for event in holds.into_iter().flat_map(|hold| &hold.events) {
+        of.entry(&event.person).or_default().push(event);
+    }
+    of
 }
 
 /// The identities of a person that a rename is about.

@@ -19,7 +19,7 @@ pub(super) struct Standing {
     pub(super) is_whole: bool,
     /// The logins that a wish takes by name.
     pub(super) gone: BTreeSet<Identity>,
-    /// What would be given by what waits behind the brake.
+    /// What would be given by what waits behind the brake, of whom something is to be changed.
     pub(super) awaited: BTreeSet<Identity>,
 }
 
@@ -66,9 +66,13 @@ impl Standing {
         let identities = own.flat_map(|(_, account)| account.identities.iter());
         let logins = identities.chain(&person.login).cloned().collect();
         let manager = person.manager_at(now.latest).cloned();
-        let awaited =
-            held_of(state, id).flat_map(|event| event.change.gives().into_iter().flatten().cloned()).collect();
-        Some(Self { active: true, manager, logins, awaited, ..Self::default() })
+        Some(Self { active: true, manager, logins, ..Self::default() })
+    }
+
+    /// The same, with what waits. Whoever only reads asks about many, and a hold may be long.
+    pub(super) fn with_awaited(self, state: &State, id: &PersonId) -> Self {
+        let gives = state.held_of(id).filter_map(|(_, event)| event.change.gives());
+        Self { awaited: gives.flatten().cloned().collect(), ..self }
     }
 }
 
@@ -97,21 +101,14 @@ pub(super) fn leaving(person: &PersonId, at: Timestamp) -> HrEvent {
 
 /// Whether something of a person waits behind the brake.
 pub(super) fn waits(state: &State, person: &PersonId) -> bool {
-    held_of(state, person).next().is_some()
-}
-
-fn held_of<'a>(state: &'a State, person: &'a PersonId) -> impl Iterator<Item = &'a HrEvent> {
-    state.holds().values().flat_map(|hold| &hold.events).filter(move |event| event.person == *person)
+    state.held_of(person).next().is_some()
 }
 
 /// The hold in which these very events already wait, if they are the last that wait for their person and came from this
 /// sender.
 pub(super) fn waiting(state: &State, sender: &AccountId, events: &[HrEvent], now: Now) -> Option<HoldId> {
     let person = &events.first()?.person;
-    let mut holds: Vec<&Hold> = state.holds().values().collect();
-    holds.sort_by_key(|hold| hold.after);
-    let held = holds.iter().flat_map(|hold| hold.events.iter().map(move |event| (*hold, event)));
-    let held: Vec<(&Hold, &HrEvent)> = held.filter(|(_, event)| event.person == *person).collect();
+    let held: Vec<(&Hold, &HrEvent)> = state.held_of(person).collect();
     let last = held.get(held.len().checked_sub(events.len())?..)?;
     let present = Standing::of(state, person, now).unwrap_or_default();
     let all = last
@@ -130,8 +127,9 @@ pub(super) fn held_in(state: &State, events: &[HrEvent]) -> Option<HoldId> {
         }
         _ => held.change == said.change,
     };
-    let waits = |held: &HrEvent| events.iter().any(|said| said.person == held.person && is_rest(held, said));
-    state.holds().values().find(|hold| hold.events.iter().any(waits)).map(|hold| hold.id)
+    let mut held =
+        events.iter().flat_map(|said| state.held_of(&said.person).map(move |(hold, held)| (hold, held, said)));
+    held.find(|(_, held, said)| is_rest(held, said)).map(|(hold, ..)| hold.id)
 }
 
 /// The same but for the instant: what is said over SCIM is of now. Of all logins that are said, those wait that are not

@@ -142,7 +142,7 @@ async fn change(
     let (present, waits) = broker.engine.read(|state| {
         let own = feeder.is_own(state, person);
         (
-            Standing::of(state, person, now).filter(|_| own),
+            Standing::of(state, person, now).filter(|_| own).map(|it| it.with_awaited(state, person)),
             feeder.side.is_none() && own && changes::waits(state, person),
         )
     });
