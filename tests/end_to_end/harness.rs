@@ -308,13 +308,12 @@ pub fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The value in the first line of the metrics that has all of these in it; zero if there is none.
+/// The sum of the lines of the metrics that have all of these in them, whose order is nobody's promise; zero if there is none.
 pub fn metric(metrics: SocketAddr, with: &[&str]) -> u64 {
     let mut socket = std::net::TcpStream::connect(metrics).unwrap();
     socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
     socket.read_to_string(&mut page).unwrap();
-    let mut lines = page.lines().filter(|line| !line.starts_with('#'));
-    let line = lines.find(|line| with.iter().all(|part| line.contains(part)));
-    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |count| count.parse().unwrap())
+    let lines = page.lines().filter(|line| !line.starts_with('#') && with.iter().all(|part| line.contains(part)));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
