@@ -1,6 +1,10 @@
 //! What broker and clients ask of PEM files before their libraries read them, which skip in silence what they do not know.
 //! A file is read whole, or the mistake is told with its line (known failure G18).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 /// Labels of certificates.
 pub(crate) const CERTIFICATES: &[&str] = &["CERTIFICATE"];
 /// Labels of a certificate or a key, and of what OpenSSL writes in front of a key: one file may have both.
@@ -22,8 +26,10 @@ enum Line<'t> {
 /// The first thing in a PEM text that would not be read, or be read as something else. `read` are the labels that whoever
 /// asks can read. Comments between the parts are left alone, as OpenSSL writes them.
 pub(crate) fn mistake(text: &[u8], read: &[&str]) -> Option<String> {
-    let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
+    let text = Zeroizing::new(String::from_utf8_lossy(text).replace("\r\n", "\n"));
     let mut open: Option<(usize, &str)> = None;
+    // It may be a key: what is copied of it is overwritten.
+    let mut body = Zeroizing::new(String::with_capacity(text.len()));
     for (number, line) in (1_usize..).zip(text.split(['\n', '\r'])) {
         let wrong = match (kind_of(line), open) {
             (Line::Odd, _) => {
@@ -40,21 +46,26 @@ pub(crate) fn mistake(text: &[u8], read: &[&str]) -> Option<String> {
             )),
             (Line::Begins(label), None) => {
                 open = Some((number, label));
+                body.clear();
                 None
             }
             (Line::Ends(label), None) => Some(format!("a part `{}` ends that has not begun", shown(label))),
             (Line::Ends(label), Some((begun, known))) if label != known => {
                 Some(format!("the part `{known}` of line {begun} ends as `{}`", shown(label)))
             }
-            (Line::Ends(_), Some(_)) => {
+            (Line::Ends(label), Some((begun, _))) => {
                 open = None;
-                None
+                (!is_whole(&body)).then(|| format!("the part `{label}` of line {begun} is empty or damaged"))
             }
             (Line::Other, Some(_)) if line.contains(':') => {
                 Some("a part with a passphrase, or with words in it, is not read".to_owned())
             }
             (Line::Other, None) if is_lost(line) => Some("a part has lost its line `-----BEGIN …-----`".to_owned()),
-            (Line::Other, _) => None,
+            (Line::Other, Some(_)) => {
+                body.extend(line.chars().filter(|character| !character.is_whitespace()));
+                None
+            }
+            (Line::Other, None) => None,
         };
         if let Some(wrong) = wrong {
             return Some(format!("line {number}: {wrong}"));
@@ -73,6 +84,19 @@ pub(crate) fn private_keys(text: &[u8]) -> usize {
 /// The text without the mark that some editors put in front of UTF-8; what reads PEM takes its first line for no line.
 pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Whether what stands in a part is base64 of one whole DER value: its length is as long as it says.
+fn is_whole(body: &str) -> bool {
+    let Ok(bytes) = STANDARD.decode(body).map(Zeroizing::new) else { return false };
+    let (value, length) = match *bytes.as_slice() {
+        [_, length @ ..=0x7f, ref value @ ..] => (value, usize::from(length)),
+        [_, 0x81, length, ref value @ ..] => (value, usize::from(length)),
+        [_, 0x82, high, low, ref value @ ..] => (value, usize::from(u16::from_be_bytes([high, low]))),
+        // Certificates and keys of 64 KiB are none that anything here takes.
+        _ => return false,
+    };
+    value.len() == length
 }
 
 fn kind_of(line: &str) -> Line<'_> {
@@ -134,6 +158,28 @@ mod tests {
 
     fn found(text: &str) -> Option<String> {
         mistake(text.as_bytes(), CERTIFICATES)
+    }
+
+    #[test]
+    fn a_part_that_is_empty_or_damaged_is_named() {
+        for body in ["", "MAA", "MAA=MAA=", "MAE=", "M@A=", "MAAA", "AA=="] {
+            let text = format!("{ONE}{}", ONE.replace("MAA=", body));
+            let told = found(&text).unwrap_or_else(|| panic!("`{body}` is taken"));
+            assert_eq!(told, "line 6: the part `CERTIFICATE` of line 4 is empty or damaged", "{body}");
+        }
+        // of any length that a certificate has, over as many lines as there are
+        for length in [0_usize, 127, 128, 255, 256, 4_000] {
+            let mut der = vec![0x30];
+            match u8::try_from(length) {
+                Ok(short @ ..=0x7f) => der.push(short),
+                Ok(long) => der.extend([0x81, long]),
+                Err(_) => der.extend([0x82, (length >> 8) as u8, (length & 0xff) as u8]),
+            }
+            der.resize(der.len() + length, 7);
+            let lines: Vec<String> =
+                STANDARD.encode(&der).as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into()).collect();
+            assert_eq!(found(&ONE.replace("MAA=", &lines.join("\n"))), None, "{length}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock::{Clock as _, SystemClock};
+use crate::domain::value::ids::{Identity, excerpt};
 use crate::domain::value::time::Timestamp;
 use crate::wire::certificate::{NoSingleUri, single_uri};
 
@@ -17,6 +18,7 @@ pub(super) fn refusal(certificate: &[u8]) -> Option<String> {
     };
     let issuer = issuers.first().and_then(|issuer| X509Certificate::from_der(issuer).ok());
     out_of_date(&leaf)
+        .or_else(|| an_authoritys(&leaf))
         .or_else(|| nameless(&leaf))
         .or_else(|| not_for_clients(&leaf))
         .or_else(|| issuer.and_then(|(_, issuer)| of_another_issuer(&leaf, &issuer)))
@@ -32,9 +34,17 @@ fn out_of_date(leaf: &X509Certificate<'_>) -> Option<String> {
     (ends < now).then(|| format!("the client certificate has ended at {ends}, and it is {now} here"))
 }
 
+fn an_authoritys(leaf: &X509Certificate<'_>) -> Option<String> {
+    let text = "the client certificate is an authority's; give the one that it issued to you, with its own key";
+    leaf.is_ca().then(|| text.to_owned())
+}
+
 fn nameless(leaf: &X509Certificate<'_>) -> Option<String> {
     let why = match single_uri(leaf) {
-        Ok(_) => return None,
+        Ok(uri) => match uri.parse::<Identity>() {
+            Ok(_) => return None,
+            Err(_) => format!("has the URI `{}`, which is no SPIFFE ID", excerpt(uri)),
+        },
         Err(NoSingleUri::None) => "has no URI among its alternative names".to_owned(),
         Err(NoSingleUri::Several(count)) => format!("has {count} URIs among its alternative names"),
         Err(NoSingleUri::Unreadable) => "has an alternative name that cannot be read".to_owned(),
@@ -87,6 +97,12 @@ mod tests {
         assert!(told(&two).contains("has 2 URIs"), "{}", told(&two));
         let server = pem(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
         assert!(told(&server).contains("leaves clientAuth out"), "{}", told(&server));
+        let authority = pem(|it| it.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+        assert!(told(&authority).contains("is an authority's"), "{}", told(&authority));
+        for other in ["https://northwind.example/ana", "urn:uuid:0", "spiffe://Northwind.example/ana"] {
+            let told = told(&pem(|it| it.subject_alt_names = vec![uri(other)]));
+            assert!(told.contains(&format!("has the URI `{other}`, which is no SPIFFE ID")), "{told}");
+        }
         let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         assert_eq!(told(&pem(|it| it.extended_key_usages = both.to_vec())), "");
     }
