@@ -18,6 +18,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::Builder as Reflection;
 
+use super::budget::Ledger;
 use super::caller::Broker;
 use super::check::access::Access;
 use super::check::calls::AccessCalls;
@@ -149,7 +150,9 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let keys = keys_beside(&settings.journal, &engine.history().journal_id());
     let (seal, note_key) = keys.map_err(ServeError::System)?;
     let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
-    let broker = Broker { engine: engine.clone(), seal, note_key, metrics: Arc::clone(&metrics), stopping: watched };
+    let ledger = Arc::new(Ledger::new(settings.rates.clone(), &metrics));
+    let broker =
+        Broker { engine: engine.clone(), seal, note_key, metrics: Arc::clone(&metrics), ledger, stopping: watched };
     let health = HealthReporter::new();
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
