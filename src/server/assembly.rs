@@ -99,6 +99,7 @@ pub struct Running {
     engine: Engine,
     metrics: Arc<Metrics>,
     keys: Arc<SigningKeys>,
+    ledger: Arc<Ledger>,
     health: HealthReporter,
     stopping: watch::Sender<bool>,
     listeners: Listeners,
@@ -151,8 +152,14 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let (seal, note_key) = keys.map_err(ServeError::System)?;
     let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
     let ledger = Arc::new(Ledger::new(settings.rates.clone(), &metrics));
-    let broker =
-        Broker { engine: engine.clone(), seal, note_key, metrics: Arc::clone(&metrics), ledger, stopping: watched };
+    let broker = Broker {
+        engine: engine.clone(),
+        seal,
+        note_key,
+        metrics: Arc::clone(&metrics),
+        ledger: Arc::clone(&ledger),
+        stopping: watched,
+    };
     let health = HealthReporter::new();
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
@@ -194,7 +201,7 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         let added = listeners.add(listening, settings.drain_deadline());
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
-    Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners, reload_asked })
+    Ok(Running { address, https_address, engine, metrics, keys, ledger, health, stopping, listeners, reload_asked })
 }
 
 /// All that it will listen on, bound at the same time.
@@ -208,6 +215,11 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What each caller has left of what one may take.
+    pub(super) fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
     }
 
     /// Where SCIM and AuthZEN are served, if they are.
