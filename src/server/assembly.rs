@@ -134,16 +134,8 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     SigningKeys::look_beside(&settings.journal).map_err(ServeError::System)?;
     drop(bind_all(&settings)?);
     let metrics = Arc::new(Metrics::default());
-    let batch_rows = metrics.batch_rows.clone();
-    let engine_settings = engine::Settings {
-        on_append: OnAppend::new(move |rows| batch_rows.observe(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))),
-        keep_closed: settings.keep_closed,
-        void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
-        accept_clock: accepted.clock,
-        accept_loss: accepted.loss,
-        ..engine::Settings::default()
-    };
-    let engine = Engine::start(&Store::File(settings.journal.clone()), Arc::new(SystemClock), engine_settings)?;
+    let store = Store::File(settings.journal.clone());
+    let engine = Engine::start(&store, Arc::new(SystemClock), engine_settings(&settings, accepted, &metrics))?;
     let clock = engine.clone();
     let tls = TlsStore::load(settings.tls.clone(), Arc::new(move || clock.latest()))
         .map_err(|mistakes| ServeError::Tls(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
@@ -202,6 +194,18 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
     Ok(Running { address, https_address, engine, metrics, keys, ledger, health, stopping, listeners, reload_asked })
+}
+
+fn engine_settings(settings: &ServeSettings, accepted: Accepted, metrics: &Metrics) -> engine::Settings {
+    let batch_rows = metrics.batch_rows.clone();
+    engine::Settings {
+        on_append: OnAppend::new(move |rows| batch_rows.observe(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))),
+        keep_closed: settings.keep_closed,
+        void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
+        accept_clock: accepted.clock,
+        accept_loss: accepted.loss,
+        ..engine::Settings::default()
+    }
 }
 
 /// All that it will listen on, bound at the same time.

@@ -29,9 +29,8 @@ fn a_person_is_one_spender_by_all_their_accounts_and_a_machine_is_one_by_itself(
 #[test]
 fn who_may_take_from_others_is_known_by_their_duties_as_they_are_now() {
     let mut world = World::new();
-    let takes = |world: &World, name: &str| {
-        world.state.organisation().takes_from_others(&called(name), world.now().latest)
-    };
+    let takes =
+        |world: &World, name: &str| world.state.organisation().takes_from_others(&called(name), world.now().latest);
     assert!(takes(&world, "rex"));
     assert!(!takes(&world, "ana") && !takes(&world, "nobody"));
     // when the duty is over, so is what comes with it

@@ -1,5 +1,5 @@
 //! What each spender has left of each budget. A command over one is refused here, before the writer's queue: what waits there,
-//! and what is journaled, is never more than the budgets let in (known failures G26 and G27).
+//! and what is journaled, is never more than the budgets let in (known failure G26).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
