@@ -140,6 +140,8 @@ catalogue! {
         "send what changed about the person instead";
     ManagerCycle "MANAGER_CYCLE" FailedPrecondition 5, "the person would be their own manager, over however many others",
         "name another manager";
+    TooManyIdentities "TOO_MANY_IDENTITIES" FailedPrecondition 5, "a person is known by as many identities as one may be",
+        "have those removed that are no longer used, then add others";
     TooManyMoves "TOO_MANY_MOVES" FailedPrecondition 5, "as many transfers of the person are announced as may be",
         "announce the next one when the first has taken effect, or say another manager for an instant that is announced";
     AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "the attestation does not name a known requirement and a time that can be recorded",
