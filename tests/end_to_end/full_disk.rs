@@ -51,11 +51,8 @@ impl Disk {
 
     fn serve(&self) -> Broker {
         let flags = vec!["--journal".to_owned(), self.organisation.path("disk/journal.db").display().to_string()];
-        // More than any budget, because what fills the disk here is one engineer.
-        let much = "1000000000 at once, 1000000000 each 1ms".to_owned();
-        let keys = ["PERSON_COMMANDS", "TAKING_AWAY", "JOURNAL_MINUTE", "JOURNAL_DAY"];
-        let environment = keys.map(|key| (format!("COUNTERSIGN_BUDGETS_{key}"), much.clone())).into();
-        Broker::serve(&self.organisation, &Start { environment, under: self.enter.clone(), flags })
+        self.organisation.configure_without_budgets();
+        Broker::serve(&self.organisation, &Start { under: self.enter.clone(), flags, ..Start::default() })
     }
 
     /// A path as it is seen from outside of the name space.
