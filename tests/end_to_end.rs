@@ -17,6 +17,8 @@ mod audit;
 mod bad_fields;
 #[path = "end_to_end/bad_files.rs"]
 mod bad_files;
+#[path = "end_to_end/budgets.rs"]
+mod budgets;
 #[path = "common/calls.rs"]
 mod calls;
 #[path = "end_to_end/cascades_and_dry_runs.rs"]

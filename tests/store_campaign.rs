@@ -91,6 +91,7 @@ impl Scene {
     fn new() -> Self {
         let organisation = Organisation::new();
         std::fs::create_dir(organisation.path(STORE)).unwrap();
+        organisation.configure_without_budgets();
         let text = std::fs::read_to_string(organisation.path("broker.toml")).unwrap();
         let text = text.replacen("\"journal.db\"", &format!("\"{STORE}/journal.db\""), 1);
         std::fs::write(organisation.path("broker.toml"), text).unwrap();

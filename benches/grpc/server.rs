@@ -45,11 +45,14 @@ pub fn broker(folder: &Path, grants: u64) {
     serve_until_told(&[running.address(), echo.local_address]);
 }
 
-/// As `countersign serve` has them by default.
+/// As `countersign serve` has them by default, but for budgets: few stand here for very many.
 fn settings(folder: &Path) -> ServeSettings {
     let text = r#"
         listen = "127.0.0.1:0"
         journal = "journal.db"
+        budgets.person_commands = "1000000000 at once, 1000000000 each 1ms"
+        budgets.journal_minute = "1000000000 at once, 1000000000 each 1ms"
+        budgets.journal_day = "1000000000 at once, 1000000000 each 1ms"
         [tls]
         certificate = "broker.pem"
         key = "broker.key"

@@ -13,6 +13,7 @@ use super::policy::document::read;
 use super::policy::reader::{Node, Reader, Table};
 use super::policy::{Mistake, Places, SourceFile, Warning};
 use super::value::ids::{AccountId, Identity, PersonId, RequirementName, RoleName, TenantName, TrustDomain, excerpt};
+use super::value::limits::IDENTITIES;
 use super::value::scope::Pattern;
 
 mod dates;
@@ -84,6 +85,7 @@ fn person(reader: &mut Reader<'_>, id: &PersonId, node: &Node<'_>, draft: &mut D
     if let Some(login) = table.key("login") {
         let wanted = "a list of SPIFFE IDs that mean this person until there is an account";
         let found = reader.set::<Identity>(&login, wanted);
+        few_enough(reader, &login, found.len());
         name_identities(draft, &found, &Holder::Login(id.clone()), &login.path);
         person.login = found.into_keys().collect();
     }
@@ -113,6 +115,7 @@ fn account(reader: &mut Reader<'_>, id: &AccountId, node: &Node<'_>, draft: &mut
     let wanted = "a list of at least one SPIFFE ID, as in `[\"spiffe://northwind.example/person/ana\"]`";
     let identities = reader.required(&table, "identities", wanted).map(|node| {
         let found = reader.filled_set::<Identity>(&node, wanted);
+        few_enough(reader, &node, found.len());
         name_identities(draft, &found, &Holder::Account(id.clone()), &node.path);
         found.into_keys().collect()
     });
@@ -217,6 +220,12 @@ fn roles(reader: &mut Reader<'_>, node: &Node<'_>, account_path: &str) -> BTreeM
         }
     }
     all
+}
+
+fn few_enough(reader: &mut Reader<'_>, node: &Node<'_>, count: usize) {
+    if count > IDENTITIES {
+        reader.mistake(node.at, &node.path, format!("{count} identities"), format!("at most {IDENTITIES}"));
+    }
 }
 
 fn name_identities(draft: &mut Draft, found: &BTreeMap<Identity, usize>, holder: &Holder, path: &str) {

@@ -6,6 +6,7 @@ use super::outcome::Done;
 use super::queue::Job;
 use crate::domain::record::event::Event;
 use crate::domain::value::refusal::Refusal;
+use crate::journal::Row;
 
 /// What was decided and is to be recorded together.
 #[derive(Default)]
@@ -21,6 +22,16 @@ pub(super) struct Part {
     pub(super) answer: Result<Done, Refusal>,
     /// Where its events are among those of the batch.
     pub(super) events: Range<usize>,
+}
+
+impl Part {
+    /// Notes what the command's events take of the journal.
+    pub(super) fn count_bytes(&mut self, rows: &[Row]) {
+        if let (Ok(done), Some(rows)) = (&mut self.answer, rows.get(self.events.clone())) {
+            let bytes: usize = rows.iter().map(|row| row.body.len()).sum();
+            done.journal_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        }
+    }
 }
 
 impl Batch {

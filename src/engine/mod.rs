@@ -8,6 +8,7 @@
 mod ahead;
 mod batch;
 mod changes;
+mod fair;
 mod feed;
 mod history;
 mod late_start;
@@ -33,11 +34,11 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use self::queue::{Job, Queues};
+use self::queue::{Job, Queues, Sender};
 use self::replication::hub::Hub;
 use self::view::View;
 use crate::check::CheckIndex;
-use crate::clock::{Refresher, Timekeeper};
+use crate::clock::{BootMillis, Refresher, Timekeeper};
 use crate::domain::decide::decide;
 use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::command::{Command, Envelope};
@@ -102,8 +103,20 @@ impl Engine {
     /// Why it was refused; `OVERLOADED`, `STORAGE_UNAVAILABLE` and `HALTED` where it could not be decided.
     pub async fn execute(&self, caller: &CalledFrom, request_id: RequestId, command: Command) -> Result<Done, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.shared.queues.push(Job { caller: caller.clone(), request_id, command, reply })?;
+        let sender = self.sender(caller, &command);
+        self.shared.queues.push(sender, Job { caller: caller.clone(), request_id, command, reply })?;
         answer.await.unwrap_or_else(|_| Err(Refusal::new(Reason::Halted, "")))
+    }
+
+    fn sender(&self, caller: &CalledFrom, command: &Command) -> Sender {
+        let at = self.latest();
+        self.read(|state| {
+            let organisation = state.organisation();
+            Sender {
+                spender: organisation.spender(&caller.identity),
+                takes_from_others: command.takes_away() && organisation.takes_from_others(&caller.identity, at),
+            }
+        })
     }
 
     /// What a command would do, and does not: `validate_only`, dry run.
@@ -126,7 +139,7 @@ impl Engine {
         let caller = caller.clone();
         let request_id = uuid::Uuid::new_v4().into();
         let reads_row = self.shared.reads_row;
-        self.ask(move |state, now| {
+        self.ask_as(&caller.clone(), move |state, now| {
             let envelope = Envelope { caller, request_id, now, nonce: rows::nonce(), command };
             let events = decide(state, &envelope)?;
             rows::recordable(state, &envelope.command, &events, reads_row)?;
@@ -135,7 +148,20 @@ impl Engine {
         .await?
     }
 
-    /// A pure question to the writer's own state, answered between batches.
+    /// A caller's pure question to the writer's own state: one of all callers' is answered between two batches, in turn.
+    ///
+    /// # Errors
+    /// `OVERLOADED` or `HALTED`.
+    pub async fn ask_as<T: Send + 'static>(
+        &self,
+        caller: &CalledFrom,
+        question: impl FnOnce(&State, Now) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let spender = self.read(|state| state.organisation().spender(&caller.identity));
+        self.shared.queues.answer(Some(spender), question).await
+    }
+
+    /// A short question of the broker itself to the writer's own state, answered between batches.
     ///
     /// # Errors
     /// `OVERLOADED` or `HALTED`.
@@ -143,12 +169,18 @@ impl Engine {
         &self,
         question: impl FnOnce(&State, Now) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.shared.queues.answer(question).await
+        self.shared.queues.answer(None, question).await
     }
 
     /// Reads the view: durable events alone, at most a batch behind the writer.
     pub fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         self.shared.view.read(read)
+    }
+
+    /// The time that nobody can set, for what is counted by how long ago it was.
+    #[must_use]
+    pub fn boot(&self) -> BootMillis {
+        self.shared.keeper.boot()
     }
 
     /// The time, for what is read.

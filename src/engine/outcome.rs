@@ -14,12 +14,19 @@ pub struct Done {
     pub about: Option<Subject>,
     /// Whether it had taken effect before, under the same `request_id`.
     pub repeated: bool,
+    /// Bytes that its events took of the journal; none of a repetition.
+    pub journal_bytes: u64,
 }
 
 impl Done {
     /// What a command did whose first event this is.
     pub(super) fn by(first: &Event) -> Self {
-        Self { sequence: first.sequence, about: first.fact.about().into_iter().next(), repeated: false }
+        Self {
+            sequence: first.sequence,
+            about: first.fact.about().into_iter().next(),
+            repeated: false,
+            journal_bytes: 0,
+        }
     }
 }
 

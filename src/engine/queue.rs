@@ -1,4 +1,5 @@
-//! Two bounded queues, so that what takes access away never waits behind what gives it; and questions, beside them.
+//! Two bounded queues, so that what takes access away never waits behind what gives it; and questions, beside them. In each, who
+//! waits takes turns, and no one fills it: of the urgent one a quarter is kept for who may take access from others.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,9 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::fair::FairQueue;
 use super::outcome::Done;
 use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::command::Command;
+use crate::domain::rule::spender::Spender;
 use crate::domain::state::State;
 use crate::domain::value::ids::RequestId;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -24,6 +27,13 @@ pub(super) struct Job {
 
 /// A pure question to the writer's state.
 pub(super) type Task = Box<dyn FnOnce(&State, Now) + Send>;
+
+/// Who sends what waits.
+pub(super) struct Sender {
+    pub(super) spender: Spender,
+    /// They may take access from others.
+    pub(super) takes_from_others: bool,
+}
 
 /// What the writer took.
 pub(super) struct Taken {
@@ -41,51 +51,77 @@ pub(super) struct Queues {
 
 #[derive(Default)]
 struct Waiting {
-    urgent: VecDeque<Job>,
-    ordinary: VecDeque<Job>,
+    urgent: FairQueue<Job>,
+    ordinary: FairQueue<Job>,
+    /// Questions of the broker itself, which are short.
     questions: VecDeque<Task>,
+    /// Questions of callers, each of which may take as long as a command.
+    dear: FairQueue<Task>,
     closed: Option<Reason>,
 }
 
 /// Questions between two batches, so that a flood of them cannot hold commands up.
 const QUESTIONS_AT_ONCE: usize = 16;
+/// Of the questions that may take as long as a command, one.
+const DEAR_AT_ONCE: usize = 1;
+/// One sender's share of a queue is one of so many.
+const SHARES: usize = 8;
+/// Of the urgent queue one of so many parts is kept for who may take access from others.
+const KEPT_SHARE: usize = 4;
 
 impl Queues {
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, waiting: Mutex::default(), ready: Condvar::new() }
     }
 
-    pub(super) fn push(&self, job: Job) -> Result<(), Refusal> {
+    /// Who is nobody here waits for nothing urgent.
+    pub(super) fn push(&self, sender: Sender, job: Job) -> Result<(), Refusal> {
         let mut waiting = self.open()?;
-        let queue = if job.command.takes_away() { &mut waiting.urgent } else { &mut waiting.ordinary };
-        if queue.len() >= self.capacity {
+        let is_urgent = job.command.takes_away() && sender.spender != Spender::Unknown;
+        let (queue, room) = match (is_urgent, sender.takes_from_others) {
+            (true, true) => (&mut waiting.urgent, self.capacity),
+            (true, false) => (&mut waiting.urgent, self.capacity.saturating_sub(share(self.capacity, KEPT_SHARE))),
+            (false, _) => (&mut waiting.ordinary, self.capacity),
+        };
+        let has_share = sender.takes_from_others || queue.len_of(&sender.spender) < share(self.capacity, SHARES);
+        if queue.len() >= room || !has_share {
             return Err(overloaded());
         }
-        queue.push_back(job);
+        queue.push(sender.spender, job);
         drop(waiting);
         self.ready.notify_one();
         Ok(())
     }
 
-    /// Puts a question to the writer's state, and waits for the answer.
+    /// Puts a question to the writer's state, and waits for the answer. A caller's may take as long as a command, and waits its
+    /// turn; one of the broker itself, which has no sender, is short. It is not asked for whoever has gone by then.
     pub(super) async fn answer<T: Send + 'static>(
         &self,
+        sender: Option<Spender>,
         question: impl FnOnce(&State, Now) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Box::new(move |state, now| {
-            // Who asked may have gone.
-            let _ = reply.send(question(state, now));
-        }))?;
+        let task = move |state: &State, now| {
+            if !reply.is_closed() {
+                let _ = reply.send(question(state, now));
+            }
+        };
+        self.ask(sender, Box::new(task))?;
         answer.await.map_err(|_| Refusal::new(Reason::Halted, ""))
     }
 
-    fn ask(&self, task: Task) -> Result<(), Refusal> {
+    fn ask(&self, sender: Option<Spender>, task: Task) -> Result<(), Refusal> {
         let mut waiting = self.open()?;
-        if waiting.questions.len() >= self.capacity.div_ceil(2) {
-            return Err(overloaded());
+        let room = self.capacity.div_ceil(2);
+        match sender {
+            None if waiting.questions.len() < room => waiting.questions.push_back(task),
+            Some(sender)
+                if waiting.dear.len() < room && waiting.dear.len_of(&sender) < share(self.capacity, SHARES) =>
+            {
+                waiting.dear.push(sender, task);
+            }
+            _ => return Err(overloaded()),
         }
-        waiting.questions.push_back(task);
         drop(waiting);
         self.ready.notify_one();
         Ok(())
@@ -98,16 +134,17 @@ impl Queues {
             waiting.urgent.is_empty()
                 && waiting.ordinary.is_empty()
                 && waiting.questions.is_empty()
+                && waiting.dear.is_empty()
                 && waiting.closed.is_none()
         };
         let (mut waiting, _) =
             self.ready.wait_timeout_while(waiting, wait, idle).unwrap_or_else(PoisonError::into_inner);
-        let urgent = waiting.urgent.len().min(most);
-        let mut jobs: Vec<Job> = waiting.urgent.drain(..urgent).collect();
-        let ordinary = waiting.ordinary.len().min(most.saturating_sub(urgent));
-        jobs.extend(waiting.ordinary.drain(..ordinary));
+        let mut jobs: Vec<Job> = waiting.urgent.take(most).collect();
+        let left = most.saturating_sub(jobs.len());
+        jobs.extend(waiting.ordinary.take(left));
         let questions = waiting.questions.len().min(QUESTIONS_AT_ONCE);
-        let questions: Vec<Task> = waiting.questions.drain(..questions).collect();
+        let mut questions: Vec<Task> = waiting.questions.drain(..questions).collect();
+        questions.extend(waiting.dear.take(DEAR_AT_ONCE));
         let closed = waiting.closed.is_some() && jobs.is_empty() && questions.is_empty();
         Taken { jobs, questions, closed }
     }
@@ -141,6 +178,10 @@ impl Queues {
         // Nothing panics while it is held; were it so, the queues are whole all the same.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn share(capacity: usize, of: usize) -> usize {
+    capacity.checked_div(of).unwrap_or(capacity).max(1)
 }
 
 fn overloaded() -> Refusal {

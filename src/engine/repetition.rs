@@ -13,7 +13,7 @@ impl Writer {
         let principal = self.state.organisation().principal(&envelope.caller.identity);
         let bound = principal.and_then(|principal| self.state.bound(principal, envelope.request_id));
         let sequence = bound.map_or_else(|| self.state.sequence(), |bound| bound.sequence);
-        Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated: true }
+        Done { sequence, about: bound.and_then(|bound| bound.about.clone()), repeated: true, journal_bytes: 0 }
     }
 
     /// The answer, if this very command took effect before.

@@ -283,7 +283,8 @@ impl Writer {
                 self.one_by_one(batch)
             }
         };
-        let Batch { events, parts } = batch;
+        let Batch { events, mut parts } = batch;
+        parts.iter_mut().for_each(|part| part.count_bytes(&rows));
         let mut before = None;
         if !events.is_empty() {
             if let Err(error) = self.journal.append(self.journal.head(), &rows) {

@@ -18,6 +18,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::Builder as Reflection;
 
+use super::budget::Ledger;
 use super::caller::Broker;
 use super::check::access::Access;
 use super::check::calls::AccessCalls;
@@ -98,6 +99,7 @@ pub struct Running {
     engine: Engine,
     metrics: Arc<Metrics>,
     keys: Arc<SigningKeys>,
+    ledger: Arc<Ledger>,
     health: HealthReporter,
     stopping: watch::Sender<bool>,
     listeners: Listeners,
@@ -132,16 +134,8 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     SigningKeys::look_beside(&settings.journal).map_err(ServeError::System)?;
     drop(bind_all(&settings)?);
     let metrics = Arc::new(Metrics::default());
-    let batch_rows = metrics.batch_rows.clone();
-    let engine_settings = engine::Settings {
-        on_append: OnAppend::new(move |rows| batch_rows.observe(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))),
-        keep_closed: settings.keep_closed,
-        void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
-        accept_clock: accepted.clock,
-        accept_loss: accepted.loss,
-        ..engine::Settings::default()
-    };
-    let engine = Engine::start(&Store::File(settings.journal.clone()), Arc::new(SystemClock), engine_settings)?;
+    let store = Store::File(settings.journal.clone());
+    let engine = Engine::start(&store, Arc::new(SystemClock), engine_settings(&settings, accepted, &metrics))?;
     let clock = engine.clone();
     let tls = TlsStore::load(settings.tls.clone(), Arc::new(move || clock.latest()))
         .map_err(|mistakes| ServeError::Tls(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
@@ -149,7 +143,15 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let keys = keys_beside(&settings.journal, &engine.history().journal_id());
     let (seal, note_key) = keys.map_err(ServeError::System)?;
     let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
-    let broker = Broker { engine: engine.clone(), seal, note_key, metrics: Arc::clone(&metrics), stopping: watched };
+    let ledger = Arc::new(Ledger::new(settings.rates.clone(), &metrics));
+    let broker = Broker {
+        engine: engine.clone(),
+        seal,
+        note_key,
+        metrics: Arc::clone(&metrics),
+        ledger: Arc::clone(&ledger),
+        stopping: watched,
+    };
     let health = HealthReporter::new();
     let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
     let keys = Arc::new(keys);
@@ -191,7 +193,19 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         let added = listeners.add(listening, settings.drain_deadline());
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
-    Ok(Running { address, https_address, engine, metrics, keys, health, stopping, listeners, reload_asked })
+    Ok(Running { address, https_address, engine, metrics, keys, ledger, health, stopping, listeners, reload_asked })
+}
+
+fn engine_settings(settings: &ServeSettings, accepted: Accepted, metrics: &Metrics) -> engine::Settings {
+    let batch_rows = metrics.batch_rows.clone();
+    engine::Settings {
+        on_append: OnAppend::new(move |rows| batch_rows.observe(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))),
+        keep_closed: settings.keep_closed,
+        void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
+        accept_clock: accepted.clock,
+        accept_loss: accepted.loss,
+        ..engine::Settings::default()
+    }
 }
 
 /// All that it will listen on, bound at the same time.
@@ -205,6 +219,11 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What each caller has left of what one may take.
+    pub(super) fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
     }
 
     /// Where SCIM and AuthZEN are served, if they are.

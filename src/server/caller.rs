@@ -8,10 +8,12 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Extensions, Request, Status};
 
+use super::budget::Ledger;
 use super::keys::sealed::Seal;
 use super::transport::peer::Peer;
 use super::transport::standing::Standing;
 use crate::domain::record::called_from::CalledFrom;
+use crate::domain::rule::spender::Spender;
 use crate::domain::rule::visibility::{Viewer, is_shut_out, viewer};
 use crate::domain::state::State;
 use crate::domain::value::ids::{Identity, Principal};
@@ -36,6 +38,8 @@ pub(crate) struct Broker {
     /// What records are signed with.
     pub(crate) note_key: Arc<NoteKey>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What each caller has left of what one may take.
+    pub(crate) ledger: Arc<Ledger>,
     /// True once the broker drains: open streams end.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -105,9 +109,28 @@ impl Broker {
 
     /// Executes a command as the caller. A refusal is counted.
     pub(crate) async fn execute(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<Done, Status> {
+        self.carry_out(caller, mutation).await.map_err(|refusal| self.counted(refusal))
+    }
+
+    /// Carries a command out as the caller, within the budgets of whoever that is. All commands of all protocols come by here.
+    pub(crate) async fn carry_out(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<Done, Refusal> {
         let Mutation { request_id, command } = mutation;
-        let done = self.engine.execute(&caller.from, request_id, command).await;
-        done.map_err(|refusal| self.counted(refusal))
+        let takes_away = command.takes_away();
+        let spender = self.engine.read(|state| state.organisation().spender(&caller.identity));
+        if spender == Spender::Unknown {
+            return Err(Refusal::new(Reason::NoAccount, format!("`{}`", caller.identity)));
+        }
+        let has_duty = || {
+            let at = self.engine.latest();
+            self.engine.read(|state| match takes_away {
+                true => state.organisation().takes_from_others(&caller.identity, at),
+                false => state.organisation().records_many(&caller.identity, at),
+            })
+        };
+        let admitted = self.ledger.admit(&spender, takes_away, has_duty, self.engine.boot())?;
+        let done = self.engine.execute(&caller.from, request_id, command).await?;
+        self.ledger.charge(&admitted, done.journal_bytes, self.engine.boot());
+        Ok(done)
     }
 
     /// Counts a refused command.

@@ -35,6 +35,13 @@ pub struct Reason {
     pub reason: &'static str,
 }
 
+/// A count by budget.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Spent {
+    /// The budget's name: its key in the configuration.
+    pub budget: &'static str,
+}
+
 /// A count by method and status code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Call {
@@ -73,6 +80,10 @@ pub struct Metrics {
     pub checks: Family<Verdict, Counter>,
     /// Commands refused, by reason.
     pub refusals: Family<Reason, Counter>,
+    /// What was taken of each budget, of all spenders together: commands, or bytes.
+    pub budget_used: Family<Spent, Counter>,
+    /// Commands refused because whoever sent them was over a budget.
+    pub budget_refused: Family<Spent, Counter>,
     /// The journal's last sequence.
     pub journal_sequence: Gauge,
     /// Rows of a journal append.
@@ -101,6 +112,8 @@ impl Default for Metrics {
             calls: Family::default(),
             checks: Family::default(),
             refusals: Family::default(),
+            budget_used: Family::default(),
+            budget_refused: Family::default(),
             journal_sequence: Gauge::default(),
             batch_rows: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             hr_events_set_aside: Gauge::default(),
@@ -118,6 +131,8 @@ impl Default for Metrics {
         registry.register("calls", "Calls by method and code", metrics.calls.clone());
         registry.register("checks", "Access checks by verdict and reason", metrics.checks.clone());
         registry.register("refusals", "Commands refused by reason", metrics.refusals.clone());
+        registry.register("budget_used", "Commands or bytes by budget", metrics.budget_used.clone());
+        registry.register("budget_refused", "Commands refused by budget", metrics.budget_refused.clone());
         registry.register("journal_sequence", "Last sequence of the journal", metrics.journal_sequence.clone());
         registry.register("batch_rows", "Rows of a journal append", metrics.batch_rows.clone());
         registry.register(

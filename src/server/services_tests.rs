@@ -54,7 +54,14 @@ fn world() -> World {
     let (stopping, watched) = watch::channel(false);
     let (seal, note_key) = super::keys::sealed::keys_of(&[9; 32], "test").unwrap();
     let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
-    let broker = Broker { engine, seal, note_key, metrics: Arc::new(Metrics::default()), stopping: watched };
+    let broker = Broker {
+        engine,
+        seal,
+        note_key,
+        metrics: Arc::new(Metrics::default()),
+        ledger: Arc::default(),
+        stopping: watched,
+    };
     World { broker, clock, _stopping: stopping }
 }
 

@@ -1,11 +1,13 @@
 //! `countersign serve`, from the first signal to the last: what is heard while files and journal are read is neither lost nor
 //! kept waiting by them (known failure G17).
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use super::assembly::{Accepted, Running, ServeError, start_with};
+use super::budget::{Ledger, Rates};
 use super::config::ServeSettings;
 use super::log::LogSink;
 use super::signals::{Heard, Hearing, Signals};
@@ -14,18 +16,22 @@ use super::supervisor;
 /// How often gauges are set.
 const OBSERVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads the settings, starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files read again.
+/// What SIGHUP has read again of the configuration: the budgets. All else is as it was at the start.
+pub type ReadsRates = Box<dyn Fn() -> Result<Rates, String> + Send>;
+
+/// Reads the settings, starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files and the budgets read again.
 ///
 /// # Errors
 /// Why it could not start, or had to stop: then the process must not end as if all were well.
 pub fn serve<Error: From<ServeError> + Send + 'static>(
     settings: impl FnOnce() -> Result<ServeSettings, Error> + Send + 'static,
+    reads_rates: ReadsRates,
     accepted: Accepted,
     signals: Signals,
     log: &LogSink,
 ) -> Result<(), Error> {
     let Signals { runtime, mut heard } = signals;
-    let log = log.clone();
+    let (log, reads_rates) = (log.clone(), Arc::new(Mutex::new(reads_rates)));
     let served = runtime.block_on(async {
         let sink = log.clone();
         let starting = tokio::task::spawn_blocking(move || -> Result<Running, Error> {
@@ -34,7 +40,7 @@ pub fn serve<Error: From<ServeError> + Send + 'static>(
             start_with(settings, accepted).map_err(Error::from)
         });
         match started(starting, &mut heard).await {
-            Some(running) => until_stopped(running?, heard, log).await.map_err(Error::from),
+            Some(running) => until_stopped(running?, heard, &reads_rates, log).await.map_err(Error::from),
             None => Ok(()),
         }
     });
@@ -43,7 +49,12 @@ pub fn serve<Error: From<ServeError> + Send + 'static>(
     served
 }
 
-async fn until_stopped(mut running: Running, mut heard: Hearing, log: LogSink) -> Result<(), ServeError> {
+async fn until_stopped(
+    mut running: Running,
+    mut heard: Hearing,
+    reads_rates: &Arc<Mutex<ReadsRates>>,
+    log: LogSink,
+) -> Result<(), ServeError> {
     running.metrics().count_dropped_lines(move || log.dropped());
     tracing::info!(address = %running.address(), sequence = running.engine().sequence(), "serving");
     if let Some(address) = running.https_address() {
@@ -55,7 +66,10 @@ async fn until_stopped(mut running: Running, mut heard: Hearing, log: LogSink) -
         tokio::select! {
             heard = heard.next() => match heard {
                 Heard::Stop => break,
-                Heard::Reload => running.reload_asked.notify_one(),
+                Heard::Reload => {
+                    running.reload_asked.notify_one();
+                    read_budgets(running.ledger(), Arc::clone(reads_rates));
+                }
             },
             _ = observe.tick() => running.observe(),
             error = running.broken() => {
@@ -68,6 +82,20 @@ async fn until_stopped(mut running: Running, mut heard: Hearing, log: LogSink) -
     tracing::info!("draining");
     supervisor::tell("STOPPING=1");
     running.stop().await
+}
+
+/// Reads the budgets again, one reading after another, and on a thread of its own: a file may be long in coming.
+fn read_budgets(ledger: Arc<Ledger>, reads: Arc<Mutex<ReadsRates>>) {
+    tokio::task::spawn_blocking(move || {
+        let reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
+        match reads() {
+            Ok(rates) => {
+                ledger.reload(rates);
+                tracing::info!("the budgets were read again");
+            }
+            Err(error) => tracing::error!(%error, "the configuration has mistakes; the budgets stay as they were"),
+        }
+    });
 }
 
 /// What a start came to; none if whoever started it has ended it since. The journal is as after a crash, and loses nothing.

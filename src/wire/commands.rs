@@ -12,6 +12,7 @@ use crate::domain::record::command::{
 };
 use crate::domain::record::emergency::Finding;
 use crate::domain::value::ids::{Digest, RequestId};
+use crate::domain::value::limits::{REQUESTED_ACTIONS, REQUESTED_RESOURCES};
 use crate::domain::value::scope::{Action, Pattern};
 
 /// A command under the caller's own id of the call.
@@ -208,14 +209,23 @@ impl TryFrom<pb::ProposalHeader> for Proposal {
     }
 }
 
-/// Actions, each by itself; the mistakes name the number of each wrong one.
+/// Actions, each by itself; the mistakes name the number of each wrong one. Of too many none is read.
 pub(super) fn actions(fields: &mut Fields, texts: &[String]) -> BTreeSet<Action> {
+    if texts.len() > REQUESTED_ACTIONS {
+        fields.wrong("actions", format!("over {REQUESTED_ACTIONS}; ask for fewer, or in several requests"));
+        return BTreeSet::new();
+    }
     let parsed = texts.iter().enumerate().filter_map(|(at, text)| fields.take(format!("actions[{at}]"), parsed(text)));
     parsed.collect()
 }
 
-/// Resources as a request may name them.
+/// Resources as a request may name them. Of too many none is read.
 pub(super) fn resources(fields: &mut Fields, texts: &[String]) -> BTreeSet<Pattern> {
+    if texts.len() > REQUESTED_RESOURCES {
+        let wanted = "ask for fewer, by a pattern say, or in several requests";
+        fields.wrong("resources", format!("over {REQUESTED_RESOURCES}; {wanted}"));
+        return BTreeSet::new();
+    }
     let parsed = texts.iter().enumerate();
     parsed.filter_map(|(at, text)| fields.take(format!("resources[{at}]"), Pattern::parse_requested(text))).collect()
 }

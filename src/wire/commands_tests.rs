@@ -51,6 +51,8 @@ fn every_bad_field_is_told_with_its_path_and_what_would_be_right() {
         (|m| m.resources = vec![["a"; 17].join("/")], "resources[0]", "a requested resource"),
         (|m| m.resources = vec!["prod/\u{430}".to_owned()], "resources[0]", "a requested resource"),
         (|m| m.resources = vec![String::new()], "resources[0]", "a requested resource"),
+        (|m| m.actions = (0..17).map(|n| format!("db.a{n}")).collect(), "actions", "over 16"),
+        (|m| m.resources = (0..33).map(|n| format!("prod/x{n}")).collect(), "resources", "over 32"),
         (|m| m.duration = Some(Duration { seconds: 0, nanos: 0 }), "duration", "zero"),
         (|m| m.duration = Some(Duration { seconds: -9, nanos: 0 }), "duration", "negative"),
         (|m| m.duration = Some(Duration { seconds: i64::MAX, nanos: 0 }), "duration", "out of range"),

@@ -21,6 +21,7 @@ use crate::domain::record::event::{EnrolmentFact, Event, Fact};
 use crate::domain::record::review::Phase;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{EnrolmentId, Identity, RoleName};
+use crate::domain::value::limits::IDENTITIES;
 use crate::domain::value::scope::Pattern;
 use crate::domain::value::time::{Now, Timestamp};
 
@@ -151,6 +152,9 @@ fn machine(fields: &mut Fields, said: &pb::MachineAsk) -> Option<MachineAsk> {
     let mut identities: BTreeSet<Identity> = BTreeSet::new();
     for (at, identity) in said.identities.iter().enumerate() {
         identities.extend(fields.take(format!("ask.machine.identities[{at}]"), parsed(identity)));
+    }
+    if identities.len() > IDENTITIES {
+        fields.wrong("ask.machine.identities", format!("over {IDENTITIES}; an account has no more"));
     }
     if said.identities.is_empty() {
         fields.wrong("ask.machine.identities", "empty; at least one SPIFFE ID is wanted");

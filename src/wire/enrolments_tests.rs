@@ -64,6 +64,11 @@ fn every_bad_field_of_an_ask_is_told_with_its_path() {
         (|m| m.account = "Bot".to_owned(), "ask.machine.account", "an account's id"),
         (|m| m.identities.clear(), "ask.machine.identities", "at least one"),
         (|m| m.identities = vec!["ana".to_owned()], "ask.machine.identities[0]", "SPIFFE"),
+        (
+            |m| m.identities = (0..9).map(|n| format!("spiffe://n.example/x{n}")).collect(),
+            "ask.machine.identities",
+            "over 8",
+        ),
         (|m| m.audience = vec!["prod/../x".to_owned()], "ask.machine.audience[0]", ""),
         (|m| m.acts_for = 9, "ask.machine.acts_for", "`9`"),
         (|m| m.roles[0].role.clear(), "ask.machine.roles[0].role", "missing"),

@@ -12,7 +12,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["clock", "domain::record::called_from", "domain::value", "pem", "server::metrics", "wire::certificate"],
     ),
     ("keys", &["domain::value", "journal::file", "journal::room", "wire"]),
-    ("config", &["domain::value", "server::check::ext_authz::routes", "server::transport"]),
+    ("budget", &["clock", "domain::rule::spender", "domain::value", "server::metrics"]),
+    ("config", &["domain::value", "server::budget", "server::check::ext_authz::routes", "server::transport"]),
     (
         "check",
         &[

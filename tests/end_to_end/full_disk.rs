@@ -51,6 +51,7 @@ impl Disk {
 
     fn serve(&self) -> Broker {
         let flags = vec!["--journal".to_owned(), self.organisation.path("disk/journal.db").display().to_string()];
+        self.organisation.configure_without_budgets();
         Broker::serve(&self.organisation, &Start { under: self.enter.clone(), flags, ..Start::default() })
     }
 

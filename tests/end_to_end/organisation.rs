@@ -75,6 +75,13 @@ impl Organisation {
         organisation
     }
 
+    /// Writes a configuration in which nobody is over a budget, because one person of the test stands for very many.
+    pub fn configure_without_budgets(&self) {
+        let budgets = ["person_commands", "machine_commands", "taking_away", "journal_minute", "journal_day"];
+        let lines = budgets.map(|key| format!("budgets.{key} = \"1000000000 at once, 1000000000 each 1ms\"\n"));
+        self.configure(&lines.concat());
+    }
+
     /// Writes the broker's configuration, with further lines at its top.
     pub fn configure(&self, lines: &str) {
         let text = format!(

@@ -71,14 +71,74 @@ async fn each_queue_is_bounded_by_itself() {
     let first = sent(broker.engine.ask(|_, _| 1)).await;
     let second = sent(broker.engine.ask(|_, _| 2)).await;
     assert_eq!(reason(broker.engine.ask(|_, _| 3).await), Reason::Overloaded);
-    assert_eq!(reason(broker.engine.preview(&calling("e4"), withdrawal(pending)).await), Reason::Overloaded);
+    // and what callers ask of the writer has room beside both
+    let (e3, e4) = (calling("e3"), calling("e4"));
+    let dry = [sent(broker.engine.ask_as(&e3, |_, _| 3)).await, sent(broker.engine.ask_as(&e4, |_, _| 4)).await];
+    assert_eq!(reason(broker.engine.preview(&calling("e2"), withdrawal(pending)).await), Reason::Overloaded);
     held.release();
     for call in calls {
         within(call).await.unwrap();
     }
     within(withdraw).await.unwrap();
     assert_eq!((within(first).await.unwrap(), within(second).await.unwrap()), (1, 2));
+    for (asked, answer) in dry.into_iter().zip(3..) {
+        assert_eq!(within(asked).await.unwrap(), answer);
+    }
     request(&broker.engine, "e4", RESOURCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_sender_has_their_share_of_a_queue_and_the_others_take_turns_with_them() {
+    // given a held writer, and one who has filled what one may of each queue
+    let broker = Broker::with(Settings { queue: 16, batch: 4, ..Settings::default() }, 4);
+    let pending = broker.request("ana").await;
+    let held = hold(&broker.engine).await;
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        calls.push(sent(request(&broker.engine, "e0", RESOURCE)).await);
+    }
+    assert_eq!(reason(request(&broker.engine, "e0", RESOURCE).await), Reason::Overloaded);
+    let e0 = calling("e0");
+    let asked = [sent(broker.engine.ask_as(&e0, |_, _| ())).await, sent(broker.engine.ask_as(&e0, |_, _| ())).await];
+    assert_eq!(reason(broker.engine.ask_as(&e0, |_, _| ()).await), Reason::Overloaded);
+    // then others, and what takes away, still have theirs
+    let other = sent(request(&broker.engine, "e1", RESOURCE)).await;
+    let withdraw = sent(broker.run("ana", withdrawal(pending))).await;
+    let before = broker.engine.sequence();
+    held.release();
+    assert_eq!(within(withdraw).await.unwrap().sequence, before + 1);
+    within(other).await.unwrap();
+    // and the other's came before the second of the one's, which is refused because of the first
+    let sequences = kinds(broker.memory(), before);
+    assert_eq!(sequences[..3], ["elevation-withdrawn/1", "elevation-requested/1", "elevation-requested/1"]);
+    for question in asked {
+        within(question).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_quarter_of_what_is_urgent_is_kept_for_who_may_take_from_others() {
+    // given a held writer, and so many who give up what is their own that there is no room for more of them
+    let broker = Broker::with(Settings { queue: 16, ..Settings::default() }, 16);
+    let grant = broker.grant("ana", "ben").await;
+    let names: Vec<String> = (0..13).map(|n| format!("e{n}")).collect();
+    let mut pending = Vec::new();
+    for name in &names {
+        pending.push(broker.request(name).await);
+    }
+    let held = hold(&broker.engine).await;
+    let mut calls = Vec::new();
+    for (name, elevation) in names.iter().zip(&pending).take(12) {
+        calls.push(sent(broker.run(name, withdrawal(*elevation))).await);
+    }
+    assert_eq!(reason(broker.run(&names[12], withdrawal(pending[12])).await), Reason::Overloaded);
+    // then whoever may revoke any grant still can
+    let revoke = sent(broker.run("sam", revocation(grant))).await;
+    held.release();
+    within(revoke).await.unwrap();
+    for call in calls {
+        within(call).await.unwrap();
+    }
 }
 
 /// known failure A6: one approver counts once, however often the call arrives at the same time.

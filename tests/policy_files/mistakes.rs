@@ -293,6 +293,20 @@ fn each_mistake_of_a_directory_says_what_would_be_right() {
     "##);
 }
 
+/// known failure G27
+#[test]
+fn an_account_and_a_person_have_eight_identities_at_most() {
+    let nine: Vec<String> = (0..9).map(|n| format!("\"spiffe://n.example/x{n}\"")).collect();
+    let nine = nine.join(", ");
+    for (text, path) in [
+        (format!("[people.ana]\n[accounts.x]\nperson = \"ana\"\nidentities = [{nine}]\n"), "accounts.x.identities"),
+        (format!("[people.ana]\nlogin = [{nine}]\n"), "people.ana.login"),
+    ] {
+        let told = directory_mistakes(&text);
+        assert!(told.trim_end().ends_with(&format!("`{path}`: found 9 identities; wanted at most 8")), "{told}");
+    }
+}
+
 #[test]
 fn what_a_policy_and_a_directory_contradict_each_other_in_has_its_line() {
     // given a directory with an unknown role, a role of another kind, an unknown requirement and one person on both sides

@@ -23,6 +23,7 @@ mod loss;
 mod own_lock;
 mod proposal;
 mod repetition;
+mod spender;
 mod support;
 mod surplus;
 mod suspension;

@@ -80,10 +80,15 @@ fn serve(output: &Output, arguments: &ServeArguments, signals: Option<Signals>, 
         return Ok(Exit::Yes);
     };
     let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
+    let (tells, again) = (output.clone(), arguments.clone());
+    let reads_rates = move || {
+        let read = settings(&again).map(|settings| settings.rates);
+        read.map_err(|failure| tells.failure_text(&failure))
+    };
     let (output, arguments, sink) = (output.clone(), arguments.clone(), log.clone());
     // On a thread of its own: a file may be long in coming, and a signal is not to wait for it.
-    let settings = move || prepared(&output, &arguments, &sink);
-    serving::serve(settings, accepted, signals, log).map(|()| Exit::Yes)
+    let prepared = move || prepared(&output, &arguments, &sink);
+    serving::serve(prepared, Box::new(reads_rates), accepted, signals, log).map(|()| Exit::Yes)
 }
 
 /// The settings, looked at with all that they name.

@@ -15,6 +15,7 @@ pub mod locking;
 pub mod obstacles;
 pub mod proposal;
 pub mod reviewers;
+pub mod spender;
 mod stand_in;
 pub mod standing;
 pub mod visibility;

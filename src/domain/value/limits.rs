@@ -12,3 +12,9 @@ pub const IDENTITIES_REMEMBERED: Span = Span::seconds(180 * 86_400);
 pub const WARNED_DAYS: [u32; 3] = [30, 7, 1];
 /// Transfers that may be announced of one person at a time: each record of the person names them all.
 pub const ANNOUNCED_MOVES: usize = 8;
+/// Resources that one request may name: each is compared with each that is held and locked.
+pub const REQUESTED_RESOURCES: usize = 32;
+/// Actions that one request may name.
+pub const REQUESTED_ACTIONS: usize = 16;
+/// Identities of one account, or of a person without one: each record of it names them all.
+pub const IDENTITIES: usize = 8;

@@ -140,6 +140,8 @@ catalogue! {
         "send what changed about the person instead";
     ManagerCycle "MANAGER_CYCLE" FailedPrecondition 5, "the person would be their own manager, over however many others",
         "name another manager";
+    TooManyIdentities "TOO_MANY_IDENTITIES" FailedPrecondition 5, "a person is known by as many identities as one may be",
+        "have those removed that are no longer used, then add others";
     TooManyMoves "TOO_MANY_MOVES" FailedPrecondition 5, "as many transfers of the person are announced as may be",
         "announce the next one when the first has taken effect, or say another manager for an instant that is announced";
     AttestationInvalid "ATTESTATION_INVALID" FailedPrecondition 2, "the attestation does not name a known requirement and a time that can be recorded",
@@ -244,6 +246,10 @@ catalogue! {
         "ask for less at a time";
     OutcomeUnknown "OUTCOME_UNKNOWN" Unavailable 8, "no answer could be given, which says nothing about whether it took effect",
         "send the same again under the same request_id: it takes effect once, and the answer is that of the first";
+    BudgetCommands "BUDGET_COMMANDS" ResourceExhausted 8, "whoever asks has sent more commands than one person or machine may, with all their accounts",
+        "wait as long as is said, then send the same request_id again; what takes access away is counted apart";
+    BudgetJournal "BUDGET_JOURNAL" ResourceExhausted 8, "what whoever asks has sent has filled as much of the journal as one person or machine may",
+        "wait as long as is said, then send the same request_id again; what takes access away is not refused for this";
     Overloaded "OVERLOADED" ResourceExhausted 8, "the broker has as much work queued as it takes",
         "wait a little and send the same request_id again";
     StorageUnavailable "STORAGE_UNAVAILABLE" Unavailable 8, "the journal took nothing, so nothing has happened",

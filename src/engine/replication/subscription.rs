@@ -107,7 +107,7 @@ impl Subscription {
         let place = Arc::clone(&self.hub.making).acquire_owned().await.map_err(|_| halted())?;
         let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
         // Between two batches, so that number, state and accounts are of one moment.
-        let (at, base) = queues.answer(move |state, _| (channel.place(), hub.base(state))).await?;
+        let (at, base) = queues.answer(None, move |state, _| (channel.place(), hub.base(state))).await?;
         let (hub, channel) = (Arc::clone(&self.hub), Arc::clone(&self.channel));
         let (done, made) = oneshot::channel();
         // It is finished even if whoever asked has gone meanwhile, so that the next one finds it.

@@ -19,6 +19,8 @@ use self::authorities::authorities;
 pub use self::authorities::warnings;
 use self::values::Values;
 pub use self::values::{ConfigMistake, ConfigMistakes};
+use super::budget::bucket::{MOST, Rate};
+use super::budget::{Budget, Rates};
 use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
@@ -43,6 +45,8 @@ pub struct ServeSettings {
     pub runtimes: usize,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[budgets]`.
+    pub rates: Rates,
     /// `grants_on_restart`.
     pub grants_on_restart: GrantsOnRestart,
     /// `drain_deadline`: how long calls under way have to finish at a stop.
@@ -111,6 +115,14 @@ const SCHEMA: &[&str] = &[
     "limits.connections",
     "limits.per_address",
     "limits.half_open",
+    "budgets.person_commands",
+    "budgets.machine_commands",
+    "budgets.recording_commands",
+    "budgets.taking_away",
+    "budgets.taking_from_others",
+    "budgets.journal_minute",
+    "budgets.journal_day",
+    "budgets.recording_journal",
 ];
 
 /// Reads the three layers. `folder` is the configuration file's: relative paths in the file begin there.
@@ -230,6 +242,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         half_open: count(values, "limits.half_open", defaults.half_open, 1_000_000),
         ..defaults
     };
+    let rates = rates(values);
     let runtimes = count(values, "runtimes", cores, 1024);
     let grants_on_restart =
         values.parse("grants_on_restart", "`resume` or `void`", GrantsOnRestart::Resume, |text| match text {
@@ -253,6 +266,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         ext_authz_routes: routes,
         runtimes,
         limits,
+        rates,
         grants_on_restart,
         drain_deadline,
         keep_closed,
@@ -277,6 +291,16 @@ fn path(values: &mut Values, folder: &Path, key: &'static str, wanted: &str) -> 
 fn count(values: &mut Values, key: &'static str, default: usize, most: usize) -> usize {
     let wanted = format!("a whole number from 1 to {most}");
     values.parse(key, &wanted, default, |text| text.parse().ok().filter(|number| (1..=most).contains(number)))
+}
+
+fn rates(values: &mut Values) -> Rates {
+    let mut rates = Rates::default();
+    for budget in Budget::ALL {
+        let usual = rates.of(budget);
+        let wanted = format!("a rate such as `{usual}`: numbers from 1 to {MOST}, a time of at most `7d`");
+        rates.set(budget, values.parse(budget.key(), &wanted, usual, Rate::parse));
+    }
+    rates
 }
 
 fn span(values: &mut Values, key: &'static str, default: Span, most: Span) -> Span {

@@ -132,7 +132,14 @@ impl World {
         let (stopping, watched) = watch::channel(false);
         let (seal, note_key) = keys_of(&[9; 32], "test").unwrap();
         let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
-        let broker = Broker { engine, seal, note_key, metrics: Arc::new(Metrics::default()), stopping: watched };
+        let broker = Broker {
+            engine,
+            seal,
+            note_key,
+            metrics: Arc::new(Metrics::default()),
+            ledger: Arc::default(),
+            stopping: watched,
+        };
         Self { broker, clock, asked: Default::default(), calls: 0, start: String::new(), _stopping: stopping }
     }
 

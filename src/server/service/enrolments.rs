@@ -1,6 +1,8 @@
 //! EnrolmentService: asking for accounts and roles, and their review. Open to a person without an account, who sees what
 //! they asked for and nothing else.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::method::change::{Changed, carry_out};
@@ -132,8 +134,9 @@ impl Enrolments {
     }
 
     async fn obstacles(&self, caller: &VerifiedCaller, asked: RequestEnrolment) -> Result<Answered, Status> {
+        let from = Arc::clone(&caller.from);
         let caller = caller.clone();
-        let answer = self.0.engine.ask(move |state, now| {
+        let answer = self.0.engine.ask_as(&from, move |state, now| {
             let viewer = viewer(state.organisation(), &caller.identity)?;
             let (draft, refusals) = draft_enrolment(state, &viewer, &asked, uuid::Uuid::nil().into(), now);
             let draft = draft.map(|it| render::enrolment(state.organisation(), &it, now));

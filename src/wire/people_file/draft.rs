@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use crate::domain::policy::{Mistake, SourceFile};
 use crate::domain::record::hr::ImportedPerson;
 use crate::domain::value::ids::{Identity, InvalidId, PersonId, excerpt};
+use crate::domain::value::limits::IDENTITIES;
 use crate::domain::value::time::Timestamp;
 
 /// The longest line of the file.
@@ -106,6 +107,9 @@ impl Draft {
                     all.insert(identity);
                 }
             }
+        }
+        if all.len() > IDENTITIES {
+            self.mistake(line, "login", format!("{} identities", all.len()), format!("at most {IDENTITIES}"));
         }
         self.people.insert(person, ImportedPerson { manager, login: all, leaves_at });
     }

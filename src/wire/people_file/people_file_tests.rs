@@ -104,6 +104,8 @@ fn a_person_or_a_login_of_two_lines_is_a_mistake_that_names_both() {
     one(&json(&text), "line 2: `login`", "which `ana` has in line 1");
     one(&csv("ana,,spiffe://n.example/x spiffe://n.example/x,"), "line 2: `login`", "a second time");
     one(&csv("ana,ana,,"), "line 2: `manager`", "of the same person");
+    let many: Vec<String> = (0..9).map(|n| format!("spiffe://n.example/x{n}")).collect();
+    one(&csv(&format!("ana,,{},", many.join(" "))), "line 2: `login`", "9 identities");
 }
 
 #[test]

@@ -202,3 +202,21 @@ fn whoever_owns_the_feed_may_have_an_identity_of_theirs_taken_away_and_none_give
     tell(&mut world, vec![changed("hana", &[], &["hana"])]).unwrap();
     assert!(known_by(&world, "hana").is_empty() && employed(&world, "hana"));
 }
+
+/// known failure G27: each record of a person names all identities, so that there are few.
+#[test]
+fn a_person_is_known_by_eight_identities_at_most_however_they_come() {
+    let mut world = world(9);
+    let many: Vec<String> = (0..9).map(|n| format!("a{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    // given as many as there may be
+    tell(&mut world, vec![exactly("ben", &many[..8])]).unwrap();
+    // then one more is refused, said in either way and of a joiner too, and one in place of another is not
+    assert_refused(tell(&mut world, vec![changed("ben", &["a8"], &[])]), Reason::TooManyIdentities);
+    assert_refused(tell(&mut world, vec![exactly("ben", &many)]), Reason::TooManyIdentities);
+    let joiner = HrEvent { person: id("nia"), change: HrChange::Joined { login: set(&many), manager: None } };
+    assert_refused(tell(&mut world, vec![joiner]), Reason::TooManyIdentities);
+    assert_eq!(known_by(&world, "ben"), set(&many[..8]));
+    tell(&mut world, vec![changed("ben", &["a8"], &["a0"])]).unwrap();
+    assert_eq!(known_by(&world, "ben"), set(&many[1..]));
+}

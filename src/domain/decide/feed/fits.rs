@@ -3,12 +3,12 @@
 use super::happening::of_own_organisation;
 use crate::domain::directory::{Employment, Person};
 use crate::domain::effect::life;
-use crate::domain::effect::life::{Arriving, Claim};
+use crate::domain::effect::life::{Arriving, Claim, LoginsDifference};
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::record::event::Actor;
 use crate::domain::record::hr::{HrChange, HrEvent};
 use crate::domain::value::ids::{Identity, PersonId};
-use crate::domain::value::limits::ANNOUNCED_MOVES;
+use crate::domain::value::limits::{ANNOUNCED_MOVES, IDENTITIES};
 
 /// Whether the event can be applied now; changes nothing.
 pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
@@ -26,8 +26,13 @@ pub(super) fn fits(overlay: &Overlay, event: &HrEvent) -> bool {
             let arriving = Arriving { tenant: None, by: None, person: id, login, manager: manager.as_ref() };
             life::join(&mut tried, arriving, true).is_ok()
         }
-        HrChange::Renamed { login } | HrChange::LoginsChanged { added: login, .. } => {
-            employed.is_some() && is_free(overlay, login, Some(id))
+        HrChange::Renamed { login } => {
+            employed.is_some() && login.len() <= IDENTITIES && is_free(overlay, login, Some(id))
+        }
+        HrChange::LoginsChanged { added, removed } => {
+            let mut tried = Overlay::new(overlay.state(), Actor::Broker, overlay.clocks());
+            let difference = LoginsDifference { added, removed, let_go: true };
+            is_free(overlay, added, Some(id)) && life::change_logins(&mut tried, None, id, &difference).is_ok()
         }
         HrChange::Transferred { manager, at } => {
             let closes_circle = |manager| manager == id || life::no_cycle(overlay, id, manager, now.max(*at)).is_err();

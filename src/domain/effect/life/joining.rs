@@ -12,6 +12,7 @@ use crate::domain::effect::overlay::Overlay;
 use crate::domain::rule::identities::was_anothers;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal, TenantName};
+use crate::domain::value::limits::IDENTITIES;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Timestamp;
 
@@ -41,7 +42,8 @@ struct Claimer<'a> {
 /// `feed.release` let it through, so that it may take an identity which another had lately.
 ///
 /// # Errors
-/// `PERSON_KNOWN`; `PERSON_UNKNOWN`, `OUTSIDE_TENANT` or `MANAGER_CYCLE` for the manager; `IDENTITY_TAKEN`.
+/// `PERSON_KNOWN`; `PERSON_UNKNOWN`, `OUTSIDE_TENANT` or `MANAGER_CYCLE` for the manager; `IDENTITY_TAKEN`,
+/// `TOO_MANY_IDENTITIES`.
 pub(in crate::domain) fn join(overlay: &mut Overlay, arriving: Arriving<'_>, let_go: bool) -> Result<(), Refusal> {
     let Arriving { tenant, by, person: id, login, manager } = arriving;
     let now = overlay.clocks().latest;
@@ -66,6 +68,7 @@ pub(in crate::domain) fn join(overlay: &mut Overlay, arriving: Arriving<'_>, let
         }
         no_cycle(overlay, id, manager, now)?;
     }
+    fit(id, login)?;
     claim(overlay, tenant, login, Claimer { person: id, has_own: false, let_go })?;
     let (login, manager, tenant) = (login.clone(), manager.cloned(), tenant.cloned());
     let person = Person { login, manager, tenant, brought_by: by.cloned(), ..Person::default() };
@@ -117,7 +120,7 @@ fn leave_nothing(overlay: &mut Overlay, id: &PersonId) {
 /// Gives a person other identities: in their account, or as logins while they have none.
 ///
 /// # Errors
-/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
+/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`, `TOO_MANY_IDENTITIES`.
 pub(in crate::domain) fn rename(
     overlay: &mut Overlay,
     by: Option<&BroughtBy>,
@@ -128,6 +131,7 @@ pub(in crate::domain) fn rename(
     let known = employed(overlay, id)?;
     // Who says which certificate somebody has could have brought them as well.
     let person = Person { brought_by: by.cloned().or_else(|| known.brought_by.clone()), ..known };
+    fit(id, login)?;
     claim(overlay, person.tenant.as_ref(), login, Claimer { person: id, has_own: true, let_go })?;
     match named(overlay.state().organisation(), id).map(|(account_id, account)| (account_id.clone(), account.clone())) {
         Some((account_id, mut account)) => {
@@ -156,7 +160,7 @@ pub(in crate::domain) struct LoginsDifference<'a> {
 /// Gives a person identities beside those that they have, and takes some away, wherever they have them.
 ///
 /// # Errors
-/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`.
+/// `PERSON_UNKNOWN`, `IDENTITY_TAKEN`, `TOO_MANY_IDENTITIES`.
 pub(in crate::domain) fn change_logins(
     overlay: &mut Overlay,
     by: Option<&BroughtBy>,
@@ -183,10 +187,14 @@ pub(in crate::domain) fn change_logins(
                 matches!(holder, Some(Principal::Account(other)) if *other != account_id)
             };
             account.identities.extend(added.iter().filter(|identity| !is_elsewhere(identity)).cloned());
+            fit(id, &account.identities)?;
             person.login.retain(|identity| !added.contains(identity));
             put_account(overlay, &account_id, account);
         }
-        None => person.login.extend(added.iter().cloned()),
+        None => {
+            person.login.extend(added.iter().cloned());
+            fit(id, &person.login)?;
+        }
     }
     put_person(overlay, id, person);
     cascade_of(overlay, id);
@@ -208,6 +216,15 @@ pub(in crate::domain) fn named<'a>(
 ) -> Option<(&'a AccountId, &'a Account)> {
     let own = organisation.accounts_of(id).filter(|(_, it)| !it.is_machine() && it.state != AccountState::Closed);
     own.min_by_key(|(_, it)| (it.state != AccountState::Active, it.identities.is_empty()))
+}
+
+/// No more than one may be known by.
+fn fit(id: &PersonId, identities: &BTreeSet<Identity>) -> Result<(), Refusal> {
+    if identities.len() <= IDENTITIES {
+        return Ok(());
+    }
+    let detail = format!("`{id}` would have {}, at most {IDENTITIES}", identities.len());
+    Err(Refusal::new(Reason::TooManyIdentities, detail).with("person", id).with("most", IDENTITIES))
 }
 
 /// Checks that the identities are free, and frees those of people who left; nothing else goes along with them. What somebody else

@@ -39,6 +39,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::server::transport::limits::REQUEST_MAX_BYTES;
+use crate::wire::commands::Mutation;
 
 pub(super) use self::answer::refusal;
 
@@ -200,7 +201,7 @@ async fn apply(
         return Err(ScimError::held(hold));
     }
     let command = Command::from(ApplyHrEvents { place: None, events: events.clone() });
-    let done = broker.engine.execute(&caller.from, request_id, command).await;
+    let done = broker.carry_out(caller, Mutation { request_id, command }).await;
     done.map_err(|refusal| refused(broker, refusal))?;
     let held = broker.engine.read(|state| changes::held_in(state, &events));
     held.map_or(Ok(()), |hold| Err(ScimError::held(hold)))

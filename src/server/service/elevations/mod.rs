@@ -181,7 +181,7 @@ impl Elevations {
         asked: RequestElevation,
     ) -> Result<(Vec<pb::Obstacle>, String), Status> {
         let identity = caller.identity.clone();
-        let answer = self.0.engine.ask(move |state, now| {
+        let answer = self.0.engine.ask_as(&caller.from, move |state, now| {
             let viewer = viewer(state.organisation(), &identity)?;
             let account = viewer.account()?;
             let (_, obstacles) = draft(state, account, &asked, uuid::Uuid::nil().into(), now);
@@ -197,7 +197,7 @@ impl Elevations {
         query: Explained,
     ) -> Result<(pb::ExplainElevationResponse, String), Status> {
         let identity = caller.identity.clone();
-        let answer = self.0.engine.ask(move |state, now| {
+        let answer = self.0.engine.ask_as(&caller.from, move |state, now| {
             let viewer = viewer(state.organisation(), &identity)?;
             Ok::<_, Refusal>((explain::elevation(state, &viewer, &query, now)?, state.sequence()))
         });

@@ -69,7 +69,7 @@ pub(crate) async fn attempt(
 ) -> Result<Result<Changed, Refusal>, Status> {
     // A copy that shares all that does not change.
     let before = broker.engine.read(State::clone);
-    let done = match broker.engine.execute(&caller.from, request_id, command).await {
+    let done = match broker.carry_out(caller, Mutation { request_id, command }).await {
         Ok(done) => done,
         Err(refusal) => return Ok(Err(refusal)),
     };

@@ -1,0 +1,9 @@
+//! What one person, one machine and all unknown certificates together may take of the broker, so that nobody waits behind a
+//! neighbour's mistake. Budgets are refusals before the writer: no state of theirs is journaled, and none decides who may do what.
+
+pub mod bucket;
+mod ledger;
+mod settings;
+
+pub use ledger::{Admitted, Ledger};
+pub use settings::{Budget, Rates};

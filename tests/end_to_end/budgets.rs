@@ -1,0 +1,101 @@
+//! What one person or machine may take of the broker: whoever is over it is told how long to wait, and nobody else notices (known
+//! failure G26).
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Broker, Start, eventually, free_address, metric};
+use crate::organisation::Organisation;
+use crate::person::{Person, call_id, refused, repair};
+
+/// A broker under which a person has so few commands that a test uses them up.
+fn broker(line: &str) -> (Broker, std::net::SocketAddr) {
+    let organisation = Organisation::new();
+    assert_eq!(organisation.init().code, Some(0));
+    organisation.configure(&format!("budgets.{line}"));
+    let metrics = free_address();
+    let flags = vec!["--metrics-listen".to_owned(), metrics.to_string()];
+    (Broker::serve(&organisation.into(), &Start { flags, ..Start::default() }), metrics)
+}
+
+fn wait_of(status: &Status) -> Duration {
+    status.get_error_details().retry_info().and_then(|info| info.retry_delay).unwrap()
+}
+
+/// Withdraws and asks anew, so often.
+async fn ask_over_and_over(person: &Person, times: usize) -> Result<(), Status> {
+    for _ in 0..times {
+        let asked = person.request(repair()).await?;
+        person.withdraw(&asked.id).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_is_over_their_budget_waits_and_nobody_else_does() {
+    // given an engineer who has used up what a person may send that gives something
+    let (broker, metrics) = broker("person_commands = \"3 at once, 1 each 1h\"");
+    let (ana, other) = (broker.person("ana").await, broker.engineer().await);
+    ask_over_and_over(&ana, 2).await.unwrap();
+    let last = ana.request(repair()).await.unwrap();
+    // when she asks again, then she is told which budget it is, and how long it takes
+    let over = refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_COMMANDS");
+    assert!(over.message().contains("`person_commands` is 3 at once, 1 each 1h"), "{over:?}");
+    assert!(wait_of(&over) > Duration::from_secs(3_000), "{over:?}");
+    // and what she gives up is not refused for that, nor are her reads
+    ana.elevation(&last.id).await.unwrap();
+    ana.withdraw(&last.id).await.unwrap();
+    // and nobody else notices
+    ask_over_and_over(&other, 1).await.unwrap();
+    // and whoever watches sees it by its name
+    let refusals = || metric(metrics, &["budget_refused_total", "budget=\"person_commands\""]);
+    eventually("the metric", async || (refusals() >= 1).then_some(())).await;
+    assert!(metric(metrics, &["budget_used_total", "budget=\"taking_away\""]) >= 3);
+    assert!(metric(metrics, &["budget_used_total", "budget=\"journal_minute\""]) > 1_000);
+}
+
+#[tokio::test]
+async fn a_certificate_that_means_nobody_reaches_no_queue() {
+    let (broker, metrics) = broker("person_commands = \"3 at once, 1 each 1h\"");
+    for _ in 0..10 {
+        let stranger = broker.person("stranger").await;
+        refused(stranger.request(repair()).await, Code::PermissionDenied, "NO_ACCOUNT");
+        refused(stranger.withdraw(&call_id()).await, Code::PermissionDenied, "NO_ACCOUNT");
+    }
+    assert_eq!(metric(metrics, &["budget_used_total"]), 0);
+}
+
+#[tokio::test]
+async fn what_fills_the_journal_is_waited_for_too() {
+    // given a budget of the journal that one request is over
+    let (broker, _) = broker("journal_minute = \"500 at once, 1 each 1h\"");
+    let ana = broker.person("ana").await;
+    let asked = ana.request(repair()).await.unwrap();
+    // then the next one waits, and what takes away does not
+    refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_JOURNAL");
+    ana.withdraw(&asked.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn budgets_are_read_again_at_sighup_and_mistakes_leave_them_as_they_were() {
+    let (broker, _) = broker("person_commands = \"1 at once, 1 each 7d\"");
+    let ana = broker.person("ana").await;
+    ask_over_and_over(&ana, 1).await.unwrap();
+    refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_COMMANDS");
+    let path = broker.organisation.path("broker.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let reload = |rate: &str| {
+        std::fs::write(&path, text.replace("1 at once, 1 each 7d", rate)).unwrap();
+        let hung_up = std::process::Command::new("kill").arg("-HUP").arg(broker.id().to_string()).status();
+        assert!(hung_up.unwrap().success());
+    };
+    // when what is read again has a mistake, then it is told, and nothing changes
+    reload("0 at once, 1 each 1s");
+    eventually("the mistake", async || broker.printed().contains("a rate such as").then_some(())).await;
+    refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_COMMANDS");
+    // and when it has none, then it counts from the next command on
+    reload("100 at once, 1000 each 1ms");
+    eventually("the other rate", async || ana.request(repair()).await.ok()).await;
+}
