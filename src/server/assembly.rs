@@ -143,7 +143,7 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let keys = keys_beside(&settings.journal, &engine.history().journal_id());
     let (seal, note_key) = keys.map_err(ServeError::System)?;
     let (seal, note_key) = (Arc::new(seal), Arc::new(note_key));
-    let ledger = Arc::new(Ledger::new(settings.rates.clone(), &metrics));
+    let ledger = Arc::new(Ledger::new(settings.budgets.clone(), &metrics));
     let broker = Broker {
         engine: engine.clone(),
         seal,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Extensions, Request, Status};
 
-use super::budget::Ledger;
+use super::budget::{Ledger, Place};
 use super::keys::sealed::Seal;
 use super::transport::peer::Peer;
 use super::transport::standing::Standing;
@@ -54,6 +54,8 @@ pub(crate) struct VerifiedCaller {
     standing: Option<Standing>,
     /// Seals sequences for customers, and for callers who are not known here.
     seal: Option<Arc<Seal>>,
+    /// The place that they took for dear work.
+    place: Option<Arc<Place>>,
 }
 
 impl Broker {
@@ -68,6 +70,20 @@ impl Broker {
         let caller = VerifiedCaller::of(peer, extensions.get::<Standing>().cloned());
         caller.is_in_date(self.engine.latest())?;
         Ok(self.sealing(caller))
+    }
+
+    /// The caller, with a place for dear work: taken before what they send is read.
+    pub(crate) fn with_place(&self, mut caller: VerifiedCaller) -> Result<VerifiedCaller, Status> {
+        if caller.place.is_none() {
+            let at = self.engine.latest();
+            let (spender, watches_over) = self.engine.read(|state| {
+                let organisation = state.organisation();
+                (organisation.spender(&caller.identity), organisation.watches_over(&caller.identity, at))
+            });
+            let place = self.ledger.place(&spender, watches_over).map_err(|refusal| self.counted(refusal))?;
+            caller.place = Some(Arc::new(place));
+        }
+        Ok(caller)
     }
 
     /// The caller, with a seal for sequences if they belong to a tenant or are not known here.
@@ -144,7 +160,7 @@ impl Broker {
 impl VerifiedCaller {
     pub(crate) fn of(peer: &Peer, standing: Option<Standing>) -> Self {
         let from = Arc::clone(&peer.called_from);
-        Self { identity: peer.identity.clone(), from, not_after: peer.not_after, standing, seal: None }
+        Self { identity: peer.identity.clone(), from, not_after: peer.not_after, standing, seal: None, place: None }
     }
 
     /// The text of a sequence for this caller.
@@ -161,6 +177,11 @@ impl VerifiedCaller {
             Reason::Resync | Reason::BehindSequence if self.is_sealed() => Refusal::new(refusal.reason, ""),
             _ => refusal,
         }
+    }
+
+    /// The place that they took, for the work that is to keep it.
+    pub(crate) fn place(&self) -> Option<Arc<Place>> {
+        self.place.clone()
     }
 
     /// Whether sequences are sealed for this caller.

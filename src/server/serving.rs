@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::assembly::{Accepted, Running, ServeError, start_with};
-use super::budget::{Ledger, Rates};
+use super::budget::{Budgets, Ledger};
 use super::config::ServeSettings;
 use super::log::LogSink;
 use super::signals::{Heard, Hearing, Signals};
@@ -17,7 +17,7 @@ use super::supervisor;
 const OBSERVE_EVERY: Duration = Duration::from_secs(5);
 
 /// What SIGHUP has read again of the configuration: the budgets. All else is as it was at the start.
-pub type ReadsRates = Box<dyn Fn() -> Result<Rates, String> + Send>;
+pub type ReadsBudgets = Box<dyn Fn() -> Result<Budgets, String> + Send>;
 
 /// Reads the settings, starts, serves until SIGTERM or SIGINT, drains. SIGHUP has the TLS files and the budgets read again.
 ///
@@ -25,13 +25,13 @@ pub type ReadsRates = Box<dyn Fn() -> Result<Rates, String> + Send>;
 /// Why it could not start, or had to stop: then the process must not end as if all were well.
 pub fn serve<Error: From<ServeError> + Send + 'static>(
     settings: impl FnOnce() -> Result<ServeSettings, Error> + Send + 'static,
-    reads_rates: ReadsRates,
+    reads_budgets: ReadsBudgets,
     accepted: Accepted,
     signals: Signals,
     log: &LogSink,
 ) -> Result<(), Error> {
     let Signals { runtime, mut heard } = signals;
-    let (log, reads_rates) = (log.clone(), Arc::new(Mutex::new(reads_rates)));
+    let (log, reads_budgets) = (log.clone(), Arc::new(Mutex::new(reads_budgets)));
     let served = runtime.block_on(async {
         let sink = log.clone();
         let starting = tokio::task::spawn_blocking(move || -> Result<Running, Error> {
@@ -40,7 +40,7 @@ pub fn serve<Error: From<ServeError> + Send + 'static>(
             start_with(settings, accepted).map_err(Error::from)
         });
         match started(starting, &mut heard).await {
-            Some(running) => until_stopped(running?, heard, &reads_rates, log).await.map_err(Error::from),
+            Some(running) => until_stopped(running?, heard, &reads_budgets, log).await.map_err(Error::from),
             None => Ok(()),
         }
     });
@@ -52,7 +52,7 @@ pub fn serve<Error: From<ServeError> + Send + 'static>(
 async fn until_stopped(
     mut running: Running,
     mut heard: Hearing,
-    reads_rates: &Arc<Mutex<ReadsRates>>,
+    reads_budgets: &Arc<Mutex<ReadsBudgets>>,
     log: LogSink,
 ) -> Result<(), ServeError> {
     running.metrics().count_dropped_lines(move || log.dropped());
@@ -68,7 +68,7 @@ async fn until_stopped(
                 Heard::Stop => break,
                 Heard::Reload => {
                     running.reload_asked.notify_one();
-                    read_budgets(running.ledger(), Arc::clone(reads_rates));
+                    read_budgets(running.ledger(), Arc::clone(reads_budgets));
                 }
             },
             _ = observe.tick() => running.observe(),
@@ -85,12 +85,12 @@ async fn until_stopped(
 }
 
 /// Reads the budgets again, one reading after another, and on a thread of its own: a file may be long in coming.
-fn read_budgets(ledger: Arc<Ledger>, reads: Arc<Mutex<ReadsRates>>) {
+fn read_budgets(ledger: Arc<Ledger>, reads: Arc<Mutex<ReadsBudgets>>) {
     tokio::task::spawn_blocking(move || {
         let reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
         match reads() {
-            Ok(rates) => {
-                ledger.reload(rates);
+            Ok(budgets) => {
+                ledger.reload(budgets);
                 tracing::info!("the budgets were read again");
             }
             Err(error) => tracing::error!(%error, "the configuration has mistakes; the budgets stay as they were"),

@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use countersign::wire::v1 as pb;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::harness::{Broker, Start, eventually, free_address, metric};
 use crate::organisation::Organisation;
-use crate::person::{Person, call_id, refused, repair};
+use crate::person::{Person, call_id, reason, refused, repair};
 
 /// A broker under which a person has so few commands that a test uses them up.
 fn broker(line: &str) -> (Broker, std::net::SocketAddr) {
@@ -98,4 +102,44 @@ async fn budgets_are_read_again_at_sighup_and_mistakes_leave_them_as_they_were()
     // and when it has none, then it counts from the next command on
     reload("100 at once, 1000 each 1ms");
     eventually("the other rate", async || ana.request(repair()).await.ok()).await;
+}
+
+/// A policy that is sent for validation and does not end until the sender is dropped.
+async fn validating(person: &Person) -> (Sender<pb::ValidatePolicyRequest>, JoinHandle<Result<(), Status>>) {
+    let (pieces, sent) = channel(1);
+    let mut policy = person.policy();
+    let call = async move { policy.validate_policy(ReceiverStream::new(sent)).await.map(|_| ()) };
+    let call = tokio::spawn(call);
+    pieces.send(pb::ValidatePolicyRequest { chunk: b"[roles.x]\n".to_vec() }).await.unwrap();
+    (pieces, call)
+}
+
+/// known failure G28
+#[tokio::test]
+async fn dear_work_has_few_places_and_whoever_goes_away_gives_theirs_back() {
+    // given one who has as many files examined as one may, none of which ends
+    let (broker, metrics) = broker("dear_places = 4");
+    let (ana, omar) = (broker.person("ana").await, broker.person("omar").await);
+    let first = validating(&ana).await;
+    let second = validating(&ana).await;
+    let one_more = async || {
+        let (pieces, call) = validating(&ana).await;
+        drop(pieces);
+        call.await.unwrap()
+    };
+    // then one more is refused before it is read
+    let refusal = eventually("they are all there", async || one_more().await.err()).await;
+    assert_eq!((refusal.code(), reason(&refusal).as_str()), (Code::ResourceExhausted, "BUDGET_WORK"), "{refusal:?}");
+    // and others, and an auditor with a question about the past, have theirs
+    let (pieces, third) = validating(&broker.engineer().await).await;
+    drop(pieces);
+    third.await.unwrap().unwrap();
+    omar.audit().report_standing(pb::ReportStandingRequest::default()).await.unwrap();
+    // when one is dropped in the middle, and one ends, then both places are free
+    first.1.abort();
+    drop(first.0);
+    drop(second.0);
+    second.1.await.unwrap().unwrap();
+    eventually("a place is free", async || one_more().await.ok()).await;
+    assert!(metric(metrics, &["budget_refused_total", "dear_places"]) >= 1);
 }

@@ -81,14 +81,14 @@ fn serve(output: &Output, arguments: &ServeArguments, signals: Option<Signals>, 
     };
     let accepted = Accepted { clock: arguments.accept_clock, loss: arguments.accept_loss };
     let (tells, again) = (output.clone(), arguments.clone());
-    let reads_rates = move || {
-        let read = settings(&again).map(|settings| settings.rates);
+    let reads_budgets = move || {
+        let read = settings(&again).map(|settings| settings.budgets);
         read.map_err(|failure| tells.failure_text(&failure))
     };
     let (output, arguments, sink) = (output.clone(), arguments.clone(), log.clone());
     // On a thread of its own: a file may be long in coming, and a signal is not to wait for it.
     let prepared = move || prepared(&output, &arguments, &sink);
-    serving::serve(prepared, Box::new(reads_rates), accepted, signals, log).map(|()| Exit::Yes)
+    serving::serve(prepared, Box::new(reads_budgets), accepted, signals, log).map(|()| Exit::Yes)
 }
 
 /// The settings, looked at with all that they name.

@@ -20,7 +20,7 @@ use crate::domain::value::ids::{Identity, TrustDomain};
 use crate::domain::value::time::{Span, Timestamp};
 use crate::engine::{self, Store};
 use crate::server::assembly::{self, Running};
-use crate::server::budget::Rates;
+use crate::server::budget::Budgets;
 use crate::server::config::{GrantsOnRestart, LogFormat, ServeSettings};
 use crate::server::transport::limits::Limits;
 use crate::server::transport::tls::{AuthoritySettings, TlsSettings};
@@ -148,7 +148,7 @@ fn settings(setup: &Setup, certificates: &DevCertificates) -> Result<ServeSettin
         https_listen: None,
         ext_authz_routes: None,
         runtimes: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-        rates: Rates::default(),
+        budgets: Budgets::default(),
         limits: Limits::default(),
         grants_on_restart: GrantsOnRestart::Resume,
         drain_deadline: Span::seconds(3),

@@ -21,6 +21,9 @@ pub enum Spender {
 /// Who may take access from others: a lock, a revocation and a leaving have places that nobody else can fill.
 const TAKES_FROM_OTHERS: [CapabilityName; 3] =
     [CapabilityName::LockManage, CapabilityName::GrantRevoke, CapabilityName::HrFeed];
+/// Who watches over others, or says who still works here, and is not kept waiting by them.
+const WATCHES_OVER: [CapabilityName; 4] =
+    [CapabilityName::AuditRead, CapabilityName::LockManage, CapabilityName::GrantRevoke, CapabilityName::HrFeed];
 /// Who records facts about many: whole staffs in a morning.
 const RECORDS_MANY: [CapabilityName; 2] = [CapabilityName::HrFeed, CapabilityName::AttestationRecord];
 
@@ -51,6 +54,12 @@ impl Organisation {
     #[must_use]
     pub fn records_many(&self, identity: &Identity, at: Timestamp) -> bool {
         self.has_any_of(identity, &RECORDS_MANY, at)
+    }
+
+    /// Whether a call by this identity is by somebody who watches over others.
+    #[must_use]
+    pub fn watches_over(&self, identity: &Identity, at: Timestamp) -> bool {
+        self.has_any_of(identity, &WATCHES_OVER, at)
     }
 
     fn has_any_of(&self, identity: &Identity, names: &[CapabilityName], at: Timestamp) -> bool {

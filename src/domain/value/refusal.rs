@@ -248,6 +248,8 @@ catalogue! {
         "send the same again under the same request_id: it takes effect once, and the answer is that of the first";
     BudgetCommands "BUDGET_COMMANDS" ResourceExhausted 8, "whoever asks has sent more commands than one person or machine may, with all their accounts",
         "wait as long as is said, then send the same request_id again; what takes access away is counted apart";
+    BudgetWork "BUDGET_WORK" ResourceExhausted 8, "as much is examined, thought through or looked up in the past as may be at a time",
+        "ask again in a moment, one after another";
     BudgetJournal "BUDGET_JOURNAL" ResourceExhausted 8, "what whoever asks has sent has filled as much of the journal as one person or machine may",
         "wait as long as is said, then send the same request_id again; what takes access away is not refused for this";
     Overloaded "OVERLOADED" ResourceExhausted 8, "the broker has as much work queued as it takes",

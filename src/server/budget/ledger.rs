@@ -10,7 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::bucket::{Bucket, Rate};
-use super::settings::{Budget, Rates};
+use super::places::{Place, Places};
+use super::settings::{Budget, Budgets, Rates};
 use crate::clock::BootMillis;
 use crate::domain::rule::spender::Spender;
 use crate::domain::value::refusal::Refusal;
@@ -27,6 +28,7 @@ pub struct Ledger {
     purses: DashMap<Spender, Purse>,
     /// When as many are kept, those that owe nothing are forgotten.
     sweep_at: AtomicUsize,
+    places: Arc<Places>,
     used: Family<Spent, Counter>,
     refused: Family<Spent, Counter>,
 }
@@ -59,14 +61,29 @@ const OF_DUTY: &[Budget] = &[Budget::RecordingJournal];
 impl Ledger {
     /// Everybody has everything left. What is used, and what is refused, is counted by budget.
     #[must_use]
-    pub fn new(rates: Rates, metrics: &Metrics) -> Self {
+    pub fn new(budgets: Budgets, metrics: &Metrics) -> Self {
         let (used, refused) = (metrics.budget_used.clone(), metrics.budget_refused.clone());
-        Self { rates: RwLock::new(Arc::new(rates)), used, refused, ..Self::default() }
+        let ledger = Self { used, refused, ..Self::default() };
+        ledger.reload(budgets);
+        ledger
     }
 
-    /// Other rates from now on. What was spent stays spent.
-    pub fn reload(&self, rates: Rates) {
+    /// Other budgets from now on. What was spent stays spent.
+    pub fn reload(&self, Budgets { rates, places }: Budgets) {
         *self.rates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rates);
+        self.places.reload(places);
+    }
+
+    /// A place for dear work.
+    ///
+    /// # Errors
+    /// `BUDGET_WORK`.
+    pub fn place(&self, spender: &Spender, watches_over: bool) -> Result<Place, Refusal> {
+        let budget = Spent { budget: "dear_places" };
+        let place = self.places.take(spender, watches_over);
+        let counted = if place.is_ok() { &self.used } else { &self.refused };
+        counted.get_or_create(&budget).inc();
+        place
     }
 
     /// Counts one command. Whether its sender has a duty that needs more, to take from others or to record much, is asked only
@@ -258,7 +275,7 @@ mod tests {
         admitted(&ledger, &person("ana"), false, false, 30);
         let mut rates = Rates::default();
         rates.set(Budget::PersonCommands, Rate::a_second(30, 1_000));
-        ledger.reload(rates);
+        ledger.reload(Budgets { rates, ..Budgets::default() });
         assert!(ledger.admit(&person("ana"), false, || false, now().plus(Span::from_millis(1).unwrap())).is_ok());
     }
 }

@@ -3,7 +3,9 @@
 
 pub mod bucket;
 mod ledger;
+mod places;
 mod settings;
 
 pub use ledger::{Admitted, Ledger};
-pub use settings::{Budget, Rates};
+pub use places::{Place, PlaceLimits, Places};
+pub use settings::{Budget, Budgets, Rates};

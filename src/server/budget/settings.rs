@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bucket::Rate;
+use super::places::PlaceLimits;
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::server::metrics::Spent;
@@ -115,4 +116,13 @@ impl Rates {
     pub fn set(&mut self, budget: Budget, rate: Rate) {
         self.0.insert(budget, rate);
     }
+}
+
+/// All that the table `[budgets]` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Budgets {
+    /// How much of what is counted.
+    pub rates: Rates,
+    /// How many places for dear work.
+    pub places: PlaceLimits,
 }

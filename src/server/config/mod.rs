@@ -20,7 +20,7 @@ pub use self::authorities::warnings;
 use self::values::Values;
 pub use self::values::{ConfigMistake, ConfigMistakes};
 use super::budget::bucket::{MOST, Rate};
-use super::budget::{Budget, Rates};
+use super::budget::{Budget, Budgets, PlaceLimits};
 use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
@@ -46,7 +46,7 @@ pub struct ServeSettings {
     /// `[limits]`.
     pub limits: Limits,
     /// `[budgets]`.
-    pub rates: Rates,
+    pub budgets: Budgets,
     /// `grants_on_restart`.
     pub grants_on_restart: GrantsOnRestart,
     /// `drain_deadline`: how long calls under way have to finish at a stop.
@@ -123,6 +123,8 @@ const SCHEMA: &[&str] = &[
     "budgets.journal_minute",
     "budgets.journal_day",
     "budgets.recording_journal",
+    "budgets.dear_places",
+    "budgets.dear_places_each",
 ];
 
 /// Reads the three layers. `folder` is the configuration file's: relative paths in the file begin there.
@@ -242,7 +244,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         half_open: count(values, "limits.half_open", defaults.half_open, 1_000_000),
         ..defaults
     };
-    let rates = rates(values);
+    let budgets = budgets(values);
     let runtimes = count(values, "runtimes", cores, 1024);
     let grants_on_restart =
         values.parse("grants_on_restart", "`resume` or `void`", GrantsOnRestart::Resume, |text| match text {
@@ -266,7 +268,7 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         ext_authz_routes: routes,
         runtimes,
         limits,
-        rates,
+        budgets,
         grants_on_restart,
         drain_deadline,
         keep_closed,
@@ -293,14 +295,18 @@ fn count(values: &mut Values, key: &'static str, default: usize, most: usize) ->
     values.parse(key, &wanted, default, |text| text.parse().ok().filter(|number| (1..=most).contains(number)))
 }
 
-fn rates(values: &mut Values) -> Rates {
-    let mut rates = Rates::default();
+fn budgets(values: &mut Values) -> Budgets {
+    let Budgets { mut rates, places } = Budgets::default();
     for budget in Budget::ALL {
         let usual = rates.of(budget);
         let wanted = format!("a rate such as `{usual}`: numbers from 1 to {MOST}, a time of at most `7d`");
         rates.set(budget, values.parse(budget.key(), &wanted, usual, Rate::parse));
     }
-    rates
+    let places = PlaceLimits {
+        all: count(values, "budgets.dear_places", places.all, 1_024),
+        each: count(values, "budgets.dear_places_each", places.each, 1_024),
+    };
+    Budgets { rates, places }
 }
 
 fn span(values: &mut Values, key: &'static str, default: Span, most: Span) -> Span {

@@ -37,7 +37,8 @@ impl PolicyService for Policies {
     ) -> Result<Response<pb::ValidatePolicyResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let sequence = self.0.read(&caller, |state, viewer, _| viewer.account().map(|_| state.sequence()))?;
-        let validated = validated(received(request.into_inner()).await?).await?;
+        let caller = self.0.with_place(caller)?;
+        let validated = validated(&caller, received(request.into_inner()).await?).await?;
         Ok(Response::new(pb::ValidatePolicyResponse { sequence: caller.sequence_text(sequence), ..validated }))
     }
 }
@@ -78,9 +79,9 @@ async fn received(mut pieces: Streaming<pb::ValidatePolicyRequest>) -> Result<Fi
 }
 
 /// What is wrong with a file by itself, but for the sequence of the view.
-async fn validated(file: File) -> Result<pb::ValidatePolicyResponse, Status> {
+async fn validated(caller: &VerifiedCaller, file: File) -> Result<pb::ValidatePolicyResponse, Status> {
     let digest = file.digest().bytes().to_vec();
-    let (mistakes, warnings) = match policy_alone(file).await? {
+    let (mistakes, warnings) = match policy_alone(caller, file).await? {
         Examined::Wrong(mistakes) => (mistakes, Vec::new()),
         Examined::Right(_, warnings) => (Vec::new(), warnings),
     };

@@ -24,12 +24,14 @@ static REPLAYS: Semaphore = Semaphore::const_new(1);
 /// Reads the past for one at a time. A caller who leaves meanwhile does not free the turn before the reading is over.
 pub(super) async fn one_at_a_time<T: Send + 'static>(
     broker: &Broker,
+    caller: &VerifiedCaller,
     read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Status> {
+    let place = broker.with_place(caller.clone())?.place();
     // The semaphore is never closed.
     let permit = REPLAYS.acquire().await.ok();
     past::blocking(&broker.engine, move |history| {
-        let _held_until_read = permit;
+        let _held_until_read = (permit, place);
         read(history)
     })
     .await
@@ -128,7 +130,7 @@ pub(super) async fn accesses(
         }
         Ok((page, state.sequence()))
     };
-    let (page, sequence) = one_at_a_time(broker, walk).await?;
+    let (page, sequence) = one_at_a_time(broker, caller, walk).await?;
     let next_page_token = next_token(broker, &bound, &page);
     Ok(Page { items: page.into_items(), next_page_token, sequence: caller.sequence_text(sequence) })
 }

@@ -37,7 +37,7 @@ pub(super) async fn standing(
         return Err(missing().into());
     }
     let at = instant(at, asker.now)?;
-    one_at_a_time(broker, move |history| {
+    one_at_a_time(broker, caller, move |history| {
         history.catch_up()?;
         report(history, &state_at(history, &asker, at)?, &Part::of(&asker), at)
     })

@@ -61,7 +61,7 @@ pub(super) async fn record(broker: &Broker, caller: &VerifiedCaller, wanted: Wan
         let tenant = exporting(state.organisation(), viewer, now)?;
         Ok(Exporter { state: state.clone(), tenant, now })
     })?;
-    let text = as_of::one_at_a_time(broker, move |history| exporter.text(history, wanted)).await?;
+    let text = as_of::one_at_a_time(broker, caller, move |history| exporter.text(history, wanted)).await?;
     let text = text.ok_or_else(|| {
         let detail = format!("more than {MOST} requests and tokens; ask for less time by `from_time` and `until_time`");
         Status::from(Refusal::new(Reason::InvalidMessage, detail))

@@ -14,6 +14,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::server::service::method::change::{Changed, attempt, think_through};
 use crate::server::service::method::pieces::{self, File, Piece};
+use crate::server::service::method::work::on_a_thread;
 use crate::wire::hr::{Import, in_force_and_held, set_aside};
 use crate::wire::organisation::mistake;
 use crate::wire::people_file::{LONGEST_PEOPLE_BYTES, PeopleFormat, parse_people};
@@ -61,7 +62,7 @@ pub(super) async fn import(
         ..Default::default()
     };
     let format = header.format;
-    let read = tokio::task::spawn_blocking(move || read(format, file)).await;
+    let read = on_a_thread(caller, move || read(format, file)).await;
     let people = match read.map_err(|error| unread(&error))? {
         Ok(people) => people,
         Err(mistakes) => {

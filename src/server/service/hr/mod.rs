@@ -46,7 +46,7 @@ impl HrService for Hr {
         &self,
         request: Request<Streaming<pb::ImportPeopleRequest>>,
     ) -> Result<Response<pb::ImportPeopleResponse>, Status> {
-        let caller = self.0.caller(&request)?;
+        let caller = self.0.with_place(self.0.caller(&request)?)?;
         let (header, file) = import::receive(&self.0, &caller, request.into_inner()).await?;
         let imported = import::import(&self.0, &caller, header, file).await?;
         Ok(Response::new(imported))

@@ -4,6 +4,7 @@
 use tonic::Status;
 
 use super::past;
+use super::work::on_a_thread;
 use crate::domain::decide::events_of_approval;
 use crate::domain::record::command::Command;
 use crate::domain::record::event::{Event, Fact, OrganisationFact, ProposalFact, Subject};
@@ -38,7 +39,7 @@ pub(crate) struct Changed {
 /// Carries a change out, or thinks it through.
 pub(crate) async fn carry_out(broker: &Broker, caller: &VerifiedCaller, change: Change) -> Result<Changed, Status> {
     let tried = match change {
-        Change::Dry(command) => think_through(broker, caller, command).await,
+        Change::Dry(command) => think_through(broker, &broker.with_place(caller.clone())?, command).await,
         Change::ForReal(Mutation { request_id, command }) => attempt(broker, caller, request_id, command).await,
     };
     tried?.map_err(|refusal| broker.counted(refusal))
@@ -56,7 +57,7 @@ pub(crate) async fn think_through(
     };
     let sequence = caller.sequence_text(before.sequence());
     let about = events.first().and_then(|first| first.fact.about().into_iter().next());
-    let (events, effects, rights) = consequences(Some(before), events).await?;
+    let (events, effects, rights) = consequences(caller, Some(before), events).await?;
     Ok(Ok(Changed { sequence, about, done: None, effects, events, rights }))
 }
 
@@ -74,7 +75,7 @@ pub(crate) async fn attempt(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let (before, events) = events_of(&broker.engine, &done, before).await.map_err(past::untold)?;
-    let (events, effects, rights) = consequences(before, events).await.map_err(past::untold)?;
+    let (events, effects, rights) = consequences(caller, before, events).await.map_err(past::untold)?;
     let sequence = caller.sequence_text(done.sequence);
     Ok(Ok(Changed { sequence, about: done.about.clone(), done: Some(done), effects, events, rights }))
 }
@@ -104,10 +105,11 @@ fn would_follow(before: &State, events: &[Event]) -> Option<Vec<Event>> {
 /// The events again, with what they take away and give. On a thread for long work: a whole file of people makes very many
 /// events.
 async fn consequences(
+    caller: &VerifiedCaller,
     before: Option<State>,
     events: Vec<Event>,
 ) -> Result<(Vec<Event>, pb::Effects, Vec<RightsChange>), Status> {
-    let found = tokio::task::spawn_blocking(move || {
+    let found = on_a_thread(caller, move || {
         // The effects of a proposal are those that its approval would have.
         let outcome = before.as_ref().and_then(|before| would_follow(before, &events));
         let leading = outcome.as_ref().unwrap_or(&events);

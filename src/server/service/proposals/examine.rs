@@ -10,9 +10,10 @@ use crate::domain::record::proposal::ProposedFile;
 use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::server::caller::Broker;
+use crate::server::caller::{Broker, VerifiedCaller};
 use crate::server::service::method::past;
 use crate::server::service::method::pieces::File;
+use crate::server::service::method::work::on_a_thread;
 use crate::wire::organisation::{mistake, warning};
 use crate::wire::v1 as pb;
 
@@ -38,10 +39,15 @@ pub(crate) enum Examined {
 }
 
 /// Parses a file and compares it with its counterpart in force, on a thread for long work.
-pub(super) async fn examined(broker: &Broker, kind: ProposedFile, file: File) -> Result<Examined, Status> {
+pub(super) async fn examined(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    kind: ProposedFile,
+    file: File,
+) -> Result<Examined, Status> {
     // A copy that shares all that does not change.
     let in_force = broker.engine.read(State::clone);
-    let examined = tokio::task::spawn_blocking(move || match file.into_text() {
+    let examined = on_a_thread(caller, move || match file.into_text() {
         Ok(text) => examine(in_force.organisation(), kind, text),
         Err(mistake) => Examined::Wrong(vec![mistake]),
     });
@@ -49,9 +55,13 @@ pub(super) async fn examined(broker: &Broker, kind: ProposedFile, file: File) ->
 }
 
 /// What whoever made a proposal was warned of: compared with what was in force right before (known failure A18).
-pub(super) async fn warned_then(broker: &Broker, made: u64) -> Result<Vec<pb::Mistake>, Status> {
+pub(super) async fn warned_then(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    made: u64,
+) -> Result<Vec<pb::Mistake>, Status> {
     let (before, events) = past::led_to(&broker.engine, made).await?;
-    let examined = tokio::task::spawn_blocking(move || {
+    let examined = on_a_thread(caller, move || {
         let Some((kind, text)) = proposed_by(&events) else { return Vec::new() };
         match examine(before.organisation(), kind, text) {
             Examined::Right(_, warnings) => warnings,
@@ -72,8 +82,8 @@ pub(crate) fn proposed_by(events: &[Event]) -> Option<(ProposedFile, String)> {
 }
 
 /// A policy file by itself: compared with nothing that its sender may not see.
-pub(crate) async fn policy_alone(file: File) -> Result<Examined, Status> {
-    let examined = tokio::task::spawn_blocking(move || {
+pub(crate) async fn policy_alone(caller: &VerifiedCaller, file: File) -> Result<Examined, Status> {
+    let examined = on_a_thread(caller, move || {
         let text = match file.into_text() {
             Ok(text) => text,
             Err(mistake) => return Examined::Wrong(vec![mistake]),

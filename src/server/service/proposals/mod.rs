@@ -33,7 +33,7 @@ impl ProposalService for Proposals {
         &self,
         request: Request<Streaming<pb::ProposePolicyRequest>>,
     ) -> Result<Response<pb::ProposePolicyResponse>, Status> {
-        let caller = self.0.caller(&request)?;
+        let caller = self.0.with_place(self.0.caller(&request)?)?;
         let asked = receive(&self.0, &caller, request.into_inner(), ProposedFile::Policy).await?;
         let proposed = propose(&self.0, &caller, asked).await?;
         Ok(Response::new(proposed.into()))
@@ -43,7 +43,7 @@ impl ProposalService for Proposals {
         &self,
         request: Request<Streaming<pb::ProposeDirectoryRequest>>,
     ) -> Result<Response<pb::ProposeDirectoryResponse>, Status> {
-        let caller = self.0.caller(&request)?;
+        let caller = self.0.with_place(self.0.caller(&request)?)?;
         let asked = receive(&self.0, &caller, request.into_inner(), ProposedFile::Directory).await?;
         let proposed = propose(&self.0, &caller, asked).await?;
         Ok(Response::new(proposed.into()))

@@ -74,7 +74,7 @@ pub(super) async fn propose(broker: &Broker, caller: &VerifiedCaller, asked: Ask
         proposal: None,
     };
     let bytes = file.bytes().to_vec();
-    match (examined(broker, kind, file).await?, header) {
+    match (examined(broker, caller, kind, file).await?, header) {
         (Examined::Wrong(mistakes), Header::Dry(_)) => proposed.mistakes = mistakes,
         (Examined::Wrong(mistakes), Header::ForReal(request_id, replaces, justification)) => {
             let Ok(text) = String::from_utf8(bytes) else {
@@ -117,7 +117,7 @@ impl Proposed {
     async fn made(&mut self, broker: &Broker, caller: &VerifiedCaller, done: Changed) -> Result<(), Status> {
         self.proposal = get_subject(broker, caller, done.about.as_ref(), done.done.as_ref(), shown).await?.proposal;
         if let Some(first) = done.done.as_ref().filter(|done| done.repeated) {
-            self.warnings = warned_then(broker, first.sequence).await.map_err(past::untold)?;
+            self.warnings = warned_then(broker, caller, first.sequence).await.map_err(past::untold)?;
         }
         self.take(done);
         Ok(())
