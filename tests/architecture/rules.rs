@@ -40,7 +40,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may_use: &["domain"],
         crates: Crates::Only(&["dashmap", "foldhash", "arc_swap", "serde", "sha2", "thiserror", "uuid"]),
     },
-    Layer { name: "pem", may_use: &[], crates: Crates::Only(&[]) },
+    Layer { name: "pem", may_use: &[], crates: Crates::Only(&["base64", "zeroize"]) },
     Layer { name: "clock", may_use: &["domain"], crates: Crates::Only(&["rustix", "serde", "thiserror", "tracing"]) },
     Layer {
         name: "journal",

@@ -19,11 +19,14 @@ use super::limits::{HEADERS_MAX, STREAMS_PER_CONNECTION};
 use super::peer::Peer;
 use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded, unreadable};
 use super::standing::Standing;
+use super::unread::Unread;
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::server::metrics::{Call, Metrics};
+use crate::server::metrics::{Call, Metrics, Spent};
 
 /// Pairs of method and code that one connection may be counted under.
 const KNOWN_MAX: usize = 128;
+/// What is counted where answers wait that nobody reads.
+pub(super) const UNREAD: Spent = Spent { budget: "unread_answers" };
 /// The header in which a client says what it calls a request.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
@@ -37,6 +40,7 @@ pub(super) struct Calls<C> {
     standing: Standing,
     permits: Arc<Semaphore>,
     timeout: Duration,
+    unread: Arc<Unread>,
     counters: Arc<Counters>,
 }
 
@@ -47,12 +51,14 @@ impl<C> Calls<C> {
         peer: Peer,
         standing: Standing,
         timeout: Duration,
+        unread: Arc<Unread>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let Services { routes, direct, dialect } = services;
         let permits = Arc::new(Semaphore::new(usize::try_from(STREAMS_PER_CONNECTION).unwrap_or(1)));
         let counters = Arc::new(Counters { metrics, known: Mutex::default() });
-        Self { direct: direct.connected(&peer, &standing), routes, dialect, peer, standing, permits, timeout, counters }
+        let direct = direct.connected(&peer, &standing);
+        Self { direct, routes, dialect, peer, standing, permits, timeout, unread, counters }
     }
 }
 
@@ -109,6 +115,7 @@ impl<C: DirectCalls> Calls<C> {
     {
         let call = Head { uri: request.uri().clone(), request_id: request.headers().get(REQUEST_ID).cloned() };
         let (dialect, counters) = (Arc::clone(&self.dialect), Arc::clone(&self.counters));
+        let unread = Arc::clone(&self.unread);
         let permit = match admitted {
             Ok(permit) => permit,
             Err(status) => {
@@ -125,6 +132,10 @@ impl<C: DirectCalls> Calls<C> {
                 Ok(Ok(response)) => readable(response),
                 Err(_) => dialect.refusal(&call, too_slow()),
             };
+            let response = unread.counted(response).await.unwrap_or_else(|status| {
+                counters.metrics.budget_refused.get_or_create(&UNREAD).inc();
+                dialect.refusal(&call, status)
+            });
             drop(permit);
             counters.count(&*dialect, &call, &response);
             Ok(response)

@@ -13,8 +13,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::calls::Calls;
+use super::calls::{Calls, UNREAD};
 use super::handshake::{Connection, Failure, handshake};
 use super::limits::{
     HEADER_LIST_MAX_BYTES, HEADER_READ_TIMEOUT, HEADERS_MAX, LOCAL_ERROR_RESET_STREAMS, Limits,
@@ -63,7 +64,9 @@ async fn drive<D: Direct>(
 ) {
     let limits = &shared.limits;
     let Connection { stream, is_http2, peer, standing } = connection;
-    let calls = Calls::new(services, peer, standing.clone(), limits.call_timeout, Arc::clone(&shared.metrics));
+    let unread = shared.unread.connected(&peer.identity);
+    let metrics = Arc::clone(&shared.metrics);
+    let calls = Calls::new(services, peer, standing.clone(), limits.call_timeout, Arc::clone(&unread), metrics);
     let builder = protocol(is_http2, limits);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(calls)));
     let mut end = pin!(tokio::time::sleep(limits.connection_age));
@@ -93,6 +96,11 @@ async fn drive<D: Direct>(
                 serving.as_mut().graceful_shutdown();
             }
             _ = beat.tick(), if !leaving => {
+                if unread.is_stuck(Instant::now()) {
+                    shared.metrics.budget_refused.get_or_create(&UNREAD).inc();
+                    tracing::debug!("a client reads no answers; its connection is cut");
+                    return;
+                }
                 if standing.check().is_err() {
                     leaving = true;
                     serving.as_mut().graceful_shutdown();

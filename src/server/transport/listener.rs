@@ -15,6 +15,7 @@ use super::runtimes::{self, Ended, Farewell, MakeServices};
 use super::served::{Direct, Services, Speaks};
 use super::shared::{Accepted, LogBudget, Phase, Shared, advance, refill};
 use super::tls::{Reloaded, TlsStore};
+use super::unread::UnreadByIdentity;
 use crate::server::metrics::{Metrics, Outcome, Reason};
 
 /// How a listener is set up.
@@ -181,7 +182,16 @@ pub fn listen<S: Into<Services<D>>, D: Direct>(
     // The last is the accept loop's.
     let pulse = Arc::new(Pulse::of(count.saturating_add(1)));
     let (log, beats) = (LogBudget::default(), Arc::clone(&pulse));
-    let shared = Arc::new(Shared { speaks, tls, limits, metrics, phase: watched, log, pulse: beats });
+    let shared = Arc::new(Shared {
+        speaks,
+        tls,
+        limits,
+        metrics,
+        phase: watched,
+        log,
+        pulse: beats,
+        unread: UnreadByIdentity::default(),
+    });
     let services: MakeServices<D> = Arc::new(move || services().into());
     let queues: Vec<_> = (0..count)
         .map(|number| runtimes::start(number, Arc::clone(&shared), Arc::clone(&services), farewells.clone()))

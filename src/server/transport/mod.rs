@@ -14,5 +14,6 @@ pub mod served;
 mod shared;
 pub mod standing;
 pub mod tls;
+mod unread;
 
 pub(super) use calls::REQUEST_ID;

@@ -11,6 +11,7 @@ use super::limits::{Limits, Place};
 use super::pulse::Pulse;
 use super::served::Speaks;
 use super::tls::TlsStore;
+use super::unread::UnreadByIdentity;
 use crate::server::metrics::Metrics;
 
 /// What all connections of a listener share.
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) log: LogBudget,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) unread: UnreadByIdentity,
 }
 
 /// A socket that was admitted.
