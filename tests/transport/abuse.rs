@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use countersign::server::metrics::Spent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::harness::{Broker, GOAWAY, RST_STREAM, eventually, frame, headers, health, read, slow};
+use crate::harness::{Broker, GOAWAY, LONG_BYTES, RST_STREAM, eventually, frame, headers, health, read, slow};
 
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// An empty gRPC message.
@@ -308,4 +309,32 @@ async fn made_up_methods_are_unimplemented_and_counted_as_one() {
     let text = broker.metrics.text();
     assert!(text.contains(r#"countersign_calls_total{method="unknown",code="Unimplemented"} 4"#), "{text}");
     assert!(text.contains(r#"countersign_calls_total{method="/grpc.health.v1.Health/Check",code="Ok"} 1"#), "{text}");
+}
+
+/// known failure G29.
+#[tokio::test]
+async fn answers_that_nobody_reads_are_bounded_and_their_connection_is_cut() {
+    let broker = Broker::start_with(|settings| {
+        settings.limits.unread_bytes = 2 * LONG_BYTES;
+        settings.limits.unread_deadline = Duration::from_millis(500);
+        settings.limits.certificate_beat = Duration::from_millis(50);
+    });
+    let other = broker.connect(&broker.ana()).await.unwrap();
+    // given a client that asks much at once, and opens no window for the answers
+    let mut frames = broker.frames().await;
+    for stream in [1, 3, 5, 7, 9] {
+        frames.writer.write_all(&headers(stream, "/test.Long/Get")).await.unwrap();
+        frames.writer.write_all(&frame(0, 1, stream, &EMPTY)).await.unwrap();
+    }
+    frames.writer.flush().await.unwrap();
+    // then two answers wait, the others are refused, and at last its connection is cut
+    let mut heads = 0;
+    while let Some(read) = frames.read().await {
+        heads += usize::from(read.kind == 1);
+    }
+    assert_eq!(heads, 5);
+    let refused = || broker.metrics.budget_refused.get_or_create(&Spent { budget: "unread_answers" }).get();
+    assert_eq!(refused(), 3 + 1);
+    // and others of the same identity go on
+    crate::harness::health(&other).await.unwrap();
 }

@@ -98,7 +98,8 @@ impl Broker {
             reload_asked: Arc::default(),
         };
         change(&mut settings);
-        let routes = move || Routes::new(tonic_health::server::health_reporter().1).add_service(slow.clone());
+        let routes =
+            move || Routes::new(tonic_health::server::health_reporter().1).add_service(slow.clone()).add_service(Long);
         let listening = listen(&settings, Arc::clone(&tls), Arc::clone(&metrics), routes).unwrap();
         let address = listening.local_address;
         Self { address, metrics, listening: Some(listening), clock, tls, folder, northwind, acme, gate, begun }
@@ -222,6 +223,31 @@ impl tonic::codegen::Service<http::Request<Body>> for Slow {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let handler = self.clone();
         Box::pin(async move { Ok(Grpc::new(ProstCodec::default()).unary(handler, request).await) })
+    }
+}
+
+/// What an answer of `test.Long` has.
+pub const LONG_BYTES: usize = 1024 * 1024;
+
+/// `test.Long`, which answers much to whatever it is asked.
+#[derive(Clone)]
+struct Long;
+
+impl NamedService for Long {
+    const NAME: &'static str = "test.Long";
+}
+
+impl tonic::codegen::Service<http::Request<Body>> for Long {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        let body = http_body_util::Full::new(tonic::codegen::Bytes::from(vec![7; LONG_BYTES]));
+        std::future::ready(Ok(http::Response::new(Body::new(body))))
     }
 }
 

@@ -94,6 +94,8 @@ pub struct ServeOverrides {
     pub log_format: Option<String>,
 }
 
+/// The most that may be kept of answers that nobody reads.
+const MOST_UNREAD_BYTES: usize = 1024 * 1024 * 1024;
 /// The longest file of routes.
 const LONGEST_ROUTES_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -115,6 +117,9 @@ const SCHEMA: &[&str] = &[
     "limits.connections",
     "limits.per_address",
     "limits.half_open",
+    "limits.unread_bytes",
+    "limits.unread_bytes_of_identity",
+    "limits.unread_deadline",
     "budgets.person_commands",
     "budgets.machine_commands",
     "budgets.recording_commands",
@@ -242,6 +247,14 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
         connections: count(values, "limits.connections", defaults.connections, 1_000_000),
         per_address: count(values, "limits.per_address", defaults.per_address, 1_000_000),
         half_open: count(values, "limits.half_open", defaults.half_open, 1_000_000),
+        unread_bytes: count(values, "limits.unread_bytes", defaults.unread_bytes, MOST_UNREAD_BYTES),
+        unread_bytes_of_identity: count(
+            values,
+            "limits.unread_bytes_of_identity",
+            defaults.unread_bytes_of_identity,
+            MOST_UNREAD_BYTES,
+        ),
+        unread_deadline: unread_deadline(values, defaults.unread_deadline),
         ..defaults
     };
     let budgets = budgets(values);
@@ -293,6 +306,12 @@ fn path(values: &mut Values, folder: &Path, key: &'static str, wanted: &str) -> 
 fn count(values: &mut Values, key: &'static str, default: usize, most: usize) -> usize {
     let wanted = format!("a whole number from 1 to {most}");
     values.parse(key, &wanted, default, |text| text.parse().ok().filter(|number| (1..=most).contains(number)))
+}
+
+fn unread_deadline(values: &mut Values, usual: Duration) -> Duration {
+    let usual = u32::try_from(usual.as_secs()).map_or(Span::MAX, Span::seconds);
+    let deadline = span(values, "limits.unread_deadline", usual, Span::seconds(3_600));
+    Duration::from_millis(deadline.millis().unsigned_abs())
 }
 
 fn budgets(values: &mut Values) -> Budgets {

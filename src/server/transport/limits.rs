@@ -46,6 +46,12 @@ pub struct Limits {
     pub connection_age: Duration,
     /// How long it then has to finish.
     pub connection_age_grace: Duration,
+    /// Bytes of answers that may wait on one connection for a client that does not read them.
+    pub unread_bytes: usize,
+    /// The same, of all connections of one identity.
+    pub unread_bytes_of_identity: usize,
+    /// How long nothing may go out of a connection while answers wait on it.
+    pub unread_deadline: Duration,
     /// How often the certificate of an open connection is asked about again, so that streams end with it.
     pub certificate_beat: Duration,
 }
@@ -62,6 +68,9 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(10),
             connection_age: Duration::from_secs(15 * 60),
             connection_age_grace: Duration::from_secs(30),
+            unread_bytes: 8 * 1024 * 1024,
+            unread_bytes_of_identity: 32 * 1024 * 1024,
+            unread_deadline: Duration::from_secs(30),
             certificate_beat: Duration::from_secs(2),
         }
     }

@@ -182,16 +182,8 @@ pub fn listen<S: Into<Services<D>>, D: Direct>(
     // The last is the accept loop's.
     let pulse = Arc::new(Pulse::of(count.saturating_add(1)));
     let (log, beats) = (LogBudget::default(), Arc::clone(&pulse));
-    let shared = Arc::new(Shared {
-        speaks,
-        tls,
-        limits,
-        metrics,
-        phase: watched,
-        log,
-        pulse: beats,
-        unread: UnreadByIdentity::default(),
-    });
+    let unread = UnreadByIdentity::new(&limits);
+    let shared = Arc::new(Shared { speaks, tls, limits, metrics, phase: watched, log, pulse: beats, unread });
     let services: MakeServices<D> = Arc::new(move || services().into());
     let queues: Vec<_> = (0..count)
         .map(|number| runtimes::start(number, Arc::clone(&shared), Arc::clone(&services), farewells.clone()))

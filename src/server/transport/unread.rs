@@ -17,36 +17,54 @@ use tonic::body::Body;
 use tonic::codegen::Bytes;
 use tonic::codegen::http::Response;
 
+use super::limits::Limits;
 use crate::domain::value::ids::Identity;
 use crate::domain::value::refusal::{Reason, Refusal};
 
-/// What may wait on one connection.
-const OF_CONNECTION_BYTES: usize = 8 * 1024 * 1024;
-/// What may wait on all connections of one identity.
-const OF_IDENTITY_BYTES: usize = 32 * 1024 * 1024;
-/// An answer that is no longer than this is never refused: there are at most as many as streams.
-const SMALL_BYTES: usize = 16 * 1024;
-/// How long nothing may go out while something waits.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// What is handed on at a time: as much as HTTP/2 keeps of a stream whose reader opens no window. What is no longer is not counted.
+const PART_BYTES: usize = 16 * 1024;
+
+/// How much may wait, and for how long.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    of_connection: usize,
+    of_identity: usize,
+    deadline: Duration,
+}
 
 /// What waits, by identity.
-#[derive(Debug, Default)]
-pub(super) struct UnreadByIdentity(Mutex<BTreeMap<Identity, Weak<AtomicUsize>>>);
+#[derive(Debug)]
+pub(super) struct UnreadByIdentity {
+    bounds: Bounds,
+    waiting: Mutex<BTreeMap<Identity, Weak<AtomicUsize>>>,
+}
 
 impl UnreadByIdentity {
+    /// Nothing waits yet.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let bounds = Bounds {
+            of_connection: limits.unread_bytes,
+            of_identity: limits.unread_bytes_of_identity,
+            deadline: limits.unread_deadline,
+        };
+        Self { bounds, waiting: Mutex::default() }
+    }
+
     /// What waits on a connection of this identity, of which there is nothing yet.
     pub(super) fn connected(&self, identity: &Identity) -> Arc<Unread> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let of_identity = all.get(identity).and_then(Weak::upgrade).unwrap_or_default();
         all.retain(|_, waiting| waiting.strong_count() > 0);
         all.insert(identity.clone(), Arc::downgrade(&of_identity));
-        Arc::new(Unread { of_connection: AtomicUsize::new(0), of_identity, moved: Mutex::new(Instant::now()) })
+        let (bounds, moved) = (self.bounds, Mutex::new(Instant::now()));
+        Arc::new(Unread { bounds, of_connection: AtomicUsize::new(0), of_identity, moved })
     }
 }
 
 /// What waits on one connection.
 #[derive(Debug)]
 pub(super) struct Unread {
+    bounds: Bounds,
     of_connection: AtomicUsize,
     of_identity: Arc<AtomicUsize>,
     /// When something last went out, or began to wait where nothing did.
@@ -57,7 +75,7 @@ impl Unread {
     /// Whether something waits, and nothing has gone out for too long.
     pub(super) fn is_stuck(&self, now: Instant) -> bool {
         let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        self.of_connection.load(Ordering::Relaxed) > 0 && now.saturating_duration_since(moved) >= DEADLINE
+        self.of_connection.load(Ordering::Relaxed) > 0 && now.saturating_duration_since(moved) >= self.bounds.deadline
     }
 
     /// The answer, whose bytes are counted while they wait.
@@ -72,17 +90,16 @@ impl Unread {
             Poll::Ready(frame) => Some(frame),
             Poll::Pending => None,
         };
-        let bytes = first.as_ref().and_then(Option::as_ref).map_or(0, length);
-        self.has_room(bytes)?;
         let mut waiting = Waiting { unread: self, bytes: 0 };
-        waiting.waits(bytes);
-        Ok(Response::from_parts(head, Body::new(Kept { inner: body, first, waiting })))
+        waiting.waits(first.as_ref().and_then(Option::as_ref).map_or(0, length))?;
+        Ok(Response::from_parts(head, Body::new(Kept { inner: body, first, rest: Bytes::new(), waiting })))
     }
 
     fn has_room(&self, bytes: usize) -> Result<(), Status> {
         let with = |waiting: &AtomicUsize| waiting.load(Ordering::Relaxed).saturating_add(bytes);
-        let is_over = with(&self.of_connection) > OF_CONNECTION_BYTES || with(&self.of_identity) > OF_IDENTITY_BYTES;
-        if bytes <= SMALL_BYTES || !is_over {
+        let is_over =
+            with(&self.of_connection) > self.bounds.of_connection || with(&self.of_identity) > self.bounds.of_identity;
+        if !is_over {
             return Ok(());
         }
         let detail = "more answers wait here than are kept for a client that does not read; read them first";
@@ -97,13 +114,19 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn waits(&mut self, bytes: usize) {
+    /// Counts what is longer than one part.
+    fn waits(&mut self, bytes: usize) -> Result<(), Status> {
+        if bytes <= PART_BYTES {
+            return Ok(());
+        }
+        self.unread.has_room(bytes)?;
         self.bytes = self.bytes.saturating_add(bytes);
         let before = self.unread.of_connection.fetch_add(bytes, Ordering::Relaxed);
         self.unread.of_identity.fetch_add(bytes, Ordering::Relaxed);
         if before == 0 {
             self.moves();
         }
+        Ok(())
     }
 
     fn went_out(&mut self) {
@@ -132,12 +155,27 @@ fn length(frame: &Framed) -> usize {
     frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
 }
 
-/// An answer's body. It is asked for its next part once the one before has gone out, which is how that is known.
+/// An answer's body, handed on in parts: it is asked for the next one when there is room for that on its way.
 struct Kept {
     inner: Body,
-    /// What was looked at already: a part, or that there is none.
+    /// What was looked at already: a frame, or that there is none.
     first: Option<Option<Framed>>,
+    /// What is left of a long frame.
+    rest: Bytes,
     waiting: Waiting,
+}
+
+impl Kept {
+    /// A copy, so that the last part does not keep the whole.
+    fn part(&mut self) -> Bytes {
+        let part = Bytes::copy_from_slice(&self.rest.split_to(self.rest.len().min(PART_BYTES)));
+        self.waiting.moves();
+        if self.rest.is_empty() {
+            self.rest = Bytes::new();
+            self.waiting.went_out();
+        }
+        part
+    }
 }
 
 impl http_body::Body for Kept {
@@ -146,27 +184,38 @@ impl http_body::Body for Kept {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Framed>> {
         let this = &mut *self;
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(first);
+        if this.rest.is_empty() {
+            let frame = match this.first.take() {
+                Some(first) => first,
+                None => {
+                    let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
+                    match this.waiting.waits(frame.as_ref().map_or(0, length)) {
+                        Ok(()) => frame,
+                        Err(status) => Some(Err(status)),
+                    }
+                }
+            };
+            match frame {
+                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| data.len() > PART_BYTES) => {
+                    this.rest = frame.into_data().unwrap_or_default();
+                }
+                frame => return Poll::Ready(frame),
+            }
         }
-        this.waiting.went_out();
-        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
-        this.waiting.waits(frame.as_ref().map_or(0, length));
-        Poll::Ready(frame)
+        Poll::Ready(Some(Ok(Frame::data(this.part()))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.first {
             Some(first) => first.is_none(),
-            // Not while the last part waits: it would be forgotten as soon as it is handed on.
-            None => self.waiting.bytes == 0 && self.inner.is_end_stream(),
+            None => self.rest.is_empty() && self.inner.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.inner.size_hint();
         let first = self.first.as_ref().and_then(Option::as_ref).map_or(0, length);
-        let whole = rest.exact().zip(u64::try_from(first).ok()).map(|(rest, first)| rest.saturating_add(first));
+        let here = u64::try_from(first.saturating_add(self.rest.len())).ok();
+        let whole = self.inner.size_hint().exact().zip(here).map(|(rest, here)| rest.saturating_add(here));
         whole.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
@@ -177,6 +226,8 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
 
     fn identity(name: &str) -> Identity {
         format!("spiffe://northwind.example/person/{name}").parse().unwrap()
@@ -191,31 +242,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_counted_until_it_has_gone_out_and_is_whole() {
-        let unread = UnreadByIdentity::default().connected(&identity("ana"));
+    async fn an_answer_is_counted_until_its_last_part_has_been_asked_for_and_is_whole() {
+        let unread = UnreadByIdentity::new(&Limits::default()).connected(&identity("ana"));
         // given an answer that nobody reads yet
-        let mut body = Arc::clone(&unread).counted(answer(1_000_000)).await.unwrap().into_body();
-        assert_eq!(
-            (waits(&unread), body.size_hint().exact(), body.is_end_stream()),
-            (1_000_000, Some(1_000_000), false)
-        );
-        // when it is handed on, then it still waits; and no more once the next part is asked for
-        let part = body.frame().await.unwrap().unwrap();
-        assert_eq!(
-            (part.into_data().unwrap().len(), waits(&unread), body.is_end_stream()),
-            (1_000_000, 1_000_000, false)
-        );
+        let mut body = Arc::clone(&unread).counted(answer(40_000)).await.unwrap().into_body();
+        assert_eq!((waits(&unread), body.size_hint().exact(), body.is_end_stream()), (40_000, Some(40_000), false));
+        // when it is asked for part by part, then it waits whole until the last one
+        for (part, (waiting, left)) in [(16_384, (40_000, 23_616)), (16_384, (40_000, 7_232)), (7_232, (0, 0))] {
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), vec![7; part]);
+            assert_eq!(
+                (waits(&unread), body.size_hint().exact(), body.is_end_stream()),
+                (waiting, Some(left), left == 0)
+            );
+        }
         assert!(body.frame().await.is_none());
-        assert_eq!(waits(&unread), 0);
-        // nor once it is given up, and one that is empty never did
-        drop(Arc::clone(&unread).counted(answer(5)).await.unwrap());
+        // nor does one that is given up; and one of a single part, or an empty one, never did
+        drop(Arc::clone(&unread).counted(answer(40_000)).await.unwrap());
+        let small = Arc::clone(&unread).counted(answer(PART_BYTES)).await.unwrap();
         let empty = Arc::clone(&unread).counted(Response::new(Body::empty())).await.unwrap().into_body();
         assert_eq!((waits(&unread), empty.is_end_stream()), (0, true));
+        assert_eq!(small.into_body().collect().await.unwrap().to_bytes(), vec![7; PART_BYTES]);
     }
 
     #[tokio::test]
     async fn more_than_is_kept_of_a_connection_or_an_identity_is_refused_and_small_answers_never_are() {
-        let all = UnreadByIdentity::default();
+        let all = UnreadByIdentity::new(&Limits::default());
         let mebibyte = 1024 * 1024;
         // given connections of one identity that have as much waiting as one connection may
         let mut kept = Vec::new();
@@ -242,11 +293,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_on_which_nothing_goes_out_is_stuck_and_an_idle_one_is_not() {
-        let unread = UnreadByIdentity::default().connected(&identity("ana"));
+        let unread = UnreadByIdentity::new(&Limits::default()).connected(&identity("ana"));
         assert!(!unread.is_stuck(Instant::now() + DEADLINE * 2));
         // given two answers, of which one goes out later
-        let one = Arc::clone(&unread).counted(answer(100)).await.unwrap();
-        let mut two = Arc::clone(&unread).counted(answer(100)).await.unwrap().into_body();
+        let one = Arc::clone(&unread).counted(answer(40_000)).await.unwrap();
+        let mut two = Arc::clone(&unread).counted(answer(40_000)).await.unwrap().into_body();
         let both = Instant::now();
         tokio::time::sleep(Duration::from_millis(2)).await;
         while two.frame().await.is_some() {}
