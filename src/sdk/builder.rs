@@ -265,7 +265,7 @@ mod tests {
     fn nothing_is_assumed_about_trust() {
         let builder = Client::builder("localhost:1");
         assert_eq!(refused(&builder), "the authority's certificate is missing: a broker speaks mutual TLS alone");
-        let builder = builder.authority_pem("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----");
+        let builder = builder.authority_pem("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----");
         assert_eq!(refused(&builder), "the client certificate is missing: a broker speaks mutual TLS alone");
         assert!(refused(&Client::builder("http://localhost:1")).contains("is no address of a broker"));
         let builder = Client::builder("localhost:1").authority_file("/nowhere/ca.pem");

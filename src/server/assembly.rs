@@ -277,7 +277,15 @@ impl Running {
         self.metrics.journal_sequence.set(i64::try_from(self.engine.sequence()).unwrap_or(i64::MAX));
         let aside = self.engine.read(|state| state.holds().values().filter(|hold| hold.aside.is_some()).count());
         self.metrics.hr_events_set_aside.set(i64::try_from(aside).unwrap_or(i64::MAX));
-        self.metrics.clock_suspect.set(i64::from(self.engine.now().suspect));
+        let now = self.engine.now();
+        let (pending, oldest) = self.engine.read(|state| {
+            let first = state.pending().get_min().and_then(|id| state.elevations().get(id));
+            let waited = first.map(|it| now.latest.since(it.requested_at).millis()).unwrap_or_default();
+            (state.pending().len(), waited.checked_div(1_000).unwrap_or_default())
+        });
+        self.metrics.elevations_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.metrics.elevations_pending_oldest_seconds.set(oldest);
+        self.metrics.clock_suspect.set(i64::from(now.suspect));
         // The next key is there long before it signs, whether anybody asks for tokens or not.
         if let Err(problem) = self.keys.rotate(self.engine.now().stamp) {
             tracing::error!(problem, "the keys of tokens cannot be renewed");

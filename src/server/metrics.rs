@@ -16,6 +16,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tonic::body::Body;
 use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
@@ -90,6 +91,10 @@ pub struct Metrics {
     pub batch_rows: Histogram,
     /// Events of HR that could not happen and wait for a person.
     pub hr_events_set_aside: Gauge,
+    /// Elevations that wait for a decision.
+    pub elevations_pending: Gauge,
+    /// How many seconds the one of them that was asked for first has waited; 0 if there is none.
+    pub elevations_pending_oldest_seconds: Gauge,
     /// 1 while wall clock and projection disagree.
     pub clock_suspect: Gauge,
     /// Replicas that follow a feed now.
@@ -117,6 +122,8 @@ impl Default for Metrics {
             journal_sequence: Gauge::default(),
             batch_rows: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             hr_events_set_aside: Gauge::default(),
+            elevations_pending: Gauge::default(),
+            elevations_pending_oldest_seconds: Gauge::default(),
             clock_suspect: Gauge::default(),
             replicas_connected: Gauge::default(),
             feeds: Family::default(),
@@ -140,6 +147,13 @@ impl Default for Metrics {
             "Events of HR that wait for a person because they could not happen",
             metrics.hr_events_set_aside.clone(),
         );
+        registry.register("elevations_pending", "Elevations that wait", metrics.elevations_pending.clone());
+        registry.register(
+            "elevations_pending_oldest_seconds",
+            "How long the first of the elevations that wait has waited",
+            metrics.elevations_pending_oldest_seconds.clone(),
+        );
+        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("clock_suspect", "1 while the clocks disagree", metrics.clock_suspect.clone());
         registry.register("replicas_connected", "Replicas that follow now", metrics.replicas_connected.clone());
         registry.register("feeds", "Feeds of replicas begun by outcome", metrics.feeds.clone());

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Broker, Start, eventually, free_address, metric};
+use crate::harness::{Broker, Start, eventually, free_address, metric, page};
 use crate::organisation::Organisation;
 use crate::person::{Person, call_id, reason, refused, repair};
 
@@ -102,6 +102,37 @@ async fn budgets_are_read_again_at_sighup_and_mistakes_leave_them_as_they_were()
     // and when it has none, then it counts from the next command on
     reload("100 at once, 1000 each 1ms");
     eventually("the other rate", async || ana.request(repair()).await.ok()).await;
+}
+
+/// Each name that the example of alerts and its text use is one that the broker has.
+#[tokio::test]
+async fn alerts_name_what_a_broker_tells() {
+    let (broker, metrics) = broker("person_commands = \"1 at once, 1 each 7d\"");
+    let ana = broker.person("ana").await;
+    let waiting = ana.request(repair()).await.unwrap();
+    refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_COMMANDS");
+    eventually("one waits", async || (metric(metrics, &["elevations_pending "]) == 1).then_some(())).await;
+    ana.withdraw(&waiting.id).await.unwrap();
+    eventually("none waits", async || (metric(metrics, &["elevations_pending "]) == 0).then_some(())).await;
+    assert_eq!(metric(metrics, &["countersign_build_info", env!("CARGO_PKG_VERSION")]), 1);
+    let page = page(metrics);
+    let alerts = include_str!("../../examples/alerts.yaml");
+    let names: std::collections::BTreeSet<&str> = alerts
+        .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+        .filter(|word| word.starts_with("countersign_"))
+        .collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        let family = name.trim_end_matches("_total");
+        // What has not been counted yet is not on the page.
+        let registered = format!("\"{}\"", family.trim_start_matches("countersign_"));
+        let is_known = include_str!("../../src/server/metrics.rs").contains(&registered);
+        assert!(page.contains(&format!("# TYPE {family} ")) || is_known, "{name} is not among\n{page}");
+    }
+    for text in alerts.split("See \"").skip(1) {
+        let heading = text.split('"').next().unwrap();
+        assert!(include_str!("../../docs/operations.md").contains(&format!("\n## {heading}\n")), "{heading}");
+    }
 }
 
 /// A policy that is sent for validation and does not end until the sender is dropped.

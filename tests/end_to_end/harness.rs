@@ -308,12 +308,18 @@ pub fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The sum of the lines of the metrics that have all of these in them, whose order is nobody's promise; zero if there is none.
-pub fn metric(metrics: SocketAddr, with: &[&str]) -> u64 {
+/// All that the metrics' listener tells.
+pub fn page(metrics: SocketAddr) -> String {
     let mut socket = std::net::TcpStream::connect(metrics).unwrap();
     socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
     socket.read_to_string(&mut page).unwrap();
+    page
+}
+
+/// The sum of the lines of the metrics that have all of these in them, whose order is nobody's promise; zero if there is none.
+pub fn metric(metrics: SocketAddr, with: &[&str]) -> u64 {
+    let page = page(metrics);
     let lines = page.lines().filter(|line| !line.starts_with('#') && with.iter().all(|part| line.contains(part)));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }

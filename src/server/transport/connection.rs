@@ -13,7 +13,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::calls::{Calls, UNREAD};
 use super::handshake::{Connection, Failure, handshake};
@@ -23,6 +22,7 @@ use super::limits::{
 };
 use super::served::{Direct, Services};
 use super::shared::{Accepted, Phase, Shared};
+use crate::clock::{Clock as _, SystemClock};
 use crate::server::metrics::Outcome;
 
 /// How long a connection whose certificate is over has to read why.
@@ -96,7 +96,7 @@ async fn drive<D: Direct>(
                 serving.as_mut().graceful_shutdown();
             }
             _ = beat.tick(), if !leaving => {
-                if unread.is_stuck(Instant::now()) {
+                if unread.is_stuck(SystemClock.boot()) {
                     shared.metrics.budget_refused.get_or_create(&UNREAD).inc();
                     tracing::debug!("a client reads no answers; its connection is cut");
                     return;

@@ -5,21 +5,22 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Bytes;
 use tonic::codegen::http::Response;
 
 use super::limits::Limits;
+use crate::clock::{BootMillis, Clock as _, SystemClock};
 use crate::domain::value::ids::Identity;
 use crate::domain::value::refusal::{Reason, Refusal};
+use crate::domain::value::time::Span;
 
 /// What is handed on at a time: as much as HTTP/2 keeps of a stream whose reader opens no window. What is no longer is not counted.
 const PART_BYTES: usize = 16 * 1024;
@@ -29,7 +30,7 @@ const PART_BYTES: usize = 16 * 1024;
 struct Bounds {
     of_connection: usize,
     of_identity: usize,
-    deadline: Duration,
+    deadline: Span,
 }
 
 /// What waits, by identity.
@@ -45,7 +46,7 @@ impl UnreadByIdentity {
         let bounds = Bounds {
             of_connection: limits.unread_bytes,
             of_identity: limits.unread_bytes_of_identity,
-            deadline: limits.unread_deadline,
+            deadline: span(limits.unread_deadline),
         };
         Self { bounds, waiting: Mutex::default() }
     }
@@ -56,9 +57,14 @@ impl UnreadByIdentity {
         let of_identity = all.get(identity).and_then(Weak::upgrade).unwrap_or_default();
         all.retain(|_, waiting| waiting.strong_count() > 0);
         all.insert(identity.clone(), Arc::downgrade(&of_identity));
-        let (bounds, moved) = (self.bounds, Mutex::new(Instant::now()));
+        let (bounds, moved) = (self.bounds, AtomicI64::new(SystemClock.boot().millis()));
         Arc::new(Unread { bounds, of_connection: AtomicUsize::new(0), of_identity, moved })
     }
+}
+
+fn span(duration: Duration) -> Span {
+    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    Span::from_millis(millis).unwrap_or(Span::MAX)
 }
 
 /// What waits on one connection.
@@ -67,15 +73,15 @@ pub(super) struct Unread {
     bounds: Bounds,
     of_connection: AtomicUsize,
     of_identity: Arc<AtomicUsize>,
-    /// When something last went out, or began to wait where nothing did.
-    moved: Mutex<Instant>,
+    /// When something last went out, or began to wait where nothing did, by the boot clock.
+    moved: AtomicI64,
 }
 
 impl Unread {
     /// Whether something waits, and nothing has gone out for too long.
-    pub(super) fn is_stuck(&self, now: Instant) -> bool {
-        let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        self.of_connection.load(Ordering::Relaxed) > 0 && now.saturating_duration_since(moved) >= self.bounds.deadline
+    pub(super) fn is_stuck(&self, now: BootMillis) -> bool {
+        let moved = BootMillis::new(self.moved.load(Ordering::Relaxed));
+        self.of_connection.load(Ordering::Relaxed) > 0 && now.since(moved) >= self.bounds.deadline
     }
 
     /// The answer, whose bytes are counted while they wait.
@@ -139,7 +145,7 @@ impl Waiting {
     }
 
     fn moves(&self) {
-        *self.unread.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.unread.moved.store(SystemClock.boot().millis(), Ordering::Relaxed);
     }
 }
 
@@ -227,7 +233,11 @@ mod tests {
 
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(30);
+    const DEADLINE: Span = Span::seconds(30);
+
+    fn now() -> BootMillis {
+        SystemClock.boot()
+    }
 
     fn identity(name: &str) -> Identity {
         format!("spiffe://northwind.example/person/{name}").parse().unwrap()
@@ -294,17 +304,17 @@ mod tests {
     #[tokio::test]
     async fn a_connection_on_which_nothing_goes_out_is_stuck_and_an_idle_one_is_not() {
         let unread = UnreadByIdentity::new(&Limits::default()).connected(&identity("ana"));
-        assert!(!unread.is_stuck(Instant::now() + DEADLINE * 2));
+        assert!(!unread.is_stuck(now().plus(DEADLINE).plus(DEADLINE)));
         // given two answers, of which one goes out later
         let one = Arc::clone(&unread).counted(answer(40_000)).await.unwrap();
         let mut two = Arc::clone(&unread).counted(answer(40_000)).await.unwrap().into_body();
-        let both = Instant::now();
+        let both = now();
         tokio::time::sleep(Duration::from_millis(2)).await;
         while two.frame().await.is_some() {}
         // then the time runs from that on
-        assert!(!unread.is_stuck(both + DEADLINE));
-        assert!(unread.is_stuck(Instant::now() + DEADLINE));
+        assert!(!unread.is_stuck(both.plus(DEADLINE)));
+        assert!(unread.is_stuck(now().plus(DEADLINE)));
         drop(one);
-        assert!(!unread.is_stuck(Instant::now() + DEADLINE));
+        assert!(!unread.is_stuck(now().plus(DEADLINE)));
     }
 }
