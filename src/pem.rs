@@ -173,7 +173,10 @@ mod tests {
             match u8::try_from(length) {
                 Ok(short @ ..=0x7f) => der.push(short),
                 Ok(long) => der.extend([0x81, long]),
-                Err(_) => der.extend([0x82, (length >> 8) as u8, (length & 0xff) as u8]),
+                Err(_) => {
+                    der.push(0x82);
+                    der.extend(u16::try_from(length).unwrap().to_be_bytes());
+                }
             }
             der.resize(der.len() + length, 7);
             let lines: Vec<String> =
