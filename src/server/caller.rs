@@ -132,8 +132,13 @@ impl Broker {
     pub(crate) async fn carry_out(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<Done, Refusal> {
         let Mutation { request_id, command } = mutation;
         let takes_away = command.takes_away();
-        let spender = self.engine.read(|state| state.organisation().spender(&caller.identity));
-        if spender == Spender::Unknown {
+        let (spender, is_known) = self.engine.read(|state| {
+            let spender = state.organisation().spender(&caller.identity);
+            // A command may have closed its own sender, who is told what came of it all the same.
+            let is_known = spender != Spender::Unknown || state.bound_before(&caller.identity, request_id).is_some();
+            (spender, is_known)
+        });
+        if !is_known {
             return Err(Refusal::new(Reason::NoAccount, format!("`{}`", caller.identity)));
         }
         let has_duty = || {

@@ -164,6 +164,7 @@ impl TryFrom<&pb::ListEventsRequest> for (Paging, EventFilter) {
         let mut filter = EventFilter::parse(&mut fields, &message.actor, &message.kind, &message.about);
         filter.from = fields.take("from_time", message.from_time.as_ref().map(timestamp).transpose()).flatten();
         filter.until = fields.take("until_time", message.until_time.as_ref().map(timestamp).transpose()).flatten();
+        fields.take("until_time", in_order(filter.from, filter.until));
         fields.finish(paging.map(|paging| (paging, filter)))
     }
 }
@@ -176,6 +177,19 @@ impl TryFrom<&pb::WatchEventsRequest> for (Option<SaidSequence>, EventFilter) {
         let after = fields.take("after_sequence", sequence(&message.after_sequence));
         let filter = EventFilter::parse(&mut fields, &message.actor, &message.kind, &message.about);
         fields.finish(after.map(|after| (after, filter)))
+    }
+}
+
+/// Whether a range of time has its beginning first: the other way round it would be an answer about nothing.
+///
+/// # Errors
+/// What is wanted instead.
+pub(crate) fn in_order(from: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), String> {
+    match (from, until) {
+        (Some(from), Some(until)) if until < from => {
+            Err(format!("`{until}` is before `from_time`, `{from}`; a later time is wanted"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -195,6 +209,18 @@ mod tests {
     use super::*;
 
     const ID: &str = "019380a1-0000-7000-8000-0000aa11bb22";
+
+    #[test]
+    fn a_range_of_time_has_its_beginning_first() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let asked = |from_time, until_time| {
+            let message = pb::ListEventsRequest { from_time, until_time, ..Default::default() };
+            <(Paging, EventFilter)>::try_from(&message)
+        };
+        assert!(asked(at(5), at(9)).is_ok() && asked(at(9), None).is_ok() && asked(None, at(5)).is_ok());
+        let mistake = format!("{:?}", asked(at(9), at(5)).unwrap_err());
+        assert!(mistake.contains("until_time") && mistake.contains("is before `from_time`"), "{mistake}");
+    }
 
     #[test]
     fn what_lists_print_names_what_events_are_about() {

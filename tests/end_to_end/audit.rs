@@ -75,7 +75,8 @@ async fn everybody_reads_about_themselves_and_an_auditor_reads_all() {
         assert!(!event.facts_json.contains(&theirs.id) && !event.facts_json.contains(&other.name), "{event:?}");
         assert_eq!(event.hash, "", "{event:?}");
     }
-    assert_eq!(engineer.events(about(&format!("elevation:{}", theirs.id))).await, []);
+    let hidden = engineer.audit().list_events(about(&format!("elevation:{}", theirs.id))).await.unwrap_err();
+    assert_eq!(hidden.code(), tonic::Code::NotFound, "{hidden:?}");
     // and the auditor reads both, hash by hash as the file has them
     let all = omar.events(pb::ListEventsRequest::default()).await;
     assert!(all.iter().any(|event| event.facts_json.contains(&theirs.id)));

@@ -190,6 +190,10 @@ async fn part_1_a_customer_keeps_its_own_record_that_the_broker_signed() {
     assert_eq!(verified(&record, &key), Some(0));
     assert_eq!(verified(&record.replacen("since noon", "since June", 1), &key), Some(1));
     assert_eq!(verified(&record, &key.replacen("countersign", "another", 1)), Some(1));
+    // and a file without an end is given up
+    let endless = ["record", "verify", "/dev/zero", "--verifier", &key];
+    let ended = run(crate::harness::countersign().args(endless));
+    assert!(ended.code == Some(1) && ended.stderr.contains("it is over 268435456 bytes"), "{}", ended.stderr);
     // and another customer's has nothing of it, nor does anybody else take one
     let (other, _) = said(&broker, "globex.gus", &["record", "export"], 0);
     assert!(!other.contains("acme") && other.contains("\"tenant\":\"globex\""), "{other}");

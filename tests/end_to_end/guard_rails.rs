@@ -50,6 +50,23 @@ async fn a_feed_whose_owner_leaves_tells_all_that_followed() {
 }
 
 #[tokio::test]
+async fn a_command_that_closed_its_own_sender_is_told_again_when_it_is_repeated() {
+    let broker = Broker::new();
+    // given vera's machine, which says that she leaves, and is closed by that
+    let id = "019380a1-0000-7000-8000-0000aa11bb22";
+    let left = ["hr", "left", "vera", "--urgent", "--request-id", id, "-o", "json"];
+    let first = json(&said(&broker, "hr-sync", &left, 0));
+    // when its answer was lost, and it sends the same again, then it is told the same
+    let again = json(&said(&broker, "hr-sync", &left, 0));
+    assert_eq!(again["effects"], first["effects"]);
+    // and nobody else learns of it, nor it anything by another command
+    said(&broker, "eng03", &left, 3);
+    let other = ["hr", "left", "eng04", "--urgent", "--request-id", id];
+    said(&broker, "hr-sync", &other, 3);
+    said(&broker, "hr-sync", &["hr", "left", "eng04", "--urgent"], 3);
+}
+
+#[tokio::test]
 async fn whoever_approves_that_their_own_account_goes_is_told_what_they_did() {
     let mut files = Files::example();
     files.directory = files.directory.replacen("[\"people-office\"]", "[\"people-office\", \"policy-admin\"]", 1);
@@ -101,6 +118,34 @@ async fn events_are_found_by_whatever_a_list_prints() {
     said(&broker, "hr-sync", &["hr", "left", "eng02", "--urgent"], 0);
     assert!(audited(&broker, "omar", &["--actor", "person:vera"]).is_empty());
     assert_eq!(by(audited(&broker, "ben", &["--actor", "person:ben"])).len(), 3);
+    // and whoever has left
+    assert!(audited(&broker, "omar", &["--actor", "person:eng02"]).is_empty());
+}
+
+#[tokio::test]
+async fn a_filter_that_names_nobody_or_no_time_is_refused() {
+    let broker = Broker::new();
+    broker.person("eng03").await.request(repair()).await.unwrap();
+    for filter in ["--actor", "--about"] {
+        for name in ["person:typo", "account:typo"] {
+            // given a name that nobody ever had, then an auditor hears so
+            let nobody = said(&broker, "omar", &["audit", "ls", filter, name], 4).stderr;
+            assert!(nobody.contains("`typo` that you may see"), "{nobody}");
+            // and a customer hears of nobody what they hear of somebody whom they may not see
+            let other = name.replace("typo", "eng03");
+            let none = said(&broker, "acme.lena", &["audit", "ls", filter, name], 4).stderr;
+            let hidden = said(&broker, "acme.lena", &["audit", "ls", filter, &other], 4).stderr;
+            assert_eq!(none.replace("typo", "eng03"), hidden);
+            // and the auditor sees them
+            said(&broker, "omar", &["audit", "ls", filter, &other], 0);
+        }
+    }
+    // a range of time the other way round holds nothing
+    let range = ["--from", "2026-02-01T00:00:00Z", "--until", "2026-01-01T00:00:00Z"];
+    for (who, words) in [("omar", ["audit", "ls"]), ("acme.lena", ["record", "export"])] {
+        let told = said(&broker, who, &[&words[..], &range].concat(), 2).stderr;
+        assert!(told.contains("is before `from_time`"), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -73,6 +73,29 @@ fn a_repetition_is_answered_after_the_same_authorization() {
 }
 
 #[test]
+fn who_has_no_account_any_longer_is_told_what_their_own_command_came_to_and_nobody_else_is() {
+    let mut world = World::new();
+    let envelope = world.envelope("ana", Ask::repair().command());
+    world.execute(&envelope).unwrap();
+    world.change_directory(|all| drop(all.accounts.remove("ana"))).unwrap();
+    let mut again = envelope.clone();
+    again.now = world.now();
+    assert!(world.execute(&again).unwrap().is_empty());
+    // but not of another command, nor by another identity
+    let mut other = again.clone();
+    other.command = Ask::repair().lasting("14m").command();
+    assert!(world.execute(&other).is_err());
+    let mut of_dan = again.clone();
+    of_dan.caller = crate::world::calls::calling(identity("dan").parse().unwrap());
+    assert_eq!(world.clone().execute(&of_dan).unwrap().len(), 1);
+    // and not after a day
+    world.pass_and_tick("86400000ms");
+    world.pass_and_tick("2m");
+    again.now = world.now();
+    assert!(world.execute(&again).is_err());
+}
+
+#[test]
 fn refusals_are_journaled_with_their_true_reason_up_to_sixty_a_minute_and_caller() {
     let mut world = World::new();
     let told = |world: &World| {

@@ -6,13 +6,17 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::connect::session::Session;
-use crate::cli::term::failure::{Exit, Failure, Ran};
+use crate::cli::term::failure::{Exit, Failure, Ran, read_up_to};
 use crate::cli::term::output::Output;
 use crate::cli::term::text::time_field;
 use crate::cli::term::values;
 use crate::domain::value::time::Timestamp;
 use crate::wire::signed_note::verified;
 use crate::wire::v1::ExportTenantRecordRequest;
+
+/// The longest record that is read. A broker puts 20 thousand requests and tokens into one at most, with all that was written
+/// about them.
+const LONGEST_RECORD_BYTES: u64 = 256 * 1024 * 1024;
 
 /// `record …`.
 #[derive(Debug, Clone, Subcommand)]
@@ -76,8 +80,8 @@ pub async fn export(session: &mut Session<'_>, arguments: &ExportArguments) -> R
 /// If it is not as the broker signed it.
 pub fn verify(output: &mut Output, arguments: &VerifyArguments) -> Ran {
     let file = arguments.file.display();
-    let note =
-        std::fs::read_to_string(&arguments.file).map_err(|error| Failure::Failed(format!("`{file}`: {error}")))?;
+    let note = read_up_to(&arguments.file, LONGEST_RECORD_BYTES).map_err(Failure::Failed)?;
+    let note = String::from_utf8(note).map_err(|_| Failure::Failed(format!("`{file}` is not UTF-8 text")))?;
     let text = verified(&note, &arguments.verifier).map_err(|why| Failure::Failed(format!("`{file}`: {why}")))?;
     let requests = text.lines().count().saturating_sub(1);
     let text = |_| format!("as it was signed: {requests} requests");

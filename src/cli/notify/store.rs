@@ -173,7 +173,7 @@ impl Waiting {
 #[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -202,7 +202,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Progress::default(),
             Err(error) => return Err(format!("`{shown}`: {error}")),
         };
-        Ok((Self { path: path.to_owned(), _lock: lock }, progress))
+        Ok((Self { path: path.to_owned(), lock }, progress))
     }
 
     /// The failure of a file that is of another journal, or of more than there is, and what to do.
@@ -219,6 +219,15 @@ impl Store {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn write(&self, progress: &Progress) -> Result<(), String> {
+        let lock = beside(&self.path, ".lock");
+        if !stands(&lock, &self.lock).unwrap_or(false) {
+            return Err(format!(
+                "`{}` is no longer the lock that this notifier holds: it was removed or exchanged, and another may have \
+                 `{}` by now; end all of them and start one",
+                lock.display(),
+                self.path.display()
+            ));
+        }
         let new = beside(&self.path, ".new");
         let written = || -> io::Result<()> {
             // What a notifier that was killed has left, or somebody has put there, is not written through.
@@ -256,11 +265,16 @@ fn locked(path: &Path) -> Result<File, NotLocked> {
         return Err(NotLocked::Unusable("it is no file of its own; remove it".to_owned()));
     }
     file.try_lock().map_err(|_| NotLocked::Taken)?;
-    let named = fs::symlink_metadata(path).map_err(unusable)?;
-    if (named.dev(), named.ino()) != (ours.dev(), ours.ino()) {
+    if !stands(path, &file).map_err(unusable)? {
         return Err(NotLocked::Unusable("it was exchanged while it was locked; try again".to_owned()));
     }
     Ok(file)
+}
+
+/// Whether a file is still the one under its name.
+fn stands(path: &Path, file: &File) -> io::Result<bool> {
+    let (named, held) = (fs::symlink_metadata(path)?, file.metadata()?);
+    Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -320,6 +334,29 @@ mod tests {
         // and what is damaged is said to be
         std::fs::write(&path, "{").unwrap();
         assert!(Store::open(&path).unwrap_err().contains("damaged"));
+    }
+
+    #[test]
+    fn a_notifier_whose_lock_was_removed_writes_no_more() {
+        for exchanged in [false, true] {
+            // given a notifier that runs
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("notify.json");
+            let (store, mut progress) = Store::open(&path).unwrap();
+            progress.place = Some(7);
+            store.write(&progress).unwrap();
+            // when its lock is removed, and another one begins by that
+            fs::remove_file(folder.path().join("notify.json.lock")).unwrap();
+            let other = exchanged.then(|| Store::open(&path).unwrap().0);
+            // then it does not write over what the other one keeps, and says why
+            progress.place = Some(8);
+            let refused = store.write(&progress).unwrap_err();
+            assert!(refused.contains("notify.json.lock` is no longer the lock"), "{refused}");
+            assert!(fs::read_to_string(&path).unwrap().contains("\"place\":7"));
+            if let Some(other) = other {
+                other.write(&progress).unwrap();
+            }
+        }
     }
 
     #[test]

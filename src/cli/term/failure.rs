@@ -155,14 +155,21 @@ const LONGEST_FILE_BYTES: u64 = 32 * 1024 * 1024;
 /// # Errors
 /// If it cannot be read: a usage error that names it.
 pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
-    let unreadable =
-        |why: &dyn std::fmt::Display| Failure::Usage(format!("`{}` cannot be read: {why}", path.display()));
+    read_up_to(path, LONGEST_FILE_BYTES).map_err(Failure::Usage)
+}
+
+/// Reads a file of at most so many bytes.
+///
+/// # Errors
+/// Why it cannot be read, with its name.
+pub fn read_up_to(path: &std::path::Path, longest: u64) -> Result<Vec<u8>, String> {
+    let unreadable = |why: &dyn std::fmt::Display| format!("`{}` cannot be read: {why}", path.display());
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    let read = opened.take(LONGEST_FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes);
+    let read = opened.take(longest.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| unreadable(&error))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST_FILE_BYTES {
-        return Err(unreadable(&format!("it is over {LONGEST_FILE_BYTES} bytes, and no file here is as long")));
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > longest {
+        return Err(unreadable(&format!("it is over {longest} bytes, and no file here is as long")));
     }
     Ok(bytes)
 }

@@ -78,12 +78,16 @@ fn decided(state: &State, envelope: &Envelope) -> Result<Decided, Refusal> {
     if envelope.now.suspect && envelope.command.takes_away() && envelope.now != envelope.now.without_leap() {
         return decided(state, &Envelope { now: envelope.now.without_leap(), ..envelope.clone() });
     }
+    let digest = envelope.command.digest();
+    // Before anything about the account: the command may have closed it.
+    if state.bound_before(&envelope.caller.identity, envelope.request_id).is_some_and(|it| it.command == digest) {
+        return Ok(Decided { events: Vec::new(), after: None });
+    }
     let viewer = viewer(&state.organisation, &envelope.caller.identity)?;
     if envelope.command.needs_account() {
         usable_account(state, &viewer, envelope.now)?;
     }
     locks::free(&state.organisation, &viewer, &envelope.command)?;
-    let digest = envelope.command.digest();
     if let Some(bound) = state.bound(&viewer.principal, envelope.request_id) {
         return if bound.command == digest {
             Ok(Decided { events: Vec::new(), after: None })

@@ -26,7 +26,11 @@ pub fn apply(state: &mut State, event: &Event) {
 pub(in crate::domain) fn bind(state: &mut State, event: &Event) {
     if let (Some(mark), Actor::Caller(principal)) = (&event.request, &event.actor) {
         let about = event.fact.about().into_iter().next();
-        let bound = Bound { command: mark.command, about, sequence: event.sequence, at: event.at };
+        let by = event.from.as_ref().map(|from| from.identity.clone());
+        if let Some(by) = &by {
+            state.senders.insert((by.clone(), mark.id), principal.clone());
+        }
+        let bound = Bound { by, command: mark.command, about, sequence: event.sequence, at: event.at };
         state.requests.insert((principal.clone(), mark.id), bound);
         state.requests_by_age.insert((event.at, principal.clone(), mark.id));
     }

@@ -13,7 +13,7 @@ use super::record::proposal::Proposal;
 use super::record::review::Phase;
 use super::state::organisation::Organisation;
 use super::value::ids::{
-    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, JournalId, PersonId, Principal,
+    AccountId, CampaignId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, Identity, JournalId, PersonId, Principal,
     ProposalId, RequestId, RequirementName, RoleName, StreamName,
 };
 use super::value::index::{Index, Map, Set};
@@ -93,6 +93,8 @@ pub struct State {
     pub(super) closed: Set<(Timestamp, Closed)>,
     pub(super) requests: Map<(Principal, RequestId), Bound>,
     pub(super) requests_by_age: Set<(Timestamp, Principal, RequestId)>,
+    /// By which identity each of them was sent: it may mean nobody by now.
+    pub(super) senders: Map<(Identity, RequestId), Principal>,
     pub(super) refusals: Map<Principal, MinuteCount>,
     /// Tokens of a grant.
     pub(super) tokens: Map<GrantId, MinuteCount>,
@@ -132,6 +134,8 @@ pub(super) enum Closed {
 /// A `request_id` that took effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
+    /// The identity by which it was sent; none: of an event that says none.
+    pub by: Option<Identity>,
     /// SHA-256 of the command that it was used for.
     pub command: Digest,
     /// What that command was about.

@@ -1,7 +1,8 @@
 //! Which command took effect under a `request_id`.
 
 use super::{Bound, State};
-use crate::domain::value::ids::{Principal, RequestId};
+use crate::domain::directory::AccountState;
+use crate::domain::value::ids::{AccountId, Identity, Principal, RequestId};
 
 impl State {
     /// What a `request_id` was bound to, within the last 24 h: by this caller, or by the same person while they had no account.
@@ -15,5 +16,30 @@ impl State {
             Principal::Person(_) => None,
         };
         self.requests.get(&(principal.clone(), id)).or_else(|| self.requests.get(&(person()?, id)))
+    }
+
+    /// What a `request_id` was bound to by an identity that means nobody now, or an account that is closed: by the very command,
+    /// say. None where anybody else had that identity as well, who must not learn what it was.
+    #[must_use]
+    pub fn bound_before(&self, identity: &Identity, id: RequestId) -> Option<&Bound> {
+        let organisation = &self.organisation;
+        let sender = self.senders.get(&(identity.clone(), id))?;
+        let is_closed = |account: &AccountId| {
+            organisation.accounts().get(account).is_some_and(|account| account.state == AccountState::Closed)
+        };
+        let is_gone = match organisation.principal(identity) {
+            None => true,
+            Some(Principal::Account(account)) => is_closed(account),
+            Some(Principal::Person(_)) => false,
+        };
+        let is_same = organisation.principal(identity).is_none_or(|present| present == sender);
+        let of_one = organisation.who_had(identity).count() <= 1;
+        (is_gone && is_same && of_one).then(|| self.requests.get(&(sender.clone(), id))).flatten()
+    }
+
+    pub(super) fn forget_request(&mut self, principal: Principal, id: RequestId) {
+        if let Some(identity) = self.requests.remove(&(principal, id)).and_then(|bound| bound.by.clone()) {
+            self.senders.remove(&(identity, id));
+        }
     }
 }

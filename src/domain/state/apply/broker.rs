@@ -43,7 +43,7 @@ fn prune(state: &mut State, fact: &Pruned, at: Timestamp) {
 fn forget_requests(state: &mut State, before: Timestamp) {
     while let Some((at, principal, id)) = state.requests_by_age.get_min().filter(|(at, ..)| *at < before).cloned() {
         state.requests_by_age.remove(&(at, principal.clone(), id));
-        state.requests.remove(&(principal, id));
+        state.forget_request(principal, id);
     }
     let old = state.refusals.iter().filter(|(_, window)| window.minute < before).map(|(who, _)| who.clone());
     old.collect::<Vec<_>>().iter().for_each(|who| {

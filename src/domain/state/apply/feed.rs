@@ -90,7 +90,7 @@ fn forget_calls(state: &mut State, person: &PersonId) {
     let calls = state.requests.starting_at(&first).take_while(|((of, _), _)| *of == principal);
     let calls: Vec<(Timestamp, RequestId)> = calls.map(|((_, id), bound)| (bound.at, *id)).collect();
     for (at, id) in calls {
-        state.requests.remove(&(principal.clone(), id));
+        state.forget_request(principal.clone(), id);
         state.requests_by_age.remove(&(at, principal.clone(), id));
     }
 }

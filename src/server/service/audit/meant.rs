@@ -30,8 +30,55 @@ pub(super) async fn meant(broker: &Broker, caller: &VerifiedCaller, filter: &Eve
             Some(past::blocking(&broker.engine, move |history| acts_of(history, &person)).await?)
         }
     };
+    if let Some(About::Whole(text)) = &filter.about
+        && let Some((kind, name)) = text.split_once(':')
+        && !matches!(kind, "tenant" | "stream")
+        && !is_known(broker, caller, text).await?
+    {
+        return Err(Refusal::not_found(kind, name).into());
+    }
+    if let Some(actor) = &filter.actor {
+        did_or_is(broker, caller, actor, actors.as_ref()).await?;
+    }
     let EventFilter { kind, from, until, .. } = filter.clone();
     Ok(Meant { actors, kind, about, from, until })
+}
+
+/// Refuses somebody of whom the caller sees nothing: neither themselves, nor an event of theirs or about them. It is one answer
+/// for nobody and for whom the caller may not see; who has left is still found.
+async fn did_or_is(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    actor: &Caused,
+    acts: Option<&Vec<Acting>>,
+) -> Result<(), Status> {
+    let subject = match actor {
+        Caused::By(text) => text.clone(),
+        Caused::Person(person) => Subject::Person(person.clone()).to_string(),
+    };
+    // The broker and the operator are always there.
+    let Some((kind, name)) = subject.split_once(':') else { return Ok(()) };
+    let by = Meant { actors: acts.cloned(), ..Meant::default() };
+    if is_known(broker, caller, &subject).await? || sees(broker, caller, &by).await? {
+        return Ok(());
+    }
+    Err(Refusal::not_found(kind, name).into())
+}
+
+/// Whether the caller sees what is called so, as things are, or some event about it.
+async fn is_known(broker: &Broker, caller: &VerifiedCaller, subject: &str) -> Result<bool, Status> {
+    let is_there = broker.read(caller, |state, viewer, now| {
+        let organisation = state.organisation();
+        let account = subject.strip_prefix("account:").and_then(|id| id.parse::<AccountId>().ok());
+        let account = account.filter(|id| organisation.accounts().contains_key(id));
+        let person = subject.strip_prefix("person:").and_then(|id| id.parse::<PersonId>().ok());
+        let person = person.filter(|id| organisation.people().contains_key(id));
+        let is_own = viewer.principal.to_string() == subject || (person.is_some() && viewer.person == person);
+        Ok(is_own
+            || account.is_some_and(|id| may_see(state, viewer, Thing::Account(&id), now))
+            || person.is_some_and(|id| may_see(state, viewer, Thing::Person(&id), now)))
+    })?;
+    Ok(is_there || sees_about(broker, caller, subject).await?)
 }
 
 /// Whether somebody is meant by a filter, as things are: of events that have just happened.
@@ -111,7 +158,7 @@ pub(super) async fn about(
     let subjects = past::blocking(&broker.engine, move |history| history.subjects(&whole, ending.as_ref())).await?;
     let mut found = Vec::new();
     for subject in subjects {
-        if found.len() <= MOST_CANDIDATES && sees(broker, caller, &subject).await? {
+        if found.len() <= MOST_CANDIDATES && sees_about(broker, caller, &subject).await? {
             found.push(subject);
         }
     }
@@ -126,11 +173,14 @@ pub(super) async fn about(
 }
 
 /// Whether a caller may see some event about this.
-async fn sees(broker: &Broker, caller: &VerifiedCaller, subject: &str) -> Result<bool, Status> {
-    let meant = Meant { about: Some(subject.to_owned()), ..Meant::default() };
-    let (filters, audits_all) = broker.read(caller, |state, viewer, now| {
-        Ok((narrowed(state, viewer, &meant, now), audits_all(state, viewer, now)))
-    })?;
+async fn sees_about(broker: &Broker, caller: &VerifiedCaller, subject: &str) -> Result<bool, Status> {
+    sees(broker, caller, &Meant { about: Some(subject.to_owned()), ..Meant::default() }).await
+}
+
+/// Whether a caller may see some event that is meant.
+async fn sees(broker: &Broker, caller: &VerifiedCaller, meant: &Meant) -> Result<bool, Status> {
+    let (filters, audits_all) = broker
+        .read(caller, |state, viewer, now| Ok((narrowed(state, viewer, meant, now), audits_all(state, viewer, now))))?;
     let mut after = None;
     loop {
         let (filters, from) = (filters.clone(), after);
@@ -138,7 +188,8 @@ async fn sees(broker: &Broker, caller: &VerifiedCaller, subject: &str) -> Result
         let Some((last, _)) = found.last_key_value() else { return Ok(false) };
         let (last, complete) = (*last, found.len() < STEP_ROWS);
         let visible = broker.read(caller, |state, viewer, now| {
-            Ok(audits_all || found.values().any(|(it, ..)| may_see(state, viewer, Thing::Event(it), now)))
+            let sees = |it| audits_all || may_see(state, viewer, Thing::Event(it), now);
+            Ok(found.iter().any(|(at, (it, ..))| meant.is_by(&it.actor, *at) && sees(it)))
         })?;
         if visible || complete {
             return Ok(visible);

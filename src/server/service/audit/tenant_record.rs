@@ -20,6 +20,7 @@ use crate::engine::{History, HistoryError};
 use crate::journal::index::{Filter, Page};
 use crate::server::caller::{Broker, VerifiedCaller};
 use crate::wire::elevations::{scope_texts, state as elevation_state};
+use crate::wire::event_filter::in_order;
 use crate::wire::grants::{closing, state as grant_state};
 use crate::wire::message::InvalidMessage;
 use crate::wire::v1 as pb;
@@ -44,7 +45,9 @@ impl TryFrom<&pb::ExportTenantRecordRequest> for Wanted {
             said.map(|said| timestamp(said).map_err(|wanted| InvalidMessage::one(path, wanted))).transpose()
         };
         let from = instant("from_time", message.from_time.as_ref())?;
-        Ok(Self { from, until: instant("until_time", message.until_time.as_ref())? })
+        let until = instant("until_time", message.until_time.as_ref())?;
+        in_order(from, until).map_err(|wanted| InvalidMessage::one("until_time", wanted))?;
+        Ok(Self { from, until })
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) async fn get_subject<T: Kept, R>(
     });
     let present = match present {
         // The command took the caller's own identity away: they are told what it led to all the same.
-        Err(refusal) if refusal.reason == Reason::NoAccount && !done.repeated => None,
+        Err(refusal) if refusal.reason == Reason::NoAccount => None,
         present => present.map_err(|refusal| past::untold(refusal.into()))?,
     };
     match present {
@@ -138,7 +138,7 @@ pub(crate) async fn as_left<R>(
 ) -> Result<R, Status> {
     let (state, then) = past::left_by(&broker.engine, done.sequence).await.map_err(past::untold)?;
     let viewer = match broker.read(caller, |_, viewer, _| Ok(viewer.clone())) {
-        Err(refusal) if refusal.reason == Reason::NoAccount && !done.repeated => who_gave(broker, caller, done).await?,
+        Err(refusal) if refusal.reason == Reason::NoAccount => who_gave(broker, caller, done).await?,
         viewer => viewer.map_err(|refusal| past::untold(refusal.into()))?,
     };
     Ok(show(&state, &viewer, then))

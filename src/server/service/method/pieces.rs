@@ -96,6 +96,10 @@ pub(crate) fn needs(
     name: CapabilityName,
     request_id: Option<RequestId>,
 ) -> Result<(), Status> {
+    let took_effect = |id| broker.engine.read(|state| state.bound_before(&caller.identity, id).is_some());
+    if request_id.is_some_and(took_effect) {
+        return Ok(());
+    }
     let allowed = broker.read(caller, |state, viewer, now| {
         if request_id.is_some_and(|id| state.bound(&viewer.principal, id).is_some()) {
             return Ok(());
