@@ -118,23 +118,27 @@ impl Client {
         Message: Clone,
         Sent: Future<Output = Result<Response<Answer>, Status>>,
     {
+        // Each attempt has what is left of the limit, and one that took all of it is not followed by another: limits do not add up.
+        let began = SystemClock.boot();
+        let left = || {
+            let gone = SystemClock.boot().since(began).millis().unsigned_abs();
+            self.call_timeout.saturating_sub(Duration::from_millis(gone))
+        };
         let attempt = || async {
             let mut request = Request::new(message.clone());
-            request.set_timeout(self.call_timeout);
+            let limit = left();
+            request.set_timeout(limit);
             // The limit in the message is looked at once there is a connection; this one, before.
-            let answer = tokio::time::timeout(self.call_timeout, send(self.channel.clone(), request)).await;
+            let answer = tokio::time::timeout(limit, send(self.channel.clone(), request)).await;
             let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
             match answer {
                 Ok(answer) => Ok(answer.into_inner()),
                 Err(status) => Err(self.error_of(&status).await),
             }
         };
-        // Each attempt has the whole limit, and one that took all of it is not followed by another: limits do not add up.
-        let began = SystemClock.boot();
-        let limit = i64::try_from(self.call_timeout.as_millis()).unwrap_or(i64::MAX);
         attempt
             .retry(self.pauses())
-            .when(|error| error.is_transient() && SystemClock.boot().since(began).millis() < limit)
+            .when(|error| error.is_transient() && !left().is_zero())
             .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))))
             .await
     }

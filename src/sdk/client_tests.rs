@@ -47,6 +47,7 @@ struct Broker {
     calls: Arc<AtomicUsize>,
     failures: Arc<Mutex<Vec<Status>>>,
     request_ids: Arc<Mutex<Vec<String>>>,
+    limits: Arc<Mutex<Vec<Duration>>>,
     watched_after: Arc<Mutex<Vec<String>>>,
     loaded: Arc<Mutex<Loaded>>,
 }
@@ -156,6 +157,15 @@ impl GrantService for Broker {
         &self,
         request: Request<v1::RelinquishGrantRequest>,
     ) -> Result<Response<v1::RelinquishGrantResponse>, Status> {
+        let limit = request.metadata().get("grpc-timeout").unwrap().to_str().unwrap();
+        let (number, unit) = limit.split_at(limit.len() - 1);
+        let of = |unit: u64| Duration::from_nanos(number.parse::<u64>().unwrap() * unit);
+        self.limits.lock().unwrap().push(match unit {
+            "n" => of(1),
+            "u" => of(1_000),
+            "m" => of(1_000_000),
+            unit => panic!("{unit}"),
+        });
         self.request_ids.lock().unwrap().push(request.into_inner().request_id);
         self.next(v1::RelinquishGrantResponse::default())
     }
@@ -263,6 +273,9 @@ async fn a_busy_broker_is_asked_again_with_the_same_request_id() {
     let request = v1::RelinquishGrantRequest { request_id: "one".into(), grant_id: "g".into() };
     client.relinquish_grant(request).await.unwrap();
     assert_eq!(*broker.request_ids.lock().unwrap(), ["one", "one", "one"]);
+    // and each attempt had what was left of one limit
+    let limits = broker.limits.lock().unwrap();
+    assert!(limits.windows(2).all(|two| two[1] + FIRST_PAUSE / 2 < two[0]), "{limits:?}");
 }
 
 #[tokio::test]
