@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::address::has_port_or_none;
 use super::client::Client;
-use super::error::ClientError;
+use super::error::{ClientError, humane};
 use super::link::{Dial, Files, Link};
 use super::{own, probe};
 use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
@@ -164,14 +164,16 @@ impl ClientBuilder {
     fn files(&self) -> Result<Files, ClientError> {
         self.uri()?;
         Ok(Files {
-            authority: read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?.to_vec(),
-            certificate: read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?.to_vec(),
+            authority: self.read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?.to_vec(),
+            certificate: self
+                .read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?
+                .to_vec(),
             key: self.private_key()?,
         })
     }
 
     fn private_key(&self) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-        let key = read(self.key.as_ref(), "the client's key", CERTIFICATES_AND_KEYS)?;
+        let key = self.read(self.key.as_ref(), "the client's key", CERTIFICATES_AND_KEYS)?;
         self.key.as_ref().map_or(Ok(()), kept_to_oneself)?;
         match private_keys(&key) {
             1 => Ok(key),
@@ -181,6 +183,31 @@ impl ClientBuilder {
                 Err(ClientError::Configuration(text))
             }
         }
+    }
+
+    fn read(&self, pem: Option<&Pem>, what: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+        let wrong = |text: String| Err(ClientError::Configuration(text));
+        let text = match pem {
+            None => return wrong(format!("{what} is missing: a broker speaks mutual TLS alone")),
+            Some(Pem::Text(text)) => text.clone(),
+            Some(Pem::File(path)) => match in_time(path, self.connect_timeout) {
+                Ok(text) => text,
+                Err(error) => return wrong(format!("{what} `{}` cannot be read: {error}", path.display())),
+            },
+        };
+        let text = Zeroizing::new(without_mark(&text).to_vec());
+        if let Some(mistake) = mistake(&text, labels) {
+            let file = match pem {
+                Some(Pem::File(path)) => format!(" `{}`", path.display()),
+                Some(Pem::Text(_)) | None => String::new(),
+            };
+            return wrong(format!("{what}{file}: {mistake}"));
+        }
+        // An empty set of authorities would only fail later, and with a text about the broker.
+        if !text.windows(11).any(|window| window == b"-----BEGIN ") {
+            return wrong(format!("{what} is not in PEM form"));
+        }
+        Ok(text)
     }
 
     fn dial_with(&self, files: &Files) -> Result<Dial, ClientError> {
@@ -222,25 +249,17 @@ fn kept_to_oneself(_key: &Pem) -> Result<(), ClientError> {
     Ok(())
 }
 
-fn read(pem: Option<&Pem>, what: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-    let wrong = |text: String| Err(ClientError::Configuration(text));
-    let text = match pem {
-        None => return wrong(format!("{what} is missing: a broker speaks mutual TLS alone")),
-        Some(Pem::Text(text)) => text.clone(),
-        Some(Pem::File(path)) => match bounded(path) {
-            Ok(text) => text,
-            Err(error) => return wrong(format!("{what} `{}` cannot be read: {error}", path.display())),
-        },
-    };
-    let text = Zeroizing::new(without_mark(&text).to_vec());
-    if let Some(mistake) = mistake(&text, labels) {
-        return wrong(format!("{what}: {mistake}"));
+/// A file is read at once. What is none, a pipe say, may never come to an end, and connecting has a limit (known failure G25).
+fn in_time(path: &Path, limit: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
+    if std::fs::metadata(path)?.is_file() {
+        return bounded(path);
     }
-    // An empty set of authorities would only fail later, and with a text about the broker.
-    if !text.windows(11).any(|window| window == b"-----BEGIN ") {
-        return wrong(format!("{what} is not in PEM form"));
-    }
-    Ok(text)
+    let (done, read) = std::sync::mpsc::channel();
+    let path = path.to_owned();
+    // Whoever waits may be gone by the time that it ends.
+    std::thread::Builder::new().name("file".to_owned()).spawn(move || drop(done.send(bounded(&path))))?;
+    let late = || io::Error::other(format!("it is no file, and did not end within {}", humane(limit)));
+    read.recv_timeout(limit).unwrap_or_else(|_| Err(late()))
 }
 
 /// No file of certificates is as long as one that does not end.
@@ -271,6 +290,26 @@ mod tests {
         let builder = Client::builder("localhost:1").authority_file("/nowhere/ca.pem");
         assert!(refused(&builder).starts_with("the authority's certificate `/nowhere/ca.pem` cannot be read"));
         assert!(refused(&Client::builder("localhost:1").authority_pem("words")).ends_with("is not in PEM form"));
+    }
+
+    #[test]
+    fn a_pipe_that_does_not_end_is_not_waited_for_and_a_mistake_names_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = |name: &str| {
+            let path = folder.path().join(name);
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            path
+        };
+        let builder = Client::builder("localhost:1").connect_timeout(Duration::from_millis(50));
+        let told = refused(&builder.authority_file(pipe("silent.pem")));
+        assert!(told.contains("/silent.pem` cannot be read: it is no file, and did not end within 50 ms"), "{told}");
+        // one that has an end is read
+        let path = pipe("ended.pem");
+        let builder = Client::builder("localhost:1").connect_timeout(Duration::from_secs(60)).authority_file(&path);
+        let writer = std::thread::spawn(move || std::fs::write(path, "-----BEGIN CERTIFICATE-----\nx\n"));
+        let told = refused(&builder);
+        assert!(told.contains("/ended.pem`: line 1: the part `CERTIFICATE` does not end"), "{told}");
+        writer.join().unwrap().unwrap();
     }
 
     #[test]

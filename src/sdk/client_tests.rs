@@ -432,6 +432,16 @@ async fn each_attempt_has_its_own_limit_wherever_the_other_side_stops() {
     }
 }
 
+#[test]
+fn a_key_of_another_certificate_is_told_before_anybody_is_asked() {
+    let authority = Authority::new();
+    let ((certificate, _), (_, key)) = (authority.leaf(), authority.leaf());
+    let builder = builder(1, &authority, &authority).identity_pem(certificate, key);
+    let error = builder.dial().unwrap_err();
+    assert_eq!(error.exit_code(), 7, "{error:?}");
+    assert!(error.to_string().contains("the client's key is not that of the client certificate"), "{error}");
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_over_is_found_before_anybody_is_asked() {
     let authority = Authority::new();

@@ -74,7 +74,13 @@ impl Link {
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .and_then(|config| config.with_root_certificates(roots).with_client_auth_cert(chain, key));
-        let mut config = config.map_err(|error| unusable("certificate or key", &error))?;
+        let mut config = config.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                let cause = "the client's key is not that of the client certificate; give the two that belong together";
+                ClientError::NotAuthenticated { address: address.to_string(), cause: cause.to_owned() }
+            }
+            error => unusable("certificate or key", &error),
+        })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         let host = address.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
