@@ -127,3 +127,24 @@ fn expectations_kept_beside_a_policy_are_held_against_it() {
     assert_eq!((failed.len(), failed[0]["what"].as_str()), (1, Some("ana may ask for payments-db-admin")));
     assert_eq!(failed[0]["instead"][0], "could approve: sam");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
+    for arguments in
+        [&["--help"][..], &["--version"], &["help", "request"], &["request", "--help"], &["completion", "bash"]]
+    {
+        // given a full disk, when something is printed to it, then that is told
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let told = command.args(arguments).stdout(full).output().unwrap();
+        let text = String::from_utf8(told.stderr).unwrap();
+        assert_eq!(told.status.code(), Some(1), "{arguments:?}");
+        assert!(text.contains("the output cannot be written"), "{arguments:?}: {text}");
+        // given a reader that went away, then nothing is wrong
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let quiet = Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).stdout(writer).output().unwrap();
+        assert_eq!((quiet.status.code(), quiet.stderr.is_empty()), (Some(0), true), "{arguments:?}");
+    }
+}

@@ -34,6 +34,7 @@ pub mod term;
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -97,8 +98,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Help and versions are data; anything else is a usage error. Clap knows which it is.
 fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return match error.print().and_then(|()| io::stdout().flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(unwritten) => {
+                let failure = Failure::from(unwritten);
+                let format = if wants_json(arguments) { Format::Json } else { Format::Text };
+                Output::new(format).failure(&failure);
+                ExitCode::from(failure.exit_code())
+            }
+        };
     }
     #[cfg(not(feature = "cli"))]
     if let Some(failure) = of_the_broker(error) {

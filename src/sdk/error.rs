@@ -127,6 +127,13 @@ impl ClientError {
         }
     }
 
+    /// Whether whoever follows the broker connects and reads again. A call that timed out counts: a broker that was frozen is
+    /// lost like one that went away, and reading again changes nothing.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.is_transient() || matches!(self, Self::TimedOut { .. })
+    }
+
     /// What a status means that came, or was made, for a call to `address`.
     pub(super) fn from_status(status: &Status, address: &str, call_timeout: Duration) -> Self {
         let details = status.get_error_details();
@@ -312,5 +319,12 @@ mod tests {
         assert!(decoded(&Status::unavailable("gone")).is_transient());
         assert!(!decoded(&Status::deadline_exceeded("late")).is_transient());
         assert_eq!(decoded(&Status::deadline_exceeded("late")).exit_code(), 8);
+    }
+
+    #[test]
+    fn a_call_that_timed_out_is_a_lost_broker_for_whoever_follows() {
+        assert!(decoded(&Status::deadline_exceeded("late")).is_lost());
+        assert!(decoded(&Status::unavailable("gone")).is_lost());
+        assert!(!decoded(&Status::permission_denied("no")).is_lost());
     }
 }

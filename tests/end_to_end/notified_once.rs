@@ -143,3 +143,35 @@ async fn a_notifier_says_what_it_will_not_see() {
         assert!(line.contains(words), "{who}: {line}");
     }
 }
+
+#[tokio::test]
+async fn a_notifier_outlives_a_broker_that_is_frozen_for_longer_than_a_call() {
+    let broker = broker();
+    let (hook, kept) = keeping(&broker);
+    let broken = broker.organisation.path("broken");
+    std::fs::write(&broken, "").unwrap();
+    let signal = |name: &str| {
+        let id = broker.id().to_string();
+        assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    // given a notifier that tries again and again to tell of something, and asks each time whether it waits still
+    let state = broker.organisation.path("notify.json");
+    let words = ["--timeout", "2s", "notify", "--state", state.to_str().unwrap(), "--exec", hook.to_str().unwrap()];
+    let mut notifier =
+        broker.command("notify-bot", &words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(notifier.stderr.take().unwrap()).lines().map_while(Result::ok);
+    broker.engineer().await.request(repair()).await.unwrap();
+    assert!(lines.any(|line| line.contains("; again at ")), "the hook fails first");
+    // when the broker is frozen until a call has timed out
+    signal("-STOP");
+    let lost = lines.find(|line| line.contains("the broker was lost") || line.contains("error"));
+    signal("-CONT");
+    // then it says so, goes on, and tells it once the hook takes it
+    assert!(lost.as_ref().is_some_and(|line| line.contains("the broker was lost")), "{lost:?}");
+    std::thread::spawn(move || lines.for_each(drop));
+    std::fs::remove_file(broken).unwrap();
+    until_told(&kept, "elevation.opened", 1).await;
+    assert!(notifier.try_wait().unwrap().is_none());
+    notifier.kill().unwrap();
+    notifier.wait().unwrap();
+}

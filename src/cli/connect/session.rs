@@ -38,8 +38,7 @@ impl<'o> Session<'o> {
 
     /// The failure of a command; if nobody knows whether it took effect, says how to send the same again.
     pub fn failed(&mut self, error: ClientError, request_id: &str) -> Failure {
-        let unknown = error.is_transient() || matches!(error, ClientError::TimedOut { .. });
-        if unknown {
+        if error.is_lost() {
             self.output.note(&format!("to try the same again, add --request-id {request_id}"));
         }
         error.into()

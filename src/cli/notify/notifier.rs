@@ -65,7 +65,7 @@ pub async fn run(session: &mut Session<'_>, arguments: NotifyArguments) -> Ran {
             Err(failure) => failure,
         };
         let Failure::Client(error) = &lost else { return Err(lost) };
-        if !error.is_transient() && !is_resync(error) {
+        if !error.is_lost() && !is_resync(error) {
             return Err(lost);
         }
         notifier.reader.session.output.note(&format!("the broker was lost, and is tried again: {error}"));
