@@ -17,6 +17,10 @@ use crate::wire::v1::grant_service_server::{GrantService, GrantServiceServer};
 use crate::wire::v1::proposal_service_server::{ProposalService, ProposalServiceServer};
 use crate::wire::v1::propose_policy_request;
 
+#[path = "client_limit_tests.rs"]
+mod limits;
+use self::limits::limit_of;
+
 const ANA: &str = "spiffe://northwind.example/person/ana";
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -47,6 +51,7 @@ struct Broker {
     calls: Arc<AtomicUsize>,
     failures: Arc<Mutex<Vec<Status>>>,
     request_ids: Arc<Mutex<Vec<String>>>,
+    limits: Arc<Mutex<Vec<Duration>>>,
     watched_after: Arc<Mutex<Vec<String>>>,
     loaded: Arc<Mutex<Loaded>>,
 }
@@ -156,6 +161,7 @@ impl GrantService for Broker {
         &self,
         request: Request<v1::RelinquishGrantRequest>,
     ) -> Result<Response<v1::RelinquishGrantResponse>, Status> {
+        self.limits.lock().unwrap().push(limit_of(request.metadata()));
         self.request_ids.lock().unwrap().push(request.into_inner().request_id);
         self.next(v1::RelinquishGrantResponse::default())
     }

@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["clock", "domain::record::called_from", "domain::value", "pem", "server::metrics", "wire::certificate"],
     ),
     ("keys", &["domain::value", "journal::file", "journal::room", "wire"]),
-    ("config", &["domain::value", "server::check::ext_authz::routes", "server::transport"]),
+    ("config", &["domain::value", "reading", "server::check::ext_authz::routes", "server::transport"]),
     (
         "check",
         &[

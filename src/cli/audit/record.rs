@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::connect::session::Session;
-use crate::cli::term::failure::{Exit, Failure, Ran};
+use crate::cli::term::failure::{Exit, Failure, Ran, read_text};
 use crate::cli::term::output::Output;
 use crate::cli::term::text::time_field;
 use crate::cli::term::values;
@@ -76,8 +76,7 @@ pub async fn export(session: &mut Session<'_>, arguments: &ExportArguments) -> R
 /// If it is not as the broker signed it.
 pub fn verify(output: &mut Output, arguments: &VerifyArguments) -> Ran {
     let file = arguments.file.display();
-    let note =
-        std::fs::read_to_string(&arguments.file).map_err(|error| Failure::Failed(format!("`{file}`: {error}")))?;
+    let note = read_text(&arguments.file)?;
     let text = verified(&note, &arguments.verifier).map_err(|why| Failure::Failed(format!("`{file}`: {why}")))?;
     let requests = text.lines().count().saturating_sub(1);
     let text = |_| format!("as it was signed: {requests} requests");
