@@ -9,6 +9,7 @@ pub mod engine;
 #[cfg(feature = "server")]
 pub mod journal;
 mod pem;
+mod reading;
 pub mod sdk;
 #[cfg(feature = "server")]
 pub mod server;

@@ -148,3 +148,15 @@ fn help_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
         assert_eq!((quiet.status.code(), quiet.stderr.is_empty()), (Some(0), true), "{arguments:?}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn a_policy_that_nobody_writes_is_given_up_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("policy.toml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let told = Command::new(env!("CARGO_BIN_EXE_countersign")).args(["policy", "check"]).arg(&pipe).output().unwrap();
+    let text = String::from_utf8(told.stderr).unwrap();
+    assert_eq!(told.status.code(), Some(2), "{text}");
+    assert!(text.contains(&format!("`{}` cannot be read", pipe.display())), "{text}");
+}

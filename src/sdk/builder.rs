@@ -1,6 +1,5 @@
 //! The settings of a client: where the broker is, whom it trusts and who it is.
 
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,10 +9,11 @@ use zeroize::Zeroizing;
 
 use super::address::has_port_or_none;
 use super::client::Client;
-use super::error::{ClientError, humane};
+use super::error::ClientError;
 use super::link::{Dial, Files, Link};
 use super::{own, probe};
 use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
+use crate::reading;
 
 /// Settings of a [`Client`]. Authority, certificate and key have to be given; there is no connection without them.
 #[derive(Debug, Clone)]
@@ -31,6 +31,9 @@ pub struct ClientBuilder {
 
 /// The largest file that is read.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
+
+const CERTIFICATE: &str = "the client certificate";
+const KEY: &str = "the client's key";
 
 /// A PEM text, or the file that has it. It may be a key: what is no longer needed of it is overwritten.
 #[derive(Clone)]
@@ -129,7 +132,7 @@ impl ClientBuilder {
         let dial = self.dial()?;
         match dial.connect().await {
             Ok(channel) => Ok(Client::new(channel, dial.address, self.call_timeout, self.retries, dial.link)),
-            Err(error) => Err(probe::or_refused(error, &dial.link).await),
+            Err(error) => Err(probe::or_refused(error, &dial.link, self.connect_timeout).await),
         }
     }
 
@@ -163,51 +166,27 @@ impl ClientBuilder {
 
     fn files(&self) -> Result<Files, ClientError> {
         self.uri()?;
+        let within = self.connect_timeout;
         Ok(Files {
-            authority: self.read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES)?.to_vec(),
-            certificate: self
-                .read(self.certificate.as_ref(), "the client certificate", CERTIFICATES_AND_KEYS)?
-                .to_vec(),
+            authority: read(self.authority.as_ref(), "the authority's certificate", CERTIFICATES, within)?.to_vec(),
+            certificate: read(self.certificate.as_ref(), CERTIFICATE, CERTIFICATES_AND_KEYS, within)?.to_vec(),
             key: self.private_key()?,
+            names: [(CERTIFICATE, &self.certificate), (KEY, &self.key)]
+                .map(|(what, pem)| pem.as_ref().map_or_else(|| what.to_owned(), |pem| named(what, pem))),
         })
     }
 
     fn private_key(&self) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-        let key = self.read(self.key.as_ref(), "the client's key", CERTIFICATES_AND_KEYS)?;
+        let key = read(self.key.as_ref(), KEY, CERTIFICATES_AND_KEYS, self.connect_timeout)?;
         self.key.as_ref().map_or(Ok(()), kept_to_oneself)?;
         match private_keys(&key) {
             1 => Ok(key),
             count => {
-                let text =
-                    format!("the client's key: {count} private keys in the file; it is the one of the certificate");
+                let what = self.key.as_ref().map_or_else(|| KEY.to_owned(), |pem| named(KEY, pem));
+                let text = format!("{what}: {count} private keys in the file; it is the one of the certificate");
                 Err(ClientError::Configuration(text))
             }
         }
-    }
-
-    fn read(&self, pem: Option<&Pem>, what: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-        let wrong = |text: String| Err(ClientError::Configuration(text));
-        let text = match pem {
-            None => return wrong(format!("{what} is missing: a broker speaks mutual TLS alone")),
-            Some(Pem::Text(text)) => text.clone(),
-            Some(Pem::File(path)) => match in_time(path, self.connect_timeout) {
-                Ok(text) => text,
-                Err(error) => return wrong(format!("{what} `{}` cannot be read: {error}", path.display())),
-            },
-        };
-        let text = Zeroizing::new(without_mark(&text).to_vec());
-        if let Some(mistake) = mistake(&text, labels) {
-            let file = match pem {
-                Some(Pem::File(path)) => format!(" `{}`", path.display()),
-                Some(Pem::Text(_)) | None => String::new(),
-            };
-            return wrong(format!("{what}{file}: {mistake}"));
-        }
-        // An empty set of authorities would only fail later, and with a text about the broker.
-        if !text.windows(11).any(|window| window == b"-----BEGIN ") {
-            return wrong(format!("{what} is not in PEM form"));
-        }
-        Ok(text)
     }
 
     fn dial_with(&self, files: &Files) -> Result<Dial, ClientError> {
@@ -249,27 +228,34 @@ fn kept_to_oneself(_key: &Pem) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// A file is read at once. What is none, a pipe say, may never come to an end, and connecting has a limit (known failure G25).
-fn in_time(path: &Path, limit: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
-    if std::fs::metadata(path)?.is_file() {
-        return bounded(path);
+fn read(pem: Option<&Pem>, what: &str, labels: &[&str], within: Duration) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    let wrong = |text: String| Err(ClientError::Configuration(text));
+    let Some(pem) = pem else { return wrong(format!("{what} is missing: a broker speaks mutual TLS alone")) };
+    let what = named(what, pem);
+    let text = match pem {
+        Pem::Text(text) => text.clone(),
+        Pem::File(path) => match reading::read(path, FILE_MAX_BYTES, within) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) => return wrong(format!("{what} cannot be read: {error}")),
+        },
+    };
+    let text = Zeroizing::new(without_mark(&text).to_vec());
+    if let Some(mistake) = mistake(&text, labels) {
+        return wrong(format!("{what}: {mistake}"));
     }
-    let (done, read) = std::sync::mpsc::channel();
-    let path = path.to_owned();
-    // Whoever waits may be gone by the time that it ends.
-    std::thread::Builder::new().name("file".to_owned()).spawn(move || drop(done.send(bounded(&path))))?;
-    let late = || io::Error::other(format!("it is no file, and did not end within {}", humane(limit)));
-    read.recv_timeout(limit).unwrap_or_else(|_| Err(late()))
-}
-
-/// No file of certificates is as long as one that does not end.
-fn bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut text = Zeroizing::new(Vec::new());
-    std::fs::File::open(path)?.take(FILE_MAX_BYTES.saturating_add(1)).read_to_end(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_MAX_BYTES {
-        return Err(io::Error::other(format!("it is over {FILE_MAX_BYTES} bytes")));
+    // An empty set of authorities would only fail later, and with a text about the broker.
+    if !text.windows(11).any(|window| window == b"-----BEGIN ") {
+        return wrong(format!("{what} is not in PEM form"));
     }
     Ok(text)
+}
+
+/// What it is, and the file that has it.
+fn named(what: &str, pem: &Pem) -> String {
+    match pem {
+        Pem::File(path) => format!("{what} `{}`", path.display()),
+        Pem::Text(_) => what.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -293,23 +279,30 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_does_not_end_is_not_waited_for_and_a_mistake_names_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = |name: &str| {
-            let path = folder.path().join(name);
-            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-            path
-        };
-        let builder = Client::builder("localhost:1").connect_timeout(Duration::from_millis(50));
-        let told = refused(&builder.authority_file(pipe("silent.pem")));
-        assert!(told.contains("/silent.pem` cannot be read: it is no file, and did not end within 50 ms"), "{told}");
-        // one that has an end is read
-        let path = pipe("ended.pem");
-        let builder = Client::builder("localhost:1").connect_timeout(Duration::from_secs(60)).authority_file(&path);
-        let writer = std::thread::spawn(move || std::fs::write(path, "-----BEGIN CERTIFICATE-----\nx\n"));
-        let told = refused(&builder);
-        assert!(told.contains("/ended.pem`: line 1: the part `CERTIFICATE` does not end"), "{told}");
-        writer.join().unwrap().unwrap();
+    #[cfg(unix)]
+    fn a_pipe_that_nobody_writes_is_given_up_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let patient = || Client::builder("localhost:1").connect_timeout(Duration::from_millis(50));
+        let authority = patient().authority_file(&pipe);
+        let pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let key = patient().authority_pem(pem).identity_files(&pipe, &pipe);
+        for (builder, what) in [(authority, "the authority's certificate"), (key, "the client certificate")] {
+            let told = refused(&builder);
+            assert!(told.starts_with(&format!("{what} `{}` cannot be read", pipe.display())), "{told}");
+            assert!(told.contains("within 50 ms"), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_empty_part_is_told_with_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n").unwrap();
+        let told = refused(&Client::builder("localhost:1").authority_file(&file));
+        assert!(told.starts_with(&format!("the authority's certificate `{}`: ", file.display())), "{told}");
+        assert!(told.contains("line 1") && told.contains("CERTIFICATE"), "{told}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The calls of the API over one connection, each with its time limit, its retries and its typed error.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,13 +55,13 @@ impl Client {
         add: impl Fn(&mut Whole, Piece),
     ) -> Result<Whole, ClientError> {
         let mut whole = Whole::default();
-        let failed = |status: Status| ClientError::from_status(&status, &self.address, self.call_timeout);
         loop {
             // A connection that lives says nothing of whoever should go on answering.
             let next = tokio::time::timeout(self.call_timeout, pieces.message()).await;
-            match next.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))).map_err(failed)? {
-                Some(piece) => add(&mut whole, piece),
-                None => return Ok(whole),
+            match next.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))) {
+                Ok(Some(piece)) => add(&mut whole, piece),
+                Ok(None) => return Ok(whole),
+                Err(status) => return Err(self.error_of(&status).await),
             }
         }
     }
@@ -85,8 +86,17 @@ impl Client {
 
     /// What a status means; where the connection was lost, whether it was because of this client's certificate.
     pub(super) async fn error_of(&self, status: &Status) -> ClientError {
-        let error = ClientError::from_status(status, &self.address, self.call_timeout);
-        probe::or_refused(error, &self.link).await
+        self.error_within(status, self.call_timeout).await
+    }
+
+    /// The same, for which whoever answers is asked for that long at most.
+    async fn error_within(&self, status: &Status, left: Duration) -> ClientError {
+        let mut error = ClientError::from_status(status, &self.address, self.call_timeout);
+        // With a source, the connection failed; without, something answered.
+        if status.source().is_none() {
+            error = probe::or_no_broker(error, self.channel(), &self.address, left).await;
+        }
+        probe::or_refused(error, &self.link, left).await
     }
 
     pub(super) fn pauses(&self) -> ExponentialBuilder {
@@ -118,11 +128,11 @@ impl Client {
         Message: Clone,
         Sent: Future<Output = Result<Response<Answer>, Status>>,
     {
-        // Each attempt has what is left of the limit, and one that took all of it is not followed by another: limits do not add up.
+        // One limit for all attempts: a later one has what the earlier ones and the pauses left of it.
         let began = SystemClock.boot();
         let left = || {
-            let gone = SystemClock.boot().since(began).millis().unsigned_abs();
-            self.call_timeout.saturating_sub(Duration::from_millis(gone))
+            let spent = u64::try_from(SystemClock.boot().since(began).millis()).unwrap_or_default();
+            self.call_timeout.saturating_sub(Duration::from_millis(spent))
         };
         let attempt = || async {
             let mut request = Request::new(message.clone());
@@ -133,13 +143,14 @@ impl Client {
             let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
             match answer {
                 Ok(answer) => Ok(answer.into_inner()),
-                Err(status) => Err(self.error_of(&status).await),
+                Err(status) => Err(self.error_within(&status, left()).await),
             }
         };
         attempt
             .retry(self.pauses())
-            .when(|error| error.is_transient() && !left().is_zero())
-            .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))))
+            .when(ClientError::is_transient)
+            // An attempt for which the pause would leave no time is none.
+            .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))).filter(|pause| *pause < left()))
             .await
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Files {
     pub(super) authority: Vec<u8>,
     pub(super) certificate: Vec<u8>,
     pub(super) key: Zeroizing<Vec<u8>>,
+    /// How the certificate and the key are told.
+    pub(super) names: [String; 2],
 }
 
 /// Where a broker is, and with what the client comes.
@@ -75,11 +77,8 @@ impl Link {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .and_then(|config| config.with_root_certificates(roots).with_client_auth_cert(chain, key));
         let mut config = config.map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                let cause = "the client's key is not that of the client certificate; give the two that belong together";
-                ClientError::NotAuthenticated { address: address.to_string(), cause: cause.to_owned() }
-            }
-            error => unusable("certificate or key", &error),
+            rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch) => of_another_key(address, files),
+            other => unusable("certificate or key", &other),
         })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         let host = address.host().unwrap_or_default();
@@ -108,6 +107,13 @@ impl Link {
             () = &mut first => Err(io::Error::new(io::ErrorKind::TimedOut, silent)),
         }
     }
+}
+
+/// The key is not that of the certificate: no broker would believe such a client.
+fn of_another_key(address: &Uri, files: &Files) -> ClientError {
+    let [certificate, key] = &files.names;
+    let cause = format!("{key} is not that of {certificate}; give the key that the certificate was issued for");
+    ClientError::NotAuthenticated { address: address.to_string().trim_end_matches('/').to_owned(), cause }
 }
 
 const SILENT: &str = "it did not connect within";

@@ -13,7 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("keys", &["domain::value", "journal::file", "journal::room", "wire"]),
     ("budget", &["clock", "domain::rule::spender", "domain::value", "server::metrics"]),
-    ("config", &["domain::value", "server::budget", "server::check::ext_authz::routes", "server::transport"]),
+    (
+        "config",
+        &["domain::value", "reading", "server::budget", "server::check::ext_authz::routes", "server::transport"],
+    ),
     (
         "check",
         &[

@@ -41,6 +41,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         crates: Crates::Only(&["dashmap", "foldhash", "arc_swap", "serde", "sha2", "thiserror", "uuid"]),
     },
     Layer { name: "pem", may_use: &[], crates: Crates::Only(&["base64", "zeroize"]) },
+    Layer { name: "reading", may_use: &[], crates: Crates::Only(&[]) },
     Layer { name: "clock", may_use: &["domain"], crates: Crates::Only(&["rustix", "serde", "thiserror", "tracing"]) },
     Layer {
         name: "journal",
@@ -68,17 +69,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server",
-        may_use: &["engine", "wire", "journal", "check", "clock", "pem", "domain"],
+        may_use: &["engine", "wire", "journal", "check", "clock", "pem", "reading", "domain"],
         crates: Crates::AllBut(&["rusqlite", "clap"]),
     },
     Layer {
         name: "sdk",
-        may_use: &["wire", "check", "clock", "pem", "domain"],
+        may_use: &["wire", "check", "clock", "pem", "reading", "domain"],
         crates: Crates::AllBut(&["rusqlite", "clap", "anyhow"]),
     },
     Layer {
         name: "cli",
-        may_use: &["server", "sdk", "engine", "wire", "journal", "check", "clock", "pem", "domain"],
+        may_use: &["server", "sdk", "engine", "wire", "journal", "check", "clock", "pem", "reading", "domain"],
         crates: Crates::AllBut(&["rusqlite"]),
     },
 ];

@@ -1,10 +1,11 @@
 //! How a command ends: an exit code that scripts can tell apart, and one form of error text (design.md 11, 12).
 
-use std::io::{self, Read as _};
+use std::io;
 
 use serde_json::{Value, json};
 
 use crate::domain::value::refusal::Reason;
+use crate::reading;
 use crate::sdk::ClientError;
 
 /// What a command that did its work answers with.
@@ -150,7 +151,7 @@ impl From<io::Error> for Failure {
 const LONGEST_FILE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Reads a file that the command line names. One that does not end, such as a pipe that somebody goes on writing to, is given
-/// up before it fills the memory.
+/// up before it fills the memory; so is one that nobody writes.
 ///
 /// # Errors
 /// If it cannot be read: a usage error that names it.
@@ -164,14 +165,7 @@ pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
 /// Why it cannot be read, with its name.
 pub fn read_up_to(path: &std::path::Path, longest: u64) -> Result<Vec<u8>, String> {
     let unreadable = |why: &dyn std::fmt::Display| format!("`{}` cannot be read: {why}", path.display());
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    let read = opened.take(longest.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(|error| unreadable(&error))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > longest {
-        return Err(unreadable(&format!("it is over {longest} bytes, and no file here is as long")));
-    }
-    Ok(bytes)
+    reading::read(path, longest, reading::PATIENCE).map_err(|error| unreadable(&error))
 }
 
 /// The same as text.

@@ -6,7 +6,7 @@ mod authorities;
 mod values;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
 use crate::domain::value::time::{Span, Timestamp};
+use crate::reading;
 
 /// The settings of `serve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,14 +215,8 @@ pub fn route_map(settings: &ServeSettings) -> Result<RouteMap, ConfigMistakes> {
         .map_err(|found| ConfigMistakes(found.iter().map(|found| mistake(found.to_string())).collect()))
 }
 
-/// No file of routes is as long as one that does not end.
 fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(LONGEST_ROUTES_BYTES.saturating_add(1)).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST_ROUTES_BYTES {
-        return Err(io::Error::other(format!("it is over {LONGEST_ROUTES_BYTES} bytes")));
-    }
-    Ok(text)
+    String::from_utf8(reading::read(path, LONGEST_ROUTES_BYTES, reading::PATIENCE)?).map_err(io::Error::other)
 }
 
 fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
