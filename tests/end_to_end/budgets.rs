@@ -46,7 +46,7 @@ async fn whoever_is_over_their_budget_waits_and_nobody_else_does() {
     let last = ana.request(repair()).await.unwrap();
     // when she asks again, then she is told which budget it is, and how long it takes
     let over = refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_COMMANDS");
-    assert!(over.message().contains("`person_commands` is 3 at once, 1 each 1h"), "{over:?}");
+    assert!(over.message().contains("`person_commands` is 3 at once, 1 each 1h, and there is more in "), "{over:?}");
     assert!(wait_of(&over) > Duration::from_secs(3_000), "{over:?}");
     // and what she gives up is not refused for that, nor are her reads
     ana.elevation(&last.id).await.unwrap();

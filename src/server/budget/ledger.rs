@@ -176,7 +176,11 @@ impl Purse {
 impl From<Over> for Refusal {
     fn from(Over { budget, rate, wait }: Over) -> Self {
         let name = budget.name();
-        let refusal = Self::new(budget.reason(), format!("`{name}` is {rate}")).with("budget", name);
+        // As a person reads it; a program has it to the millisecond.
+        let seconds = wait.millis().saturating_add(999).checked_div(1_000).unwrap_or_default();
+        let told = u32::try_from(seconds).map_or(wait, Span::seconds);
+        let refusal = Self::new(budget.reason(), format!("`{name}` is {rate}, and there is more in {told}"));
+        let refusal = refusal.with("budget", name);
         Self { retry_after: Some(wait), ..refusal }
     }
 }
