@@ -136,11 +136,11 @@ impl Engine {
         caller: &CalledFrom,
         command: Command,
     ) -> Result<(Vec<Event>, State), Refusal> {
-        let caller = caller.clone();
+        let from = caller.clone();
         let request_id = uuid::Uuid::new_v4().into();
         let reads_row = self.shared.reads_row;
-        self.ask_as(&caller.clone(), move |state, now| {
-            let envelope = Envelope { caller, request_id, now, nonce: rows::nonce(), command };
+        self.ask_as(caller, move |state, now| {
+            let envelope = Envelope { caller: from, request_id, now, nonce: rows::nonce(), command };
             let events = decide(state, &envelope)?;
             rows::recordable(state, &envelope.command, &events, reads_row)?;
             Ok((events, state.clone()))

@@ -149,9 +149,14 @@ impl Broker {
             })
         };
         let admitted = self.ledger.admit(&spender, takes_away, has_duty, self.engine.boot())?;
-        let done = self.engine.execute(&caller.from, request_id, command).await?;
-        self.ledger.charge(&admitted, done.journal_bytes, self.engine.boot());
-        Ok(done)
+        let (engine, ledger, from) = (self.engine.clone(), Arc::clone(&self.ledger), Arc::clone(&caller.from));
+        // A call that is dropped meanwhile drops neither the command nor what it costs.
+        let carried_out = tokio::spawn(async move {
+            let done = engine.execute(&from, request_id, command).await?;
+            ledger.charge(&admitted, done.journal_bytes, engine.boot());
+            Ok(done)
+        });
+        carried_out.await.unwrap_or_else(|_| Err(Refusal::new(Reason::OutcomeUnknown, "")))
     }
 
     /// Counts a refused command.

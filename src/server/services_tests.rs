@@ -7,6 +7,8 @@ use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
+use super::budget::bucket::{MOST, Rate};
+use super::budget::{Budget, Budgets};
 use super::caller::Broker;
 use super::check::access::Access;
 use super::check::checker::Checker;
@@ -19,7 +21,9 @@ use super::service::hr::Hr;
 use super::service::policies::Policies;
 use crate::clock::ManualClock;
 use crate::domain::decide::Files;
+use crate::domain::rule::spender::Spender;
 use crate::domain::value::ids::{Digest, Identity};
+use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::{Span, Timestamp};
 use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
@@ -406,4 +410,39 @@ async fn a_feed_that_says_nothing_stops_new_grants_until_it_is_heard() {
     heard(2, 4).await.unwrap();
     let elevation = request(&world, 5).await;
     assert!(approve(&world, &elevation, 6).await.grant.is_some());
+}
+
+/// known failure G26: a reset drops a call, and not what the command has made of the journal.
+#[tokio::test]
+async fn a_call_that_is_dropped_before_its_answer_is_paid_for() {
+    // given a budget of the journal that one request is over, and a writer that is held
+    let world = world();
+    let mut budgets = Budgets::default();
+    budgets.rates.set(Budget::JournalMinute, Rate { at_once: 500, back: 1, every: Span::DAY });
+    budgets.rates.set(Budget::PersonCommands, Rate::a_second(MOST, MOST));
+    world.broker.ledger.reload(budgets);
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let engine = world.broker.engine.clone();
+    let held = tokio::spawn(async move { engine.ask(move |_, _| wait.recv().is_ok()).await });
+    // when a request is dropped while it waits
+    let elevations = Elevations(world.broker.clone());
+    let call = tokio::spawn(async move {
+        elevations.request_elevation(by("ana", asked(1, "prod/eu/db/orders/replica-1"))).await.map(|_| ())
+    });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    call.abort();
+    drop(go_on);
+    held.await.unwrap().unwrap();
+    // then it takes effect, and the next one waits for what it cost
+    let ana = Spender::Person("ana".parse().unwrap());
+    let over = loop {
+        match world.broker.ledger.admit(&ana, false, || false, world.broker.engine.boot()) {
+            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+            Err(over) => break over,
+        }
+    };
+    assert_eq!(over.reason, Reason::BudgetJournal);
+    assert_eq!(world.broker.engine.read(|state| state.pending().len()), 1);
 }
