@@ -314,27 +314,29 @@ async fn made_up_methods_are_unimplemented_and_counted_as_one() {
 /// known failure G29.
 #[tokio::test]
 async fn answers_that_nobody_reads_are_bounded_and_their_connection_is_cut() {
-    let broker = Broker::start_with(|settings| {
-        settings.limits.unread_bytes = 2 * LONG_BYTES;
-        settings.limits.unread_deadline = Duration::from_millis(500);
-        settings.limits.certificate_beat = Duration::from_millis(50);
-    });
-    let other = broker.connect(&broker.ana()).await.unwrap();
-    // given a client that asks much at once, and opens no window for the answers
-    let mut frames = broker.frames().await;
-    for stream in [1, 3, 5, 7, 9] {
-        frames.writer.write_all(&headers(stream, "/test.Long/Get")).await.unwrap();
-        frames.writer.write_all(&frame(0, 1, stream, &EMPTY)).await.unwrap();
+    for path in ["/test.Long/Get", "/test.Past/Get"] {
+        let broker = Broker::start_with(|settings| {
+            settings.limits.unread_bytes = 2 * LONG_BYTES;
+            settings.limits.unread_deadline = Duration::from_millis(500);
+            settings.limits.certificate_beat = Duration::from_millis(50);
+        });
+        let other = broker.connect(&broker.ana()).await.unwrap();
+        // given a client that asks much at once, by the router or past it, and opens no window for the answers
+        let mut frames = broker.frames().await;
+        for stream in [1, 3, 5, 7, 9] {
+            frames.writer.write_all(&headers(stream, path)).await.unwrap();
+            frames.writer.write_all(&frame(0, 1, stream, &EMPTY)).await.unwrap();
+        }
+        frames.writer.flush().await.unwrap();
+        // then two answers wait, the others are refused, and at last its connection is cut
+        let mut heads = 0;
+        while let Some(read) = frames.read().await {
+            heads += usize::from(read.kind == 1);
+        }
+        assert_eq!(heads, 5, "{path}");
+        let refused = || broker.metrics.budget_refused.get_or_create(&Spent { budget: "unread_answers" }).get();
+        assert_eq!(refused(), 3 + 1, "{path}");
+        // and others of the same identity go on
+        crate::harness::health(&other).await.unwrap();
     }
-    frames.writer.flush().await.unwrap();
-    // then two answers wait, the others are refused, and at last its connection is cut
-    let mut heads = 0;
-    while let Some(read) = frames.read().await {
-        heads += usize::from(read.kind == 1);
-    }
-    assert_eq!(heads, 5);
-    let refused = || broker.metrics.budget_refused.get_or_create(&Spent { budget: "unread_answers" }).get();
-    assert_eq!(refused(), 3 + 1);
-    // and others of the same identity go on
-    crate::harness::health(&other).await.unwrap();
 }

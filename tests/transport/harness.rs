@@ -12,7 +12,8 @@ use countersign::server::metrics::{Metrics, Outcome, Reason};
 use countersign::server::transport::limits::Limits;
 use countersign::server::transport::listener::{ListenerSettings, Listening, listen};
 use countersign::server::transport::peer::Peer;
-use countersign::server::transport::served::Speaks;
+use countersign::server::transport::served::{self, Direct, DirectCalls, Services, Speaks};
+use countersign::server::transport::standing::Standing;
 use countersign::server::transport::tls::{AuthoritySettings, TlsSettings, TlsStore, provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -21,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
 use tonic::body::Body;
-use tonic::codegen::http;
+use tonic::codegen::{Bytes, StdError, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::service::Routes;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -98,9 +99,12 @@ impl Broker {
             reload_asked: Arc::default(),
         };
         change(&mut settings);
-        let routes =
-            move || Routes::new(tonic_health::server::health_reporter().1).add_service(slow.clone()).add_service(Long);
-        let listening = listen(&settings, Arc::clone(&tls), Arc::clone(&metrics), routes).unwrap();
+        let services = move || {
+            let routes = Routes::new(tonic_health::server::health_reporter().1);
+            let routes = routes.add_service(slow.clone()).add_service(Long);
+            Services { routes, direct: Past, dialect: Arc::new(served::Grpc) }
+        };
+        let listening = listen(&settings, Arc::clone(&tls), Arc::clone(&metrics), services).unwrap();
         let address = listening.local_address;
         Self { address, metrics, listening: Some(listening), clock, tls, folder, northwind, acme, gate, begun }
     }
@@ -246,8 +250,44 @@ impl tonic::codegen::Service<http::Request<Body>> for Long {
         std::task::Poll::Ready(Ok(()))
     }
     fn call(&mut self, _: http::Request<Body>) -> Self::Future {
-        let body = http_body_util::Full::new(tonic::codegen::Bytes::from(vec![7; LONG_BYTES]));
-        std::future::ready(Ok(http::Response::new(Body::new(body))))
+        std::future::ready(Ok(long()))
+    }
+}
+
+fn long() -> http::Response<Body> {
+    http::Response::new(Body::new(http_body_util::Full::new(Bytes::from(vec![7; LONG_BYTES]))))
+}
+
+/// `test.Past`, which answers the same without the router.
+#[derive(Clone)]
+struct Past;
+
+impl Direct for Past {
+    type Calls = Self;
+
+    fn connected(&self, _: &Peer, _: &Standing) -> Self {
+        Self
+    }
+}
+
+impl DirectCalls for Past {
+    type Method = ();
+
+    fn method(path: &str) -> Option<()> {
+        (path == "/test.Past/Get").then_some(())
+    }
+    fn path((): ()) -> &'static str {
+        "/test.Past/Get"
+    }
+    fn is_short((): ()) -> bool {
+        false
+    }
+    async fn call<B>(self, (): (), _: http::Request<B>) -> http::Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send,
+    {
+        long()
     }
 }
 

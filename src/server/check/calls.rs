@@ -92,6 +92,10 @@ impl DirectCalls for AccessCalls {
         method.path()
     }
 
+    fn is_short(method: Method) -> bool {
+        matches!(method, Method::CheckAccess)
+    }
+
     /// Answers one call. The rarer methods keep their futures on the heap; otherwise a check's would be as large as the
     /// largest.
     async fn call<B>(self, method: Method, request: http::Request<B>) -> http::Response<Body>

@@ -82,10 +82,14 @@ where
     fn call(&mut self, request: Request<B>) -> Working {
         match (self.admit(&request), C::method(request.uri().path())) {
             (Ok(permit), Some(method)) => {
-                let counters = Arc::clone(&self.counters);
+                let (counters, unread) = (Arc::clone(&self.counters), Arc::clone(&self.unread));
                 let working = tokio::time::timeout(self.timeout, self.direct.clone().call(method, request));
                 Box::pin(async move {
-                    let response = readable(working.await.unwrap_or_else(|_| check_too_slow().into_http()));
+                    let mut response = readable(working.await.unwrap_or_else(|_| check_too_slow().into_http()));
+                    if !C::is_short(method) {
+                        let counted = Box::pin(unread.counted(response));
+                        response = counted.await.unwrap_or_else(|status| counters.unread(status).into_http());
+                    }
                     drop(permit);
                     counters.add(C::path(method), code_of(&response));
                     Ok(response)
@@ -132,10 +136,8 @@ impl<C: DirectCalls> Calls<C> {
                 Ok(Ok(response)) => readable(response),
                 Err(_) => dialect.refusal(&call, too_slow()),
             };
-            let response = unread.counted(response).await.unwrap_or_else(|status| {
-                counters.metrics.budget_refused.get_or_create(&UNREAD).inc();
-                dialect.refusal(&call, status)
-            });
+            let counted = unread.counted(response).await;
+            let response = counted.unwrap_or_else(|status| dialect.refusal(&call, counters.unread(status)));
             drop(permit);
             counters.count(&*dialect, &call, &response);
             Ok(response)
@@ -176,6 +178,12 @@ impl Counters {
     fn count(&self, dialect: &dyn Dialect, call: &Head, response: &Response<Body>) {
         let (method, code) = dialect.counted(call.uri.path(), response);
         self.add(method, code);
+    }
+
+    /// Counts an answer that is refused because too many wait that nobody reads.
+    fn unread(&self, status: Status) -> Status {
+        self.metrics.budget_refused.get_or_create(&UNREAD).inc();
+        status
     }
 
     fn add(&self, path: &str, code: Code) {

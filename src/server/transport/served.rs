@@ -65,6 +65,9 @@ pub trait DirectCalls: Clone + Send + 'static {
     /// Its path.
     fn path(method: Self::Method) -> &'static str;
 
+    /// Whether each of its answers is so short that it need not be counted while nobody reads it.
+    fn is_short(method: Self::Method) -> bool;
+
     /// Answers one call.
     fn call<B>(self, method: Self::Method, request: Request<B>) -> impl Future<Output = Response<Body>> + Send
     where
@@ -92,6 +95,10 @@ impl DirectCalls for Routed {
     }
 
     fn path(method: Infallible) -> &'static str {
+        match method {}
+    }
+
+    fn is_short(method: Infallible) -> bool {
         match method {}
     }
 
