@@ -437,12 +437,15 @@ async fn a_call_that_is_dropped_before_its_answer_is_paid_for() {
     held.await.unwrap().unwrap();
     // then it takes effect, and the next one waits for what it cost
     let ana = Spender::Person("ana".parse().unwrap());
-    let over = loop {
-        match world.broker.ledger.admit(&ana, false, || false, world.broker.engine.boot()) {
-            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
-            Err(over) => break over,
+    let paid = async {
+        loop {
+            match world.broker.ledger.admit(&ana, false, || false, world.broker.engine.boot()) {
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+                Err(over) => break over,
+            }
         }
     };
+    let over = tokio::time::timeout(std::time::Duration::from_secs(20), paid).await.expect("it was never paid");
     assert_eq!(over.reason, Reason::BudgetJournal);
     assert_eq!(world.broker.engine.read(|state| state.pending().len()), 1);
 }

@@ -1,6 +1,7 @@
 //! What the second listener serves over HTTP: SCIM and AuthZEN.
 
 mod authzen;
+mod body;
 mod json;
 pub(super) mod scim;
 mod status;

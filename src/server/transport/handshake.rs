@@ -49,8 +49,9 @@ impl Failure {
                 Self::new("no_certificate", "the client showed no certificate; it must connect with one".to_owned())
             }
             rustls::Error::NoApplicationProtocol => Self::new("no_h2", "the client does not offer `h2`".to_owned()),
-            rustls::Error::PeerIncompatible(why) => {
-                Self::new("incompatible", format!("the client does not speak TLS 1.3 as needed: {why:?}"))
+            rustls::Error::PeerIncompatible(_) => {
+                let needs = "TLS 1.3 with a curve and signatures that the broker knows";
+                Self::new("incompatible", format!("the client does not speak {needs}"))
             }
             rustls::Error::AlertReceived(alert) => {
                 Self::new("client_alert", format!("the client refused the broker's certificate: {alert:?}"))

@@ -20,6 +20,8 @@ pub const HEADER_LIST_MAX_BYTES: u32 = 8 * 1024;
 pub const HEADERS_MAX: usize = 32;
 /// How long a client may take for the head of a request, and stay silent between two, in HTTP/1.1.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a body of HTTP may take: less than the usual `call_timeout`, so that what never came whole is told as that.
+pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(4);
 /// Streams that were reset before they were looked at (CVE-2023-44487, rapid reset).
 pub const PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 /// Streams that the broker itself had to reset (CVE-2025-8671, MadeYouReset; RUSTSEC-2024-0003).

@@ -7,7 +7,6 @@ mod question;
 
 use std::borrow::Cow;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -18,7 +17,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use self::question::{Question, Semantic};
-use super::json as strict;
+use super::{body, json as strict};
 use crate::check::{Allowed, Verdict};
 use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Timestamp;
@@ -26,7 +25,6 @@ use crate::server::caller::VerifiedCaller;
 use crate::server::check::access::Access;
 use crate::server::https::status::{http_of, http_status};
 use crate::server::transport::REQUEST_ID;
-use crate::server::transport::limits::REQUEST_MAX_BYTES;
 use crate::wire::queries::LARGEST_BATCH;
 
 /// The label under which its calls are counted.
@@ -223,11 +221,8 @@ async fn document(request: Request) -> Result<Map<String, Value>, Undecided> {
         let text = "the body is encoded; send it as it is".to_owned();
         return Err(Undecided { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, ..Undecided::malformed(text) });
     }
-    let body: Body = request.into_body();
-    let bytes = axum::body::to_bytes(body, REQUEST_MAX_BYTES).await.map_err(|_| Undecided {
-        status: StatusCode::PAYLOAD_TOO_LARGE,
-        ..Undecided::malformed(format!("the body is over {REQUEST_MAX_BYTES} bytes, or broke off"))
-    })?;
+    let bytes = body::read(request.into_body()).await;
+    let bytes = bytes.map_err(|unread| Undecided { status: unread.status, ..Undecided::malformed(unread.text) })?;
     strict::object(&bytes, strict::Keys::Exact).map_err(Undecided::malformed)
 }
 

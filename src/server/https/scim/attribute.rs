@@ -44,9 +44,21 @@ const LABELS: [&str; 22] = [
 /// What rights rest on, as it is compared and as it is written. Of `userName` and `id` a slip brings nothing about.
 const WEIGHTY: [(&str, &str); 4] =
     [("active", "active"), ("manager", "manager"), ("logins", "logins"), ("externalid", "externalId")];
-/// Other words for the same, in whole.
-const SYNONYMS: [(&str, &str); 4] =
-    [("enabled", "active"), ("disabled", "active"), ("role", "roles"), ("entitlement", "entitlements")];
+/// Other words for the same, in whole. `status` and the like are not among them: what they say is not always who works here.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("enabled", "active"),
+    ("isenabled", "active"),
+    ("accountenabled", "active"),
+    ("disabled", "active"),
+    ("isdisabled", "active"),
+    ("accountdisabled", "active"),
+    ("inactive", "active"),
+    ("suspended", "active"),
+    ("supervisor", "manager"),
+    ("reportsto", "manager"),
+    ("role", "roles"),
+    ("entitlement", "entitlements"),
+];
 const NO_SECRETS: &str = "is not taken: people authenticate with certificates; leave it out";
 const NO_RIGHTS: &str = "is not given over SCIM: roles and rights are asked for, and approved";
 
@@ -120,7 +132,10 @@ impl Attribute {
             (OWN, _) => Err(no_such(shown, "")),
             (_, label) if LABELS.contains(&label) => Ok(Self::Label),
             _ => match slip(name) {
-                Some(meant) => Err(no_such(shown, &format!("; if `{meant}` is meant, write that, or leave it out"))),
+                Some(meant) => Err(no_such(
+                    shown,
+                    &format!("; what is read here is called `{meant}`; say that, or leave this out"),
+                )),
                 None if is_name(name) => Ok(Self::Label),
                 None => Err(no_such(shown, "")),
             },
@@ -238,6 +253,10 @@ mod tests {
             "act\u{200b}ive",
             "\u{430}ctive",
             "enabled",
+            "accountEnabled",
+            "isDisabled",
+            "supervisor",
+            "reportsTo",
             "mangaer",
             "managers",
             "managerId",

@@ -19,7 +19,6 @@ mod query;
 mod reading;
 mod user;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -30,7 +29,7 @@ use self::answer::{Answer, ScimError};
 use self::changes::Standing;
 use self::partial::Partial;
 use self::user::USERS;
-use super::json;
+use super::{body, json};
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::{ApplyHrEvents, Command};
 use crate::domain::record::hr::HrEvent;
@@ -38,7 +37,6 @@ use crate::domain::value::ids::{PersonId, RequestId, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 use crate::server::caller::{Broker, VerifiedCaller};
-use crate::server::transport::limits::REQUEST_MAX_BYTES;
 use crate::wire::commands::Mutation;
 
 pub(super) use self::answer::refusal;
@@ -246,10 +244,11 @@ fn refused(broker: &Broker, refusal: Refusal) -> ScimError {
     error
 }
 
-/// The person of the path. An id has no letter that a path would have to escape.
+/// The person of the path. An id has no letter that a path would have to escape, and some clients escape more than they have to.
 fn person(request: &Request) -> Result<PersonId, ScimError> {
-    let id = request.uri().path().rsplit('/').next().unwrap_or_default();
-    id.parse().map_err(|_| ScimError::from(&Refusal::not_found("user", crate::domain::value::ids::excerpt(id))))
+    let segment = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let id = percent_encoding::percent_decode_str(segment).decode_utf8_lossy();
+    id.parse().map_err(|_| ScimError::from(&Refusal::not_found("user", crate::domain::value::ids::excerpt(&id))))
 }
 
 /// Whom a call changes, its id, and what of the user is to be answered. No versions are kept, so that a change which is bound
@@ -296,10 +295,8 @@ async fn document(request: Request, schema: &str) -> Result<Map<String, Value>, 
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(ScimError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is encoded; send it as it is"));
     }
-    let body: Body = request.into_body();
-    let bytes = axum::body::to_bytes(body, REQUEST_MAX_BYTES).await;
-    let too_large = format!("the body is over {REQUEST_MAX_BYTES} bytes, or broke off");
-    let bytes = bytes.map_err(|_| ScimError::new(StatusCode::PAYLOAD_TOO_LARGE, too_large))?;
+    let bytes = body::read(request.into_body()).await;
+    let bytes = bytes.map_err(|unread| ScimError::new(unread.status, unread.text))?;
     let object = json::object(&bytes, json::Keys::AnyCase).map_err(ScimError::invalid_syntax)?;
     let schemas = reading::field(&object, "schemas").and_then(Value::as_array);
     let named = |list: &Vec<Value>| list.iter().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(schema));
