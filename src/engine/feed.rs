@@ -1,17 +1,17 @@
 //! The feed: the newest events, numbered as in the journal. A follower gets each one in order, or has to begin anew;
 //! none is ever skipped (known failures F4 and F5).
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::recent::Recent;
 use crate::domain::record::event::Event;
 use crate::domain::value::refusal::{Reason, Refusal};
+use crate::journal::Row;
 
 pub(super) struct Feed {
-    events: RwLock<VecDeque<Arc<Event>>>,
-    most: usize,
+    events: RwLock<Recent>,
     newest: watch::Sender<u64>,
     halted: watch::Receiver<bool>,
 }
@@ -25,18 +25,17 @@ pub struct Follower {
 }
 
 impl Feed {
-    pub(super) fn new(recent: VecDeque<Arc<Event>>, newest: u64, most: usize, halted: watch::Receiver<bool>) -> Self {
-        Self { events: RwLock::new(recent), most, newest: watch::Sender::new(newest), halted }
+    pub(super) fn new(recent: Recent, newest: u64, halted: watch::Receiver<bool>) -> Self {
+        Self { events: RwLock::new(recent), newest: watch::Sender::new(newest), halted }
     }
 
-    pub(super) fn publish(&self, batch: &[Arc<Event>]) {
-        let Some(last) = batch.last() else { return };
+    /// `rows`: those of the events.
+    pub(super) fn publish(&self, batch: Vec<Event>, rows: &[Row]) {
+        let Some(last) = batch.last().map(|event| event.sequence) else { return };
         let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
-        events.extend(batch.iter().cloned());
-        let too_many = events.len().saturating_sub(self.most);
-        events.drain(..too_many);
+        batch.into_iter().zip(rows).for_each(|(event, row)| events.push(Arc::new(event), row.body.len()));
         // Before the events can be read: whoever has one resumes after it, and it must not count as one of the future.
-        self.newest.send_replace(last.sequence);
+        self.newest.send_replace(last);
         drop(events);
     }
 
@@ -60,8 +59,7 @@ impl Feed {
     /// The event that follows a sequence; none if there is none yet.
     fn next_after(&self, after: u64) -> Result<Option<Arc<Event>>, Refusal> {
         let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
-        let first = events.front().map(|event| event.sequence);
-        let is_held = match first {
+        let is_held = match events.oldest() {
             // Rows that were struck out have no event, so the first event may follow a gap only at the very beginning.
             Some(first) => after.saturating_add(1) >= first,
             None => after >= self.newest(),
@@ -69,8 +67,7 @@ impl Feed {
         if !is_held {
             return Err(resync(after));
         }
-        let index = events.partition_point(|event| event.sequence <= after);
-        Ok(events.get(index).cloned())
+        Ok(events.after(after))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Replay: from the journal's rows back to the state. A batch counts when its last row is there.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::milestones::Milestones;
+use super::recent::Recent;
 use crate::domain::record::event::{BrokerFact, Event, Fact};
 use crate::domain::record::row::{Unreadable, decode};
 use crate::domain::state::State;
@@ -14,18 +14,18 @@ use crate::journal::Row;
 #[derive(Debug, Default)]
 pub struct Replay {
     state: State,
-    batch: Vec<Event>,
-    recent: VecDeque<Arc<Event>>,
-    keep_recent: usize,
+    /// With the bytes of their rows.
+    batch: Vec<(Event, usize)>,
+    recent: Recent,
     milestones: Milestones,
     until: Option<u64>,
 }
 
 impl Replay {
-    /// Nothing yet; the newest `keep_recent` events are kept for the feed.
+    /// Nothing yet; the newest events are kept for the feed.
     #[must_use]
-    pub fn new(keep_recent: usize) -> Self {
-        Self { keep_recent, ..Self::default() }
+    pub fn new(recent: Recent) -> Self {
+        Self { recent, ..Self::default() }
     }
 
     /// From a state on, up to a sequence and no further.
@@ -53,17 +53,15 @@ impl Replay {
     pub fn accept(&mut self, row: &Row) -> Result<(), Unreadable> {
         let (event, last) = decode(&row.body)?;
         if let Fact::Broker(BrokerFact::RowsAbandoned(rows)) = &event.fact {
-            self.batch.retain(|earlier| !(rows.first..=rows.last).contains(&earlier.sequence));
+            self.batch.retain(|(earlier, _)| !(rows.first..=rows.last).contains(&earlier.sequence));
         }
-        self.batch.push(event);
+        self.batch.push((event, row.body.len()));
         if last {
             let until = self.until.unwrap_or(u64::MAX);
-            for event in std::mem::take(&mut self.batch).into_iter().filter(|event| event.sequence <= until) {
+            let batch = std::mem::take(&mut self.batch).into_iter();
+            for (event, bytes) in batch.filter(|(event, _)| event.sequence <= until) {
                 apply(&mut self.state, &event);
-                self.recent.push_back(Arc::new(event));
-                if self.recent.len() > self.keep_recent {
-                    self.recent.pop_front();
-                }
+                self.recent.push(Arc::new(event), bytes);
             }
             if self.until.is_none() {
                 self.milestones.note(&self.state);
@@ -74,13 +72,13 @@ impl Replay {
 
     /// The state, and the newest events. Rows without an end of their batch had no effect.
     #[must_use]
-    pub fn finish(self) -> (State, VecDeque<Arc<Event>>) {
+    pub fn finish(self) -> (State, Recent) {
         (self.state, self.recent)
     }
 
     /// The same, with states on the way.
     #[must_use]
-    pub fn into_parts(self) -> (State, VecDeque<Arc<Event>>, Milestones) {
+    pub fn into_parts(self) -> (State, Recent, Milestones) {
         (self.state, self.recent, self.milestones)
     }
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub batch: usize,
     /// Events that a watch can resume over without listing anew.
     pub feed_events: usize,
+    /// Bytes of rows that those events may have.
+    pub feed_bytes: usize,
     /// Bytes of changes that a replica can resume over without a snapshot.
     pub replica_bytes: usize,
     /// Whether due events are recorded. Off in tests alone: no access hangs on it.
@@ -64,6 +66,7 @@ impl Default for Settings {
             queue: 4_096,
             batch: 256,
             feed_events: 65_536,
+            feed_bytes: 64 * 1024 * 1024,
             replica_bytes: 4 * 1024 * 1024,
             timer: true,
             reads_row: decode,

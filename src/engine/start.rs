@@ -12,6 +12,7 @@ use super::history::History;
 use super::loss::accepted;
 use super::outcome::Halt;
 use super::queue::Queues;
+use super::recent::Recent;
 use super::refusals::UnrecordedRefusals;
 use super::replay::Replay;
 use super::replication::hub::Hub;
@@ -37,7 +38,7 @@ impl Engine {
     /// # Errors
     /// Why it cannot; the text says what to do.
     pub fn start(store: &Store, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Halt> {
-        let mut replay = Replay::new(settings.feed_events);
+        let mut replay = Replay::new(Recent::new(settings.feed_events, settings.feed_bytes));
         let Found { mut journal, recovered, lost } = store.open(&mut replay)?;
         let (state, recent, milestones) = replay.into_parts();
         let loss = accepted(lost.filter(|lost| !lost.is_of_nothing()), settings.accept_loss)?;
@@ -56,7 +57,7 @@ impl Engine {
         let (halt, halted) = watch::channel(false);
         let reads_row = settings.reads_row;
         let queues = Arc::new(Queues::new(settings.queue));
-        let feed = Arc::new(Feed::new(recent, state.sequence(), settings.feed_events, halted.clone()));
+        let feed = Arc::new(Feed::new(recent, state.sequence(), halted.clone()));
         let checks = Arc::new(CheckIndex::new());
         let all = changes::all(&state, keeper.now(state.last_at()));
         let view = Arc::new(View::new(copied(&state, || checks.apply(&all))));
@@ -166,7 +167,7 @@ pub fn initialise(store: &Store, files: Files<'_>, clock: Arc<dyn Clock>) -> Res
         decide::initialise(files, now).map_err(Halt::Files)?;
         drop(SqliteJournal::create(Path::new(path), Options::default())?);
     }
-    let mut replay = Replay::new(0);
+    let mut replay = Replay::default();
     let Found { mut journal, recovered, lost } = store.open(&mut replay)?;
     if replay.finish().0.sequence() > 0 {
         return Err(Halt::AlreadyInitialised);

@@ -32,7 +32,7 @@ use crate::domain::state::State;
 use crate::domain::state::apply::apply;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Span, Timestamp};
-use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Refused};
+use crate::journal::{AppendError, Journal, MAX_BODY_BYTES, Refused, Row};
 
 /// About how many events one batch has: past this no further command is decided in it.
 const BATCH_EVENTS: usize = 4_096;
@@ -141,7 +141,7 @@ impl Writer {
         self.journal.flush_mark();
         (self.waits_for, self.loss) = (None, None);
         self.clock_noted = Some(self.keeper.record().boot);
-        drop(self.publish(batch, now));
+        drop(self.publish(batch, &rows, now));
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl Writer {
             }
             self.settings.on_append.tell(rows.len());
             let now = self.now();
-            before = self.publish(events, now);
+            before = self.publish(events, &rows, now);
         }
         for part in parts {
             // Who asked may have gone; what was decided stands.
@@ -334,7 +334,7 @@ impl Writer {
     }
 
     /// What is returned should be dropped only once everybody has an answer, because that takes time.
-    fn publish(&mut self, events: Vec<Event>, now: Now) -> Option<State> {
+    fn publish(&mut self, events: Vec<Event>, rows: &[Row], now: Now) -> Option<State> {
         let touched = changes::touched_by(&events, &self.state);
         let grants_before =
             if self.hub.is_followed() { self.view.read(|state| touched.open_grants(state)) } else { BTreeMap::new() };
@@ -342,8 +342,7 @@ impl Writer {
         let changes = changes::of_batch(&self.state, touched, now);
         self.checks.apply(&changes);
         self.hub.publish(self.state.sequence(), &changes, &grants_before, self.keeper.boot());
-        let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-        self.feed.publish(&events);
+        self.feed.publish(events, rows);
         before
     }
 

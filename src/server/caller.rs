@@ -132,11 +132,14 @@ impl Broker {
     pub(crate) async fn carry_out(&self, caller: &VerifiedCaller, mutation: Mutation) -> Result<Done, Refusal> {
         let Mutation { request_id, command } = mutation;
         let takes_away = command.takes_away();
-        let (spender, is_known) = self.engine.read(|state| {
+        let (spender, kept, is_known) = self.engine.read(|state| {
             let spender = state.organisation().spender(&caller.identity);
+            let bound = state.organisation().principal(&caller.identity).and_then(|it| state.bound(it, request_id));
+            // What is sent again leaves nothing more behind, and what takes away is never refused for what is kept.
+            let kept = if takes_away || bound.is_some() { 0 } else { spender.kept_in(state) };
             // A command may have closed its own sender, who is told what came of it all the same.
             let is_known = spender != Spender::Unknown || state.bound_before(&caller.identity, request_id).is_some();
-            (spender, is_known)
+            (spender, kept, is_known)
         });
         if !is_known {
             return Err(Refusal::new(Reason::NoAccount, format!("`{}`", caller.identity)));
@@ -148,6 +151,7 @@ impl Broker {
                 false => state.organisation().records_many(&caller.identity, at),
             })
         };
+        self.ledger.keep(kept, has_duty)?;
         let admitted = self.ledger.admit(&spender, takes_away, has_duty, self.engine.boot())?;
         let (engine, ledger, from) = (self.engine.clone(), Arc::clone(&self.ledger), Arc::clone(&caller.from));
         // A call that is dropped meanwhile drops neither the command nor what it costs.

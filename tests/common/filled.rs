@@ -48,7 +48,7 @@ pub fn fill<Facts: IntoIterator<Item = Fact>>(path: &Path, files: Files<'_>, fac
 
 /// A journal that was filled before, and its state.
 pub fn open(path: &Path) -> (SqliteJournal, State) {
-    let mut replay = Replay::new(0);
+    let mut replay = Replay::default();
     let opened = SqliteJournal::open(path, Options::default(), &mut |row| replay.accept(row).map_err(Into::into));
     (opened.unwrap().0, replay.finish().0)
 }

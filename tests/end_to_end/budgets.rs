@@ -83,6 +83,29 @@ async fn what_fills_the_journal_is_waited_for_too() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_one_is_bounded_and_what_was_asked_before_is_answered() {
+    // given an engineer of whom as much is kept as may be
+    let (broker, metrics) = broker("kept = 20000");
+    let (ana, other) = (broker.person("ana").await, broker.engineer().await);
+    let first = repair();
+    let asked = ana.request(first.clone()).await.unwrap();
+    ana.withdraw(&asked.id).await.unwrap();
+    let filled = ask_over_and_over(&ana, 20).await;
+    // when they ask again, then they are told which budget it is
+    let over = refused(filled, Code::ResourceExhausted, "BUDGET_KEPT");
+    assert!(over.message().contains("`kept` is 20000 bytes, and "), "{over:?}");
+    assert!(wait_of(&over) > Duration::from_secs(60), "{over:?}");
+    // and what was asked before is answered as before, and nobody else notices
+    assert_eq!(ana.request(first).await.unwrap().id, asked.id);
+    ask_over_and_over(&other, 1).await.unwrap();
+    assert!(metric(metrics, &["budget_refused_total", "budget=\"kept\""]) >= 1);
+    // and a restart forgets nothing of it
+    let broker = Broker::serve(&broker.kill(), &Start::default());
+    let ana = broker.person("ana").await;
+    refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_KEPT");
+}
+
+#[tokio::test]
 async fn budgets_are_read_again_at_sighup_and_mistakes_leave_them_as_they_were() {
     let (broker, _) = broker("person_commands = \"1 at once, 1 each 7d\"");
     let ana = broker.person("ana").await;

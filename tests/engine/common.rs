@@ -201,7 +201,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn replayed(reader: &dyn JournalReader) -> State {
-    let mut replay = Replay::new(0);
+    let mut replay = Replay::default();
     for row in reader.read_after(0, usize::MAX).unwrap() {
         replay.accept(&row).unwrap();
     }

@@ -17,6 +17,7 @@ mod grant;
 mod identity;
 mod identity_before;
 mod identity_histories;
+mod kept;
 mod life;
 mod lock;
 mod loss;

@@ -3,6 +3,7 @@
 
 use crate::domain::directory::AccountKind;
 use crate::domain::policy::CapabilityName;
+use crate::domain::state::State;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, Principal};
 use crate::domain::value::time::Timestamp;
@@ -26,6 +27,23 @@ const WATCHES_OVER: [CapabilityName; 4] =
     [CapabilityName::AuditRead, CapabilityName::LockManage, CapabilityName::GrantRevoke, CapabilityName::HrFeed];
 /// Who records facts about many: whole staffs in a morning.
 const RECORDS_MANY: [CapabilityName; 2] = [CapabilityName::HrFeed, CapabilityName::AttestationRecord];
+
+impl Spender {
+    /// How much memory what is kept of them takes, about.
+    #[must_use]
+    pub fn kept_in(&self, state: &State) -> u64 {
+        let by = |id: &AccountId| state.kept_by(&Principal::Account(id.clone()));
+        match self {
+            Self::Person(person) => {
+                let own = state.organisation().accounts_of(person).filter(|(_, account)| !account.is_machine());
+                let without_account = state.kept_by(&Principal::Person(person.clone()));
+                own.map(|(id, _)| by(id)).fold(without_account, u64::saturating_add)
+            }
+            Self::Machine(id) => by(id),
+            Self::Unknown => 0,
+        }
+    }
+}
 
 impl Organisation {
     /// With whose work a call by this identity is counted.

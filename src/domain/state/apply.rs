@@ -11,7 +11,7 @@ mod life;
 mod organisation;
 mod proposals;
 
-use super::{Bound, State};
+use super::{Bound, State, kept};
 use crate::domain::record::event::{Actor, Event, Fact, LockDeleted, LockFact, LockNamed};
 
 /// Records one event.
@@ -31,7 +31,9 @@ pub(in crate::domain) fn bind(state: &mut State, event: &Event) {
             state.senders.insert((by.clone(), mark.id), principal.clone());
         }
         let bound = Bound { by, command: mark.command, about, sequence: event.sequence, at: event.at };
-        state.requests.insert((principal.clone(), mark.id), bound);
+        if state.requests.insert((principal.clone(), mark.id), bound).is_none() {
+            state.keeps(principal.clone(), kept::REQUEST_BYTES);
+        }
         state.requests_by_age.insert((event.at, principal.clone(), mark.id));
     }
 }

@@ -27,6 +27,7 @@ mod grants;
 mod held;
 mod holding;
 pub mod identities;
+mod kept;
 pub mod organisation;
 mod proposals;
 mod requests;
@@ -95,6 +96,8 @@ pub struct State {
     pub(super) requests_by_age: Set<(Timestamp, Principal, RequestId)>,
     /// By which identity each of them was sent: it may mean nobody by now.
     pub(super) senders: Map<(Identity, RequestId), Principal>,
+    /// About how many bytes of memory all this takes, by who sent it.
+    pub(super) kept: Map<Principal, u64>,
     pub(super) refusals: Map<Principal, MinuteCount>,
     /// Tokens of a grant.
     pub(super) tokens: Map<GrantId, MinuteCount>,
@@ -303,6 +306,7 @@ impl State {
 
     pub(super) fn put_elevation(&mut self, elevation: Elevation) {
         self.remove_elevation(elevation.id);
+        self.keeps(Principal::Account(elevation.requester.clone()), kept::of_elevation(&elevation));
         if elevation.phase.is_pending() {
             self.pending.insert(elevation.id);
             if Counted::as_recorded(&elevation.review).is_complete() {
@@ -377,6 +381,7 @@ impl State {
 
     pub(super) fn remove_elevation(&mut self, id: ElevationId) {
         let Some(old) = self.elevations.remove(&id) else { return };
+        self.keeps_no_more(&Principal::Account(old.requester.clone()), kept::of_elevation(&old));
         self.pending.remove(&id);
         self.complete.remove(&id);
         self.pending_by.remove(&old.requester, &id);
@@ -400,6 +405,7 @@ impl State {
 
     pub(super) fn put_enrolment(&mut self, enrolment: Enrolment) {
         self.remove_enrolment(enrolment.id);
+        self.keeps(enrolment.requester.clone(), kept::of_enrolment(&enrolment));
         if enrolment.phase.is_pending() {
             self.pending_enrolments.insert(enrolment.id);
             if Counted::as_recorded(&enrolment.review).is_complete() {
@@ -419,6 +425,7 @@ impl State {
 
     pub(super) fn remove_enrolment(&mut self, id: EnrolmentId) {
         let Some(old) = self.enrolments.remove(&id) else { return };
+        self.keeps_no_more(&old.requester, kept::of_enrolment(&old));
         self.pending_enrolments.remove(&id);
         self.complete_enrolments.remove(&id);
         self.pending_enrolments_about.remove(old.ask.account(), &id);

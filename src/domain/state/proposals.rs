@@ -1,8 +1,8 @@
 //! Proposals in the state, and the texts of those that wait for their approval.
 
-use super::{Closed, Due, State};
+use super::{Closed, Due, State, kept};
 use crate::domain::record::proposal::Proposal;
-use crate::domain::value::ids::ProposalId;
+use crate::domain::value::ids::{Principal, ProposalId};
 use crate::domain::value::index::Map;
 
 impl State {
@@ -27,6 +27,7 @@ impl State {
     pub(in crate::domain) fn put_proposal(&mut self, proposal: Proposal) {
         let texts = self.proposal_texts.get(&proposal.id).cloned().unwrap_or_default();
         self.remove_proposal(proposal.id);
+        self.keeps(Principal::Account(proposal.requester.clone()), kept::of_proposal(&proposal));
         if proposal.phase.is_pending() {
             self.due.insert((proposal.review.deadline, Due::ProposalDeadline(proposal.id)));
             self.proposal_texts.insert(proposal.id, texts);
@@ -39,6 +40,7 @@ impl State {
 
     pub(in crate::domain) fn remove_proposal(&mut self, id: ProposalId) {
         let Some(old) = self.proposals.remove(&id) else { return };
+        self.keeps_no_more(&Principal::Account(old.requester.clone()), kept::of_proposal(&old));
         self.proposal_texts.remove(&id);
         self.due.remove(&(old.review.deadline, Due::ProposalDeadline(id)));
         if let Some(at) = old.phase.closed_at() {

@@ -1,6 +1,6 @@
 //! Which command took effect under a `request_id`.
 
-use super::{Bound, State};
+use super::{Bound, State, kept};
 use crate::domain::directory::AccountState;
 use crate::domain::value::ids::{AccountId, Identity, Principal, RequestId};
 
@@ -38,8 +38,11 @@ impl State {
     }
 
     pub(super) fn forget_request(&mut self, principal: Principal, id: RequestId) {
-        if let Some(identity) = self.requests.remove(&(principal, id)).and_then(|bound| bound.by.clone()) {
-            self.senders.remove(&(identity, id));
+        let key = (principal, id);
+        let Some(bound) = self.requests.remove(&key) else { return };
+        self.keeps_no_more(&key.0, kept::REQUEST_BYTES);
+        if let Some(identity) = &bound.by {
+            self.senders.remove(&(identity.clone(), id));
         }
     }
 }

@@ -348,6 +348,22 @@ impl Scope {
         &self.resources
     }
 
+    /// How much memory it takes besides itself, about.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        // An entry of a set, and a text with its length and count of owners.
+        const ENTRY: usize = 64;
+        const TEXT: usize = 48;
+        let of_segment = |segment: &PatternSegment| match segment {
+            PatternSegment::Literal(text) => TEXT.saturating_add(text.len()),
+            PatternSegment::Any => TEXT,
+        };
+        let actions = self.actions.iter().map(|action| ENTRY.saturating_add(action.as_str().len()));
+        let resources =
+            self.resources.iter().map(|it| it.segments.iter().map(of_segment).fold(ENTRY, usize::saturating_add));
+        u64::try_from(actions.chain(resources).fold(0, usize::saturating_add)).unwrap_or(u64::MAX)
+    }
+
     /// The one tenant within whose space it lies, if it is a request's or a grant's, which never mix.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {

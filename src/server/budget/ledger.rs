@@ -11,20 +11,23 @@ use prometheus_client::metrics::family::Family;
 
 use super::bucket::{Bucket, Rate};
 use super::places::{Place, Places};
-use super::settings::{Budget, Budgets, Rates};
+use super::settings::{Budget, Budgets, KeptLimits, Rates};
 use crate::clock::BootMillis;
 use crate::domain::rule::spender::Spender;
-use crate::domain::value::refusal::Refusal;
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Span;
 use crate::server::metrics::{Metrics, Spent};
 
 /// Spenders that are kept before those that owe nothing are looked for.
 const KEPT: usize = 1_024;
+/// After how long to look again whether enough was forgotten.
+const FORGETTING: Span = Span::seconds(600);
 
 /// What each spender has left.
 #[derive(Debug, Default)]
 pub struct Ledger {
     rates: RwLock<Arc<Rates>>,
+    kept: RwLock<KeptLimits>,
     purses: DashMap<Spender, Purse>,
     /// When as many are kept, those that owe nothing are forgotten.
     sweep_at: AtomicUsize,
@@ -69,7 +72,8 @@ impl Ledger {
     }
 
     /// Other budgets from now on. What was spent stays spent.
-    pub fn reload(&self, Budgets { rates, places }: Budgets) {
+    pub fn reload(&self, Budgets { rates, kept, places }: Budgets) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = kept;
         *self.rates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rates);
         self.places.reload(places);
     }
@@ -84,6 +88,25 @@ impl Ledger {
         let counted = if place.is_ok() { &self.used } else { &self.refused };
         counted.get_or_create(&budget).inc();
         place
+    }
+
+    /// That there is room for what a command that gives would leave behind.
+    ///
+    /// # Errors
+    /// `BUDGET_KEPT`.
+    pub fn keep(&self, kept: u64, has_duty: impl FnOnce() -> bool) -> Result<(), Refusal> {
+        let limits = *self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let (budget, limit) = match kept < limits.each {
+            true => return Ok(()),
+            false if has_duty() => ("recording_kept", limits.recording),
+            false => ("kept", limits.each),
+        };
+        if kept < limit {
+            return Ok(());
+        }
+        self.refused.get_or_create(&Spent { budget }).inc();
+        let refusal = Refusal::new(Reason::BudgetKept, format!("`{budget}` is {limit} bytes, and {kept} are kept"));
+        Err(Refusal { retry_after: Some(FORGETTING), ..refusal.with("budget", budget) })
     }
 
     /// Counts one command. Whether its sender has a duty that needs more, to take from others or to record much, is asked only
@@ -222,6 +245,21 @@ mod tests {
         assert_eq!(admitted(&ledger, &person("ben"), false, false, 30), 30);
         assert_eq!(admitted(&ledger, &machine("orders-api"), false, false, 200), 100);
         assert_eq!(admitted(&ledger, &machine("payments-api"), false, false, 100), 100);
+    }
+
+    #[test]
+    fn what_is_kept_of_one_is_bounded_and_duty_has_more() {
+        let ledger = Ledger::default();
+        let mebibytes = |count: u64| count * 1024 * 1024;
+        assert!(ledger.keep(mebibytes(16) - 1, || false).is_ok());
+        let over = ledger.keep(mebibytes(16), || false).unwrap_err();
+        assert_eq!((over.reason, over.facts["budget"].as_str()), (Reason::BudgetKept, "kept"));
+        assert!(over.retry_after.is_some());
+        assert!(ledger.keep(mebibytes(255), || true).is_ok());
+        assert_eq!(ledger.keep(mebibytes(256), || true).unwrap_err().facts["budget"], "recording_kept");
+        // and another limit counts from when it is read
+        ledger.reload(Budgets { kept: KeptLimits { each: 10, recording: 20 }, ..Budgets::default() });
+        assert!(ledger.keep(10, || false).is_err() && ledger.keep(19, || true).is_ok());
     }
 
     #[test]

@@ -118,11 +118,28 @@ impl Rates {
     }
 }
 
+/// How much memory what is kept of one spender may take, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptLimits {
+    /// Of anybody.
+    pub each: u64,
+    /// Of whoever records what is so of many (`hr.feed`, `attestation.record`).
+    pub recording: u64,
+}
+
+impl Default for KeptLimits {
+    fn default() -> Self {
+        Self { each: 16 * 1024 * 1024, recording: 256 * 1024 * 1024 }
+    }
+}
+
 /// All that the table `[budgets]` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budgets {
     /// How much of what is counted.
     pub rates: Rates,
+    /// How much is kept.
+    pub kept: KeptLimits,
     /// How many places for dear work.
     pub places: PlaceLimits,
 }

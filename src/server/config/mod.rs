@@ -20,7 +20,7 @@ pub use self::authorities::warnings;
 use self::values::Values;
 pub use self::values::{ConfigMistake, ConfigMistakes};
 use super::budget::bucket::{MOST, Rate};
-use super::budget::{Budget, Budgets, PlaceLimits};
+use super::budget::{Budget, Budgets, KeptLimits, PlaceLimits};
 use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
@@ -129,6 +129,8 @@ const SCHEMA: &[&str] = &[
     "budgets.journal_minute",
     "budgets.journal_day",
     "budgets.recording_journal",
+    "budgets.kept",
+    "budgets.recording_kept",
     "budgets.dear_places",
     "budgets.dear_places_each",
 ];
@@ -303,6 +305,12 @@ fn count(values: &mut Values, key: &'static str, default: usize, most: usize) ->
     values.parse(key, &wanted, default, |text| text.parse().ok().filter(|number| (1..=most).contains(number)))
 }
 
+fn bytes(values: &mut Values, key: &'static str, default: u64) -> u64 {
+    let most = u64::from(MOST);
+    let wanted = format!("a number of bytes from 1 to {most}");
+    values.parse(key, &wanted, default, |text| text.parse().ok().filter(|number| (1..=most).contains(number)))
+}
+
 fn unread_deadline(values: &mut Values, usual: Duration) -> Duration {
     let usual = u32::try_from(usual.as_secs()).map_or(Span::MAX, Span::seconds);
     let deadline = span(values, "limits.unread_deadline", usual, Span::seconds(3_600));
@@ -310,17 +318,21 @@ fn unread_deadline(values: &mut Values, usual: Duration) -> Duration {
 }
 
 fn budgets(values: &mut Values) -> Budgets {
-    let Budgets { mut rates, places } = Budgets::default();
+    let Budgets { mut rates, kept, places } = Budgets::default();
     for budget in Budget::ALL {
         let usual = rates.of(budget);
         let wanted = format!("a rate such as `{usual}`: numbers from 1 to {MOST}, a time of at most `7d`");
         rates.set(budget, values.parse(budget.key(), &wanted, usual, Rate::parse));
     }
+    let kept = KeptLimits {
+        each: bytes(values, "budgets.kept", kept.each),
+        recording: bytes(values, "budgets.recording_kept", kept.recording),
+    };
     let places = PlaceLimits {
         all: count(values, "budgets.dear_places", places.all, 1_024),
         each: count(values, "budgets.dear_places_each", places.each, 1_024),
     };
-    Budgets { rates, places }
+    Budgets { rates, kept, places }
 }
 
 fn span(values: &mut Values, key: &'static str, default: Span, most: Span) -> Span {
