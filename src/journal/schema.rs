@@ -21,7 +21,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// `CSGN`, so that a journal is told apart from other SQLite files.
 const APPLICATION_ID: i32 = 0x4353_474e;
 /// Of the whole: 4 since the first row of each command carries who called. A journal of another format is not opened.
-const FORMAT: i32 = 4;
+const FORMAT: i32 = 5;
 
 /// Every object of a journal, by name, as `sqlite_schema` has it. No index: four of them over JSON cost three quarters
 /// of the append rate.

@@ -191,7 +191,7 @@ fn another_id_or_another_definition_is_found() {
         ("UPDATE journal_id SET id = 'x'", "its id `x` is not"),
         ("UPDATE journal_id SET format = 1", "does not hold its one row"),
         ("DELETE FROM journal_id", "does not hold its one row"),
-        ("PRAGMA user_version = 1", "its format is 1, this version knows 4"),
+        ("PRAGMA user_version = 1", "its format is 1, this version knows 5"),
         ("PRAGMA application_id = 7", "not made by countersign"),
         ("DROP VIEW event", "view `event` is missing or was changed"),
         ("DROP VIEW event; CREATE VIEW event AS SELECT seq FROM journal", "view `event` is missing or was changed"),

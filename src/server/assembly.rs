@@ -39,6 +39,7 @@ use super::service::policies::Policies;
 use super::service::proposals::Proposals;
 use super::service::recertifications::Recertifications;
 use super::service::tokens::Tokens;
+use super::transport::descriptors;
 use super::transport::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
 use super::transport::listener::{ListenError, ListenerSettings, Listening, bind, listen};
 use super::transport::listeners::Listeners;
@@ -157,6 +158,7 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let keys = Arc::new(keys);
     let services = services(&broker, &health, &keys, config::route_map(&settings)?)?;
     let reload_asked = Arc::new(Notify::new());
+    descriptors::raise(settings.limits.connections);
     let listener = ListenerSettings {
         speaks: Speaks::Grpc,
         address: settings.listen,
@@ -340,7 +342,7 @@ pub(super) fn services(
     routes.add_service(strict_v1(reflection().build_v1().map_err(failed)?));
     routes.add_service(strict_v1alpha(reflection().build_v1alpha().map_err(failed)?));
     let direct = Access::new(broker.clone());
-    Ok(Services { routes: routes.routes(), direct, dialect: Arc::new(Grpc) })
+    Ok(Services { routes: routes.routes(), direct, dialect: Arc::new(Grpc), guests: broker.guests() })
 }
 
 /// Notes a service as serving. The reporter's lock is free while the broker starts, so that one poll is enough.

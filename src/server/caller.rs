@@ -10,6 +10,7 @@ use tonic::{Extensions, Request, Status};
 
 use super::budget::{Ledger, Place};
 use super::keys::sealed::Seal;
+use super::transport::door::{Guest, Guests};
 use super::transport::peer::Peer;
 use super::transport::standing::Standing;
 use crate::domain::record::called_from::CalledFrom;
@@ -121,6 +122,18 @@ impl Broker {
             standing.check()?;
         }
         Ok(self.read(caller, is_open)?)
+    }
+
+    /// Tells the door whose a connection is.
+    pub(crate) fn guests(&self) -> Guests {
+        let engine = self.engine.clone();
+        Arc::new(move |identity| {
+            let at = engine.latest();
+            engine.read(|state| Guest {
+                spender: state.organisation().spender(identity),
+                takes_away: state.organisation().takes_from_others(identity, at),
+            })
+        })
     }
 
     /// Executes a command as the caller. A refusal is counted.

@@ -204,6 +204,7 @@ fn what_is_held_anew_is_counted_once() {
             author: None,
             after: 0,
             aside: None,
+            suspends: None,
             events,
         })
     };

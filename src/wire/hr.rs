@@ -9,7 +9,7 @@ use super::people_file::PeopleFormat;
 use super::v1 as pb;
 use super::values::{LONGEST_TEXT_BYTES, digest, optional, parsed, pb_timestamp, text, timestamp};
 use crate::domain::record::command::{ApplyHrEvents, Command, DecideHold, RetireStream};
-use crate::domain::record::event::{Event, Fact, FeedFact};
+use crate::domain::record::event::{Event, Fact, FeedFact, LockFact};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::rule::feed::{FeedStatus, IdentityMove, StreamStatus};
 use crate::domain::value::ids::{Identity, PersonId, RequestId};
@@ -241,6 +241,7 @@ fn hold(it: &Hold, moves: Option<&Vec<IdentityMove>>, room: &mut usize) -> pb::F
         reason: it.aside.as_ref().map(|aside| aside.reason.entry().name.to_owned()).unwrap_or_default(),
         text: it.aside.as_ref().map(|aside| aside.detail.clone()).unwrap_or_default(),
         moves: moves.into_iter().flatten().map(identity_move).collect(),
+        lock_id: it.suspends.map(|lock| lock.to_string()).unwrap_or_default(),
     }
 }
 
@@ -266,6 +267,17 @@ pub fn in_force_and_held(events: &[Event]) -> BTreeSet<PersonId> {
         }
     }
     applied.intersection(&held).cloned().collect()
+}
+
+/// Whom a change stops by a lock until what it holds is decided on.
+#[must_use]
+pub fn suspended(events: &[Event]) -> Option<&PersonId> {
+    let locked = |event: &Event| matches!(event.fact, Fact::Lock(LockFact::Created(_)));
+    let held = events.iter().find_map(|event| match &event.fact {
+        Fact::Feed(FeedFact::Held(hold)) if hold.suspends.is_some() => hold.events.first(),
+        _ => None,
+    });
+    held.filter(|_| events.iter().any(locked)).map(|event| &event.person)
 }
 
 /// What a change set aside because it could not happen.

@@ -111,6 +111,7 @@ fn the_bytes_of_a_hold_are_those_that_its_digest_is_over() {
         from_import: false,
         after: 6,
         aside: None,
+        suspends: None,
         events,
     };
     assert_eq!(Digest::of(&held_events(&hold)), hold.digest());
@@ -133,6 +134,7 @@ fn however_much_the_brake_holds_an_answer_tells_of_the_oldest() {
         author: None,
         after: number,
         aside: None,
+        suspends: None,
         events: vec![HrEvent {
             person: "p".repeat(64).parse().unwrap(),
             change: HrChange::Left { at: Timestamp::MAX, urgent: false, also_approved: false },

@@ -9,7 +9,15 @@ use crate::checker::{is_test_file, module_of};
 const ROOMS: &[(&str, &[&str])] = &[
     (
         "transport",
-        &["clock", "domain::record::called_from", "domain::value", "pem", "server::metrics", "wire::certificate"],
+        &[
+            "clock",
+            "domain::record::called_from",
+            "domain::rule::spender",
+            "domain::value",
+            "pem",
+            "server::metrics",
+            "wire::certificate",
+        ],
     ),
     ("keys", &["domain::value", "journal::file", "journal::room", "wire"]),
     ("budget", &["clock", "domain::rule::spender", "domain::value", "server::metrics"]),

@@ -46,7 +46,7 @@ async fn a_user_who_is_deleted_leaves_at_once_and_stays_on_record() {
 }
 
 #[tokio::test]
-async fn what_the_brake_holds_is_told_and_a_single_leaving_passes() {
+async fn what_the_brake_holds_is_told() {
     // given a brake that lets one person through in 24 hours
     let files = Files::example();
     let policy =
@@ -73,11 +73,39 @@ async fn what_the_brake_holds_is_told_and_a_single_leaving_passes() {
     let body = json!({ "schemas": [CORE], "userName": "zora", ENTERPRISE: { "manager": "ines" } });
     let other = broker.hr(Method::POST, USERS, Some(body)).await;
     assert!(!other.is_error(409, None, "HELD: ").contains(&hold.to_string()), "{other:?}");
-    // and two that leave at once, one by one, do not wait
-    for person in ["ana", "ben"] {
-        let user = broker.patch(person, json!([{ "op": "replace", "path": "active", "value": false }])).await.is(200);
-        assert_eq!(user["active"], json!(false), "{person}");
+}
+
+#[tokio::test]
+async fn single_leavings_beyond_the_brake_stop_their_people_and_wait() {
+    // given a brake that lets one person through in 24 hours, and somebody with a grant
+    let files = Files::example();
+    let policy =
+        files.policy.replace("hr_brake = { people = 50, percent = 20 }", "hr_brake = { people = 1, percent = 100 }");
+    let broker = Broker::with(&Files { policy, directory: files.directory });
+    let (ana, ben) = (broker.person("ana").await, broker.person("ben").await);
+    let grant = ana.granted(crate::person::repair(), &ben).await;
+    // when people leave at once, one call after another
+    let gone = broker.patch("eng01", json!([{ "op": "replace", "path": "active", "value": false }])).await.is(200);
+    assert_eq!(gone["active"], json!(false));
+    let deleted = broker.hr(Method::DELETE, &format!("{USERS}/ana"), None).await;
+    // then beyond the first they wait, and the answer says where; they are stopped by then
+    let hold = broker.running().engine().read(|state| *state.holds().keys().next().unwrap());
+    assert!(deleted.is_error(409, None, "HELD: ").contains(&hold.to_string()), "{deleted:?}");
+    let refusal = ana.request(crate::person::repair()).await.unwrap_err();
+    assert!(refusal.message().contains("HR says that they left"), "{refusal:?}");
+    assert_eq!(broker.get("/scim/v2/Users/ana").await.is(200)["active"], json!(true));
+    let is_open = |id: &str| {
+        let id = id.parse().unwrap();
+        broker.running().engine().read(|state| state.grants().get(&id).unwrap().is_open())
+    };
+    assert!(is_open(&grant.id), "nothing is ended that a person could not undo");
+    // and who asks again, as identity systems do for days, makes no more of it
+    let sequence = broker.running().engine().sequence();
+    for _ in 0..3 {
+        let again = broker.hr(Method::DELETE, &format!("{USERS}/ana"), None).await;
+        assert!(again.is_error(409, None, "HELD: ").contains(&hold.to_string()));
     }
+    assert_eq!(broker.running().engine().sequence(), sequence);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 
 use crate::harness::{Broker, GOAWAY, LONG_BYTES, RST_STREAM, eventually, frame, headers, health, read, slow};
 
@@ -223,12 +224,60 @@ async fn a_handshake_that_takes_too_long_is_cut() {
 #[tokio::test]
 async fn one_address_has_so_many_connections_and_another_still_gets_in() {
     let broker = Broker::start_with(|settings| settings.limits.per_address = 2);
-    let leaf = broker.ana();
+    let leaf = broker.stranger();
     let _held = [broker.connect(&leaf).await.unwrap(), broker.connect(&leaf).await.unwrap()];
     broker.connect(&leaf).await.unwrap_err();
     eventually("counted", || broker.connections_refused("per_address") >= 1).await;
     let elsewhere = broker.endpoint(Some(&leaf)).local_address(Some("127.0.0.2".parse().unwrap()));
     health(&elsewhere.connect().await.unwrap()).await.unwrap();
+}
+
+/// known failure G36.
+#[tokio::test]
+async fn whoever_has_as_many_connections_as_one_may_is_told_so_and_others_get_in() {
+    // given a person with as many as one may have, each of them in use
+    let broker = Broker::start_with(|settings| {
+        settings.limits.of_person = 2;
+        settings.limits.per_address = 1;
+    });
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let channel = broker.connect(&broker.ana()).await.unwrap();
+        // Once a call is answered, the broker knows who has come.
+        health(&channel).await.unwrap();
+        held.push(channel);
+    }
+    // when one more comes, then its calls are refused with why, and it is cut
+    let third = broker.connect(&broker.ana()).await.unwrap();
+    let refused = health(&third).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert_eq!(refused.get_error_details().error_info().unwrap().reason, "BUDGET_CONNECTIONS");
+    eventually("it is cut", || broker.metrics.connections_open.get() == 2).await;
+    assert!(broker.connections_refused("per_holder") >= 1);
+    // and those that are open go on, and somebody else gets in
+    for channel in &held {
+        health(channel).await.unwrap();
+    }
+    health(&broker.connect(&broker.stranger()).await.unwrap()).await.unwrap();
+}
+
+/// known failure G36.
+#[tokio::test]
+async fn when_all_are_taken_who_is_unknown_makes_room() {
+    let broker = Broker::start_with(|settings| {
+        settings.limits.connections = 2;
+        settings.limits.kept = 0;
+    });
+    let held = broker.connect(&broker.ana()).await.unwrap();
+    health(&held).await.unwrap();
+    let stranger = broker.connect(&broker.stranger()).await.unwrap();
+    health(&stranger).await.unwrap();
+    // when one more comes who is known
+    let other = broker.connect(&broker.ana()).await.unwrap();
+    // then the stranger has gone, and nobody else
+    eventually("the stranger has gone", || broker.metrics.connections_open.get() == 2).await;
+    health(&held).await.unwrap();
+    health(&other).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use countersign::domain::rule::spender::Spender;
 use countersign::domain::value::time::Timestamp;
 use countersign::server::metrics::{Metrics, Outcome, Reason};
+use countersign::server::transport::door::Guest;
 use countersign::server::transport::limits::Limits;
 use countersign::server::transport::listener::{ListenerSettings, Listening, listen};
 use countersign::server::transport::peer::Peer;
@@ -48,6 +50,15 @@ pub struct Broker {
     pub gate: watch::Sender<bool>,
     /// Calls of `test.Slow` that have begun.
     pub begun: Arc<AtomicUsize>,
+}
+
+/// Of all who have certificates here, `ana` alone is somebody.
+fn guest(identity: &countersign::domain::value::ids::Identity) -> Guest {
+    let spender = match identity.as_str() {
+        ANA => Spender::Person("ana".parse().unwrap()),
+        _ => Spender::Unknown,
+    };
+    Guest { spender, takes_away: false }
 }
 
 pub fn tls_settings(folder: &std::path::Path) -> TlsSettings {
@@ -102,11 +113,15 @@ impl Broker {
         let services = move || {
             let routes = Routes::new(tonic_health::server::health_reporter().1);
             let routes = routes.add_service(slow.clone()).add_service(Long);
-            Services { routes, direct: Past, dialect: Arc::new(served::Grpc) }
+            Services { routes, direct: Past, dialect: Arc::new(served::Grpc), guests: Arc::new(guest) }
         };
         let listening = listen(&settings, Arc::clone(&tls), Arc::clone(&metrics), services).unwrap();
         let address = listening.local_address;
         Self { address, metrics, listening: Some(listening), clock, tls, folder, northwind, acme, gate, begun }
+    }
+
+    pub fn stranger(&self) -> Leaf {
+        self.northwind.issue(&client("spiffe://northwind.example/person/nobody"))
     }
 
     pub fn ana(&self) -> Leaf {

@@ -13,6 +13,7 @@ mod happening;
 mod hold;
 mod place;
 mod rewriting;
+mod suspending;
 mod taking;
 mod tenant;
 mod tenant_feed;
@@ -78,12 +79,23 @@ fn apply_events(
         of_own_organisation(&state.organisation, event)?;
     }
     let sent = arrival.fresh.into_iter();
-    let sent = sent.map(|(place, event)| Sent { place, event: event.said_at(envelope.now.stamp) }).collect();
+    let sent: Vec<Sent> = sent.map(|(place, event)| Sent { place, event: event.said_at(envelope.now.stamp) }).collect();
+    let stopped = brake::stops(state, &sent, envelope.now).cloned();
+    let waiting = stopped.as_ref().zip(suspending::waiting(state, &sent));
+    if let (Some((person, hold)), None) = (waiting, &arrival.heard) {
+        return Err(suspending::still_waits(person, hold));
+    }
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), envelope.now);
     if let Some(place) = arrival.heard {
         overlay.record([Fact::Feed(FeedFact::Heard(HrFeedHeard { place, sender: caller.account.clone() }))]);
     }
-    let sorted = brake::sort(state, sent, new.author.as_ref(), envelope.now);
+    if waiting.is_some() {
+        return Ok(overlay);
+    }
+    let suspends =
+        stopped.as_ref().and_then(|person| suspending::suspend(&mut overlay, person, caller.account, envelope));
+    let new = hold::New { suspends, ..new };
+    let sorted = brake::sort(state, sent, new.author.as_ref(), stopped.is_some(), envelope.now);
     take(&mut overlay, sorted, &new)?;
     Ok(overlay)
 }
@@ -108,7 +120,7 @@ fn import(state: &State, caller: &Caller<'_>, command: &ImportPeople, envelope: 
     sorting.record(replaced.iter().cloned());
     let sent = events.into_iter().map(|event| Sent { place: None, event }).collect();
     let new = hold::New { from_import: true, ..new_hold(state, caller, Some(place), envelope) };
-    let sorted = brake::sort(sorting.state(), sent, new.author.as_ref(), now);
+    let sorted = brake::sort(sorting.state(), sent, new.author.as_ref(), false, now);
     drop(sorting);
     let mut overlay = Overlay::new(state, actor, now);
     overlay.record([Fact::Feed(FeedFact::Imported(HrImported {
@@ -174,6 +186,7 @@ fn new_hold<'a>(
         stream: place.map(|place| place.stream.clone()),
         from_import: false,
         number: place.map(|place| place.number),
+        suspends: None,
     }
 }
 

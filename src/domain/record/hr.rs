@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::value::ids::{AccountId, Digest, HoldId, Identity, PersonId, RoleName, StreamName};
+use crate::domain::value::ids::{AccountId, Digest, HoldId, Identity, LockId, PersonId, RoleName, StreamName};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Timestamp;
 
@@ -243,6 +243,9 @@ pub struct Hold {
     /// Why it could not happen; none: the brake caught it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<Aside>,
+    /// The lock that stops the person until it is decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspends: Option<LockId>,
     /// In the order in which they are applied.
     pub events: Vec<HrEvent>,
 }

@@ -10,6 +10,7 @@ pub mod enrolment;
 pub mod event;
 pub mod grant;
 pub mod hr;
+mod kept;
 pub mod lock;
 pub mod proposal;
 pub mod review;

@@ -1,6 +1,6 @@
 //! Grants on record, and what they are found by.
 
-use super::{Closed, Due, State, kept};
+use super::{Closed, Due, State};
 use crate::domain::record::grant::{Grant, GrantPhase};
 use crate::domain::value::ids::{GrantId, Principal};
 use crate::domain::value::time::Timestamp;
@@ -33,7 +33,7 @@ impl State {
     /// Puts a grant on record.
     pub(super) fn put_grant(&mut self, grant: Grant) {
         self.remove_grant(grant.id);
-        self.keeps(Principal::Account(grant.holder.clone()), kept::of_grant(&grant));
+        self.keeps(Principal::Account(grant.holder.clone()), grant.kept_bytes());
         self.grants_of.insert(grant.person.clone(), grant.id);
         self.find(&grant, &Found::default(), &Found::by(&grant));
         let elevation = grant.elevation;
@@ -54,7 +54,7 @@ impl State {
     /// Takes a grant off the record.
     pub(super) fn remove_grant(&mut self, id: GrantId) {
         let Some(old) = self.grants.remove(&id) else { return };
-        self.keeps_no_more(&Principal::Account(old.holder.clone()), kept::of_grant(&old));
+        self.keeps_no_more(&Principal::Account(old.holder.clone()), old.kept_bytes());
         self.grants_of.remove(&old.person, &id);
         self.find(&old, &Found::by(&old), &Found::default());
     }

@@ -306,7 +306,7 @@ impl State {
 
     pub(super) fn put_elevation(&mut self, elevation: Elevation) {
         self.remove_elevation(elevation.id);
-        self.keeps(Principal::Account(elevation.requester.clone()), kept::of_elevation(&elevation));
+        self.keeps(Principal::Account(elevation.requester.clone()), elevation.kept_bytes());
         if elevation.phase.is_pending() {
             self.pending.insert(elevation.id);
             if Counted::as_recorded(&elevation.review).is_complete() {
@@ -381,7 +381,7 @@ impl State {
 
     pub(super) fn remove_elevation(&mut self, id: ElevationId) {
         let Some(old) = self.elevations.remove(&id) else { return };
-        self.keeps_no_more(&Principal::Account(old.requester.clone()), kept::of_elevation(&old));
+        self.keeps_no_more(&Principal::Account(old.requester.clone()), old.kept_bytes());
         self.pending.remove(&id);
         self.complete.remove(&id);
         self.pending_by.remove(&old.requester, &id);
@@ -405,7 +405,7 @@ impl State {
 
     pub(super) fn put_enrolment(&mut self, enrolment: Enrolment) {
         self.remove_enrolment(enrolment.id);
-        self.keeps(enrolment.requester.clone(), kept::of_enrolment(&enrolment));
+        self.keeps(enrolment.requester.clone(), enrolment.kept_bytes());
         if enrolment.phase.is_pending() {
             self.pending_enrolments.insert(enrolment.id);
             if Counted::as_recorded(&enrolment.review).is_complete() {
@@ -425,7 +425,7 @@ impl State {
 
     pub(super) fn remove_enrolment(&mut self, id: EnrolmentId) {
         let Some(old) = self.enrolments.remove(&id) else { return };
-        self.keeps_no_more(&old.requester, kept::of_enrolment(&old));
+        self.keeps_no_more(&old.requester, old.kept_bytes());
         self.pending_enrolments.remove(&id);
         self.complete_enrolments.remove(&id);
         self.pending_enrolments_about.remove(old.ask.account(), &id);

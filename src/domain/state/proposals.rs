@@ -1,6 +1,6 @@
 //! Proposals in the state, and the texts of those that wait for their approval.
 
-use super::{Closed, Due, State, kept};
+use super::{Closed, Due, State};
 use crate::domain::record::proposal::Proposal;
 use crate::domain::value::ids::{Principal, ProposalId};
 use crate::domain::value::index::Map;
@@ -27,7 +27,7 @@ impl State {
     pub(in crate::domain) fn put_proposal(&mut self, proposal: Proposal) {
         let texts = self.proposal_texts.get(&proposal.id).cloned().unwrap_or_default();
         self.remove_proposal(proposal.id);
-        self.keeps(Principal::Account(proposal.requester.clone()), kept::of_proposal(&proposal));
+        self.keeps(Principal::Account(proposal.requester.clone()), proposal.kept_bytes());
         if proposal.phase.is_pending() {
             self.due.insert((proposal.review.deadline, Due::ProposalDeadline(proposal.id)));
             self.proposal_texts.insert(proposal.id, texts);
@@ -40,7 +40,7 @@ impl State {
 
     pub(in crate::domain) fn remove_proposal(&mut self, id: ProposalId) {
         let Some(old) = self.proposals.remove(&id) else { return };
-        self.keeps_no_more(&Principal::Account(old.requester.clone()), kept::of_proposal(&old));
+        self.keeps_no_more(&Principal::Account(old.requester.clone()), old.kept_bytes());
         self.proposal_texts.remove(&id);
         self.due.remove(&(old.review.deadline, Due::ProposalDeadline(id)));
         if let Some(at) = old.phase.closed_at() {

@@ -118,6 +118,10 @@ const SCHEMA: &[&str] = &[
     "limits.connections",
     "limits.per_address",
     "limits.half_open",
+    "limits.connections_of_person",
+    "limits.connections_of_machine",
+    "limits.connections_of_unknown",
+    "limits.connections_kept",
     "limits.unread_bytes",
     "limits.unread_bytes_of_identity",
     "limits.unread_deadline",
@@ -243,6 +247,10 @@ fn settings(values: &mut Values, folder: &Path) -> Option<ServeSettings> {
     let limits = Limits {
         connections: count(values, "limits.connections", defaults.connections, 1_000_000),
         per_address: count(values, "limits.per_address", defaults.per_address, 1_000_000),
+        of_person: count(values, "limits.connections_of_person", defaults.of_person, 1_000_000),
+        of_machine: count(values, "limits.connections_of_machine", defaults.of_machine, 1_000_000),
+        of_unknown: count(values, "limits.connections_of_unknown", defaults.of_unknown, 1_000_000),
+        kept: count(values, "limits.connections_kept", defaults.kept, 1_000_000),
         half_open: count(values, "limits.half_open", defaults.half_open, 1_000_000),
         unread_bytes: count(values, "limits.unread_bytes", defaults.unread_bytes, MOST_UNREAD_BYTES),
         unread_bytes_of_identity: count(

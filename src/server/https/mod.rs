@@ -19,7 +19,7 @@ use super::transport::served::{Dialect, Head, Routed, Services};
 /// Everything that is served.
 pub(super) fn services(broker: &Broker) -> Services {
     let routes = scim::router(broker).merge(authzen::router(Access::new(broker.clone())));
-    Services { routes: routes.into(), direct: Routed, dialect: Arc::new(Https) }
+    Services { routes: routes.into(), direct: Routed, dialect: Arc::new(Https), guests: broker.guests() }
 }
 
 /// Refusals as SCIM has them, or as AuthZEN has them under its paths.

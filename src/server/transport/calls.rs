@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(super) struct Calls<C> {
     dialect: Arc<dyn Dialect>,
     peer: Peer,
     standing: Standing,
+    /// Why none of them is answered.
+    refusal: Option<Refusal>,
     permits: Arc<Semaphore>,
     timeout: Duration,
     unread: Arc<Unread>,
@@ -50,15 +53,21 @@ impl<C> Calls<C> {
         services: Services<D>,
         peer: Peer,
         standing: Standing,
+        refusal: Option<Refusal>,
         timeout: Duration,
         unread: Arc<Unread>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let Services { routes, direct, dialect } = services;
+        let Services { routes, direct, dialect, .. } = services;
         let permits = Arc::new(Semaphore::new(usize::try_from(STREAMS_PER_CONNECTION).unwrap_or(1)));
-        let counters = Arc::new(Counters { metrics, known: Mutex::default() });
+        let counters = Arc::new(Counters { metrics, begun: AtomicU64::new(0), known: Mutex::default() });
         let direct = direct.connected(&peer, &standing);
-        Self { direct, routes, dialect, peer, standing, permits, timeout, unread, counters }
+        Self { direct, routes, dialect, peer, standing, refusal, permits, timeout, unread, counters }
+    }
+
+    /// Tells how many calls have begun.
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 }
 
@@ -104,6 +113,10 @@ impl<C: DirectCalls> Calls<C> {
     /// A call's place, if its certificate still stands and neither its headers nor the calls beside it are too many.
     fn admit<B>(&self, request: &Request<B>) -> Result<OwnedSemaphorePermit, Status> {
         self.standing.check()?;
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone().into());
+        }
+        self.counters.begun.fetch_add(1, Ordering::Relaxed);
         if request.headers().len() > HEADERS_MAX {
             return Err(overloaded(&format!("over {HEADERS_MAX} header fields; send fewer")));
         }
@@ -169,12 +182,18 @@ fn too_slow() -> Status {
 }
 
 /// The counters that this connection has used, so that a call finds its own without the lock that all share.
-struct Counters {
+pub(super) struct Counters {
     metrics: Arc<Metrics>,
+    begun: AtomicU64,
     known: Mutex<Vec<(String, Code, Counter)>>,
 }
 
 impl Counters {
+    /// Calls that have begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     fn count(&self, dialect: &dyn Dialect, call: &Head, response: &Response<Body>) {
         let (method, code) = dialect.counted(call.uri.path(), response);
         self.add(method, code);

@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
 use super::calls::{Calls, UNREAD};
+use super::door::{Full, Place};
 use super::handshake::{Connection, Failure, handshake};
 use super::limits::{
     HEADER_LIST_MAX_BYTES, HEADER_READ_TIMEOUT, HEADERS_MAX, LOCAL_ERROR_RESET_STREAMS, Limits,
@@ -23,7 +24,8 @@ use super::limits::{
 use super::served::{Direct, Services};
 use super::shared::{Accepted, Phase, Shared};
 use crate::clock::{Clock as _, SystemClock};
-use crate::server::metrics::Outcome;
+use crate::domain::value::refusal::Refusal;
+use crate::server::metrics::{Outcome, Reason};
 
 /// How long a connection whose certificate is over has to read why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -39,7 +41,6 @@ pub(super) async fn serve<D: Direct>(accepted: Accepted, shared: Arc<Shared>, se
         () = place.evicted() => Err(Failure::new("evicted", "made room for a newer connection".to_owned())),
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
     };
-    place.settle();
     let connection = match outcome {
         Ok(connection) => connection,
         Err(Failure { outcome, text }) => {
@@ -52,7 +53,15 @@ pub(super) async fn serve<D: Direct>(accepted: Accepted, shared: Arc<Shared>, se
     };
     shared.metrics.handshakes.get_or_create(&Outcome { outcome: "accepted" }).inc();
     tracing::debug!(%address, identity = %connection.peer.identity, "connected");
-    drive(connection, &shared, services, phase).await;
+    let settled = place.settle((services.guests)(&connection.peer.identity), SystemClock.boot());
+    if let Err(full) = settled {
+        shared.metrics.connections_refused.get_or_create(&Reason { reason: full.reason() }).inc();
+        if shared.log.take() {
+            let identity = &connection.peer.identity;
+            tracing::warn!(%address, %identity, reason = full.reason(), "a connection was refused; see `limits` in the configuration");
+        }
+    }
+    drive(connection, &shared, services, phase, (&place, settled.err())).await;
     drop(place);
 }
 
@@ -61,17 +70,22 @@ async fn drive<D: Direct>(
     shared: &Shared,
     services: Services<D>,
     mut phase: watch::Receiver<Phase>,
+    (place, full): (&Place, Option<Full>),
 ) {
     let limits = &shared.limits;
     let Connection { stream, is_http2, peer, standing } = connection;
     let unread = shared.unread.connected(&peer.identity);
     let metrics = Arc::clone(&shared.metrics);
-    let calls = Calls::new(services, peer, standing.clone(), limits.call_timeout, Arc::clone(&unread), metrics);
+    let refusal = full.map(Refusal::from);
+    let calls =
+        Calls::new(services, peer, standing.clone(), refusal, limits.call_timeout, Arc::clone(&unread), metrics);
+    let (counters, mut begun) = (calls.counters(), 0);
     let builder = protocol(is_http2, limits);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(calls)));
-    let mut end = pin!(tokio::time::sleep(limits.connection_age));
+    // One that is refused has as long as it takes to hear why.
+    let mut end = pin!(tokio::time::sleep(if full.is_some() { LAST_WORDS } else { limits.connection_age }));
     let mut beat = tokio::time::interval(limits.certificate_beat);
-    let (mut draining, mut leaving) = (false, false);
+    let (mut draining, mut leaving) = (false, full.is_some());
     loop {
         tokio::select! {
             result = &mut serving => {
@@ -95,7 +109,16 @@ async fn drive<D: Direct>(
                 draining = true;
                 serving.as_mut().graceful_shutdown();
             }
+            () = place.evicted(), if !leaving => {
+                leaving = true;
+                serving.as_mut().graceful_shutdown();
+                end.set(tokio::time::sleep(LAST_WORDS));
+            }
             _ = beat.tick(), if !leaving => {
+                let began = std::mem::replace(&mut begun, counters.begun()) != begun;
+                if began || unread.is_answering() {
+                    place.used(SystemClock.boot());
+                }
                 if unread.is_stuck(SystemClock.boot()) {
                     shared.metrics.budget_refused.get_or_create(&UNREAD).inc();
                     tracing::debug!("a client reads no answers; its connection is cut");

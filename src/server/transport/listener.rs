@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::limits::{Door, Limits};
+use super::door::Door;
+use super::limits::Limits;
 use super::pulse::Pulse;
 use super::runtimes::{self, Ended, Farewell, MakeServices};
 use super::served::{Direct, Services, Speaks};

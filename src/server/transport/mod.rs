@@ -3,6 +3,8 @@
 
 mod calls;
 mod connection;
+pub(super) mod descriptors;
+pub mod door;
 mod handshake;
 pub mod limits;
 pub mod listener;

@@ -82,8 +82,8 @@ async fn serve_all<D: Direct>(
     services: MakeServices<D>,
 ) -> Ended {
     // Made here, on the runtime's own thread, so that no two runtimes share one.
-    let Services { routes, direct, dialect } = services();
-    let services = Services { routes: routes.prepare(), direct, dialect };
+    let services = services();
+    let services = Services { routes: services.routes.prepare(), ..services };
     let mut phase = shared.phase.clone();
     let beating = Arc::clone(&shared);
     let beats = tokio::spawn(async move { beating.pulse.beat(number).await });

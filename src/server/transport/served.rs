@@ -13,8 +13,10 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::door::{Guest, Guests};
 use super::peer::Peer;
 use super::standing::Standing;
+use crate::domain::rule::spender::Spender;
 
 /// The method under which a call is counted that reached none.
 pub const UNROUTED: &str = "unknown";
@@ -37,11 +39,14 @@ pub struct Services<D = Routed> {
     pub direct: D,
     /// How clients are answered where no service does.
     pub dialect: Arc<dyn Dialect>,
+    /// Whose connections these are.
+    pub guests: Guests,
 }
 
 impl From<Routes> for Services {
     fn from(routes: Routes) -> Self {
-        Self { routes, direct: Routed, dialect: Arc::new(Grpc) }
+        let guests: Guests = Arc::new(|_| Guest { spender: Spender::Unknown, takes_away: false });
+        Self { routes, direct: Routed, dialect: Arc::new(Grpc), guests }
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::limits::{Limits, Place};
+use super::door::Place;
+use super::limits::Limits;
 use super::pulse::Pulse;
 use super::served::Speaks;
 use super::tls::TlsStore;

@@ -58,7 +58,8 @@ impl UnreadByIdentity {
         all.retain(|_, waiting| waiting.strong_count() > 0);
         all.insert(identity.clone(), Arc::downgrade(&of_identity));
         let (bounds, moved) = (self.bounds, AtomicI64::new(SystemClock.boot().millis()));
-        Arc::new(Unread { bounds, of_connection: AtomicUsize::new(0), of_identity, moved })
+        let (of_connection, answers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Unread { bounds, of_connection, of_identity, answers, moved })
     }
 }
 
@@ -73,6 +74,8 @@ pub(super) struct Unread {
     bounds: Bounds,
     of_connection: AtomicUsize,
     of_identity: Arc<AtomicUsize>,
+    /// Answers that are not over, streams among them.
+    answers: AtomicUsize,
     /// When something last went out, or began to wait where nothing did, by the boot clock.
     moved: AtomicI64,
 }
@@ -82,6 +85,11 @@ impl Unread {
     pub(super) fn is_stuck(&self, now: BootMillis) -> bool {
         let moved = BootMillis::new(self.moved.load(Ordering::Relaxed));
         self.of_connection.load(Ordering::Relaxed) > 0 && now.since(moved) >= self.bounds.deadline
+    }
+
+    /// Whether an answer is not over.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
     }
 
     /// The answer, whose bytes are counted while they wait.
@@ -96,6 +104,7 @@ impl Unread {
             Poll::Ready(frame) => Some(frame),
             Poll::Pending => None,
         };
+        self.answers.fetch_add(1, Ordering::Relaxed);
         let mut waiting = Waiting { unread: self, bytes: 0 };
         waiting.waits(first.as_ref().and_then(Option::as_ref).map_or(0, length))?;
         Ok(Response::from_parts(head, Body::new(Kept { inner: body, first, rest: Bytes::new(), waiting })))
@@ -152,6 +161,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.went_out();
+        self.unread.answers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

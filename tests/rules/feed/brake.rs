@@ -3,7 +3,7 @@
 use countersign::domain::record::command::{Command, DecideHold};
 use countersign::domain::record::event::{Event, Fact, FeedFact};
 use countersign::domain::record::hr::{HrChange, HrEvent, ImportedPerson, Part};
-use countersign::domain::rule::feed::{feed_status, touched_lately};
+use countersign::domain::rule::feed::feed_status;
 use countersign::domain::value::ids::Digest;
 use countersign::domain::value::refusal::Reason;
 
@@ -84,25 +84,6 @@ fn the_share_of_all_people_counts_where_it_is_less_and_one_always_may() {
     assert!(employed(&world, "nia") && !employed(&world, "noa"));
     let status = feed_status(&world.state, world.now());
     assert_eq!((status.enabling_left, status.disabling_left), (0, 1));
-}
-
-#[test]
-fn a_single_urgent_leaving_always_passes_and_counts() {
-    let mut world = world(1);
-    let at = world.at;
-    // given a brake that is full
-    tell(&mut world, vec![left("sam", at)]).unwrap();
-    tell(&mut world, vec![left("eve", at)]).unwrap();
-    assert!(employed(&world, "eve"));
-    // when one after another leaves at once
-    for name in ["ana", "dan", "ben"] {
-        tell(&mut world, vec![urgent(name, at)]).unwrap();
-        assert!(!employed(&world, name));
-    }
-    // then they count, and several in one command do not pass
-    assert_eq!(touched_lately(&world.state, Part::Disabling, world.now()).len(), 4);
-    tell(&mut world, vec![urgent("cleo", at), urgent("rex", at)]).unwrap();
-    assert!(employed(&world, "cleo") && employed(&world, "rex"));
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn a_file_from_before_with_the_next_number_does_not_bring_many_back() {
     for name in ["ana", "dan", "ben"] {
         let at = world.at;
         tell(&mut world, vec![urgent(name, at)]).unwrap();
+        world.pass_and_tick("12h");
     }
     // when an old file comes as a new one
     import(&mut world, 1, &old).unwrap();

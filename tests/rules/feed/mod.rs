@@ -5,3 +5,4 @@ pub(crate) mod brake;
 pub(crate) mod import;
 pub(crate) mod logins;
 pub(crate) mod stream;
+pub(crate) mod suspending;

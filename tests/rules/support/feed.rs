@@ -16,7 +16,8 @@ use crate::world::{Organisation, POLICY, World, identity};
 
 pub(crate) type File = BTreeMap<PersonId, ImportedPerson>;
 
-/// The example organisation with `hana`, who owns the machines `hr` and `hr-two`, and `rela` and `relo`, who may release.
+/// The example organisation with `hana`, who owns the machines `hr` and `hr-two`, `rela` and `relo`, who may release, and `loki`,
+/// who may lock.
 /// `brake` persons pass in 24 h; 100 %, so that this number decides.
 pub(crate) fn world(brake: u32) -> World {
     let policy = POLICY.replace(
@@ -24,9 +25,12 @@ pub(crate) fn world(brake: u32) -> World {
         &format!("[limits]\nhr_silence = \"26h\"\nhr_brake = {{ people = {brake}, percent = 100 }}\n"),
     ) + "[roles.hr-sender]\nfor = \"machines\"\ncapabilities = [\"hr.feed\"]\n\
          [roles.hr-robot]\nfor = \"machines\"\ncapabilities = [\"feed.release\"]\n\
-         [roles.releaser]\ncapabilities = [\"feed.release\"]\n";
+         [roles.releaser]\ncapabilities = [\"feed.release\"]\n\
+         [roles.locker]\ncapabilities = [\"lock.manage\"]\n";
     let mut all = Organisation::example();
-    for (name, roles) in [("hana", vec![]), ("rela", vec!["releaser"]), ("relo", vec!["releaser"])] {
+    for (name, roles) in
+        [("hana", vec![]), ("rela", vec!["releaser"]), ("relo", vec!["releaser"]), ("loki", vec!["locker"])]
+    {
         all.person(name, Some("omar"));
         all.account(name, name).roles = roles.into_iter().map(|role| (role.to_owned(), None)).collect();
     }

@@ -136,7 +136,7 @@ pub struct LeftArguments {
     /// The last day (its end in UTC), or an instant
     #[arg(long, value_parser = values::moment, value_name = "TIME", required_unless_present = "urgent")]
     pub at: Option<Timestamp>,
-    /// At once, whatever the last day; the brake never holds it
+    /// At once, whatever the last day; beyond what the brake lets through the person is locked until somebody confirms it
     #[arg(long)]
     pub urgent: bool,
     /// Revoke as well the started grants that the person approved

@@ -70,7 +70,7 @@ pub(super) async fn apply(
     let answer = change.answered(session, answer, &request.request_id)?;
     let done = after(&answer, request.events.len(), done);
     if change.dry_run && (!answer.set_aside.is_empty() || !answer.hold_id.is_empty()) {
-        session.output.note(&aside_and_held(&answer.set_aside, &answer.hold_id, &answer.in_force_persons, true));
+        session.output.note(&waits(&answer, true));
     }
     change.show_effects(session, answer.effects.as_ref(), || json::of(&answer), &done)
 }
@@ -79,7 +79,7 @@ pub(super) async fn apply(
 fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
     let skipped = usize::try_from(answer.skipped_count).unwrap_or(usize::MAX);
     if !answer.set_aside.is_empty() || !answer.hold_id.is_empty() {
-        return aside_and_held(&answer.set_aside, &answer.hold_id, &answer.in_force_persons, false);
+        return waits(answer, false);
     }
     if count > 0 && skipped >= count {
         return "nothing new: the stream was heard that far before".to_owned();
@@ -88,6 +88,15 @@ fn after(answer: &ApplyHrEventsResponse, count: usize, done: &str) -> String {
         0 => done.to_owned(),
         skipped => format!("{done}; {skipped} had been heard before"),
     }
+}
+
+fn waits(answer: &ApplyHrEventsResponse, dry_run: bool) -> String {
+    let mut text = aside_and_held(&answer.set_aside, &answer.hold_id, &answer.in_force_persons, dry_run);
+    if !answer.suspended_person.is_empty() {
+        let is = if dry_run { "would be" } else { "is" };
+        text.push_str(&format!("\n`{}` {is} stopped by a lock until then", answer.suspended_person));
+    }
+    text
 }
 
 /// What could not happen, what waits for a person, and whose leaving is in force though it waits as well.

@@ -163,6 +163,9 @@ fn page(width: u16, hold: &FeedHold, held: &Held, now: Timestamp) -> String {
     if !hold.reason.is_empty() {
         lines.push(("set aside", format!("number {}: {}: {}", hold.number, hold.reason, hold.text)));
     }
+    if !hold.lock_id.is_empty() {
+        lines.push(("suspended", format!("until this is decided, by the lock {}", ending(&hold.lock_id))));
+    }
     let moves: Vec<String> = hold.moves.iter().map(identity_moves).collect();
     lines.extend(moves.into_iter().map(|it| ("moves", it)));
     let events = rows(width, &EVENT_HEADING, held.events.iter().map(event_row).collect());

@@ -46,6 +46,7 @@ fn what_is_held_is_shown_whole_from_the_bytes_that_the_digest_is_over() {
         from_import: true,
         after: 0,
         aside: None,
+        suspends: None,
         events,
     };
     assert_eq!(held.digest, core.digest());

@@ -121,6 +121,7 @@ impl<'a> SettingAside<'a> {
             from_import: new.from_import,
             after: overlay.state().sequence(),
             aside: Some(aside),
+            suspends: None,
             events: vec![sent.event.clone()],
         };
         self.count = self.count.saturating_add(1);

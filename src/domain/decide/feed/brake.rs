@@ -1,5 +1,6 @@
 //! The brake: events that would enable or disable many are held for a person to release (known failure B4). It counts
-//! persons, enabled and disabled apart, over one command and over any 24 hours. A single urgent leaving always passes.
+//! persons, enabled and disabled apart, over one command and over any 24 hours. A single urgent leaving waits for nothing else,
+//! and beyond what the brake lets through its person is stopped meanwhile.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,11 +48,15 @@ pub(super) fn lifts(organisation: &Organisation, author: &PersonId, event: &HrEv
     }
 }
 
-/// Sorts a command's events. What would widen the standing of `author` is held as well.
-pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, now: Now) -> Sorted {
-    let alone = matches!(events.as_slice(), [only] if only.event.change.is_urgent());
+/// Sorts a command's events. What would widen the standing of `author` is held as well, and so is a single leaving beyond what
+/// passes (`is_stopped`).
+pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, is_stopped: bool, now: Now) -> Sorted {
     let lifts_author = |event: &HrEvent| author.is_some_and(|it| lifts(&state.organisation, it, event, now));
-    let brakes = if alone { BTreeSet::new() } else { braked(state, &events, lifts_author, now) };
+    let brakes = match alone(&events) {
+        Some(_) if is_stopped => [Part::Disabling].into(),
+        Some(_) => BTreeSet::new(),
+        None => braked(state, &events, lifts_author, now),
+    };
     let mut sorting = Sorting::new(state, now);
     let takes_now = !takes_from_many(&sorting, &events);
     let mut held: Vec<Option<HrEvent>> = Vec::new();
@@ -84,6 +89,23 @@ pub(super) fn sort(state: &State, events: Vec<Sent>, author: Option<&PersonId>, 
         pass.push(sent);
     }
     Sorted { pass, held: held.into_iter().flatten().collect(), dropped: sorting.dropped }
+}
+
+/// The event of a command that is one leaving at once, and nothing else.
+pub(super) fn alone(events: &[Sent]) -> Option<&HrEvent> {
+    match events {
+        [only] if only.event.change.is_urgent() => Some(&only.event),
+        _ => None,
+    }
+}
+
+/// Whom a single leaving is of, if they work here and are more than the brake lets through within any 24 hours.
+pub(super) fn stops<'a>(state: &State, events: &'a [Sent], now: Now) -> Option<&'a PersonId> {
+    let person = &alone(events)?.person;
+    let works_here = state.organisation.works_here(person, now.latest);
+    let touched = touched_lately(state, Part::Disabling, now);
+    let too_many = !touched.contains(person) && touched.len() >= brake_limit(state);
+    (works_here && too_many).then_some(person)
 }
 
 /// The parts that touch too many persons. Events that are held for another reason do not count.

@@ -5,7 +5,7 @@ use super::brake::lifts;
 use super::claims;
 use super::fits;
 use super::happening::{happen, of_own_organisation};
-use super::rewriting::put;
+use super::rewriting::{lift, put};
 use super::tenant;
 use crate::domain::directory::{Account, BroughtBy};
 use crate::domain::effect::overlay::Overlay;
@@ -14,7 +14,7 @@ use crate::domain::record::command::{DecideHold, Envelope, RetireStream};
 use crate::domain::record::event::{Actor, Fact, FeedFact, HrEventLeftOut, HrHoldDecided, HrStreamRetired};
 use crate::domain::record::hr::{Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
-use crate::domain::value::ids::{AccountId, HoldId, PersonId, StreamName};
+use crate::domain::value::ids::{AccountId, HoldId, LockId, PersonId, StreamName};
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 
@@ -26,6 +26,8 @@ pub(super) struct New<'a> {
     pub(super) author: Option<PersonId>,
     pub(super) stream: Option<StreamName>,
     pub(super) from_import: bool,
+    /// The lock that stops the person of what is held.
+    pub(super) suspends: Option<LockId>,
     /// The number of what came in the stream.
     pub(super) number: Option<u64>,
 }
@@ -46,6 +48,7 @@ pub(super) fn catch(overlay: &mut Overlay, events: Vec<HrEvent>, new: &New<'_>) 
             from_import: new.from_import,
             after: overlay.state().sequence(),
             aside: None,
+            suspends: new.suspends,
             events,
         },
     );
@@ -114,6 +117,7 @@ pub(super) fn decide_hold(
     for event in hold.events.iter().filter(|_| release) {
         let_through(&mut overlay, hold, event)?;
     }
+    lift(&mut overlay, hold, &principal(caller), reason);
     Ok(overlay)
 }
 

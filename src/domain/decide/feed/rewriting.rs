@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::domain::effect::overlay::Overlay;
-use crate::domain::record::event::{Fact, FeedFact, HrHoldDecided};
+use crate::domain::record::event::{Fact, FeedFact, HrHoldDecided, LockDeleted, LockFact};
 use crate::domain::record::hr::{Hold, HrEvent};
-use crate::domain::value::ids::{HoldId, Identity, PersonId};
+use crate::domain::record::lock::Lock;
+use crate::domain::value::ids::{HoldId, Identity, PersonId, Principal};
 
 /// A hold's events are recorded in pieces of about this many bytes.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -43,10 +44,22 @@ pub(super) fn drop_persons(overlay: &mut Overlay, persons: &BTreeSet<PersonId>) 
             0 => format!("`{first}` left at once"),
             others => format!("`{first}` left at once, and {others} others"),
         };
+        if let Some(person) = &hold.suspends.and(Some(first)) {
+            let by = Principal::Account(hold.sender.clone());
+            lift(overlay, &hold, &by, &format!("`{person}` left by another word of HR's"));
+        }
         hold.events.retain(|event| !persons.contains(&event.person));
         overlay.record([Fact::Feed(FeedFact::HoldDecided(HrHoldDecided { hold: id, released: false, reason }))]);
         put(overlay, hold);
     }
+}
+
+/// What a hold stopped goes on once it has been decided on, unless somebody lifted the lock before.
+pub(super) fn lift(overlay: &mut Overlay, hold: &Hold, by: &Principal, reason: &str) {
+    let lock = hold.suspends.and_then(|id| overlay.state().organisation().locks().get(id).cloned());
+    let Some(Lock { id, on, .. }) = lock else { return };
+    let deleted = LockDeleted { lock: id, on, by: by.clone(), reason: reason.to_owned() };
+    overlay.record([Fact::Lock(LockFact::Deleted(deleted))]);
 }
 
 /// What waits of a person no longer gives them what is taken away now: released later, it would bring back what was stolen.

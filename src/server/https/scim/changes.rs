@@ -140,6 +140,7 @@ fn is_same(held: &HrEvent, said: &HrEvent, present: &BTreeSet<Identity>) -> bool
             removed.is_empty() && present.union(added).eq(login)
         }
         (HrChange::Transferred { manager: held, .. }, HrChange::Transferred { manager: said, .. }) => held == said,
+        (HrChange::Left { urgent: true, .. }, HrChange::Left { urgent: true, .. }) => true,
         (held, said) => held == said,
     }
 }

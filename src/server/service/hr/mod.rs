@@ -31,6 +31,7 @@ impl HrService for Hr {
         let (skipped_count, hold_id, done) = self.apply(&caller, change, sent).await?;
         let set_aside = render::set_aside(&done.events).collect();
         let in_force_persons = import::in_force(&done);
+        let suspended_person = render::suspended(&done.events).map(ToString::to_string).unwrap_or_default();
         let Changed { sequence, effects, .. } = done;
         Ok(Response::new(pb::ApplyHrEventsResponse {
             sequence,
@@ -39,6 +40,7 @@ impl HrService for Hr {
             effects: Some(effects),
             set_aside,
             in_force_persons,
+            suspended_person,
         }))
     }
 
