@@ -240,15 +240,9 @@ async fn whoever_has_as_many_connections_as_one_may_is_told_so_and_others_get_in
         settings.limits.of_person = 2;
         settings.limits.per_address = 1;
     });
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let channel = broker.connect(&broker.ana()).await.unwrap();
-        // Once a call is answered, the broker knows who has come.
-        health(&channel).await.unwrap();
-        held.push(channel);
-    }
+    let held = [broker.connect(&broker.ana()).await.unwrap(), broker.connect(&broker.ana()).await.unwrap()];
     // when one more comes, then its calls are refused with why, and it is cut
-    let third = broker.connect(&broker.ana()).await.unwrap();
+    let third = broker.endpoint(Some(&broker.ana())).connect().await.unwrap();
     let refused = health(&third).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
     assert_eq!(refused.get_error_details().error_info().unwrap().reason, "BUDGET_CONNECTIONS");
