@@ -42,6 +42,20 @@ pub enum HistoryError {
         /// Why.
         source: Unreadable,
     },
+    /// The thread that read it.
+    #[error("reading broke off")]
+    BrokeOff,
+}
+
+/// A row of the journal.
+#[derive(Debug)]
+pub struct PastRow {
+    /// What it says.
+    pub event: Event,
+    /// As it is stored.
+    pub body: String,
+    /// The chain's hash at it.
+    pub hash: Option<Digest>,
 }
 
 /// A page of the past.
@@ -151,6 +165,16 @@ impl History {
             past.bodies.push(row.body);
         }
         Ok(past)
+    }
+
+    /// One row, from the journal itself.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn row(&self, sequence: u64) -> Result<Option<PastRow>, HistoryError> {
+        let Some(row) = self.reader.read(sequence)? else { return Ok(None) };
+        let event = decode(&row.body).map_err(|source| HistoryError::Row { sequence, source })?.0;
+        Ok(Some(PastRow { event, body: row.body, hash: self.reader.hash(sequence)? }))
     }
 
     /// The chain's hash at an event: for whoever verifies what is listed.

@@ -26,6 +26,7 @@ mod rows;
 mod settings;
 mod start;
 mod store;
+mod told;
 mod unfit;
 mod view;
 mod writer;
@@ -50,7 +51,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 
 pub use feed::Follower;
-pub use history::{History, HistoryError, is_of_same_command};
+pub use history::{History, HistoryError, PastRow, is_of_same_command};
 pub use outcome::{Done, Halt};
 pub use recent::Recent;
 pub use replay::Replay;
@@ -73,6 +74,7 @@ struct Shared {
     feed: Arc<feed::Feed>,
     hub: Arc<Hub>,
     history: Arc<History>,
+    told: told::ToldRows,
     halted: watch::Receiver<bool>,
     reads_row: ReadsRow,
     writer: RwLock<Option<std::thread::JoinHandle<()>>>,

@@ -19,6 +19,7 @@ use super::replication::hub::Hub;
 use super::rows::rows;
 use super::settings::Settings;
 use super::store::{Found, Store};
+use super::told::ToldRows;
 use super::view::View;
 use super::writer::Writer;
 use super::{Engine, Shared, changes};
@@ -95,6 +96,7 @@ impl Engine {
             feed,
             hub,
             history,
+            told: ToldRows::default(),
             halted,
             reads_row,
             writer,

@@ -87,6 +87,12 @@ impl Broker {
         Ok(caller)
     }
 
+    /// A place for a watch of the caller's.
+    pub(crate) fn watch_seat(&self, caller: &VerifiedCaller) -> Result<Place, Status> {
+        let spender = self.engine.read(|state| state.organisation().spender(&caller.identity));
+        self.ledger.watch(&spender).map_err(|refusal| self.counted(refusal))
+    }
+
     /// The caller, with a seal for sequences if they belong to a tenant or are not known here.
     pub(crate) fn sealing(&self, mut caller: VerifiedCaller) -> VerifiedCaller {
         let is_own = self.engine.read(|state| {

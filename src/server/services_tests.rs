@@ -8,7 +8,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::budget::bucket::{MOST, Rate};
-use super::budget::{Budget, Budgets};
+use super::budget::{Budget, Budgets, Ledger};
 use super::caller::Broker;
 use super::check::access::Access;
 use super::check::checker::Checker;
@@ -63,7 +63,7 @@ fn world() -> World {
         seal,
         note_key,
         metrics: Arc::new(Metrics::default()),
-        ledger: Arc::default(),
+        ledger: Arc::new(Ledger::new(Budgets::default(), &Metrics::default())),
         stopping: watched,
     };
     World { broker, clock, _stopping: stopping }

@@ -106,6 +106,29 @@ async fn what_is_kept_of_one_is_bounded_and_what_was_asked_before_is_answered() 
 }
 
 #[tokio::test]
+async fn one_has_so_many_watches_and_one_that_is_closed_makes_room() {
+    let (broker, metrics) = broker("watches = 2");
+    let (ana, other) = (broker.person("ana").await, broker.engineer().await);
+    let watch = async |who: &Person| {
+        let watched = who.audit().watch_events(pb::WatchEventsRequest::default()).await?;
+        Ok::<_, Status>(watched.into_inner())
+    };
+    // given a person with as many watches as one may have, on two connections
+    let again = broker.person("ana").await;
+    let (first, _second) = (watch(&ana).await.unwrap(), watch(&again).await.unwrap());
+    // then one more is refused on either, and nobody else notices
+    for who in [&ana, &again] {
+        let over = refused(watch(who).await.map(|_| ()), Code::ResourceExhausted, "BUDGET_WATCHES");
+        assert!(over.message().contains("they have 2"), "{over:?}");
+    }
+    watch(&other).await.unwrap();
+    assert!(metric(metrics, &["budget_refused_total", "budget=\"watches\""]) >= 2);
+    // when one is closed, then there is room
+    drop(first);
+    eventually("room for a watch", async || watch(&ana).await.ok()).await;
+}
+
+#[tokio::test]
 async fn budgets_are_read_again_at_sighup_and_mistakes_leave_them_as_they_were() {
     let (broker, _) = broker("person_commands = \"1 at once, 1 each 7d\"");
     let ana = broker.person("ana").await;

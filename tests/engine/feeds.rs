@@ -83,6 +83,32 @@ async fn one_grant(broker: &Broker, by: &str) {
     broker.run("ana", relinquishment(grant_of(&broker.engine, elevation).unwrap())).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_many_watch_is_read_once() {
+    let broker = Broker::with(Settings::default(), 2);
+    some_history(&broker).await;
+    let last = broker.engine.sequence();
+    // when many ask for one row at the same time
+    let engine = &broker.engine;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let engine = engine.clone();
+        asked.spawn(async move { engine.row(last).await });
+    }
+    // then all of them have the one that was read, and it is the journal's
+    let rows: Vec<_> = asked.join_all().await.into_iter().map(|row| row.unwrap().unwrap()).collect();
+    assert!(rows.iter().all(|row| Arc::ptr_eq(row, &rows[0])));
+    assert_eq!(vec![rows[0].event.clone()], journaled(&broker, last - 1));
+    assert_eq!(decode(&rows[0].body).unwrap().0, rows[0].event);
+    assert_eq!(rows[0].hash, engine.history().hash(last).unwrap());
+    assert!(engine.row(last + 1).await.unwrap().is_none());
+    // and however many rows are asked for, few are kept
+    for sequence in 1..=last {
+        assert_eq!(engine.row(sequence).await.unwrap().unwrap().event.sequence, sequence);
+    }
+    assert!(!Arc::ptr_eq(&engine.row(1).await.unwrap().unwrap(), &rows[0]));
+}
+
 #[tokio::test]
 async fn too_old_and_too_new_places_begin_anew() {
     let broker = Broker::with(Settings { feed_events: 5, ..Settings::default() }, 2);

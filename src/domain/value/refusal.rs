@@ -252,6 +252,8 @@ catalogue! {
         "ask again in a moment, one after another";
     BudgetJournal "BUDGET_JOURNAL" ResourceExhausted 8, "what whoever asks has sent has filled as much of the journal as one person or machine may",
         "wait as long as is said, then send the same request_id again; what takes access away is not refused for this";
+    BudgetWatches "BUDGET_WATCHES" ResourceExhausted 8, "whoever asks has as many watches open as one person or machine may",
+        "close those that nobody reads; one watch may tell many things";
     BudgetConnections "BUDGET_CONNECTIONS" ResourceExhausted 8, "as many connections are open as may be, of whoever asks or in all",
         "use one connection for many calls, and close those that are not used";
     BudgetKept "BUDGET_KEPT" ResourceExhausted 8, "as much is kept of whoever asks, of what is open and of what closed within a day, as may be",

@@ -10,8 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::bucket::{Bucket, Rate};
-use super::places::{Place, Places};
-use super::settings::{Budget, Budgets, KeptLimits, Rates};
+use super::places::{Place, PlaceLimits, Places};
+use super::settings::{Budget, Budgets, KeptLimits, Rates, Watches};
 use crate::clock::BootMillis;
 use crate::domain::rule::spender::Spender;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -24,7 +24,7 @@ const KEPT: usize = 1_024;
 const FORGETTING: Span = Span::seconds(600);
 
 /// What each spender has left.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     rates: RwLock<Arc<Rates>>,
     kept: RwLock<KeptLimits>,
@@ -32,6 +32,7 @@ pub struct Ledger {
     /// When as many are kept, those that owe nothing are forgotten.
     sweep_at: AtomicUsize,
     places: Arc<Places>,
+    watches: Arc<Places>,
     used: Family<Spent, Counter>,
     refused: Family<Spent, Counter>,
 }
@@ -66,16 +67,26 @@ impl Ledger {
     #[must_use]
     pub fn new(budgets: Budgets, metrics: &Metrics) -> Self {
         let (used, refused) = (metrics.budget_used.clone(), metrics.budget_refused.clone());
-        let ledger = Self { used, refused, ..Self::default() };
+        let ledger = Self {
+            rates: RwLock::default(),
+            kept: RwLock::default(),
+            purses: DashMap::new(),
+            sweep_at: AtomicUsize::default(),
+            places: Places::new(Reason::BudgetWork, PlaceLimits::default()),
+            watches: Places::new(Reason::BudgetWatches, Watches::default().into()),
+            used,
+            refused,
+        };
         ledger.reload(budgets);
         ledger
     }
 
     /// Other budgets from now on. What was spent stays spent.
-    pub fn reload(&self, Budgets { rates, kept, places }: Budgets) {
+    pub fn reload(&self, Budgets { rates, kept, places, watches }: Budgets) {
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = kept;
         *self.rates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rates);
         self.places.reload(places);
+        self.watches.reload(watches.into());
     }
 
     /// A place for dear work.
@@ -83,11 +94,21 @@ impl Ledger {
     /// # Errors
     /// `BUDGET_WORK`.
     pub fn place(&self, spender: &Spender, watches_over: bool) -> Result<Place, Refusal> {
-        let budget = Spent { budget: "dear_places" };
-        let place = self.places.take(spender, watches_over);
+        self.taken("dear_places", self.places.take(spender, watches_over))
+    }
+
+    /// A place for a watch.
+    ///
+    /// # Errors
+    /// `BUDGET_WATCHES`.
+    pub fn watch(&self, spender: &Spender) -> Result<Place, Refusal> {
+        self.taken("watches", self.watches.take(spender, true))
+    }
+
+    fn taken(&self, budget: &'static str, place: Result<Place, Refusal>) -> Result<Place, Refusal> {
         let counted = if place.is_ok() { &self.used } else { &self.refused };
-        counted.get_or_create(&budget).inc();
-        place
+        counted.get_or_create(&Spent { budget }).inc();
+        place.map_err(|refusal| refusal.with("budget", budget))
     }
 
     /// That there is room for what a command that gives would leave behind.
@@ -237,7 +258,7 @@ mod tests {
     #[test]
     fn what_one_person_used_up_is_missing_to_nobody_else() {
         // given a person who has sent all they may at once
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         assert_eq!(admitted(&ledger, &person("ana"), false, false, 100), 30);
         // then they are told when to come back, and everybody else goes on
         let over = ledger.admit(&person("ana"), false, || false, now());
@@ -249,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_one_is_bounded_and_duty_has_more() {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         let mebibytes = |count: u64| count * 1024 * 1024;
         assert!(ledger.keep(mebibytes(16) - 1, || false).is_ok());
         let over = ledger.keep(mebibytes(16), || false).unwrap_err();
@@ -265,7 +286,7 @@ mod tests {
     #[test]
     fn what_takes_away_has_a_budget_of_its_own_and_duty_a_larger_one() {
         // given a person over what they may ask for
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         admitted(&ledger, &person("ana"), false, false, 100);
         // then what they give up is not refused for that
         assert_eq!(admitted(&ledger, &person("ana"), true, false, 1_000), 200);
@@ -275,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_command_that_filled_the_journal_is_paid_for_before_the_next_one_that_gives() {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         let first = ledger.admit(&person("ana"), false, || false, now()).unwrap();
         ledger.charge(&first, 2 * 1024 * 1024, now());
         let next = ledger.admit(&person("ana"), false, || false, now());
@@ -291,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_import_of_a_whole_staff_is_a_duty() {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         let connector = machine("hr-connector");
         let import = ledger.admit(&connector, false, || true, now()).unwrap();
         ledger.charge(&import, 30 * 1024 * 1024, now());
@@ -301,7 +322,7 @@ mod tests {
     #[test]
     fn who_owes_nothing_is_forgotten_and_who_owes_is_not() {
         // given very many who sent one command each, and one who is over
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         (0..2_000).for_each(|n| assert!(ledger.admit(&person(&format!("p{n}")), false, || false, now()).is_ok()));
         let later = now().plus(Span::seconds(20));
         (0..30).for_each(|_| assert!(ledger.admit(&person("ana"), false, || false, later).is_ok()));
@@ -313,7 +334,7 @@ mod tests {
 
     #[test]
     fn other_rates_count_from_the_next_command_on() {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(Budgets::default(), &Metrics::default());
         admitted(&ledger, &person("ana"), false, false, 30);
         let mut rates = Rates::default();
         rates.set(Budget::PersonCommands, Rate::a_second(30, 1_000));

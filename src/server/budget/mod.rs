@@ -8,4 +8,4 @@ mod settings;
 
 pub use ledger::{Admitted, Ledger};
 pub use places::{Place, PlaceLimits, Places};
-pub use settings::{Budget, Budgets, KeptLimits, Rates};
+pub use settings::{Budget, Budgets, KeptLimits, Rates, Watches};

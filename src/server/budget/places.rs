@@ -30,8 +30,12 @@ impl Default for PlaceLimits {
 }
 
 /// The places.
-#[derive(Debug, Default)]
-pub struct Places(Mutex<Taken>);
+#[derive(Debug)]
+pub struct Places {
+    /// Why one is refused.
+    reason: Reason,
+    taken: Mutex<Taken>,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -48,6 +52,13 @@ pub struct Place {
 }
 
 impl Places {
+    /// None is taken. `reason`: why one is refused.
+    #[must_use]
+    pub fn new(reason: Reason, limits: PlaceLimits) -> Arc<Self> {
+        let taken = Taken { limits, ..Taken::default() };
+        Arc::new(Self { reason, taken: Mutex::new(taken) })
+    }
+
     /// Other numbers from now on. Who is in stays in.
     pub fn reload(&self, limits: PlaceLimits) {
         self.taken().limits = limits;
@@ -65,10 +76,10 @@ impl Places {
         // With one place alone nothing can be kept.
         let room = all.saturating_sub(kept).max(1);
         if of_spender >= each {
-            return Err(full(format!("they have {each} under way")));
+            return Err(self.full(format!("they have {each}")));
         }
         if taken.all >= room {
-            return Err(full(format!("{} are under way, of all callers", taken.all)));
+            return Err(self.full(format!("there are {}, of all callers", taken.all)));
         }
         taken.all = taken.all.saturating_add(1);
         taken.by.insert(spender.clone(), of_spender.saturating_add(1));
@@ -76,7 +87,11 @@ impl Places {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn full(&self, detail: String) -> Refusal {
+        Refusal { retry_after: Some(AGAIN), ..Refusal::new(self.reason, detail) }
     }
 }
 
@@ -93,11 +108,6 @@ impl Drop for Place {
     }
 }
 
-fn full(detail: String) -> Refusal {
-    let refusal = Refusal::new(Reason::BudgetWork, detail);
-    Refusal { retry_after: Some(AGAIN), ..refusal }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +119,7 @@ mod tests {
     #[test]
     fn one_has_few_and_all_together_leave_some_to_who_watches_over_them() {
         // given one who has as many as one may
-        let places = Arc::new(Places::default());
+        let places = Places::new(Reason::BudgetWork, PlaceLimits::default());
         let ana = [places.take(&person("ana"), false).unwrap(), places.take(&person("ana"), false).unwrap()];
         assert_eq!(places.take(&person("ana"), false).unwrap_err().reason, Reason::BudgetWork);
         // and others who have the rest, but for what is kept
@@ -126,7 +136,7 @@ mod tests {
 
     #[test]
     fn other_numbers_count_at_once_and_one_place_alone_is_a_place() {
-        let places = Arc::new(Places::default());
+        let places = Places::new(Reason::BudgetWork, PlaceLimits::default());
         places.reload(PlaceLimits { all: 1, each: 1 });
         let one = places.take(&person("ana"), false).unwrap();
         assert!(places.take(&person("aud"), true).is_err());

@@ -133,6 +133,23 @@ impl Default for KeptLimits {
     }
 }
 
+/// How many watches one spender may have open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watches(pub usize);
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self(16)
+    }
+}
+
+impl From<Watches> for PlaceLimits {
+    /// In all there are as many as there are streams.
+    fn from(Watches(each): Watches) -> Self {
+        Self { all: usize::MAX, each }
+    }
+}
+
 /// All that the table `[budgets]` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budgets {
@@ -142,4 +159,6 @@ pub struct Budgets {
     pub kept: KeptLimits,
     /// How many places for dear work.
     pub places: PlaceLimits,
+    /// How many watches of one spender.
+    pub watches: Watches,
 }

@@ -20,7 +20,7 @@ pub use self::authorities::warnings;
 use self::values::Values;
 pub use self::values::{ConfigMistake, ConfigMistakes};
 use super::budget::bucket::{MOST, Rate};
-use super::budget::{Budget, Budgets, KeptLimits, PlaceLimits};
+use super::budget::{Budget, Budgets, KeptLimits, PlaceLimits, Watches};
 use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
@@ -137,6 +137,7 @@ const SCHEMA: &[&str] = &[
     "budgets.recording_kept",
     "budgets.dear_places",
     "budgets.dear_places_each",
+    "budgets.watches",
 ];
 
 /// Reads the three layers. `folder` is the configuration file's: relative paths in the file begin there.
@@ -326,7 +327,7 @@ fn unread_deadline(values: &mut Values, usual: Duration) -> Duration {
 }
 
 fn budgets(values: &mut Values) -> Budgets {
-    let Budgets { mut rates, kept, places } = Budgets::default();
+    let Budgets { mut rates, kept, places, watches } = Budgets::default();
     for budget in Budget::ALL {
         let usual = rates.of(budget);
         let wanted = format!("a rate such as `{usual}`: numbers from 1 to {MOST}, a time of at most `7d`");
@@ -340,7 +341,8 @@ fn budgets(values: &mut Values) -> Budgets {
         all: count(values, "budgets.dear_places", places.all, 1_024),
         each: count(values, "budgets.dear_places_each", places.each, 1_024),
     };
-    Budgets { rates, kept, places }
+    let watches = Watches(count(values, "budgets.watches", watches.0, 1_024));
+    Budgets { rates, kept, places, watches }
 }
 
 fn span(values: &mut Values, key: &'static str, default: Span, most: Span) -> Span {

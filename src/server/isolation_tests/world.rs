@@ -15,6 +15,7 @@ use crate::domain::value::ids::{Digest, Identity};
 use crate::domain::value::time::Timestamp;
 use crate::engine::{Engine, Settings, Store, initialise};
 use crate::journal::MemoryStore;
+use crate::server::budget::{Budgets, Ledger};
 use crate::server::caller::Broker;
 use crate::server::keys::sealed::keys_of;
 use crate::server::metrics::Metrics;
@@ -137,7 +138,7 @@ impl World {
             seal,
             note_key,
             metrics: Arc::new(Metrics::default()),
-            ledger: Arc::default(),
+            ledger: Arc::new(Ledger::new(Budgets::default(), &Metrics::default())),
             stopping: watched,
         };
         Self { broker, clock, asked: Default::default(), calls: 0, start: String::new(), _stopping: stopping }

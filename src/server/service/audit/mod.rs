@@ -22,8 +22,7 @@ use crate::domain::rule::visibility::{Thing, Viewer, may_see};
 use crate::domain::state::State;
 use crate::domain::value::refusal::Refusal;
 use crate::domain::value::time::Now;
-use crate::engine::{History, HistoryError};
-use crate::journal::index::{self, Filter};
+use crate::engine::PastRow;
 use crate::server::caller::{Broker, Messages, VerifiedCaller};
 use crate::server::tenant_view;
 use crate::wire::answers::{self, AccessAsOf};
@@ -185,23 +184,16 @@ impl Teller for Rows {
         self.audits.store(told && reads_all(state, viewer, now), Ordering::Relaxed);
         self.withheld.store(tenant_view::withholds(state, viewer, event), Ordering::Relaxed);
         // The row as stored says more than the event: whether it ends its batch.
-        Ok(if told { Step::Past } else { Step::Skip })
+        Ok(if told { Step::Row } else { Step::Skip })
     }
 
-    fn look_back(&self, history: &History, it: &Event) -> Result<Option<Self::Told>, HistoryError> {
-        let page = index::Page { after: it.sequence.checked_sub(1), limit: 1, newest_first: false };
-        let past = history.list(&Filter::default(), page)?;
-        let row = past.events.first().zip(past.bodies.first()).filter(|(found, _)| found.sequence == it.sequence);
+    fn of_row(&self, row: &PastRow) -> Option<Self::Told> {
         let audits = self.audits.load(Ordering::Relaxed);
-        let hash = if audits { history.hash(it.sequence)? } else { None };
-        let clears = self.withheld.load(Ordering::Relaxed);
-        Ok(row.map(|(found, body)| {
-            let mut told = event(found, body, hash);
-            if clears {
-                told.facts_json.clear();
-            }
-            if audits { told } else { withheld(told) }
-        }))
+        let mut told = event(&row.event, &row.body, row.hash.filter(|_| audits));
+        if self.withheld.load(Ordering::Relaxed) {
+            told.facts_json.clear();
+        }
+        Some(if audits { told } else { withheld(told) })
     }
 
     fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message {

@@ -20,16 +20,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     let engine = engine.clone();
     let read = tokio::task::spawn_blocking(move || read(engine.history())).await;
     match read {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the past cannot be read");
-            Err(Refusal::new(Reason::StorageUnavailable, "the journal's past cannot be read now").into())
-        }
-        Err(error) => {
-            tracing::error!(%error, "reading the past broke off");
-            Err(Refusal::new(Reason::StorageUnavailable, "the journal's past cannot be read now").into())
-        }
+        Ok(read) => read.map_err(unread),
+        Err(_) => Err(unread(HistoryError::BrokeOff)),
     }
+}
+
+/// What a caller is told of a journal that cannot be read.
+pub(crate) fn unread(error: HistoryError) -> Status {
+    tracing::error!(%error, "the past cannot be read");
+    Refusal::new(Reason::StorageUnavailable, "the journal's past cannot be read now").into()
 }
 
 /// The state as a command left it, and the instant at which it did.

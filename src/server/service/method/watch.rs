@@ -15,7 +15,8 @@ use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
-use crate::engine::{Follower, History, HistoryError};
+use crate::engine::{Follower, History, HistoryError, PastRow};
+use crate::server::budget::Place;
 use crate::server::caller::{Broker, Messages, VerifiedCaller, is_usable};
 use crate::wire::values::SaidSequence;
 
@@ -32,6 +33,8 @@ pub(crate) enum Step<E> {
     Tell(E),
     /// It is sent with what the journal says of it.
     Past,
+    /// It is sent as its row.
+    Row,
 }
 
 /// How one kind of watch sends events.
@@ -47,8 +50,14 @@ pub(crate) trait Teller: Send + Sync + 'static {
     }
     /// What becomes of the event, in the present view. `RESYNC` if what it is about has left memory.
     fn step(&self, state: &State, viewer: &Viewer, event: &Event, now: Now) -> Result<Step<Self::Told>, Refusal>;
-    /// The event with what the journal knows.
-    fn look_back(&self, history: &History, event: &Event) -> Result<Option<Self::Told>, HistoryError>;
+    /// The event with what the journal knows. None: no more than what is in memory.
+    fn look_back(&self, _history: &History, _event: &Event) -> Result<Option<Self::Told>, HistoryError> {
+        Ok(None)
+    }
+    /// The event as its row.
+    fn of_row(&self, _row: &PastRow) -> Option<Self::Told> {
+        None
+    }
     /// The message of a step.
     fn message(&self, sequence: String, told: Option<Self::Told>) -> Self::Message;
 }
@@ -63,10 +72,11 @@ pub(crate) fn watch<T: Teller>(
     let after = caller.sequence_meant("after_sequence", after)?;
     broker.still_lets(&caller, |state, viewer, now| teller.is_open(state, viewer, now))?;
     let start = after.unwrap_or_else(|| broker.engine.read(State::sequence));
+    let seat = broker.watch_seat(&caller)?;
     let follower = broker.engine.follow(start).map_err(|refusal| caller.redacted(refusal))?;
     let (sender, receiver) = mpsc::channel(WAITING);
     let (broker, teller) = (broker.clone(), Arc::new(teller));
-    let watching = Watching { broker, caller, follower, sender, told: after, teller };
+    let watching = Watching { broker, caller, follower, sender, told: after, teller, _seat: seat };
     tokio::spawn(watching.run());
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
@@ -79,6 +89,8 @@ struct Watching<T: Teller> {
     /// The sequence of the last message, or the one to resume after; none: the first message is to say from where.
     told: Option<u64>,
     teller: Arc<T>,
+    /// One has so many.
+    _seat: Place,
 }
 
 impl<T: Teller> Watching<T> {
@@ -146,6 +158,11 @@ impl<T: Teller> Watching<T> {
                 let told =
                     past::blocking(&self.broker.engine, move |history| teller.look_back(history, &event)).await?;
                 Ok(Some(told.ok_or_else(|| self.caller.redacted(resync(sequence)))?))
+            }
+            Step::Row => {
+                let row = self.broker.engine.row(event.sequence).await.map_err(past::unread)?;
+                let told = row.and_then(|row| self.teller.of_row(&row));
+                Ok(Some(told.ok_or_else(|| self.caller.redacted(resync(event.sequence)))?))
             }
         }
     }
