@@ -75,7 +75,7 @@ fn main() {
     clock.advance(last.since(first).plus(Span::SECOND));
 
     let begun = Instant::now();
-    let mut replay = Replay::new(0);
+    let mut replay = Replay::default();
     drop(SqliteJournal::open(&path, Options::default(), &mut |row| replay.accept(row).map_err(Into::into)).unwrap());
     let floor = begun.elapsed();
     let rows = replay.finish().0.sequence();

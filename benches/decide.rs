@@ -25,7 +25,7 @@ use countersign::domain::state::State;
 use countersign::domain::state::apply::apply;
 use countersign::domain::value::ids::{AccountId, ElevationId, GrantId, Identity, RequestId};
 use countersign::domain::value::time::{Now, Timestamp};
-use countersign::engine::{Engine, Replay, Settings, Store, initialise};
+use countersign::engine::{Engine, Recent, Replay, Settings, Store, initialise};
 use countersign::journal::{Journal as _, Options, Row, SqliteJournal};
 use criterion::Criterion;
 
@@ -199,7 +199,7 @@ fn recovery(events: u64) {
     }
     drop(journal);
     let begin = Instant::now();
-    let mut replay = Replay::new(65_536);
+    let mut replay = Replay::new(Recent::new(65_536, usize::MAX));
     let opened = SqliteJournal::open(&path, Options::default(), &mut |row| replay.accept(row).map_err(Into::into));
     let (state, _) = replay.finish();
     let seconds = begin.elapsed().as_secs_f64();

@@ -55,6 +55,25 @@ impl BootMillis {
     }
 }
 
+/// How long something takes that a process does: no rule hangs on it, and what the machine sleeps meanwhile is not counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+#[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
+impl Stopwatch {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// How long ago that was.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Which start of the machine a [`BootMillis`] counts from: 36 characters, as the kernel gives them.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -53,6 +53,8 @@ fn settings(folder: &Path) -> ServeSettings {
         budgets.person_commands = "1000000000 at once, 1000000000 each 1ms"
         budgets.journal_minute = "1000000000 at once, 1000000000 each 1ms"
         budgets.journal_day = "1000000000 at once, 1000000000 each 1ms"
+        budgets.kept = 1000000000
+        limits.connections_of_person = 8192
         [tls]
         certificate = "broker.pem"
         key = "broker.key"

@@ -40,7 +40,7 @@ use self::queue::{Job, Queues, Sender};
 use self::replication::hub::Hub;
 use self::view::View;
 use crate::check::CheckIndex;
-use crate::clock::{BootMillis, Refresher, Timekeeper};
+use crate::clock::{BootMillis, Refresher, Stopwatch, Timekeeper};
 use crate::domain::decide::decide;
 use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::command::{Command, Envelope};
@@ -56,7 +56,7 @@ pub use outcome::{Done, Halt};
 pub use recent::Recent;
 pub use replay::Replay;
 pub use rows::ReadsRow;
-pub use settings::{OnAppend, Settings};
+pub use settings::{OnWork, Settings, Worked};
 pub use start::initialise;
 pub use store::Store;
 
@@ -108,7 +108,9 @@ impl Engine {
     pub async fn execute(&self, caller: &CalledFrom, request_id: RequestId, command: Command) -> Result<Done, Refusal> {
         let (reply, answer) = oneshot::channel();
         let sender = self.sender(caller, &command);
-        self.shared.queues.push(sender, Job { caller: caller.clone(), request_id, command, reply })?;
+        self.shared
+            .queues
+            .push(sender, Job { caller: caller.clone(), request_id, command, reply, waits: Stopwatch::start() })?;
         answer.await.unwrap_or_else(|_| Err(Refusal::new(Reason::Halted, "")))
     }
 
@@ -234,6 +236,14 @@ impl Engine {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.shared.history
+    }
+
+    /// One row of the journal, read once for all who ask for it at a time; none if there is none of this number.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn row(&self, sequence: u64) -> Result<Option<Arc<PastRow>>, HistoryError> {
+        self.shared.told.row(&self.shared.history, sequence).await
     }
 
     /// Resolves when the writer has stopped for good.

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::fair::FairQueue;
 use super::outcome::Done;
+use crate::clock::Stopwatch;
 use crate::domain::record::called_from::CalledFrom;
 use crate::domain::record::command::Command;
 use crate::domain::rule::spender::Spender;
@@ -23,6 +24,8 @@ pub(super) struct Job {
     pub(super) request_id: RequestId,
     pub(super) command: Command,
     pub(super) reply: oneshot::Sender<Result<Done, Refusal>>,
+    /// Since it came.
+    pub(super) waits: Stopwatch,
 }
 
 /// A pure question to the writer's state.

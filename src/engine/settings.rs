@@ -1,29 +1,46 @@
 //! How the engine works.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::rows::ReadsRow;
 use crate::domain::record::row::decode;
 use crate::domain::value::time::Span;
 
-/// Who is told how many rows each append had, once it is durable. Told by the writer: it must not wait.
-#[derive(Clone)]
-pub struct OnAppend(Arc<dyn Fn(usize) + Send + Sync>);
+/// What the writer did, and how long that took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worked {
+    /// A command waited for its turn.
+    Waited(Duration),
+    /// A command was decided.
+    Decided(Duration),
+    /// Rows were appended, and are durable.
+    Appended {
+        /// How many.
+        rows: usize,
+        /// How long it took.
+        took: Duration,
+    },
+}
 
-impl OnAppend {
+/// Who is told what the writer did.
+#[derive(Clone)]
+pub struct OnWork(Arc<dyn Fn(Worked) + Send + Sync>);
+
+impl OnWork {
     /// Told by a call.
-    pub fn new(tell: impl Fn(usize) + Send + Sync + 'static) -> Self {
+    pub fn new(tell: impl Fn(Worked) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
-    pub(super) fn tell(&self, rows: usize) {
-        (self.0)(rows);
+    pub(super) fn tell(&self, worked: Worked) {
+        (self.0)(worked);
     }
 }
 
-impl std::fmt::Debug for OnAppend {
+impl std::fmt::Debug for OnWork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnAppend")
+        f.write_str("OnWork")
     }
 }
 
@@ -52,8 +69,8 @@ pub struct Settings {
     pub timer: bool,
     /// How the next start reads a row: none is appended that it would refuse. Another one in tests alone.
     pub reads_row: ReadsRow,
-    /// Who is told of each append.
-    pub on_append: OnAppend,
+    /// Who is told what the writer did.
+    pub on_work: OnWork,
 }
 
 impl Default for Settings {
@@ -70,7 +87,7 @@ impl Default for Settings {
             replica_bytes: 4 * 1024 * 1024,
             timer: true,
             reads_row: decode,
-            on_append: OnAppend::new(|_| {}),
+            on_work: OnWork::new(|_| {}),
         }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::Engine;
-use super::history::{HistoryError, PastRow};
+use super::history::{History, HistoryError, PastRow};
 
 /// So many of the newest rows are kept.
 const KEPT: usize = 32;
@@ -38,18 +37,17 @@ impl ToldRows {
         rows.push_back(Told { sequence, row: Arc::clone(&row) });
         row
     }
-}
 
-impl Engine {
     /// One row of the journal; none if there is none of this number. Who asks for one that is being read waits for that, on
     /// no thread of their own.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub async fn row(&self, sequence: u64) -> Result<Option<Arc<PastRow>>, HistoryError> {
-        let read = self.shared.told.of(sequence);
+    pub(super) async fn row(
+        &self,
+        history: &Arc<History>,
+        sequence: u64,
+    ) -> Result<Option<Arc<PastRow>>, HistoryError> {
+        let read = self.of(sequence);
         let row = read.get_or_try_init(|| async {
-            let history = Arc::clone(&self.shared.history);
+            let history = Arc::clone(history);
             let row = tokio::task::spawn_blocking(move || history.row(sequence)).await;
             row.unwrap_or(Err(HistoryError::BrokeOff)).map(|row| row.map(Arc::new))
         });

@@ -16,10 +16,10 @@ use super::queue::{Job, Queues, Taken};
 use super::refusals::{Unrecorded, UnrecordedRefusals};
 use super::replication::hub::Hub;
 use super::rows::{nonce, rows};
-use super::settings::Settings;
+use super::settings::{Settings, Worked};
 use super::view::View;
 use crate::check::CheckIndex;
-use crate::clock::{BootMillis, Timekeeper};
+use crate::clock::{BootMillis, Stopwatch, Timekeeper};
 use crate::domain::decide::loss::accept_loss;
 use crate::domain::decide::refused::{counted, minute_of, refused};
 use crate::domain::decide::tick::{abandon_rows, clock_read, decide_start, decide_tick, next_due};
@@ -132,12 +132,12 @@ impl Writer {
         let events = decide_start(&self.state, now, started, revoke.as_ref());
         self.take_in(events, &mut batch);
         let rows = rows(&batch, self.settings.reads_row)?;
-        let head = self.journal.head();
+        let (head, appending) = (self.journal.head(), Stopwatch::start());
         if let Err(error) = self.journal.append(head, &rows) {
             let revokes = |event: &Event| matches!(event.fact, Fact::Grant(GrantFact::Revoked(_)));
             return self.put_off(error, self.loss.is_some() || batch.iter().any(revokes));
         }
-        self.settings.on_append.tell(rows.len());
+        self.settings.on_work.tell(Worked::Appended { rows: rows.len(), took: appending.took() });
         self.journal.flush_mark();
         (self.waits_for, self.loss) = (None, None);
         self.clock_noted = Some(self.keeper.record().boot);
@@ -195,7 +195,10 @@ impl Writer {
                 return Err(failed);
             }
             let from = batch.events.len();
+            self.settings.on_work.tell(Worked::Waited(job.waits.took()));
+            let deciding = Stopwatch::start();
             let answer = self.decide(&job, &mut batch.events);
+            self.settings.on_work.tell(Worked::Decided(deciding.took()));
             batch.answered(job, answer, from);
         }
         self.record(&mut batch)
@@ -287,10 +290,11 @@ impl Writer {
         parts.iter_mut().for_each(|part| part.count_bytes(&rows));
         let mut before = None;
         if !events.is_empty() {
+            let appending = Stopwatch::start();
             if let Err(error) = self.journal.append(self.journal.head(), &rows) {
                 return Err(self.failed(&error, &events, parts));
             }
-            self.settings.on_append.tell(rows.len());
+            self.settings.on_work.tell(Worked::Appended { rows: rows.len(), took: appending.took() });
             let now = self.now();
             before = self.publish(events, &rows, now);
         }

@@ -45,8 +45,8 @@ use super::transport::listener::{ListenError, ListenerSettings, Listening, bind,
 use super::transport::listeners::Listeners;
 use super::transport::served::{Grpc, Services, Speaks};
 use super::transport::tls::TlsStore;
-use crate::clock::SystemClock;
-use crate::engine::{self, Engine, Halt, OnAppend, Store};
+use crate::clock::{Stopwatch, SystemClock};
+use crate::engine::{self, Engine, Halt, Store};
 use crate::server::config::{self, ConfigMistakes, GrantsOnRestart, ServeSettings};
 use crate::server::metrics::{self, Metrics, MetricsError};
 use crate::wire::DESCRIPTOR_SET;
@@ -100,6 +100,7 @@ pub struct Running {
     engine: Engine,
     metrics: Arc<Metrics>,
     keys: Arc<SigningKeys>,
+    tls: Arc<TlsStore>,
     ledger: Arc<Ledger>,
     health: HealthReporter,
     stopping: watch::Sender<bool>,
@@ -136,7 +137,9 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     drop(bind_all(&settings)?);
     let metrics = Arc::new(Metrics::default());
     let store = Store::File(settings.journal.clone());
+    let starting = Stopwatch::start();
     let engine = Engine::start(&store, Arc::new(SystemClock), engine_settings(&settings, accepted, &metrics))?;
+    metrics.figures.start.set(starting.took().as_secs_f64());
     let clock = engine.clone();
     let tls = TlsStore::load(settings.tls.clone(), Arc::new(move || clock.latest()))
         .map_err(|mistakes| ServeError::Tls(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
@@ -154,8 +157,7 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         stopping: watched,
     };
     let health = HealthReporter::new();
-    let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map_err(ServeError::System)?;
-    let keys = Arc::new(keys);
+    let keys = SigningKeys::open(&settings.journal, engine.now().stamp).map(Arc::new).map_err(ServeError::System)?;
     let services = services(&broker, &health, &keys, config::route_map(&settings)?)?;
     let reload_asked = Arc::new(Notify::new());
     descriptors::raise(settings.limits.connections);
@@ -170,19 +172,7 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
     let listening = listen(&listener, Arc::clone(&tls), Arc::clone(&metrics), move || services.clone())?;
     let address = listening.local_address;
     let mut pulses = vec![listening.pulse()];
-    let https = settings.https_listen.map(|address| {
-        // Both read the TLS files from one store, which is read again once.
-        let settings = ListenerSettings {
-            speaks: Speaks::Https,
-            address,
-            runtimes: 1,
-            reload_asked: Arc::default(),
-            ..listener.clone()
-        };
-        let services = https::services(&broker);
-        listen(&settings, tls, Arc::clone(&metrics), move || services.clone())
-    });
-    let https = https.transpose()?;
+    let https = listen_https(&settings, &listener, &tls, &broker)?;
     let https_address = https.as_ref().map(|listening| listening.local_address);
     pulses.extend(https.as_ref().map(Listening::pulse));
     if let Some(address) = settings.metrics_listen {
@@ -195,13 +185,38 @@ pub fn start_with(settings: ServeSettings, accepted: Accepted) -> Result<Running
         let added = listeners.add(listening, settings.drain_deadline());
         added.map_err(|error| ServeError::System(error.to_string()))?;
     }
-    Ok(Running { address, https_address, engine, metrics, keys, ledger, health, stopping, listeners, reload_asked })
+    Ok(Running {
+        address,
+        https_address,
+        engine,
+        metrics,
+        keys,
+        tls,
+        ledger,
+        health,
+        stopping,
+        listeners,
+        reload_asked,
+    })
+}
+
+/// The second listener, if there is to be one. Both read the TLS files from one store, which is read again once.
+fn listen_https(
+    settings: &ServeSettings,
+    first: &ListenerSettings,
+    tls: &Arc<TlsStore>,
+    broker: &Broker,
+) -> Result<Option<Listening>, ListenError> {
+    let Some(address) = settings.https_listen else { return Ok(None) };
+    let settings =
+        ListenerSettings { speaks: Speaks::Https, address, runtimes: 1, reload_asked: Arc::default(), ..first.clone() };
+    let services = https::services(broker);
+    listen(&settings, Arc::clone(tls), Arc::clone(&broker.metrics), move || services.clone()).map(Some)
 }
 
 fn engine_settings(settings: &ServeSettings, accepted: Accepted, metrics: &Metrics) -> engine::Settings {
-    let batch_rows = metrics.batch_rows.clone();
     engine::Settings {
-        on_append: OnAppend::new(move |rows| batch_rows.observe(f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))),
+        on_work: metrics.figures.on_work(),
         keep_closed: settings.keep_closed,
         void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,
         accept_clock: accepted.clock,
@@ -288,6 +303,7 @@ impl Running {
         self.metrics.elevations_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
         self.metrics.elevations_pending_oldest_seconds.set(oldest);
         self.metrics.clock_suspect.set(i64::from(now.suspect));
+        self.metrics.figures.look(&self.engine, self.tls.ends());
         // The next key is there long before it signs, whether anybody asks for tokens or not.
         if let Err(problem) = self.keys.rotate(self.engine.now().stamp) {
             tracing::error!(problem, "the keys of tokens cannot be renewed");

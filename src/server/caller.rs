@@ -30,6 +30,9 @@ use crate::wire::values::SaidSequence;
 /// A stream of messages to a caller.
 pub(crate) type Messages<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 
+/// A place of a caller's, given back when it is dropped.
+pub(crate) type Seat = Place;
+
 /// What every service works on.
 #[derive(Clone)]
 pub(crate) struct Broker {
@@ -88,7 +91,7 @@ impl Broker {
     }
 
     /// A place for a watch of the caller's.
-    pub(crate) fn watch_seat(&self, caller: &VerifiedCaller) -> Result<Place, Status> {
+    pub(crate) fn watch_seat(&self, caller: &VerifiedCaller) -> Result<Seat, Status> {
         let spender = self.engine.read(|state| state.organisation().spender(&caller.identity));
         self.ledger.watch(&spender).map_err(|refusal| self.counted(refusal))
     }

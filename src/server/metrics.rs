@@ -15,12 +15,14 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tonic::body::Body;
 use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
 use tower::service_fn;
+
+pub use super::figures::Called;
+use super::figures::Figures;
 
 /// A count by how something came out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -87,8 +89,6 @@ pub struct Metrics {
     pub budget_refused: Family<Spent, Counter>,
     /// The journal's last sequence.
     pub journal_sequence: Gauge,
-    /// Rows of a journal append.
-    pub batch_rows: Histogram,
     /// Events of HR that could not happen and wait for a person.
     pub hr_events_set_aside: Gauge,
     /// Elevations that wait for a decision.
@@ -103,12 +103,17 @@ pub struct Metrics {
     pub feeds: Family<Outcome, Counter>,
     /// Feeds that ended with RESYNC: a slow reader, or another audience.
     pub feeds_resynced: Counter,
+    /// How long things take, and how what is there stands.
+    pub figures: Figures,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::with_prefix("countersign");
+        let figures = Figures::new(&mut registry);
         let metrics = Self {
-            registry: Mutex::new(Registry::with_prefix("countersign")),
+            registry: Mutex::new(registry),
+            figures,
             handshakes: Family::default(),
             connections_open: Gauge::default(),
             connections_refused: Family::default(),
@@ -120,7 +125,6 @@ impl Default for Metrics {
             budget_used: Family::default(),
             budget_refused: Family::default(),
             journal_sequence: Gauge::default(),
-            batch_rows: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             hr_events_set_aside: Gauge::default(),
             elevations_pending: Gauge::default(),
             elevations_pending_oldest_seconds: Gauge::default(),
@@ -141,7 +145,6 @@ impl Default for Metrics {
         registry.register("budget_used", "Commands or bytes by budget", metrics.budget_used.clone());
         registry.register("budget_refused", "Commands refused by budget", metrics.budget_refused.clone());
         registry.register("journal_sequence", "Last sequence of the journal", metrics.journal_sequence.clone());
-        registry.register("batch_rows", "Rows of a journal append", metrics.batch_rows.clone());
         registry.register(
             "hr_events_set_aside",
             "Events of HR that wait for a person because they could not happen",

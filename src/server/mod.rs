@@ -11,6 +11,7 @@ pub mod budget;
 mod caller;
 pub mod check;
 pub mod config;
+pub mod figures;
 mod https;
 pub(crate) mod keys;
 pub mod log;

@@ -273,9 +273,9 @@ pub fn in_force_and_held(events: &[Event]) -> BTreeSet<PersonId> {
 #[must_use]
 pub fn suspended(events: &[Event]) -> Option<&PersonId> {
     let locked = |event: &Event| matches!(event.fact, Fact::Lock(LockFact::Created(_)));
-    let held = events.iter().find_map(|event| match &event.fact {
-        Fact::Feed(FeedFact::Held(hold)) if hold.suspends.is_some() => hold.events.first(),
-        _ => None,
+    let held = events.iter().find_map(|event| {
+        let Fact::Feed(FeedFact::Held(hold)) = &event.fact else { return None };
+        hold.events.first().filter(|_| hold.suspends.is_some())
     });
     held.filter(|_| events.iter().any(locked)).map(|event| &event.person)
 }

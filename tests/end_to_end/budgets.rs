@@ -150,9 +150,9 @@ async fn budgets_are_read_again_at_sighup_and_mistakes_leave_them_as_they_were()
     eventually("the other rate", async || ana.request(repair()).await.ok()).await;
 }
 
-/// Each name that the example of alerts and its text use is one that the broker has.
+/// Each name that the examples of alerts and of a dashboard use is one that the broker has.
 #[tokio::test]
-async fn alerts_name_what_a_broker_tells() {
+async fn alerts_and_dashboards_name_what_a_broker_tells() {
     let (broker, metrics) = broker("person_commands = \"1 at once, 1 each 7d\"");
     let ana = broker.person("ana").await;
     let waiting = ana.request(repair()).await.unwrap();
@@ -161,19 +161,50 @@ async fn alerts_name_what_a_broker_tells() {
     ana.withdraw(&waiting.id).await.unwrap();
     eventually("none waits", async || (metric(metrics, &["elevations_pending "]) == 0).then_some(())).await;
     assert_eq!(metric(metrics, &["countersign_build_info", env!("CARGO_PKG_VERSION")]), 1);
+    // and how long things take, how many rows an append had, and when certificates end
+    for (name, least) in [
+        ("countersign_queue_seconds_count", 2),
+        ("countersign_decide_seconds_count", 2),
+        ("countersign_append_seconds_count", 2),
+        ("countersign_batch_rows_count", 2),
+        ("countersign_call_seconds_count{method=\"/countersign.v1.ElevationService/RequestElevation\"}", 1),
+        ("countersign_certificate_end_seconds{of=\"broker\"}", 1_700_000_000),
+        ("countersign_certificate_end_seconds{of=\"authority\"}", 1_700_000_000),
+        ("countersign_requirements_lapsing ", 0),
+    ] {
+        eventually(name, async || (metric(metrics, &[name]) >= least).then_some(())).await;
+        assert!(page(metrics).contains(name), "{name}");
+    }
+    let (other, approver) = (broker.engineer().await, broker.person("ben").await);
+    other.granted(repair(), &approver).await;
+    eventually("one is open", async || (metric(metrics, &["grants_open "]) == 1).then_some(())).await;
     let page = page(metrics);
     let alerts = include_str!("../../examples/alerts.yaml");
-    let names: std::collections::BTreeSet<&str> = alerts
-        .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
-        .filter(|word| word.starts_with("countersign_"))
+    let dashboard = include_str!("../../examples/grafana.json");
+    let panels: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let named: Vec<String> = panels["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|panel| {
+            let targets = panel["targets"].as_array().unwrap();
+            targets.iter().map(|target| target["expr"].as_str().unwrap().to_owned())
+        })
         .collect();
-    assert!(names.len() >= 10, "{names:?}");
-    for name in names {
-        let family = name.trim_end_matches("_total");
-        // What has not been counted yet is not on the page.
-        let registered = format!("\"{}\"", family.trim_start_matches("countersign_"));
-        let is_known = include_str!("../../src/server/metrics.rs").contains(&registered);
-        assert!(page.contains(&format!("# TYPE {family} ")) || is_known, "{name} is not among\n{page}");
+    let families: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    for (text, least) in [(alerts, 12), (&*named.join(" "), 20)] {
+        let names: std::collections::BTreeSet<&str> = text
+            .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+            .filter(|word| word.starts_with("countersign_"))
+            .collect();
+        assert!(names.len() >= least, "{names:?}");
+        for name in names {
+            let family = name.trim_end_matches("_total").trim_end_matches("_bucket");
+            // What has not been counted yet is not on the page.
+            let registered = format!("\"{}\"", family.trim_start_matches("countersign_"));
+            let is_known = include_str!("../../src/server/metrics.rs").contains(&registered);
+            assert!(families.contains(&family) || is_known, "{name} is not among\n{page}");
+        }
     }
     for text in alerts.split("See \"").skip(1) {
         let heading = text.split('"').next().unwrap();

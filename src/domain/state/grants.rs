@@ -67,10 +67,12 @@ impl State {
         }
         match (before.end.is_some(), now.end.is_some()) {
             (false, true) => {
+                self.open_grants = self.open_grants.saturating_add(1);
                 self.open_grants_by.insert(grant.holder.clone(), id);
                 grant.behind.iter().for_each(|person| self.open_grants_of.insert(person.clone(), id));
             }
             (true, false) => {
+                self.open_grants = self.open_grants.saturating_sub(1);
                 self.open_grants_by.remove(&grant.holder, &id);
                 grant.behind.iter().for_each(|person| self.open_grants_of.remove(person, &id));
             }

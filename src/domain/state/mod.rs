@@ -91,6 +91,8 @@ pub struct State {
     pub(super) hr_touches: Set<(Timestamp, PersonId, Part)>,
     pub(super) due: Set<(Timestamp, Due)>,
     pub(super) starts: Set<(Timestamp, GrantId)>,
+    /// Scheduled and live grants.
+    pub(super) open_grants: usize,
     pub(super) closed: Set<(Timestamp, Closed)>,
     pub(super) requests: Map<(Principal, RequestId), Bound>,
     pub(super) requests_by_age: Set<(Timestamp, Principal, RequestId)>,
@@ -296,6 +298,19 @@ impl State {
     /// Scheduled and live grants that an account holds.
     pub fn open_grants_by(&self, account: &AccountId) -> impl Iterator<Item = &Grant> {
         self.open_grants_by.of(account).filter_map(|id| self.grants.get(id))
+    }
+
+    /// How many grants are scheduled or live.
+    #[must_use]
+    pub fn open_grant_count(&self) -> usize {
+        self.open_grants
+    }
+
+    /// How many requirements lapse before an instant, of all people.
+    #[must_use]
+    pub fn lapses_before(&self, until: Timestamp) -> usize {
+        let due = self.due.iter().take_while(|(at, _)| *at < until);
+        due.filter(|(_, due)| matches!(due, Due::RequirementLapse(..))).count()
     }
 
     /// Whether anything is scheduled or live.

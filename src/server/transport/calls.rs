@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -21,8 +22,9 @@ use super::peer::Peer;
 use super::served::{Dialect, Direct, DirectCalls, Head, Services, UNROUTED, code_of, overloaded, unreadable};
 use super::standing::Standing;
 use super::unread::Unread;
+use crate::clock::Stopwatch;
 use crate::domain::value::refusal::{Reason, Refusal};
-use crate::server::metrics::{Call, Metrics, Spent};
+use crate::server::metrics::{Call, Called, Metrics, Spent};
 
 /// Pairs of method and code that one connection may be counted under.
 const KNOWN_MAX: usize = 128;
@@ -60,7 +62,12 @@ impl<C> Calls<C> {
     ) -> Self {
         let Services { routes, direct, dialect, .. } = services;
         let permits = Arc::new(Semaphore::new(usize::try_from(STREAMS_PER_CONNECTION).unwrap_or(1)));
-        let counters = Arc::new(Counters { metrics, begun: AtomicU64::new(0), known: Mutex::default() });
+        let counters = Arc::new(Counters {
+            metrics,
+            begun: AtomicU64::new(0),
+            known: Mutex::default(),
+            measured: Mutex::default(),
+        });
         let direct = direct.connected(&peer, &standing);
         Self { direct, routes, dialect, peer, standing, refusal, permits, timeout, unread, counters }
     }
@@ -144,6 +151,7 @@ impl<C: DirectCalls> Calls<C> {
         request.extensions_mut().insert(self.peer.clone());
         request.extensions_mut().insert(self.standing.clone());
         let working = tokio::time::timeout(self.timeout, self.routes.call(request));
+        let begun = Stopwatch::start();
         Box::pin(async move {
             let response = match working.await {
                 Ok(Ok(response)) => readable(response),
@@ -152,6 +160,7 @@ impl<C: DirectCalls> Calls<C> {
             let counted = unread.counted(response).await;
             let response = counted.unwrap_or_else(|status| dialect.refusal(&call, counters.unread(status)));
             drop(permit);
+            counters.took(&*dialect, &call, &response, begun.took());
             counters.count(&*dialect, &call, &response);
             Ok(response)
         })
@@ -186,6 +195,7 @@ pub(super) struct Counters {
     metrics: Arc<Metrics>,
     begun: AtomicU64,
     known: Mutex<Vec<(String, Code, Counter)>>,
+    measured: Mutex<Vec<(String, Histogram)>>,
 }
 
 impl Counters {
@@ -197,6 +207,24 @@ impl Counters {
     fn count(&self, dialect: &dyn Dialect, call: &Head, response: &Response<Body>) {
         let (method, code) = dialect.counted(call.uri.path(), response);
         self.add(method, code);
+    }
+
+    /// Notes how long a call took until its answer began. Checks that go past the router are not measured: that would cost as
+    /// much as to answer them.
+    fn took(&self, dialect: &dyn Dialect, call: &Head, response: &Response<Body>, took: Duration) {
+        let (method, _) = dialect.counted(call.uri.path(), response);
+        let mut known = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, histogram)) = known.iter().find(|(known, _)| known == method) {
+            histogram.observe(took.as_secs_f64());
+            return;
+        }
+        let method = if known.len() < KNOWN_MAX { method } else { UNROUTED };
+        let called = Called { method: method.to_owned() };
+        let histogram = self.metrics.figures.calls.get_or_create_owned(&called);
+        histogram.observe(took.as_secs_f64());
+        if known.len() < KNOWN_MAX {
+            known.push((called.method, histogram));
+        }
     }
 
     /// Counts an answer that is refused because too many wait that nobody reads.

@@ -190,7 +190,8 @@ impl Place {
         let open_to_all = door.limits.connections.saturating_sub(door.limits.kept).max(1);
         if !guest.takes_away && state.settled.len() >= open_to_all {
             let is_known = guest.spender != Spender::Unknown;
-            if !(is_known && state.evict_unknown()) && !state.evict_idle(now, |settled| !settled.guest.takes_away) {
+            let has_room = (is_known && state.evict_unknown()) || state.evict_idle(now, |it| !it.guest.takes_away);
+            if !has_room {
                 return Err(Full::Connections);
             }
         }

@@ -107,14 +107,21 @@ impl Leaf {
             .trust_domain()
             .parse()
             .map_err(|error: InvalidId| IdentityMistake::NotAnIdentity(error.to_string()))?;
-        let seconds = certificate.validity().not_after.timestamp();
-        let not_after = seconds
-            .checked_mul(1_000)
-            .and_then(|millis| Timestamp::from_millis(millis).ok())
-            .ok_or_else(|| IdentityMistake::Unreadable("its end is out of range".to_owned()))?;
+        let not_after =
+            end(&certificate).ok_or_else(|| IdentityMistake::Unreadable("its end is out of range".to_owned()))?;
         let serial = serial(certificate.raw_serial())?;
         Ok(Self { identity, trust_domain, not_after, digest: Digest::of(der), serial })
     }
+}
+
+/// When a certificate ends, if it can be read.
+pub(crate) fn end_of(der: &CertificateDer<'_>) -> Option<Timestamp> {
+    X509Certificate::from_der(der).ok().and_then(|(_, certificate)| end(&certificate))
+}
+
+fn end(certificate: &X509Certificate<'_>) -> Option<Timestamp> {
+    let seconds = certificate.validity().not_after.timestamp();
+    seconds.checked_mul(1_000).and_then(|millis| Timestamp::from_millis(millis).ok())
 }
 
 /// A serial number as people compare it: without the octet that keeps it from being negative.

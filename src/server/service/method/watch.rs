@@ -16,8 +16,7 @@ use crate::domain::state::State;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::Now;
 use crate::engine::{Follower, History, HistoryError, PastRow};
-use crate::server::budget::Place;
-use crate::server::caller::{Broker, Messages, VerifiedCaller, is_usable};
+use crate::server::caller::{Broker, Messages, Seat, VerifiedCaller, is_usable};
 use crate::wire::values::SaidSequence;
 
 /// How often an open stream is authorized again.
@@ -90,7 +89,7 @@ struct Watching<T: Teller> {
     told: Option<u64>,
     teller: Arc<T>,
     /// One has so many.
-    _seat: Place,
+    _seat: Seat,
 }
 
 impl<T: Teller> Watching<T> {

@@ -13,9 +13,11 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
+use super::super::peer::end_of;
 use super::verifier::{Authority, BrokerTime, NowSource, PeerVerifier, provider};
 use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::{Digest, TrustDomain};
+use crate::domain::value::time::Timestamp;
 use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
 use crate::wire::certificate::no_authority;
 
@@ -62,6 +64,10 @@ pub(crate) struct Loaded {
     /// For the second listener: HTTP/2 and HTTP/1.1.
     pub(crate) https: Arc<ServerConfig>,
     pub(crate) verifier: Arc<PeerVerifier>,
+    /// When the first certificate of the broker's chain ends.
+    pub(crate) broker_end: Option<Timestamp>,
+    /// When the first certificate of an authority ends.
+    pub(crate) authority_end: Option<Timestamp>,
 }
 
 /// The largest file that is read.
@@ -115,9 +121,12 @@ impl Files {
             .map_err(|mistake| mistakes.push(mistake))
             .unwrap_or_default();
         let key = private_key(&settings.key, &self.key).map_err(|mistake| mistakes.push(mistake)).ok();
-        let mut authorities = Vec::new();
+        let broker_end = chain.iter().filter_map(end_of).min();
+        let (mut authorities, mut authority_ends) = (Vec::new(), Vec::new());
         for (authority, bytes) in settings.authorities.iter().zip(&self.authorities) {
-            match verifier(&authority.file, bytes) {
+            let read = certificates("tls.authorities.file", &authority.file, bytes);
+            authority_ends.extend(read.iter().flatten().filter_map(end_of));
+            match read.and_then(|roots| verifier(&authority.file, roots)) {
                 Ok(verifier) => authorities.push(Authority {
                     name: authority.file.display().to_string(),
                     trust_domains: authority.trust_domains.clone(),
@@ -142,7 +151,8 @@ impl Files {
             })?;
         let https = Arc::new(harden(config.clone(), &[b"h2", b"http/1.1"]));
         let config = Arc::new(harden(config, &[b"h2"]));
-        Ok(Loaded { generation, content: self.content(), config, https, verifier })
+        let authority_end = authority_ends.into_iter().min();
+        Ok(Loaded { generation, content: self.content(), config, https, verifier, broker_end, authority_end })
     }
 }
 
@@ -212,11 +222,14 @@ fn certificates(key: &'static str, file: &Path, bytes: &[u8]) -> Result<Vec<Cert
     }
 }
 
-fn verifier(file: &Path, bytes: &[u8]) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsMistake> {
+fn verifier(
+    file: &Path,
+    certificates: Vec<CertificateDer<'static>>,
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsMistake> {
     let key = "tls.authorities.file";
     let mistake = |problem: String| TlsMistake { key, file: file.to_owned(), problem };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(key, file, bytes)? {
+    for certificate in certificates {
         if let Some(why) = no_authority(&certificate, false) {
             return Err(mistake(why.to_owned()));
         }

@@ -50,6 +50,14 @@ impl TlsStore {
         }))
     }
 
+    /// When the first certificate of the broker's chain ends, and when the first of the authorities does, as far as that can be
+    /// read.
+    #[must_use]
+    pub fn ends(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let loaded = self.current.load();
+        (loaded.broker_end, loaded.authority_end)
+    }
+
     /// Reads the files again. Connections that are open are verified against the new authorities at their next call.
     ///
     /// # Errors
