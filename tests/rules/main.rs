@@ -28,6 +28,7 @@ mod spender;
 mod support;
 mod surplus;
 mod suspension;
+mod tenant_limits;
 mod themselves;
 mod time;
 mod token;

@@ -30,6 +30,7 @@ use crate::domain::policy::CapabilityName;
 use crate::domain::record::command::Envelope;
 use crate::domain::record::event::{Actor, Fact, FeedFact, HrFeedHeard, HrImported};
 use crate::domain::record::hr::{HrEvent, StreamPlace};
+use crate::domain::rule::tenant_limits::room_for_stream;
 use crate::domain::state::State;
 use crate::domain::value::ids::HoldId;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -71,6 +72,9 @@ fn apply_events(
     }
     needs(state, caller, CapabilityName::HrFeed, envelope.now)?;
     own_stream(state, place)?;
+    if let Some(place) = place {
+        room_for_stream(state, None, &place.stream, events.is_empty())?;
+    }
     let arrival = place::of_events(state, caller, place, &events)?;
     let new = new_hold(state, caller, place, envelope);
     // What has a place is set aside where it cannot happen; anything else is refused, and nobody waits behind it.

@@ -8,7 +8,7 @@ use super::mistake::{Mistake, Places, SourceFile, Warning};
 use super::reader::{Node, Reader, Table};
 use super::role_file::{may_approve_for_tenant, member_kind, role};
 use super::stage_file::{Names, ReviewOf};
-use super::{Baseline, Limits, MemberKind, Policy, Requirement};
+use super::{Baseline, Limits, MemberKind, Policy, Requirement, TenantLimits};
 use crate::domain::value::identity_pattern::IdentityPattern;
 use crate::domain::value::ids::{Digest, EntitlementName, RequirementName, RoleName};
 use crate::domain::value::scope::Scope;
@@ -40,7 +40,10 @@ pub fn parse_policy(text: &str) -> Result<ParsedPolicy, Vec<Mistake>> {
 }
 
 fn policy(reader: &mut Reader<'_>, root: &Table<'_>) -> Policy {
-    reader.only_known_keys(root, &["person_identities", "baseline", "requirements", "limits", "roles", "entitlements"]);
+    reader.only_known_keys(
+        root,
+        &["person_identities", "baseline", "requirements", "limits", "tenant_limits", "roles", "entitlements"],
+    );
     let requirements = section::<RequirementName>(reader, root, "requirements");
     let roles = section::<RoleName>(reader, root, "roles");
     let entitlements = section::<EntitlementName>(reader, root, "entitlements");
@@ -73,6 +76,7 @@ fn policy(reader: &mut Reader<'_>, root: &Table<'_>) -> Policy {
     }
     policy.person_identities = person_identities(reader, root);
     policy.limits = root.key("limits").map(|node| limits(reader, &node)).unwrap_or_default();
+    policy.tenant_limits = root.key("tenant_limits").map(|node| tenant_limits(reader, &node)).unwrap_or_default();
     policy.baseline = root.key("baseline").map(|node| baseline(reader, &node, &names)).unwrap_or_default();
     warn_of_standing_privilege(reader, root, &policy);
     policy
@@ -128,6 +132,22 @@ fn limits(reader: &mut Reader<'_>, node: &Node<'_>) -> Limits {
         limits.hr_brake_people = people.and_then(|node| reader.number(&node, 1..=1_000_000)).unwrap_or(1);
         let percent = reader.required(&brake, "percent", "the same as a share of all people, from 1 to 100");
         limits.hr_brake_percent = percent.and_then(|node| reader.number(&node, 1..=100)).unwrap_or(1);
+    }
+    limits
+}
+
+fn tenant_limits(reader: &mut Reader<'_>, node: &Node<'_>) -> TenantLimits {
+    let mut limits = TenantLimits::default();
+    let Some(table) = reader.table(node, &["people", "accounts", "streams", "events_a_day"]) else { return limits };
+    for (key, into) in [
+        ("people", &mut limits.people),
+        ("accounts", &mut limits.accounts),
+        ("streams", &mut limits.streams),
+        ("events_a_day", &mut limits.events_a_day),
+    ] {
+        if let Some(number) = table.key(key).and_then(|node| reader.number(&node, 1..=1_000_000)) {
+            *into = number;
+        }
     }
     limits
 }

@@ -6,6 +6,7 @@
 pub(crate) mod document;
 mod entitlement_file;
 mod file;
+mod limits;
 mod mistake;
 mod persons;
 pub(crate) mod reader;
@@ -25,6 +26,7 @@ use super::value::scope::{Action, Pattern, Resource, Scope};
 use super::value::time::{Span, Timestamp};
 
 pub use file::{LONGEST_POLICY_BYTES, ParsedPolicy, parse_policy};
+pub use limits::{Limits, TenantLimits};
 #[cfg(feature = "server")]
 pub(crate) use mistake::nearest;
 pub use mistake::{Mistake, Places, SourceFile, Warning};
@@ -49,6 +51,8 @@ pub struct Policy {
     pub requirements: BTreeMap<RequirementName, Requirement>,
     /// Caps.
     pub limits: Limits,
+    /// `[tenant_limits]`.
+    pub tenant_limits: TenantLimits,
     /// Job functions.
     pub roles: BTreeMap<RoleName, Role>,
     /// What is offered.
@@ -82,36 +86,6 @@ impl Requirement {
     #[must_use]
     pub fn lapses_at(&self, attested: Timestamp) -> Timestamp {
         self.valid_for.map_or(Timestamp::MAX, |valid_for| attested.plus(valid_for))
-    }
-}
-
-/// `[limits]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Pending elevations one person may have, over all accounts (known failure A16).
-    pub pending_per_person: u32,
-    /// Live and scheduled grants one person may have, over all accounts.
-    pub live_grants_per_person: u32,
-    /// A feed silent for this long stops new grants; counts from a feed's first event.
-    pub hr_silence: Span,
-    /// People that one import, or any 24 hours, may disable or enable.
-    pub hr_brake_people: u32,
-    /// The same as a share of all people, in percent.
-    pub hr_brake_percent: u32,
-    /// How long the author of a proposal waits before using what it widened.
-    pub author_waits: Span,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            pending_per_person: 5,
-            live_grants_per_person: 10,
-            hr_silence: Span::seconds(26 * 3_600),
-            hr_brake_people: 50,
-            hr_brake_percent: 2,
-            author_waits: Span::DAY,
-        }
     }
 }
 

@@ -165,6 +165,12 @@ impl HrChange {
         matches!(self, Self::LoginsChanged { added, .. } if added.is_empty())
     }
 
+    /// Whether it takes something away and gives nothing: a day's limit never stops that.
+    #[must_use]
+    pub fn takes_alone(&self) -> bool {
+        self.is_leaving() || self.only_takes_logins()
+    }
+
     /// Whether it is a leaving: what goes on under a suspect clock.
     #[must_use]
     pub fn is_leaving(&self) -> bool {

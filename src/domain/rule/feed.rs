@@ -117,12 +117,11 @@ pub fn feed_status_for(state: &State, viewer: &Viewer, now: Now) -> Result<FeedS
 /// from a feed's first event. A tenant's feed counts for what touches that tenant.
 #[must_use]
 pub fn silent_feed(state: &State, touched: Option<&str>, now: Now) -> Option<Refusal> {
-    let concerns = |feed: &Feed| {
-        let tenant = state.organisation.tenant_of_account(&feed.sender);
-        tenant.is_none_or(|tenant| touched == Some(tenant.as_str()))
-    };
-    let silent = |feed: &Feed| concerns(feed) && silent_at(state, feed).is_over(now.latest);
-    let (stream, feed) = state.feeds.iter().find(|(_, feed)| silent(feed))?;
+    let tenant = touched.and_then(|name| state.organisation.tenants.get_key_value(name)).map(|(tenant, _)| tenant);
+    let of_tenant = tenant.into_iter().flat_map(|tenant| state.streams_of(Some(tenant)));
+    // The tenant's first: of those it may be told by name.
+    let mut streams = of_tenant.chain(state.streams_of(None)).filter_map(|stream| state.feeds.get_key_value(stream));
+    let (stream, feed) = streams.find(|(_, feed)| silent_at(state, feed).is_over(now.latest))?;
     let detail = format!("`{stream}` was last heard of at {}", feed.heard_at);
     Some(Refusal::new(Reason::FeedSilent, detail).with("stream", stream).with("heard", feed.heard_at))
 }

@@ -18,4 +18,5 @@ pub mod reviewers;
 pub mod spender;
 mod stand_in;
 pub mod standing;
+pub mod tenant_limits;
 pub mod visibility;

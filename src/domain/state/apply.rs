@@ -44,7 +44,7 @@ fn record(state: &mut State, event: &Event) {
         Fact::Organisation(fact) => organisation::record(state, fact, at),
         Fact::Life(fact) => life::record(state, fact, at),
         Fact::Proposal(fact) => proposals::record(state, fact, at),
-        Fact::Feed(fact) => feed::record(state, fact, at),
+        Fact::Feed(fact) => feed::record(state, fact, event),
         Fact::Enrolment(fact) => enrolments::record(state, fact, at),
         Fact::Campaign(fact) => campaigns::record(state, fact, event),
         Fact::Elevation(fact) => elevations::record(state, fact, at),

@@ -14,7 +14,7 @@ use super::record::review::Phase;
 use super::state::organisation::Organisation;
 use super::value::ids::{
     AccountId, CampaignId, Digest, ElevationId, EnrolmentId, GrantId, HoldId, Identity, JournalId, PersonId, Principal,
-    ProposalId, RequestId, RequirementName, RoleName, StreamName,
+    ProposalId, RequestId, RequirementName, RoleName, StreamName, TenantName,
 };
 use super::value::index::{Index, Map, Set};
 use super::value::time::{Span, Timestamp};
@@ -31,6 +31,7 @@ mod kept;
 pub mod organisation;
 mod proposals;
 mod requests;
+mod streams;
 mod waits;
 
 use holding::HeldBy;
@@ -78,6 +79,10 @@ pub struct State {
     pub(super) campaigns: Map<CampaignId, Campaign>,
     pub(super) last_grants: Map<(AccountId, RoleName), LastGrant>,
     pub(super) feeds: Map<StreamName, Feed>,
+    /// By the tenant of their senders; none: the own organisation's.
+    pub(super) feeds_of: Index<Option<TenantName>, StreamName>,
+    /// What a tenant's feed sent on its last day that gives something, and which day that was.
+    pub(super) tenant_days: Map<TenantName, DayCount>,
     /// The last number of each retired stream: numbers up to it are not used again.
     pub(super) retired_feeds: Map<StreamName, u64>,
     pub(super) holds: Map<HoldId, Hold>,
@@ -149,6 +154,13 @@ pub struct Bound {
     pub sequence: u64,
     /// When.
     pub at: Timestamp,
+}
+
+/// How often something happened on one day of UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct DayCount {
+    pub(super) day: i64,
+    pub(super) count: usize,
 }
 
 /// How often something happened within one minute.

@@ -25,6 +25,8 @@ pub struct Organisation {
     pub(in crate::domain) people: Map<PersonId, Person>,
     /// How many of them are on record as working here, in the own organisation.
     pub(in crate::domain) employed: usize,
+    /// How many people and accounts each tenant has on record. Nobody is taken off it.
+    pub(in crate::domain) of_tenants: Map<TenantName, OfTenant>,
     pub(in crate::domain) accounts: Map<AccountId, Account>,
     pub(in crate::domain) principals: Map<Identity, Principal>,
     /// Who had an identity before.
@@ -44,7 +46,22 @@ pub struct Organisation {
     pub(in crate::domain) waited_before: Option<(Span, Timestamp)>,
 }
 
+/// How much of a tenant is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OfTenant {
+    /// People, those who left among them.
+    pub people: usize,
+    /// Accounts, closed ones among them.
+    pub accounts: usize,
+}
+
 impl Organisation {
+    /// How much of a tenant is on record.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &TenantName) -> OfTenant {
+        self.of_tenants.get(tenant).copied().unwrap_or_default()
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> &Arc<Policy> {
@@ -200,6 +217,10 @@ impl Organisation {
                 self.moves_to.remove(manager, &id);
             }
         }
+        if let Some(tenant) = person.tenant.as_ref().filter(|_| !self.people.contains_key(&id)) {
+            let of_tenant = self.of_tenants.or_default(tenant.clone());
+            of_tenant.people = of_tenant.people.saturating_add(1);
+        }
         for identity in &person.login {
             // An account's identity is the account's; another person's login may have moved here.
             if !matches!(self.principals.get(identity), Some(Principal::Account(_))) {
@@ -227,6 +248,10 @@ impl Organisation {
                 self.members.remove(role, &id);
             }
             self.accounts_of.remove(old.person(), &id);
+        }
+        if let Some(tenant) = account.tenant().filter(|_| !self.accounts.contains_key(&id)) {
+            let of_tenant = self.of_tenants.or_default(tenant.clone());
+            of_tenant.accounts = of_tenant.accounts.saturating_add(1);
         }
         for identity in &account.identities {
             self.principals.insert(identity.clone(), Principal::Account(id.clone()));

@@ -164,6 +164,8 @@ catalogue! {
         "have the tenant's own system give it";
     Held "HELD" FailedPrecondition 5, "the brake holds an earlier change of this person",
         "have a person with `feed.release` decide about it first";
+    TenantFull "TENANT_FULL" FailedPrecondition 1, "the tenant has as much as policy lets it fill",
+        "retire what is not needed, or ask whoever answers for the policy for more (`[tenant_limits]`); a leaving is taken all the same";
     ImportInvalid "IMPORT_INVALID" InvalidArgument 1, "the file has mistakes, and none of it was imported",
         "mend the lines that are named";
     CampaignOver "CAMPAIGN_OVER" FailedPrecondition 5, "this is decided, or the campaign is over",

@@ -473,3 +473,20 @@ fn the_journal_says_the_place_of_every_event() {
     });
     assert_eq!(places.collect::<Vec<_>>(), [1, 2]);
 }
+
+/// known failure G38.
+#[test]
+fn empty_heartbeats_begin_sixteen_streams_and_events_begin_one_all_the_same() {
+    let mut world = world(9);
+    let begin = |world: &mut World, number: usize, events: Vec<HrEvent>| {
+        let place = place(&format!("stream-{number}"), 1);
+        world.send("hr", Command::from(ApplyHrEvents { place: Some(place), events }))
+    };
+    // given as many streams as heartbeats may begin
+    (0..16).for_each(|number| drop(begin(&mut world, number, Vec::new()).unwrap()));
+    // then one more says something, or is refused; and those that are there are heard as before
+    assert_refused(begin(&mut world, 16, Vec::new()), Reason::TenantFull);
+    let at = world.at;
+    begin(&mut world, 16, vec![left("ana", at)]).unwrap();
+    begin(&mut world, 3, Vec::new()).unwrap();
+}

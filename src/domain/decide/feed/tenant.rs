@@ -12,6 +12,7 @@ use crate::domain::effect::life;
 use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::{MemberKind, Policy, separation_rule_2};
 use crate::domain::record::hr::{HrChange, HrEvent, StreamPlace};
+use crate::domain::rule::tenant_limits::room_to_join;
 use crate::domain::state::organisation::Organisation;
 use crate::domain::value::ids::{AccountId, Identity, PersonId, RoleName, TenantName};
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -36,6 +37,7 @@ pub(super) fn apply(
             set_roles(overlay, tenant, &by.sender, &event.person, roles)
         }
         HrChange::Joined { .. } => {
+            room_to_join(overlay.state(), tenant, &event.person)?;
             happen(overlay, Some(tenant), Some(by), place, released, event)?;
             make_account(overlay, tenant, &event.person)
         }

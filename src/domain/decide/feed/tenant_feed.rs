@@ -11,6 +11,7 @@ use crate::domain::effect::overlay::Overlay;
 use crate::domain::policy::CapabilityName;
 use crate::domain::record::event::{Actor, Fact, FeedFact, HrFeedHeard};
 use crate::domain::record::hr::{HrEvent, StreamPlace};
+use crate::domain::rule::tenant_limits::{room_for_events, room_for_stream, room_to_set_aside};
 use crate::domain::state::State;
 use crate::domain::value::ids::TenantName;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -29,7 +30,12 @@ pub(super) fn apply_events(
     if let Some(place) = place.filter(|place| !is_named_by(of, place.stream.as_str())) {
         return Err(tenant::outside(of, &place.stream));
     }
+    if let Some(place) = place {
+        room_for_stream(state, Some(of), &place.stream, events.is_empty())?;
+    }
     let arrival = place::of_events(state, caller, place, events)?;
+    let giving = arrival.fresh.iter().filter(|(_, event)| !event.change.takes_alone()).count();
+    room_for_events(state, of, giving, now)?;
     let mut overlay = Overlay::new(state, Actor::Caller(principal(caller)), now);
     if let Some(place) = arrival.heard {
         overlay.record([Fact::Feed(FeedFact::Heard(HrFeedHeard { place, sender: caller.account.clone() }))]);
@@ -51,6 +57,7 @@ pub(super) fn apply_events(
                 overlay.attempt(|overlay| one(overlay, of, takes, new))
             });
             if let Some(rest) = rest {
+                room_to_set_aside(overlay.state(), of)?;
                 aside.put(&mut overlay, &rest, &refusal);
             }
         }

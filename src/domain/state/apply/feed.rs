@@ -1,15 +1,17 @@
 //! What is recorded of the HR feed: how far each stream was heard, whom it touched lately, and what the brake holds.
 
-use crate::domain::record::event::FeedFact;
-use crate::domain::record::hr::{Feed, Hold, HrChange, StreamPlace};
+use crate::domain::record::event::{Actor, Event, FeedFact};
+use crate::domain::record::hr::{Feed, Hold, HrChange, HrEvent, StreamPlace};
 use crate::domain::state::State;
 use crate::domain::value::ids::{AccountId, HoldId, PersonId, Principal, RequestId};
 use crate::domain::value::limits::BRAKE_WINDOW;
 use crate::domain::value::time::Timestamp;
 
-pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
+pub(super) fn record(state: &mut State, fact: &FeedFact, event: &Event) {
+    let at = event.at;
     match fact {
         FeedFact::EventApplied(fact) => {
+            count_of_tenant(state, event, &fact.event);
             forget_touches(state, at);
             if matches!(fact.event.change, HrChange::Joined { .. }) {
                 state.joined_by_feed.insert(fact.event.person.clone());
@@ -26,15 +28,27 @@ pub(super) fn record(state: &mut State, fact: &FeedFact, at: Timestamp) {
         FeedFact::Imported(fact) => {
             hear(state, &Heard { place: &fact.place, sender: &fact.sender, whole_file: true }, at);
         }
-        FeedFact::Held(hold) | FeedFact::SetAside(hold) => put_hold(state, hold),
+        FeedFact::Held(hold) | FeedFact::SetAside(hold) => {
+            hold.events.iter().for_each(|held| count_of_tenant(state, event, held));
+            put_hold(state, hold);
+        }
         FeedFact::HoldDecided(fact) => forget_hold(state, fact.hold),
         // The hold is gone by then, and nothing else has changed.
         FeedFact::EventLeftOut(_) => {}
         FeedFact::StreamRetired(fact) => {
             if let Some(feed) = state.feeds.remove(&fact.stream) {
+                state.forget_stream(&feed.sender, &fact.stream);
                 state.retired_feeds.insert(fact.stream.clone(), feed.last_number);
             }
         }
+    }
+}
+
+/// Counts what a tenant's own feed says that gives something.
+fn count_of_tenant(state: &mut State, event: &Event, said: &HrEvent) {
+    let Actor::Caller(Principal::Account(sender)) = &event.actor else { return };
+    if !said.change.takes_alone() {
+        state.count_of_tenant(&sender.clone(), event.at);
     }
 }
 
@@ -60,6 +74,7 @@ fn hear(state: &mut State, heard: &Heard<'_>, at: Timestamp) {
         let whole_files = whole_file || present.is_some_and(|feed| feed.whole_files);
         let feed = Feed { sender: sender.clone(), last_number: place.number, heard_at: at, whole_files };
         state.feeds.insert(place.stream.clone(), feed);
+        state.note_stream(sender, &place.stream);
     }
 }
 
