@@ -1,0 +1,209 @@
+//! What one account can do to others. A broker with its usual budgets, on its real journal, and honest people and a service
+//! beside it, each a process of its own; a third process attacks with the certificate of one ordinary account, one attack
+//! after another. Printed are what the honest waited for, beside a run in which the same processor time is burnt elsewhere,
+//! and what the attack left in the broker.
+//!
+//! `cargo bench --bench neighbours`, or `… -- lists` for one attack; `… -- --soak 600 [--svg FILE]` for four accounts that
+//! each make one attack after another, drawn second by second. It fails if a call of the honest failed, and never by a time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::as_conversions,
+    clippy::panic,
+    unreachable_pub,
+    dead_code,
+    reason = "a bench stops at the first surprise, reads the clock, prints, and divides"
+)]
+
+#[path = "../tests/common/ask.rs"]
+mod ask;
+#[path = "neighbours/attacks.rs"]
+mod attacks;
+#[path = "neighbours/broker.rs"]
+mod broker;
+#[path = "../tests/common/certificates.rs"]
+mod certificates;
+#[path = "grpc/child.rs"]
+mod child;
+#[path = "neighbours/client.rs"]
+mod client;
+#[path = "../tests/common/connection.rs"]
+mod connection;
+#[path = "../tests/common/filled.rs"]
+mod filled;
+#[path = "neighbours/honest.rs"]
+mod honest;
+#[path = "../tests/common/organisation.rs"]
+mod organisation;
+#[path = "neighbours/report.rs"]
+mod report;
+#[path = "neighbours/soak.rs"]
+mod soak;
+#[path = "neighbours/watched.rs"]
+mod watched;
+#[path = "neighbours/world.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use attacks::ATTACKS;
+use child::Process;
+use honest::Told;
+use watched::{Seen, Watched};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Ok(role) = std::env::var(child::ROLE) else { return drive() };
+    let folder = PathBuf::from(std::env::var(child::FOLDER).unwrap());
+    let people = std::env::var(child::GRANTS).unwrap().parse().unwrap();
+    match role.split_once(':').unwrap_or((&role, "")) {
+        ("broker", journal) => broker::serve(&folder, journal),
+        ("honest", _) => honest::obey(&folder, people),
+        ("attacker", _) => attacks::obey(&folder),
+        ("burner", _) => broker::burn(),
+        other => panic!("no such role: {other:?}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// How much is done.
+#[derive(Clone, Copy)]
+pub struct Extent {
+    pub people: u64,
+    /// Before anything counts.
+    pub warm_up: Duration,
+    /// Each attack.
+    pub millis: u64,
+    /// When memory is looked at again.
+    pub after: Duration,
+}
+
+fn drive() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let value = |key: &str| arguments.iter().position(|it| it == key).and_then(|at| arguments.get(at + 1));
+    // Without `--bench` cargo only asks whether this runs at all.
+    let extent = if arguments.iter().any(|argument| argument == "--bench") {
+        Extent { people: 10_000, warm_up: Duration::from_secs(1), millis: 10_000, after: Duration::from_secs(60) }
+    } else {
+        Extent { people: 200, warm_up: Duration::from_millis(50), millis: 300, after: Duration::from_millis(500) }
+    };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    world::write_certificates(folder.path());
+    let sound = if let Some(seconds) = value("--soak") {
+        let picture = value("--svg").map_or_else(|| PathBuf::from("docs/neighbours.svg"), PathBuf::from);
+        soak::run(folder.path(), extent, seconds.parse().unwrap(), &picture)
+    } else {
+        let named = |name: &str| arguments.iter().any(|argument| argument == name);
+        let some = ATTACKS.iter().any(|attack| named(attack.name));
+        let chosen = ATTACKS.iter().map(|attack| attack.name).filter(|name| !some || named(name));
+        one_after_another(folder.path(), extent, chosen)
+    };
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What happens beside the honest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    Burning,
+    Attack(&'static str),
+}
+
+impl Beside {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "quiet",
+            Self::Burning => "burning",
+            Self::Attack(name) => name,
+        }
+    }
+}
+
+/// A row of the table.
+pub struct Row {
+    pub name: &'static str,
+    pub told: Told,
+    pub seen: Seen,
+    pub calls: Option<[u64; 2]>,
+    /// Resident bytes of the broker when it has been left alone.
+    pub later: u64,
+}
+
+/// A broker that is left alone until its memory is looked at again.
+struct LeftAlone {
+    broker: Process,
+    since: Instant,
+    row: usize,
+}
+
+/// Each on a broker and a journal of its own, so that none finds what another left. True if no honest call failed.
+fn one_after_another(folder: &Path, extent: Extent, chosen: impl Iterator<Item = &'static str>) -> bool {
+    let all = [Beside::Nothing, Beside::Burning].into_iter().chain(chosen.map(Beside::Attack));
+    let (mut rows, mut waiting): (Vec<Row>, Vec<LeftAlone>) = (Vec::new(), Vec::new());
+    for beside in all {
+        eprintln!("{} …", beside.name());
+        let (broker, row) = trial(folder, extent, beside);
+        waiting.push(LeftAlone { broker, since: Instant::now(), row: rows.len() });
+        rows.push(row);
+        waiting.retain_mut(|one| look_again(one, extent, &mut rows));
+    }
+    while !waiting.is_empty() {
+        std::thread::sleep(Duration::from_millis(100));
+        waiting.retain_mut(|one| look_again(one, extent, &mut rows));
+    }
+    report::print(&rows);
+    rows.iter().filter(|row| row.told.failed > 0).for_each(|row| {
+        eprintln!("{}: {} calls of the honest failed, the first: {}", row.name, row.told.failed, row.told.first);
+    });
+    rows.iter().all(|row| row.told.failed == 0)
+}
+
+/// Whether it has still to wait.
+fn look_again(one: &mut LeftAlone, extent: Extent, rows: &mut [Row]) -> bool {
+    if one.since.elapsed() < extent.after {
+        return true;
+    }
+    rows[one.row].later = watched::resident(one.broker.id());
+    false
+}
+
+fn trial(folder: &Path, extent: Extent, beside: Beside) -> (Process, Row) {
+    let (broker, address, mut honest) = begin(folder, extent, beside.name());
+    honest.ask("lap");
+    let watched = Watched::begin(broker.id(), folder, beside.name());
+    let mut calls = None;
+    match beside {
+        Beside::Nothing => std::thread::sleep(Duration::from_millis(extent.millis)),
+        Beside::Burning => {
+            let mut burner = Process::start("burner", folder, 0);
+            burner.line();
+            std::thread::sleep(Duration::from_millis(extent.millis));
+        }
+        Beside::Attack(name) => {
+            let mut attacker = Process::start("attacker", folder, 0);
+            let answer = attacker.ask(&format!("{address} {name} 0 {}", extent.millis));
+            calls = Some([0, 1].map(|at| answer[at].parse().unwrap()));
+        }
+    }
+    let told = Told::read(&honest.ask("lap"));
+    (broker, Row { name: beside.name(), told, seen: watched.end(), calls, later: 0 })
+}
+
+/// A broker on a new journal, and the honest at work with it.
+pub fn begin(folder: &Path, extent: Extent, name: &str) -> (Process, String, Process) {
+    world::fill(&folder.join(format!("{name}.db")), extent.people);
+    let mut broker = Process::start(&format!("broker:{name}"), folder, 0);
+    let address = broker.line()[0].clone();
+    let mut honest = Process::start("honest", folder, extent.people);
+    honest.ask(&address);
+    std::thread::sleep(extent.warm_up);
+    (broker, address, honest)
+}
