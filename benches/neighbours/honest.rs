@@ -116,7 +116,7 @@ async fn work(folder: PathBuf, address: String, people: u64, lap: Arc<Mutex<Lap>
         tokio::spawn(async move {
             let answer = timed(&lap, 0, checker.check_access(question)).await;
             if answer.is_some_and(|answer| answer.verdict() != Verdict::Allow) {
-                failure(&lap, "a check of a live grant was denied".to_owned());
+                failure::<()>(&lap, "a check of a live grant was denied".to_owned());
             }
         });
     }

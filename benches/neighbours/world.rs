@@ -162,7 +162,8 @@ fn past_of(state: &mut State, number: usize) -> Vec<Fact> {
         let asked = filled::run(state, now, who.clone(), asking("prod/eu/db/orders/mine"));
         let Fact::Elevation(ElevationFact::Requested(elevation)) = &asked[0].fact else { panic!("no request") };
         let elevation = elevation.id;
-        let taken_back = filled::run(state, now, who.clone(), Command::from(WithdrawElevation { elevation }));
+        let taken_back =
+            filled::run(state, now, who.clone(), Command::from(WithdrawElevation { elevation, reason: String::new() }));
         facts.extend(asked.into_iter().chain(taken_back).map(|event| event.fact));
     }
     facts
