@@ -3,7 +3,8 @@
 //! after another. Printed are what the honest waited for, beside a run in which the same processor time is burnt elsewhere,
 //! and what the attack left in the broker.
 //!
-//! `cargo bench --bench neighbours`, or `… -- lists` for one attack; `… -- --soak 600 [--svg FILE]` for four accounts that
+//! `cargo bench --bench neighbours`, or `… -- lists` for one attack, `--seconds 5 --after 20` for less of
+//! each and of the wait until memory is looked at again; `… -- --soak 600 [--svg FILE]` for four accounts that
 //! each make one attack after another, drawn second by second. It fails if a call of the honest failed, and never by a time.
 #![allow(
     clippy::unwrap_used,
@@ -90,11 +91,17 @@ fn drive() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let value = |key: &str| arguments.iter().position(|it| it == key).and_then(|at| arguments.get(at + 1));
     // Without `--bench` cargo only asks whether this runs at all.
-    let extent = if arguments.iter().any(|argument| argument == "--bench") {
+    let mut extent = if arguments.iter().any(|argument| argument == "--bench") {
         Extent { people: 10_000, warm_up: Duration::from_secs(1), millis: 10_000, after: Duration::from_secs(60) }
     } else {
         Extent { people: 200, warm_up: Duration::from_millis(50), millis: 300, after: Duration::from_millis(500) }
     };
+    if let Some(seconds) = value("--seconds") {
+        extent.millis = seconds.parse::<u64>().unwrap() * 1_000;
+    }
+    if let Some(seconds) = value("--after") {
+        extent.after = Duration::from_secs(seconds.parse().unwrap());
+    }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     world::write_certificates(folder.path());
     let sound = if let Some(seconds) = value("--soak") {
@@ -190,6 +197,9 @@ fn trial(folder: &Path, extent: Extent, beside: Beside) -> (Process, Row) {
         Beside::Attack(name) => {
             let mut attacker = Process::start("attacker", folder, 0);
             let answer = attacker.ask(&format!("{address} {name} 0 {}", extent.millis));
+            if answer.len() > 2 {
+                eprintln!("    not let, the first: {}", answer[2..].join(" "));
+            }
             calls = Some([0, 1].map(|at| answer[at].parse().unwrap()));
         }
     }

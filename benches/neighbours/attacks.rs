@@ -55,7 +55,7 @@ pub const ATTACKS: [Attack; 14] = [
 ];
 
 /// The child's part: a line is the broker's address, the attack, the number of its account, and for how many milliseconds;
-/// the answer is how many calls were answered and how many were not let.
+/// the answer is how many calls were answered and how many were not let, and why the first was not.
 pub fn obey(folder: &Path) {
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
@@ -71,7 +71,8 @@ pub fn obey(folder: &Path) {
             tally
         });
         runtime.shutdown_background();
-        println!("{} {}", tally.answered.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed));
+        let first = tally.first.get().map_or("", String::as_str).replace('\n', " ");
+        println!("{} {} {first}", tally.answered.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed));
     }
 }
 
@@ -100,7 +101,7 @@ async fn request_and_withdraw(client: Client) {
         let elevation_id = asked?.into_inner().elevation.unwrap().id;
         service.withdraw_elevation(pb::WithdrawElevationRequest { request_id: request_id(), elevation_id }).await
     };
-    client.again(16, pair).await;
+    client.again(4, pair).await;
 }
 
 /// As large a file as there may be, with as much to read in it as there can be.
@@ -109,7 +110,7 @@ async fn policy_validation(client: Client) {
     let mut text = POLICY.to_owned();
     for number in 0.. {
         text.push_str(&format!("[entitlements.repair-{number}]{entitlement}"));
-        if text.len() > 900 * 1024 {
+        if text.len() > 250 * 1000 {
             break;
         }
     }
@@ -151,10 +152,12 @@ async fn lists(client: Client) {
 /// Who could do something at an instant, each time another one, so that nothing is remembered.
 async fn as_of_reports(client: Client) {
     let report = |_, channel| async move {
-        let now = std::time::SystemTime::now() - Duration::from_millis(u64::from(Uuid::new_v4().as_bytes()[0]));
+        let back = 1_000 + i64::from(Uuid::new_v4().as_bytes()[0]);
+        let millis = crate::certificates::now_millis() - back;
+        let nanos = (millis % 1_000) as i32 * 1_000_000;
         let as_of = pb::ListAccessAsOfRequest {
             page_size: 500,
-            as_of_time: Some(now.into()),
+            as_of_time: Some(prost_types::Timestamp { seconds: millis / 1_000, nanos }),
             action: "db.read".to_owned(),
             resource: "prod/eu/db/orders/shard-000001".to_owned(),
             ..pb::ListAccessAsOfRequest::default()
@@ -255,11 +258,11 @@ async fn enrolments(client: Client) {
         };
         service.withdraw_enrolment(withdrawal).await
     };
-    client.again(8, pair).await;
+    client.again(1, pair).await;
 }
 
 fn feed(events: Vec<pb::HrEvent>) -> pb::ApplyHrEventsRequest {
-    let place = pb::StreamPlace { stream: format!("s-{}", Uuid::new_v4().simple()), number: 1 };
+    let place = pb::StreamPlace { stream: format!("acme.s-{}", Uuid::new_v4().simple()), number: 1 };
     pb::ApplyHrEventsRequest { request_id: request_id(), place: Some(place), events, validate_only: false }
 }
 

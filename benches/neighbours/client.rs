@@ -1,8 +1,8 @@
 //! What one account has to attack with: its certificate, an address of its own, and calls without end.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -18,12 +18,17 @@ const AFTER_REFUSAL: Duration = Duration::from_micros(500);
 pub struct Tally {
     pub answered: AtomicU64,
     pub refused: AtomicU64,
+    /// What the first refusal said, so that an attack that is never let is seen to be none.
+    pub first: OnceLock<String>,
 }
 
 impl Tally {
     pub fn count<T>(&self, outcome: &Result<T, Status>) {
         let counter = if outcome.is_ok() { &self.answered } else { &self.refused };
         counter.fetch_add(1, Ordering::Relaxed);
+        if let Err(status) = outcome {
+            self.first.get_or_init(|| status.to_string());
+        }
     }
 }
 

@@ -102,6 +102,9 @@ fn directory() -> String {
         account.identities = [identity_of(&name).to_string()].into();
         account.tenant = name.split_once('.').map(|(tenant, _)| tenant.to_owned());
     }
+    for number in 0..ATTACKERS {
+        all.people.get_mut(&attacker("mallory", number)).unwrap().manager = Some("omar".to_owned());
+    }
     let checker = all.machine(CHECKER, "omar", "enforcement-point");
     checker.identities = [identity_of(CHECKER).to_string()].into();
     checker.audience = vec!["prod/*/db/orders/**".to_owned()];
