@@ -208,6 +208,7 @@ fn trial(folder: &Path, extent: Extent, beside: Beside) -> (Process, Row) {
 }
 
 /// A broker on a new journal, and the honest at work with it.
+#[must_use]
 pub fn begin(folder: &Path, extent: Extent, name: &str) -> (Process, String, Process) {
     world::fill(&folder.join(format!("{name}.db")), extent.people);
     let mut broker = Process::start(&format!("broker:{name}"), folder, 0);
