@@ -191,6 +191,7 @@ fn every_key_is_in_the_documentation() {
         "baseline = { allows = [{ x = 1 }], approval = [{ x = 1 }] }",
         "requirements.a = { x = 1 }",
         "limits = { x = 1, hr_brake = { x = 1 } }",
+        "tenant_limits = { x = 1 }",
         "roles.a = { x = 1, capabilities = [{ x = 1 }, \"x\"] }",
         "entitlements.a = { x = 1, emergency = { x = 1 }, justification = { x = 1 } }",
     ];

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Extensions, Request, Status};
 
-use super::budget::{Ledger, Place};
+use super::budget::{Ledger, Place, Turn};
 use super::keys::sealed::Seal;
 use super::transport::door::{Guest, Guests};
 use super::transport::peer::Peer;
@@ -88,6 +88,16 @@ impl Broker {
             caller.place = Some(Arc::new(place));
         }
         Ok(caller)
+    }
+
+    /// The caller's next turn for a list or a look into the past.
+    pub(crate) async fn turn(&self, caller: &VerifiedCaller) -> Turn {
+        let at = self.engine.latest();
+        let (spender, watches_over) = self.engine.read(|state| {
+            let organisation = state.organisation();
+            (organisation.spender(&caller.identity), organisation.watches_over(&caller.identity, at))
+        });
+        self.ledger.turn(&spender, watches_over).await
     }
 
     /// A place for a watch of the caller's.

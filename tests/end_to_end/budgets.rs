@@ -105,6 +105,34 @@ async fn what_is_kept_of_one_is_bounded_and_what_was_asked_before_is_answered() 
     refused(ana.request(repair()).await, Code::ResourceExhausted, "BUDGET_KEPT");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_one_wait_for_each_other_and_keep_no_service_waiting() {
+    // given one turn for each, and an auditor who asks for very many lists at once
+    let (broker, _) = broker("lists_each = 1");
+    let (ana, auditor) = (broker.person("ana").await, broker.person("vera").await);
+    ask_over_and_over(&ana, 10).await.unwrap();
+    let list = |who: &Person| {
+        let mut audit = who.audit();
+        async move { audit.list_events(pb::ListEventsRequest { page_size: 500, ..Default::default() }).await }
+    };
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        asked.spawn(list(&auditor));
+    }
+    // then others have theirs meanwhile, and a command does not wait for one
+    ana.request(repair()).await.unwrap();
+    list(&ana).await.unwrap();
+    // and each of the many is answered, or told why not
+    let mut told = 0;
+    while let Some(answer) = asked.join_next().await {
+        match answer.unwrap() {
+            Ok(answer) => told += usize::from(!answer.into_inner().events.is_empty()),
+            Err(status) => assert_eq!(reason(&status), "BUDGET_WORK", "{status:?}"),
+        }
+    }
+    assert!(told >= 1);
+}
+
 #[tokio::test]
 async fn one_has_so_many_watches_and_one_that_is_closed_makes_room() {
     let (broker, metrics) = broker("watches = 2");

@@ -166,7 +166,7 @@ fn each_mistake_of_the_rest_of_a_policy_says_what_would_be_right() {
     let all: String = slips.iter().map(|slip| format!("{slip}\n    {}", policy_mistakes(slip))).collect();
     insta::assert_snapshot!(all, @r##"
     entitlement = {}
-        line 1: `entitlement`: found an unknown key; wanted perhaps `entitlements`: one of the keys `person_identities`, `baseline`, `requirements`, `limits`, `roles`, `entitlements`
+        line 1: `entitlement`: found an unknown key; wanted perhaps `entitlements`: one of the keys `person_identities`, `baseline`, `requirements`, `limits`, `tenant_limits`, `roles`, `entitlements`
     person_identities = []
         line 1: `person_identities`: found an empty list; wanted a list of patterns, as in `["spiffe://northwind.example/person/*"]`
     person_identities = ["person/*"]

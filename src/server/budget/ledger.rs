@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use super::bucket::{Bucket, Rate};
 use super::places::{Place, PlaceLimits, Places};
 use super::settings::{Budget, Budgets, KeptLimits, Rates, Watches};
+use super::turns::{Turn, TurnLimits, Turns};
 use crate::clock::BootMillis;
 use crate::domain::rule::spender::Spender;
 use crate::domain::value::refusal::{Reason, Refusal};
@@ -33,6 +34,7 @@ pub struct Ledger {
     sweep_at: AtomicUsize,
     places: Arc<Places>,
     watches: Arc<Places>,
+    turns: RwLock<Arc<Turns>>,
     used: Family<Spent, Counter>,
     refused: Family<Spent, Counter>,
 }
@@ -74,6 +76,7 @@ impl Ledger {
             sweep_at: AtomicUsize::default(),
             places: Places::new(Reason::BudgetWork, PlaceLimits::default()),
             watches: Places::new(Reason::BudgetWatches, Watches::default().into()),
+            turns: RwLock::new(Turns::new(TurnLimits::default())),
             used,
             refused,
         };
@@ -82,11 +85,13 @@ impl Ledger {
     }
 
     /// Other budgets from now on. What was spent stays spent.
-    pub fn reload(&self, Budgets { rates, kept, places, watches }: Budgets) {
+    pub fn reload(&self, Budgets { rates, kept, places, watches, lists }: Budgets) {
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = kept;
         *self.rates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rates);
         self.places.reload(places);
         self.watches.reload(watches.into());
+        // Turns that were taken, or are waited for, are of those before.
+        *self.turns.write().unwrap_or_else(PoisonError::into_inner) = Turns::new(lists);
     }
 
     /// A place for dear work.
@@ -103,6 +108,12 @@ impl Ledger {
     /// `BUDGET_WATCHES`.
     pub fn watch(&self, spender: &Spender) -> Result<Place, Refusal> {
         self.taken("watches", self.watches.take(spender, true))
+    }
+
+    /// The next turn for a list or a look into the past.
+    pub async fn turn(&self, spender: &Spender, watches_over: bool) -> Turn {
+        let turns = Arc::clone(&self.turns.read().unwrap_or_else(PoisonError::into_inner));
+        turns.take(spender, watches_over).await
     }
 
     fn taken(&self, budget: &'static str, place: Result<Place, Refusal>) -> Result<Place, Refusal> {

@@ -5,7 +5,9 @@ pub mod bucket;
 mod ledger;
 mod places;
 mod settings;
+mod turns;
 
 pub use ledger::{Admitted, Ledger};
 pub use places::{Place, PlaceLimits, Places};
 pub use settings::{Budget, Budgets, KeptLimits, Rates, Watches};
+pub use turns::{Turn, TurnLimits, Turns};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bucket::Rate;
 use super::places::PlaceLimits;
+use super::turns::TurnLimits;
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::server::metrics::Spent;
@@ -161,4 +162,6 @@ pub struct Budgets {
     pub places: PlaceLimits,
     /// How many watches of one spender.
     pub watches: Watches,
+    /// How many lists and looks into the past at a time.
+    pub lists: TurnLimits,
 }

@@ -20,7 +20,7 @@ pub use self::authorities::warnings;
 use self::values::Values;
 pub use self::values::{ConfigMistake, ConfigMistakes};
 use super::budget::bucket::{MOST, Rate};
-use super::budget::{Budget, Budgets, KeptLimits, PlaceLimits, Watches};
+use super::budget::{Budget, Budgets, KeptLimits, PlaceLimits, TurnLimits, Watches};
 use super::check::ext_authz::routes::RouteMap;
 use super::transport::limits::Limits;
 use super::transport::tls::{TlsSettings, TlsStore};
@@ -138,6 +138,8 @@ const SCHEMA: &[&str] = &[
     "budgets.dear_places",
     "budgets.dear_places_each",
     "budgets.watches",
+    "budgets.lists",
+    "budgets.lists_each",
 ];
 
 /// Reads the three layers. `folder` is the configuration file's: relative paths in the file begin there.
@@ -327,7 +329,7 @@ fn unread_deadline(values: &mut Values, usual: Duration) -> Duration {
 }
 
 fn budgets(values: &mut Values) -> Budgets {
-    let Budgets { mut rates, kept, places, watches } = Budgets::default();
+    let Budgets { mut rates, kept, places, watches, lists } = Budgets::default();
     for budget in Budget::ALL {
         let usual = rates.of(budget);
         let wanted = format!("a rate such as `{usual}`: numbers from 1 to {MOST}, a time of at most `7d`");
@@ -342,7 +344,11 @@ fn budgets(values: &mut Values) -> Budgets {
         each: count(values, "budgets.dear_places_each", places.each, 1_024),
     };
     let watches = Watches(count(values, "budgets.watches", watches.0, 1_024));
-    Budgets { rates, kept, places, watches }
+    let lists = TurnLimits {
+        all: count(values, "budgets.lists", lists.all, 1_024),
+        each: count(values, "budgets.lists_each", lists.each, 1_024),
+    };
+    Budgets { rates, kept, places, watches, lists }
 }
 
 fn span(values: &mut Values, key: &'static str, default: Span, most: Span) -> Span {

@@ -61,7 +61,7 @@ impl EnrolmentService for Enrolments {
     ) -> Result<Response<pb::ListEnrolmentsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = Query::try_from(request.get_ref())?;
-        let Page { items: enrolments, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: enrolments, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListEnrolmentsResponse { enrolments, next_page_token, sequence }))
     }
 

@@ -45,7 +45,7 @@ impl GrantService for Grants {
     ) -> Result<Response<pb::ListGrantsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = queries::Grants::try_from(request.get_ref())?;
-        let Page { items: grants, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: grants, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListGrantsResponse { grants, next_page_token, sequence }))
     }
 

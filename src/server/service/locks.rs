@@ -55,7 +55,7 @@ impl LockService for Locks {
     ) -> Result<Response<pb::ListLocksResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = InForce(Paging::try_from(request.get_ref())?);
-        let Page { items: locks, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: locks, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListLocksResponse { locks, next_page_token, sequence }))
     }
 }

@@ -49,7 +49,7 @@ impl Policies {
         let (policy, sequence) = self.0.read(caller, text_in_force)?;
         let filter = Filter { kind: Some("policy-loaded".to_owned()), ..Filter::default() };
         let page = Page { after: Some(sequence.saturating_add(1)), limit: 1, newest_first: true };
-        let past = past::blocking(&self.0.engine, move |history| history.list(&filter, page)).await?;
+        let past = past::in_turn(&self.0, caller, move |history| history.list(&filter, page)).await?;
         let Some(event) = past.events.first() else { return Ok((policy, sequence)) };
         let (load_time, loaded_by) = (Some(pb_timestamp(event.at)), actor(&event.actor));
         Ok((pb::Policy { load_time, loaded_by, ..policy }, sequence))

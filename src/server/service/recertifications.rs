@@ -50,7 +50,7 @@ impl RecertificationService for Recertifications {
     ) -> Result<Response<pb::ListRecertificationsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = Query::try_from(request.get_ref())?;
-        let Page { items: recertifications, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: recertifications, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListRecertificationsResponse { recertifications, next_page_token, sequence }))
     }
 

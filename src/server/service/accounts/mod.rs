@@ -59,7 +59,7 @@ impl AccountService for Accounts {
     ) -> Result<Response<pb::ListAccountsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = queries::Accounts::try_from(request.get_ref())?;
-        let Page { items: accounts, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: accounts, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListAccountsResponse { accounts, next_page_token, sequence }))
     }
 
@@ -79,7 +79,7 @@ impl AccountService for Accounts {
     ) -> Result<Response<pb::ListPersonsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = queries::Persons::try_from(request.get_ref())?;
-        let Page { items: persons, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: persons, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListPersonsResponse { persons, next_page_token, sequence }))
     }
 

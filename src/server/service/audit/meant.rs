@@ -27,7 +27,7 @@ pub(super) async fn meant(broker: &Broker, caller: &VerifiedCaller, filter: &Eve
         Some(Caused::By(actor)) => Some(vec![Acting::always(actor.clone())]),
         Some(Caused::Person(person)) => {
             let person = person.clone();
-            Some(past::blocking(&broker.engine, move |history| acts_of(history, &person)).await?)
+            Some(past::in_turn(broker, caller, move |history| acts_of(history, &person)).await?)
         }
     };
     if let Some(About::Whole(text)) = &filter.about
@@ -155,7 +155,7 @@ pub(super) async fn about(
         Some(About::Called(called)) => called.clone(),
     };
     let Called { whole, ending, .. } = called.clone();
-    let subjects = past::blocking(&broker.engine, move |history| history.subjects(&whole, ending.as_ref())).await?;
+    let subjects = past::in_turn(broker, caller, move |history| history.subjects(&whole, ending.as_ref())).await?;
     let mut found = Vec::new();
     for subject in subjects {
         if found.len() <= MOST_CANDIDATES && sees_about(broker, caller, &subject).await? {
@@ -184,7 +184,7 @@ async fn sees(broker: &Broker, caller: &VerifiedCaller, meant: &Meant) -> Result
     let mut after = None;
     loop {
         let (filters, from) = (filters.clone(), after);
-        let found = past::blocking(&broker.engine, move |history| rows(history, &filters, from, false)).await?;
+        let found = past::in_turn(broker, caller, move |history| rows(history, &filters, from, false)).await?;
         let Some((last, _)) = found.last_key_value() else { return Ok(false) };
         let (last, complete) = (*last, found.len() < STEP_ROWS);
         let visible = broker.read(caller, |state, viewer, now| {

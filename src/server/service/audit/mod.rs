@@ -124,7 +124,7 @@ impl Audit {
         let mut page: Draft<u64, pb::Event> = Draft::new(paging.size);
         'pages: loop {
             let (wanted, from) = (filters.clone(), after);
-            let rows = past::blocking(&self.0.engine, move |history| rows(history, &wanted, from, audits)).await?;
+            let rows = past::in_turn(&self.0, caller, move |history| rows(history, &wanted, from, audits)).await?;
             let last = rows.len() < STEP_ROWS;
             for (at, (it, body, hash)) in rows {
                 // The list ends at the sequence that it names; later events are not part of it.

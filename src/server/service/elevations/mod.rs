@@ -47,7 +47,7 @@ impl ElevationService for Elevations {
     ) -> Result<Response<pb::ListEntitlementsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = Catalogue::try_from(request.get_ref())?;
-        let Page { items: offers, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: offers, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListEntitlementsResponse { offers, next_page_token, sequence }))
     }
 
@@ -77,7 +77,7 @@ impl ElevationService for Elevations {
     ) -> Result<Response<pb::ListElevationsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = queries::Elevations::try_from(request.get_ref())?;
-        let Page { items: elevations, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: elevations, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListElevationsResponse { elevations, next_page_token, sequence }))
     }
 

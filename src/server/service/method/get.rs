@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tonic::Status;
 
-use super::past;
+use super::{past, work};
 use crate::domain::record::campaign::Campaign;
 use crate::domain::record::elevation::Elevation;
 use crate::domain::record::enrolment::Enrolment;
@@ -77,24 +77,41 @@ pub(crate) async fn get<T: Kept, R>(
     meant: &Named<T::Id>,
     show: impl Fn(&State, &Viewer, &T, Now) -> R,
 ) -> Result<(R, String), Status> {
+    let id = match meant {
+        Named::Whole(id) => *id,
+        Named::Ending(ending) => ends_so::<T>(broker, caller, ending.clone()).await?,
+    };
     let shown = broker.read(caller, |state, viewer, now| {
-        let it = find::<T>(state, viewer, meant, now)?;
+        let it = T::all(state).get(&id).filter(|it| may_see(state, viewer, it.thing(), now));
         Ok(it.map(|it| (show(state, viewer, it, now), caller.sequence_text(state.sequence()))))
     })?;
-    match (shown, meant) {
-        (Some(shown), _) => Ok(shown),
-        (None, Named::Ending(ending)) => Err(Refusal::not_found(T::KIND, ending).into()),
-        (None, Named::Whole(id)) => {
-            let id = *id;
-            let past = past::blocking(&broker.engine, move |history| T::in_journal(history, id)).await?;
-            let shown = broker.read(caller, |state, viewer, now| {
-                let visible = past.filter(|past| is_visible(past, state, viewer, now));
-                let it = visible.ok_or_else(|| Refusal::not_found(T::KIND, id))?.it;
-                Ok((show(state, viewer, &it, now), caller.sequence_text(state.sequence())))
-            });
-            Ok(shown?)
-        }
+    if let Some(shown) = shown {
+        return Ok(shown);
     }
+    let past = past::in_turn(broker, caller, move |history| T::in_journal(history, id)).await?;
+    let shown = broker.read(caller, |state, viewer, now| {
+        let visible = past.filter(|past| is_visible(past, state, viewer, now));
+        let it = visible.ok_or_else(|| Refusal::not_found(T::KIND, id))?.it;
+        Ok((show(state, viewer, &it, now), caller.sequence_text(state.sequence())))
+    });
+    Ok(shown?)
+}
+
+/// The one in memory whose id ends so, if the caller may see it. All of them are looked at: in the caller's turn, on a copy
+/// that shares its parts, so that nobody else waits for it.
+async fn ends_so<T: Kept>(broker: &Broker, caller: &VerifiedCaller, ending: String) -> Result<T::Id, Status> {
+    let seen = broker.read(caller, |state, viewer, now| Ok((state.clone(), viewer.clone(), now)))?;
+    let found = work::in_turn(broker, caller, move || {
+        let (state, viewer, now) = seen;
+        let ends = T::all(&state).iter().filter(|(id, _)| id.to_string().ends_with(&ending));
+        let mut found = ends.filter(|(_, it)| may_see(&state, &viewer, it.thing(), now)).map(|(id, _)| *id);
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(id),
+            (_, Some(_)) => Err(ambiguous(T::KIND, &ending)),
+            (None, None) => Err(Refusal::not_found(T::KIND, &ending)),
+        }
+    });
+    Ok(found.await??)
 }
 
 /// Shows what a command was about to whoever gave it: as it is now, if they may see it; else as the command left it, which is
@@ -148,26 +165,6 @@ pub(crate) async fn as_left<R>(
 async fn who_gave(broker: &Broker, caller: &VerifiedCaller, done: &Done) -> Result<Viewer, Status> {
     let (before, _) = past::led_to(&broker.engine, done.sequence).await.map_err(past::untold)?;
     viewer(before.organisation(), &caller.identity).map_err(|refusal| past::untold(refusal.into()))
-}
-
-/// The one in memory that is meant, if the viewer may see it.
-fn find<'a, T: Kept>(
-    state: &'a State,
-    viewer: &Viewer,
-    meant: &Named<T::Id>,
-    now: Now,
-) -> Result<Option<&'a T>, Refusal> {
-    let sees = |it: &&T| may_see(state, viewer, it.thing(), now);
-    let ending = match meant {
-        Named::Whole(id) => return Ok(T::all(state).get(id).filter(sees)),
-        Named::Ending(ending) => ending,
-    };
-    let ends = T::all(state).iter().filter(|(id, _)| id.to_string().ends_with(ending)).map(|(_, it)| it);
-    let mut found = ends.filter(sees);
-    match (found.next(), found.next()) {
-        (_, Some(_)) => Err(ambiguous(T::KIND, ending)),
-        (one, None) => Ok(one),
-    }
 }
 
 /// Several things that the caller may see end alike.

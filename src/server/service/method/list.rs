@@ -8,6 +8,8 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Status;
 
+use super::work;
+
 use crate::domain::rule::visibility::Viewer;
 use crate::domain::state::State;
 use crate::domain::value::ids::Digest;
@@ -33,11 +35,11 @@ pub(crate) struct Page<T> {
 }
 
 /// A list that is asked for, and how it is walked.
-pub(crate) trait Listing {
+pub(crate) trait Listing: Send + 'static {
     /// Its name; with the filter and the caller it is what a page token is bound to.
     const NAME: &'static str;
-    type Key: Clone + Display + FromStr;
-    type Item: Message;
+    type Key: Clone + Display + FromStr + Send + 'static;
+    type Item: Message + 'static;
 
     fn paging(&self) -> &Paging;
 
@@ -107,15 +109,30 @@ impl<K: Clone, T: Message> Draft<K, T> {
     }
 }
 
-/// Answers one page of a list.
+/// Answers one page of a list. It is put together in the caller's turn, and not on a thread that serves.
 pub(crate) async fn list<L: Listing>(
     broker: &Broker,
     caller: &VerifiedCaller,
-    query: &L,
+    query: L,
 ) -> Result<Page<L::Item>, Status> {
-    let bound = bound(caller, L::NAME, &query.filter());
+    let filter = query.filter();
+    let bound = bound(caller, L::NAME, &filter);
     let mut draft = Draft::new(query.paging().size);
     draft.last_seen = begin(broker, caller, &bound, query.paging()).await?;
+    let (reader, reading) = (broker.clone(), caller.clone());
+    let (draft, at) = work::in_turn(broker, caller, move || walked(&reader, &reading, &query, draft)).await??;
+    let next_page_token = next_token(broker, &bound, &draft);
+    Ok(Page { items: draft.items, next_page_token, sequence: caller.sequence_text(at) })
+}
+
+/// The page, slice by slice, and the sequence of the first: whoever watches from there misses nothing of what came while the
+/// rest was read.
+fn walked<L: Listing>(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    query: &L,
+    mut draft: Draft<L::Key, L::Item>,
+) -> Result<(Draft<L::Key, L::Item>, u64), Status> {
     let mut sequence = None;
     loop {
         let after = draft.last_seen.clone();
@@ -124,16 +141,12 @@ pub(crate) async fn list<L: Listing>(
             query.walk(state, viewer, now, after.as_ref(), &mut draft);
             Ok(state.sequence())
         })?;
-        // The first: whoever watches from there misses nothing of what came while the rest was read.
         sequence.get_or_insert(at);
         if draft.stage != Stage::Looking {
-            break;
+            return Ok((draft, sequence.unwrap_or_default()));
         }
-        tokio::task::yield_now().await;
+        std::thread::yield_now();
     }
-    let next_page_token = next_token(broker, &bound, &draft);
-    let sequence = caller.sequence_text(sequence.unwrap_or_default());
-    Ok(Page { items: draft.items, next_page_token, sequence })
 }
 
 /// The key that a page begins after, once the view has come as far as was asked.

@@ -2,6 +2,8 @@
 
 use tonic::Status;
 
+use super::work;
+
 use crate::domain::record::event::{Event, Subject};
 use crate::domain::record::grant::Grant;
 use crate::domain::state::State;
@@ -11,6 +13,7 @@ use crate::domain::value::refusal::{Reason, Refusal};
 use crate::domain::value::time::{Now, Timestamp};
 use crate::engine::{Engine, History, HistoryError};
 use crate::journal::index::{Filter, Page};
+use crate::server::caller::{Broker, VerifiedCaller};
 
 /// Reads the journal on a thread for that.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -23,6 +26,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(read) => read.map_err(unread),
         Err(_) => Err(unread(HistoryError::BrokeOff)),
     }
+}
+
+/// The same, in the caller's turn.
+pub(crate) async fn in_turn<T: Send + 'static>(
+    broker: &Broker,
+    caller: &VerifiedCaller,
+    read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
+) -> Result<T, Status> {
+    let engine = broker.engine.clone();
+    work::in_turn(broker, caller, move || read(engine.history())).await?.map_err(unread)
 }
 
 /// What a caller is told of a journal that cannot be read.

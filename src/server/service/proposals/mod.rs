@@ -65,7 +65,7 @@ impl ProposalService for Proposals {
     ) -> Result<Response<pb::ListProposalsResponse>, Status> {
         let caller = self.0.caller(&request)?;
         let query = Query::try_from(request.get_ref())?;
-        let Page { items: proposals, next_page_token, sequence } = list(&self.0, &caller, &query).await?;
+        let Page { items: proposals, next_page_token, sequence } = list(&self.0, &caller, query).await?;
         Ok(Response::new(pb::ListProposalsResponse { proposals, next_page_token, sequence }))
     }
 
