@@ -20,6 +20,7 @@ use super::checker::Checker;
 use super::messages::{BatchChecked, Checked, StreamChecked, Written};
 use super::replication::replicate;
 use super::stream::Answers;
+use crate::domain::value::refusal::{Reason, Refusal};
 use crate::server::caller::VerifiedCaller;
 use crate::server::transport::limits::{REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES};
 use crate::server::transport::peer::Peer;
@@ -128,8 +129,15 @@ impl DirectCalls for AccessCalls {
                 Box::pin(limited(ProstCodec::default()).streaming(begin, request)).await
             }
             Method::ExplainCheck => {
-                let explain = service_fn(|asked: Request<pb::ExplainCheckRequest>| {
-                    answered(checker.access.explain(&checker.caller, asked.into_inner()))
+                let explain = service_fn(async |asked: Request<pb::ExplainCheckRequest>| {
+                    let turn = checker.access.broker.turn(&checker.caller).await;
+                    let explaining = Arc::clone(&checker);
+                    // Not on a thread that serves: it looks at much more than a check does.
+                    let explained = tokio::task::spawn_blocking(move || {
+                        let _kept = turn;
+                        explaining.access.explain(&explaining.caller, asked.into_inner())
+                    });
+                    explained.await.map_err(|_| Status::from(Refusal::new(Reason::Overloaded, "")))?.map(Response::new)
                 });
                 Box::pin(limited(ProstCodec::default()).unary(explain, request)).await
             }

@@ -68,6 +68,8 @@ pub(crate) struct Draft<K, T> {
     last_taken: Option<K>,
     last_seen: Option<K>,
     stage: Stage,
+    /// The sequence of the view that it began from.
+    from: Option<u64>,
 }
 
 #[derive(PartialEq)]
@@ -80,7 +82,7 @@ enum Stage {
 impl<K: Clone, T: Message> Draft<K, T> {
     pub(crate) fn new(size: usize) -> Self {
         let (items, last_taken, last_seen) = (Vec::new(), None, None);
-        Self { size, bytes: 0, looks_left: SLICE, items, last_taken, last_seen, stage: Stage::Looking }
+        Self { size, bytes: 0, looks_left: SLICE, items, last_taken, last_seen, stage: Stage::Looking, from: None }
     }
 
     /// Looks at the next thing in order; `thing` is what the caller gets of it, if it is for them. False: stop here.
@@ -120,20 +122,19 @@ pub(crate) async fn list<L: Listing>(
     let mut draft = Draft::new(query.paging().size);
     draft.last_seen = begin(broker, caller, &bound, query.paging()).await?;
     let (reader, reading) = (broker.clone(), caller.clone());
-    let (draft, at) = work::in_turn(broker, caller, move || walked(&reader, &reading, &query, draft)).await??;
+    let draft = work::in_turn(broker, caller, move || walked(&reader, &reading, &query, draft)).await??;
     let next_page_token = next_token(broker, &bound, &draft);
-    Ok(Page { items: draft.items, next_page_token, sequence: caller.sequence_text(at) })
+    Ok(Page { items: draft.items, next_page_token, sequence: caller.sequence_text(draft.from.unwrap_or_default()) })
 }
 
-/// The page, slice by slice, and the sequence of the first: whoever watches from there misses nothing of what came while the
-/// rest was read.
+/// The page, slice by slice. It names the sequence of the first: whoever watches from there misses nothing of what came while
+/// the rest was read.
 fn walked<L: Listing>(
     broker: &Broker,
     caller: &VerifiedCaller,
     query: &L,
     mut draft: Draft<L::Key, L::Item>,
-) -> Result<(Draft<L::Key, L::Item>, u64), Status> {
-    let mut sequence = None;
+) -> Result<Draft<L::Key, L::Item>, Status> {
     loop {
         let after = draft.last_seen.clone();
         draft.looks_left = SLICE;
@@ -141,9 +142,9 @@ fn walked<L: Listing>(
             query.walk(state, viewer, now, after.as_ref(), &mut draft);
             Ok(state.sequence())
         })?;
-        sequence.get_or_insert(at);
+        draft.from.get_or_insert(at);
         if draft.stage != Stage::Looking {
-            return Ok((draft, sequence.unwrap_or_default()));
+            return Ok(draft);
         }
         std::thread::yield_now();
     }
