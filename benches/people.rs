@@ -55,6 +55,7 @@ fn main() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     import(&directory.path().join("import.db"), people);
     terminate(&directory.path().join("terminate.db"), people);
+    one_by_one(&directory.path().join("one-by-one.db"));
 }
 
 /// The command on the runtime of the caller, as a server has it: how long until it is durable and answered.
@@ -134,17 +135,16 @@ fn file(manager: Option<PersonId>, login: Option<&str>) -> ImportedPerson {
 }
 
 fn terminate(path: &Path, people: usize) {
-    let all = people + ONE_BY_ONE;
-    fill(path, all);
+    fill(path, people);
     let engine = start(path);
     let at = Timestamp::from_millis(1).unwrap();
     let left = |n| HrEvent {
         person: name(n).parse().unwrap(),
         change: HrChange::Left { at, urgent: false, also_approved: false },
     };
-    let command = Command::from(ApplyHrEvents { place: Some(place(1)), events: (ONE_BY_ONE..all).map(left).collect() });
+    let command = Command::from(ApplyHrEvents { place: Some(place(1)), events: (0..people).map(left).collect() });
     let (alone, events) = decision(&engine, HR, &command);
-    let checking = Checking::start(engine.clone(), all);
+    let checking = Checking::start(engine.clone(), people);
     let quiet = checking.during(|| std::thread::sleep(QUIET));
     let mut seconds = 0.0;
     let busy = checking.during(|| seconds = timed(&engine, HR, command));
@@ -163,8 +163,7 @@ fn terminate(path: &Path, people: usize) {
         after.percentile(99),
     );
     floor("p99 of a check, in times of quiet", busy.percentile(99) as f64 / quiet.percentile(99) as f64, 3.0);
-    one_by_one(&engine, at);
-    for n in 0..all {
+    for n in 0..people {
         assert!(!allowed(&engine, &name(n)), "{} is allowed", name(n));
     }
     let open = engine.read(|state| (state.pending().len(), state.is_anything_live()));
@@ -175,8 +174,12 @@ fn terminate(path: &Path, people: usize) {
 /// So many leave one after another.
 const ONE_BY_ONE: usize = 100;
 
-/// Urgent terminations, each alone: acknowledged means that the next check denies.
-fn one_by_one(engine: &Engine, at: Timestamp) {
+/// Urgent terminations, each alone: acknowledged means that the next check denies. As many stay, so that the brake, which here
+/// lets through as many as work here, stops nobody.
+fn one_by_one(path: &Path) {
+    fill(path, 2 * ONE_BY_ONE);
+    let engine = &start(path);
+    let at = Timestamp::from_millis(1).unwrap();
     let mut nanos = Vec::new();
     for n in 0..ONE_BY_ONE {
         let person = name(n);
@@ -191,6 +194,10 @@ fn one_by_one(engine: &Engine, at: Timestamp) {
     println!(
         "{ONE_BY_ONE} urgent terminations one by one, each denied by the next check: p50 {p50:.2} ms, p99 {p99:.2} ms"
     );
+    let here =
+        |n: usize| engine.read(|state| state.organisation().works_here(&name(n).parse().unwrap(), engine.latest()));
+    assert!((0..ONE_BY_ONE).all(|n| !here(n)), "nobody of them is only stopped");
+    engine.shutdown();
 }
 
 fn allowed(engine: &Engine, who: &str) -> bool {
