@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::{BootMillis, Clock as _, SystemClock};
-use crate::domain::rule::feed::feed_status;
+use crate::domain::rule::feed::streams;
 use crate::domain::state::State;
 use crate::domain::value::time::{Span, Timestamp};
 use crate::engine::{Engine, OnWork, Worked};
@@ -124,10 +124,9 @@ impl Figures {
         // A copy shares its parts, so that nobody waits while this looks at them.
         let (state, now) = (engine.read(State::clone), engine.now());
         self.grants_open.set(signed(state.open_grant_count()));
-        let status = feed_status(&state, now);
-        self.feeds.set(signed(status.streams.len()));
-        self.feeds_silent.set(signed(status.streams.iter().filter(|stream| stream.is_silent).count()));
-        let heard = status.streams.iter().map(|stream| stream.feed.heard_at).min();
+        self.feeds.set(signed(state.feeds().len()));
+        self.feeds_silent.set(signed(streams(&state, now).filter(|stream| stream.is_silent).count()));
+        let heard = state.feeds().values().map(|feed| feed.heard_at).min();
         self.feed_silence.set(heard.map_or(0, |heard| now.latest.since(heard).millis() / 1_000));
         let boot = SystemClock.boot();
         let counted = BootMillis::new(self.lapses_counted.get());

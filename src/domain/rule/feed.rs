@@ -63,12 +63,17 @@ pub fn feed_status(state: &State, now: Now) -> FeedStatus {
     let moves = holds.iter().map(|hold| (hold.id, moves(state, hold, now))).filter(|(_, moves)| !moves.is_empty());
     FeedStatus {
         moves: moves.collect(),
-        streams: state.feeds.iter().map(|(stream, feed)| stream_status(state, stream, feed, now)).collect(),
+        streams: streams(state, now).collect(),
         holds,
         brake_limit: limit,
         enabling_left: left(Part::Enabling),
         disabling_left: left(Part::Disabling),
     }
+}
+
+/// How the streams stand now: without the holds, which may be long.
+pub fn streams(state: &State, now: Now) -> impl Iterator<Item = StreamStatus> {
+    state.feeds.iter().map(move |(stream, feed)| stream_status(state, stream, feed, now))
 }
 
 /// So many moves of a hold are told.

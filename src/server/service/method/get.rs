@@ -98,11 +98,12 @@ pub(crate) async fn get<T: Kept, R>(
 }
 
 /// The one in memory whose id ends so, if the caller may see it. All of them are looked at: in the caller's turn, on a copy
-/// that shares its parts, so that nobody else waits for it.
+/// that shares its parts, so that nobody else waits for it, and that is made when the turn has come.
 async fn ends_so<T: Kept>(broker: &Broker, caller: &VerifiedCaller, ending: String) -> Result<T::Id, Status> {
-    let seen = broker.read(caller, |state, viewer, now| Ok((state.clone(), viewer.clone(), now)))?;
+    let (reader, reading) = (broker.clone(), caller.clone());
     let found = work::in_turn(broker, caller, move || {
-        let (state, viewer, now) = seen;
+        let seen = reader.read(&reading, |state, viewer, now| Ok((state.clone(), viewer.clone(), now)));
+        let (state, viewer, now) = seen?;
         let ends = T::all(&state).iter().filter(|(id, _)| id.to_string().ends_with(&ending));
         let mut found = ends.filter(|(_, it)| may_see(&state, &viewer, it.thing(), now)).map(|(id, _)| *id);
         match (found.next(), found.next()) {
