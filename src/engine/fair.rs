@@ -54,11 +54,6 @@ impl<T> FairQueue<T> {
         self.length = self.length.saturating_sub(1);
         item
     }
-
-    /// At most so many, in turn.
-    pub(super) fn take(&mut self, most: usize) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.pop()).take(most)
-    }
 }
 
 #[cfg(test)]
@@ -78,7 +73,7 @@ mod tests {
         queue.push(person("eve"), 6_000);
         queue.push(person("ben"), 5_001);
         // then each has a turn before anybody has the next one
-        let first: Vec<i32> = queue.take(6).collect();
+        let first: Vec<i32> = std::iter::from_fn(|| queue.pop()).take(6).collect();
         assert_eq!(first, [0, 5_000, 6_000, 1, 5_001, 2]);
         assert_eq!((queue.len(), queue.len_of(&person("ana")), queue.len_of(&person("ben"))), (997, 997, 0));
     }
@@ -87,7 +82,7 @@ mod tests {
     fn what_is_taken_is_what_was_put_in_and_nothing_is_left() {
         let mut queue = FairQueue::default();
         (0..10).for_each(|n| queue.push(person(&format!("p{}", n % 3)), n));
-        let mut all: Vec<i32> = queue.take(usize::MAX).collect();
+        let mut all: Vec<i32> = std::iter::from_fn(|| queue.pop()).collect();
         all.sort_unstable();
         assert_eq!(all, (0..10).collect::<Vec<_>>());
         assert!(queue.is_empty() && queue.waiting.is_empty() && queue.turns.is_empty());

@@ -38,9 +38,8 @@ pub(super) struct Sender {
     pub(super) takes_from_others: bool,
 }
 
-/// What the writer took.
-pub(super) struct Taken {
-    pub(super) jobs: Vec<Job>,
+/// What the writer found when it looked.
+pub(super) struct Found {
     pub(super) questions: Vec<Task>,
     /// Nothing more will come.
     pub(super) closed: bool,
@@ -63,10 +62,15 @@ struct Waiting {
     closed: Option<Reason>,
 }
 
-/// Questions between two batches, so that a flood of them cannot hold commands up.
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.ordinary.is_empty() && self.questions.is_empty() && self.dear.is_empty()
+    }
+}
+
+/// Questions between two batches, so that a flood of them cannot hold commands up; of those that may take as long as a
+/// command, one.
 const QUESTIONS_AT_ONCE: usize = 16;
-/// Of the questions that may take as long as a command, one.
-const DEAR_AT_ONCE: usize = 1;
 /// One sender's share of a queue is one of so many.
 const SHARES: usize = 8;
 /// Of the urgent queue one of so many parts is kept for who may take access from others.
@@ -130,26 +134,23 @@ impl Queues {
         Ok(())
     }
 
-    /// Waits for work, at most so long; at once if there is some.
-    pub(super) fn take(&self, most: usize, wait: Duration) -> Taken {
+    /// Waits for work, at most so long, and not at all if there is some. Commands stay, to be taken one by one.
+    pub(super) fn wait(&self, wait: Duration) -> Found {
         let waiting = self.lock();
-        let idle = |waiting: &mut Waiting| {
-            waiting.urgent.is_empty()
-                && waiting.ordinary.is_empty()
-                && waiting.questions.is_empty()
-                && waiting.dear.is_empty()
-                && waiting.closed.is_none()
-        };
+        let idle = |waiting: &mut Waiting| waiting.is_empty() && waiting.closed.is_none();
         let (mut waiting, _) =
             self.ready.wait_timeout_while(waiting, wait, idle).unwrap_or_else(PoisonError::into_inner);
-        let mut jobs: Vec<Job> = waiting.urgent.take(most).collect();
-        let left = most.saturating_sub(jobs.len());
-        jobs.extend(waiting.ordinary.take(left));
+        let closed = waiting.closed.is_some() && waiting.is_empty();
         let questions = waiting.questions.len().min(QUESTIONS_AT_ONCE);
         let mut questions: Vec<Task> = waiting.questions.drain(..questions).collect();
-        questions.extend(waiting.dear.take(DEAR_AT_ONCE));
-        let closed = waiting.closed.is_some() && jobs.is_empty() && questions.is_empty();
-        Taken { jobs, questions, closed }
+        questions.extend(waiting.dear.pop());
+        Found { questions, closed }
+    }
+
+    /// The next command: what is urgent goes before the rest, also if it came while a batch was being decided.
+    pub(super) fn next(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        waiting.urgent.pop().or_else(|| waiting.ordinary.pop())
     }
 
     /// Refuses what comes from now on; what waits is still taken.

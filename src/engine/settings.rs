@@ -59,6 +59,8 @@ pub struct Settings {
     pub queue: usize,
     /// Commands of one batch at most.
     pub batch: usize,
+    /// How long a batch is decided, past which no further command is taken into it; without a limit unless one is set.
+    pub batch_time: Duration,
     /// Events that a watch can resume over without listing anew.
     pub feed_events: usize,
     /// Bytes of rows that those events may have.
@@ -82,6 +84,7 @@ impl Default for Settings {
             accept_loss: None,
             queue: 4_096,
             batch: 256,
+            batch_time: Duration::MAX,
             feed_events: 65_536,
             feed_bytes: 64 * 1024 * 1024,
             replica_bytes: 4 * 1024 * 1024,

@@ -12,7 +12,7 @@ use super::batch::{Batch, Part};
 use super::changes;
 use super::feed::Feed;
 use super::outcome::{Done, Halt};
-use super::queue::{Job, Queues, Taken};
+use super::queue::{Found, Job, Queues};
 use super::refusals::{Unrecorded, UnrecordedRefusals};
 use super::replication::hub::Hub;
 use super::rows::{nonce, rows};
@@ -147,8 +147,8 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         loop {
-            let Taken { jobs, questions, closed } = self.queues.take(self.settings.batch, self.wait());
-            let outcome = self.batch(jobs);
+            let Found { questions, closed } = self.queues.wait(self.wait());
+            let outcome = self.batch();
             self.held_back = outcome.is_err();
             if matches!(outcome, Err(Failed::Unknown)) {
                 return;
@@ -177,29 +177,28 @@ impl Writer {
         let _ = self.record(&mut batch);
     }
 
-    /// Decides, records, publishes, answers.
-    fn batch(&mut self, jobs: Vec<Job>) -> Result<(), Failed> {
+    /// Decides, records, publishes, answers. Commands are taken one by one, so that what comes meanwhile waits for no more than
+    /// what was begun, however much somebody has sent of what takes long (known failure G40).
+    fn batch(&mut self) -> Result<(), Failed> {
         if let Err(failed) = self.begin_at_last() {
-            self.refuse(jobs, &failed);
+            self.refuse(std::iter::from_fn(|| self.queues.next()).take(self.settings.batch), &failed);
             return Err(failed);
         }
         let mut batch = Batch::default();
         self.unmarked = self.journal.mark().is_some_and(|mark| mark.failing.is_some());
         self.due(&mut batch.events);
-        let mut jobs = jobs.into_iter();
-        while let Some(job) = jobs.next() {
-            if batch.events.len() >= BATCH_EVENTS
-                && let Err(failed) = self.record(&mut batch)
-            {
-                self.refuse(std::iter::once(job).chain(jobs), &failed);
-                return Err(failed);
-            }
+        let begun = Stopwatch::start();
+        for _ in 0..self.settings.batch {
+            let Some(job) = self.queues.next() else { break };
             let from = batch.events.len();
             self.settings.on_work.tell(Worked::Waited(job.waits.took()));
             let deciding = Stopwatch::start();
             let answer = self.decide(&job, &mut batch.events);
             self.settings.on_work.tell(Worked::Decided(deciding.took()));
             batch.answered(job, answer, from);
+            if batch.events.len() >= BATCH_EVENTS || begun.took() >= self.settings.batch_time {
+                break;
+            }
         }
         self.record(&mut batch)
     }

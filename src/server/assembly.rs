@@ -62,6 +62,8 @@ use crate::wire::v1::proposal_service_server::ProposalServiceServer;
 use crate::wire::v1::recertification_service_server::RecertificationServiceServer;
 use crate::wire::v1::token_service_server::TokenServiceServer;
 
+/// How long commands are decided before they are made durable and answered: far less than what people notice.
+const BATCH_TIME: Duration = Duration::from_millis(10);
 /// How often the TLS files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(60);
 
@@ -216,6 +218,7 @@ fn listen_https(
 
 fn engine_settings(settings: &ServeSettings, accepted: Accepted, metrics: &Metrics) -> engine::Settings {
     engine::Settings {
+        batch_time: BATCH_TIME,
         on_work: metrics.figures.on_work(),
         keep_closed: settings.keep_closed,
         void_on_restart: settings.grants_on_restart == GrantsOnRestart::Void,

@@ -1,11 +1,14 @@
 //! The two queues, the questions beside them, and what happens to many who come at once.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use countersign::domain::record::command::Command;
 use countersign::domain::value::refusal::Reason;
 use countersign::domain::value::time::Span;
-use countersign::engine::Settings;
+use countersign::engine::{OnWork, Settings, Worked};
 
 use super::common::*;
 
@@ -50,6 +53,66 @@ async fn it_goes_first_even_past_a_batch_of_one() {
     for call in calls {
         within(call).await.unwrap();
     }
+}
+
+/// Known failure G40: sixteen commands of a feed that took long each were decided before anything else was looked at.
+#[tokio::test]
+async fn it_goes_first_even_if_it_comes_while_a_batch_is_being_decided() {
+    // given a writer that stands still once it has decided the first of several requests
+    let (decided, is_decided) = std::sync::mpsc::channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let standing = Arc::new(Mutex::new(None));
+    let stands = Arc::clone(&standing);
+    let on_work = OnWork::new(move |worked| {
+        let standing = matches!(worked, Worked::Decided(_)).then(|| stands.lock().unwrap().take());
+        if let Some((decided, wait)) = standing.flatten() {
+            let (decided, wait): (Sender<()>, Receiver<()>) = (decided, wait);
+            decided.send(()).unwrap();
+            // An error means go on as well.
+            let _ = wait.recv();
+        }
+    });
+    let broker = Broker::with(Settings { on_work, ..Settings::default() }, 4);
+    let grant = broker.grant("ana", "ben").await;
+    *standing.lock().unwrap() = Some((decided, wait));
+    let before = broker.engine.sequence();
+    let first = sent(request(&broker.engine, "e1", RESOURCE)).await;
+    tokio::task::spawn_blocking(move || is_decided.recv()).await.unwrap().unwrap();
+    let second = sent(request(&broker.engine, "e2", RESOURCE)).await;
+    // when a revocation comes
+    let revoke = sent(broker.run("ben", revocation(grant))).await;
+    drop(go_on);
+    // then it is next
+    assert_eq!(within(revoke).await.unwrap().sequence, before + 2);
+    within(first).await.unwrap();
+    within(second).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_ends_when_it_has_been_decided_for_long_enough() {
+    // given batches that may take no time
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&rows);
+    let on_work = OnWork::new(move |worked| {
+        if let Worked::Appended { rows, .. } = worked {
+            told.lock().unwrap().push(rows);
+        }
+    });
+    let broker = Broker::with(Settings { batch_time: Duration::ZERO, on_work, ..Settings::default() }, 4);
+    // when several ask while the writer is held
+    let held = hold(&broker.engine).await;
+    rows.lock().unwrap().clear();
+    let names: Vec<String> = (0..4).map(|n| format!("e{n}")).collect();
+    let mut calls = Vec::new();
+    for name in &names {
+        calls.push(sent(request(&broker.engine, name, RESOURCE)).await);
+    }
+    held.release();
+    for call in calls {
+        within(call).await.unwrap();
+    }
+    // then each is durable before the next is decided
+    assert_eq!(*rows.lock().unwrap(), [1; 4]);
 }
 
 #[tokio::test]
