@@ -1,11 +1,13 @@
 //! What one account can do to others. A broker with its usual budgets, on its real journal, and honest people and a service
 //! beside it, each a process of its own; a third process attacks with the certificate of one ordinary account, one attack
-//! after another. Printed are what the honest waited for, beside a run in which the same processor time is burnt elsewhere,
-//! and what the attack left in the broker.
+//! after another. Printed are what the honest waited for, beside a run in which the processor time that the attack took of
+//! broker and attacker is burnt elsewhere, and what the attack left in the broker.
 //!
 //! `cargo bench --bench neighbours`, or `… -- lists` for one attack, `--seconds 5 --after 20` for less of
 //! each and of the wait until memory is looked at again; `… -- --soak 600 [--svg FILE]` for four accounts that
-//! each make one attack after another, drawn second by second. It fails if a call of the honest failed, and never by a time.
+//! each make one attack after another, drawn second by second. `--folder DIR`: where journals are. On a shared disk a flush may
+//! stand still for half a second, which all writes wait for: each row tells how long one by itself took meanwhile. It
+//! fails if a call of the honest failed, and never by a time.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -102,7 +104,7 @@ fn drive() -> ExitCode {
     if let Some(seconds) = value("--after") {
         extent.after = Duration::from_secs(seconds.parse().unwrap());
     }
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = tempfile::tempdir_in(value("--folder").map_or(env!("CARGO_TARGET_TMPDIR"), String::as_str)).unwrap();
     world::write_certificates(folder.path());
     let sound = if let Some(seconds) = value("--soak") {
         let picture = value("--svg").map_or_else(|| PathBuf::from("docs/neighbours.svg"), PathBuf::from);
@@ -117,10 +119,11 @@ fn drive() -> ExitCode {
 }
 
 /// What happens beside the honest.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Beside {
     Nothing,
-    Burning,
+    /// So many seconds of processor time are burnt, as an attack of this name took.
+    Burning(&'static str, f64),
     Attack(&'static str),
 }
 
@@ -128,9 +131,13 @@ impl Beside {
     fn name(self) -> &'static str {
         match self {
             Self::Nothing => "quiet",
-            Self::Burning => "burning",
-            Self::Attack(name) => name,
+            Self::Burning(name, _) | Self::Attack(name) => name,
         }
+    }
+
+    /// The name of a journal of its own.
+    fn journal(self) -> String {
+        format!("{}{}", self.name(), if matches!(self, Self::Burning(..)) { "-burnt" } else { "" })
     }
 }
 
@@ -140,6 +147,10 @@ pub struct Row {
     pub told: Told,
     pub seen: Seen,
     pub calls: Option<[u64; 2]>,
+    /// Processor time that broker and attacker took.
+    pub processor_seconds: f64,
+    /// What the honest were told while that much was burnt elsewhere.
+    pub burnt: Option<Told>,
     /// Resident bytes of the broker when it has been left alone.
     pub later: u64,
 }
@@ -153,12 +164,16 @@ struct LeftAlone {
 
 /// Each on a broker and a journal of its own, so that none finds what another left. True if no honest call failed.
 fn one_after_another(folder: &Path, extent: Extent, chosen: impl Iterator<Item = &'static str>) -> bool {
-    let all = [Beside::Nothing, Beside::Burning].into_iter().chain(chosen.map(Beside::Attack));
     let (mut rows, mut waiting): (Vec<Row>, Vec<LeftAlone>) = (Vec::new(), Vec::new());
-    for beside in all {
-        eprintln!("{} …", beside.name());
-        let (broker, row) = trial(folder, extent, beside);
+    for beside in std::iter::once(Beside::Nothing).chain(chosen.map(Beside::Attack)) {
+        let name = beside.name();
+        eprintln!("{name} …");
+        let (broker, mut row) = trial(folder, extent, beside);
         waiting.push(LeftAlone { broker, since: Instant::now(), row: rows.len() });
+        if let Some(quiet) = rows.first() {
+            let extra = (row.processor_seconds - quiet.processor_seconds).max(0.0);
+            row.burnt = Some(trial(folder, extent, Beside::Burning(name, extra)).1.told);
+        }
         rows.push(row);
         waiting.retain_mut(|one| look_again(one, extent, &mut rows));
     }
@@ -167,10 +182,16 @@ fn one_after_another(folder: &Path, extent: Extent, chosen: impl Iterator<Item =
         waiting.retain_mut(|one| look_again(one, extent, &mut rows));
     }
     report::print(&rows);
-    rows.iter().filter(|row| row.told.failed > 0).for_each(|row| {
-        eprintln!("{}: {} calls of the honest failed, the first: {}", row.name, row.told.failed, row.told.first);
+    let told = |row: &Row| row.burnt.iter().chain([&row.told]).cloned().collect::<Vec<_>>();
+    let failed: Vec<_> = rows
+        .iter()
+        .flat_map(|row| told(row).into_iter().map(|it| (row.name, it)))
+        .filter(|it| it.1.failed > 0)
+        .collect();
+    failed.iter().for_each(|(name, told)| {
+        eprintln!("{name}: {} calls of the honest failed, the first: {}", told.failed, told.first);
     });
-    rows.iter().all(|row| row.told.failed == 0)
+    failed.is_empty()
 }
 
 /// Whether it has still to wait.
@@ -183,20 +204,21 @@ fn look_again(one: &mut LeftAlone, extent: Extent, rows: &mut [Row]) -> bool {
 }
 
 fn trial(folder: &Path, extent: Extent, beside: Beside) -> (Process, Row) {
-    let (broker, address, mut honest) = begin(folder, extent, beside.name());
+    let (broker, address, mut honest) = begin(folder, extent, &beside.journal());
     honest.ask("lap");
-    let watched = Watched::begin(broker.id(), folder, beside.name());
-    let mut calls = None;
+    let watched = Watched::begin(broker.id(), folder, &beside.journal());
+    let (mut calls, mut of_attacker) = (None, 0);
     match beside {
         Beside::Nothing => std::thread::sleep(Duration::from_millis(extent.millis)),
-        Beside::Burning => {
+        Beside::Burning(_, seconds) => {
             let mut burner = Process::start("burner", folder, 0);
-            burner.line();
+            burner.ask(&format!("{:.0}", seconds * 1e6 / extent.millis as f64));
             std::thread::sleep(Duration::from_millis(extent.millis));
         }
         Beside::Attack(name) => {
             let mut attacker = Process::start("attacker", folder, 0);
             let answer = attacker.ask(&format!("{address} {name} 0 {}", extent.millis));
+            of_attacker = child::processor_nanos(attacker.id());
             if answer.len() > 2 {
                 eprintln!("    not let, the first: {}", answer[2..].join(" "));
             }
@@ -204,7 +226,9 @@ fn trial(folder: &Path, extent: Extent, beside: Beside) -> (Process, Row) {
         }
     }
     let told = Told::read(&honest.ask("lap"));
-    (broker, Row { name: beside.name(), told, seen: watched.end(), calls, later: 0 })
+    let seen = watched.end();
+    let processor_seconds = seen.processor_seconds + of_attacker as f64 / 1e9;
+    (broker, Row { name: beside.name(), told, seen, calls, processor_seconds, burnt: None, later: 0 })
 }
 
 /// A broker on a new journal, and the honest at work with it.

@@ -37,7 +37,7 @@ mod replicas;
 #[path = "replica/world.rs"]
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use child::Process;
@@ -83,7 +83,6 @@ fn drive(grants: u64, replicas: usize, crowd: usize, revocations: usize) {
     let address = broker.line()[0].clone();
     println!("a start with {grants} live grants: {:.1} s", begun.elapsed().as_secs_f64());
     let forwarder = Forwarder::start(&address);
-    let through = forwarder.address();
 
     // one replica of everything, in a process of its own
     let mut wide = Process::start("replicas", folder, grants);
@@ -96,7 +95,7 @@ fn drive(grants: u64, replicas: usize, crowd: usize, revocations: usize) {
     );
 
     let mut others = Process::start("replicas", folder, grants);
-    let connected = others.ask(&format!("narrow {address} {replicas}"));
+    let connected = others.ask(&format!("narrow {address} {replicas} {}", size.services));
     println!("{replicas} replicas more, each of a hundredth: {} s", connected[0]);
     let revoked = wide.ask(&format!("revoke {address} {revocations}"));
     println!(
@@ -105,23 +104,37 @@ fn drive(grants: u64, replicas: usize, crowd: usize, revocations: usize) {
     );
     drop(others);
 
-    let before = resident_bytes(broker.id());
-    let mut many = Process::start("replicas", folder, grants);
-    let connected = many.ask(&format!("narrow {through} {crowd}"));
-    println!("{crowd} replicas: {} s, {} bytes of the broker each", connected[0], per(broker.id(), before, crowd));
-    forwarder.cut();
-    let cut = many.ask("after-cut");
-    println!(
-        "{crowd} replicas cut off at once: checks were denied as STALE for {} ms at most, all were back after {} ms; the \
-         broker had {} bytes more for each",
-        cut[0],
-        cut[1],
-        per(broker.id(), before, crowd)
-    );
+    cut_off(&broker, &forwarder, folder, grants, [2 * crowd as u64, 1]);
+    let mut many = cut_off(&broker, &forwarder, folder, grants, [crowd as u64, size.services]);
     signal(broker.id(), "STOP");
     let frozen = many.ask("frozen");
     signal(broker.id(), "CONT");
     println!("the broker stopped: the last ALLOW {} ms after, with a max_staleness of {} ms", frozen[0], frozen[1]);
+}
+
+/// So many replicas, of so many services, lose all their connections at once, and come back.
+fn cut_off(
+    broker: &Process,
+    forwarder: &Forwarder,
+    folder: &Path,
+    grants: u64,
+    [crowd, services]: [u64; 2],
+) -> Process {
+    let before = resident_bytes(broker.id());
+    let mut many = Process::start("replicas", folder, grants);
+    let connected = many.ask(&format!("narrow {} {crowd} {services}", forwarder.address()));
+    let each = per(broker.id(), before, crowd);
+    println!("{crowd} replicas of {services} services: {} s, {each} bytes of the broker each", connected[0]);
+    forwarder.cut();
+    let cut = many.ask("after-cut");
+    println!(
+        "{crowd} replicas of {services} services cut off at once: checks were denied as STALE for {} ms at most, all were \
+         back after {} ms; the broker had {} bytes more for each",
+        cut[0],
+        cut[1],
+        per(broker.id(), before, crowd)
+    );
+    many
 }
 
 fn signal(process: u32, name: &str) {
@@ -129,8 +142,8 @@ fn signal(process: u32, name: &str) {
     assert!(status.unwrap().success());
 }
 
-fn per(process: u32, before: u64, replicas: usize) -> u64 {
-    resident_bytes(process).saturating_sub(before) / replicas as u64
+fn per(process: u32, before: u64, replicas: u64) -> u64 {
+    resident_bytes(process).saturating_sub(before) / replicas
 }
 
 /// Memory that a process has at this moment.

@@ -1,13 +1,17 @@
-//! The broker, as `countersign serve` starts it, with its usual budgets and limits; and the thread that only burns.
+//! The broker, as `countersign serve` starts it, with its usual budgets and limits; and threads that only burn.
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use countersign::server::assembly::start;
 use countersign::server::config::{ServeOverrides, parse};
 
 use crate::child::serve_until_told;
+
+/// How long a thread that burns is at it and pauses, together.
+const TURN: Duration = Duration::from_millis(20);
 
 /// Serves the journal of this name.
 pub fn serve(folder: &Path, journal: &str) {
@@ -26,14 +30,27 @@ pub fn serve(folder: &Path, journal: &str) {
     serve_until_told(&[running.address()]);
 }
 
-/// Keeps one processor busy until its standard input ends.
+/// Told how many microseconds of each millisecond, burns as much, in equal parts on all processors, until its standard input
+/// ends.
 pub fn burn() {
-    std::thread::spawn(|| {
-        let mut number = 0_u64;
-        loop {
-            number = std::hint::black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-        }
-    });
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).unwrap();
+    let micros: u64 = line.trim().parse().unwrap();
+    let processors = std::thread::available_parallelism().unwrap().get() as u64;
+    for _ in 0..processors {
+        std::thread::spawn(move || {
+            let (begun, mut turn) = (Instant::now(), 0);
+            loop {
+                turn += 1;
+                let (busy, over) = (TURN.as_micros() as u64 / 1_000 * micros / processors, begun + TURN * turn);
+                let until = (over - TURN).max(Instant::now()) + Duration::from_micros(busy);
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                std::thread::sleep(over.saturating_duration_since(Instant::now()));
+            }
+        });
+    }
     println!("burning");
     let _ = std::io::stdin().lock().read_line(&mut String::new());
 }

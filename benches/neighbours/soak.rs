@@ -8,18 +8,28 @@ use std::time::{Duration, Instant};
 use crate::attacks::ATTACKS;
 use crate::child::Process;
 use crate::honest::Told;
+use crate::watched::Flushes;
 use crate::world::ATTACKERS;
 use crate::{Extent, begin, watched};
 
 /// How long each attack goes on.
 const TURN_MILLIS: u64 = 5_000;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
-const COLUMNS: [&str; 5] = ["memory MiB", "disk MiB", "threads", "check p99 ms", "request p99 ms"];
+const COLUMNS: [&str; 7] = [
+    "memory MiB",
+    "disk MiB",
+    "threads",
+    "check p99 ms",
+    "request p99 ms",
+    "revoke p99 ms",
+    "a flush by itself, p99 ms",
+];
 
 /// True if no honest call failed.
 pub fn run(folder: &Path, extent: Extent, seconds: u64, picture: &Path) -> bool {
     let (broker, address, mut honest) = begin(folder, extent, "soak");
     honest.ask("lap");
+    let flushes = Flushes::begin(folder);
     let (begun, journal) = (Instant::now(), folder.join("soak.db"));
     let attackers: Vec<_> = (0..ATTACKERS)
         .map(|number| {
@@ -27,7 +37,7 @@ pub fn run(folder: &Path, extent: Extent, seconds: u64, picture: &Path) -> bool 
             std::thread::spawn(move || attack_in_turn(&folder, &address, number, begun, seconds))
         })
         .collect();
-    println!("second,{}", COLUMNS.join(",").replace(' ', "_"));
+    println!("second,{}", COLUMNS.map(|name| name.replace([' ', ','], "_")).join(","));
     let (mut rows, mut sound) = (Vec::new(), true);
     for second in 1..=seconds {
         std::thread::sleep((begun + Duration::from_secs(second)).saturating_duration_since(Instant::now()));
@@ -38,6 +48,8 @@ pub fn run(folder: &Path, extent: Extent, seconds: u64, picture: &Path) -> bool 
             watched::threads(broker.id()) as f64,
             told.micros[0][1] / 1e3,
             told.micros[1][1] / 1e3,
+            told.micros[2][1] / 1e3,
+            flushes.lap() / 1e3,
         ];
         println!("{second},{}", row.map(|value| format!("{value:.2}")).join(","));
         if told.failed > 0 {

@@ -12,10 +12,6 @@ pub fn serve(folder: &Path) {
     let text = r#"
         listen = "127.0.0.1:0"
         journal = "journal.db"
-        [limits]
-        connections = 4096
-        per_address = 4096
-        half_open = 4096
         [tls]
         certificate = "broker.pem"
         key = "broker.key"

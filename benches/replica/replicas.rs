@@ -42,7 +42,7 @@ impl Replicas {
     async fn carry_out(&mut self, words: &[&str]) -> String {
         match *words {
             ["wide", address] => self.wide(address).await,
-            ["narrow", address, count] => self.narrow(address, count.parse().unwrap()).await,
+            ["narrow", address, count, of] => self.narrow(address, count.parse().unwrap(), of.parse().unwrap()).await,
             ["check"] => self.check(),
             ["revoke", address, count] => self.revoke(address, count.parse().unwrap()).await,
             ["after-cut"] => self.after_cut().await,
@@ -71,11 +71,11 @@ impl Replicas {
         format!("{seconds:.2} {bytes:.0}")
     }
 
-    async fn narrow(&mut self, address: &str, count: usize) -> String {
+    async fn narrow(&mut self, address: &str, count: u64, of: u64) -> String {
         let begun = Instant::now();
         let mut connecting = tokio::task::JoinSet::new();
-        for number in 0..count as u64 {
-            let grant = number % self.size.services;
+        for number in 0..count {
+            let grant = number % of;
             let this = Self { folder: self.folder.clone(), size: self.size, replicas: Vec::new() };
             let address = address.to_owned();
             connecting.spawn(async move { (this.connect(&service(grant), &address).await, grant) });
