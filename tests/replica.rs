@@ -27,6 +27,8 @@ mod lost;
 mod organisation;
 #[path = "end_to_end/person.rs"]
 mod person;
+#[path = "replica/renewals.rs"]
+mod renewals;
 #[path = "replica/scripted.rs"]
 mod scripted;
 #[path = "replica/services.rs"]

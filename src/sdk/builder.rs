@@ -10,10 +10,12 @@ use zeroize::Zeroizing;
 use super::address::has_port_or_none;
 use super::client::Client;
 use super::error::ClientError;
+use super::exchanged::Look;
 use super::link::{Dial, Files, Link};
 use super::{own, probe};
 use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
 use crate::reading;
+use crate::wire::v1;
 
 /// Settings of a [`Client`]. Authority, certificate and key have to be given; there is no connection without them.
 #[derive(Debug, Clone)]
@@ -26,7 +28,16 @@ pub struct ClientBuilder {
     server_name: Option<String>,
     connect_timeout: Duration,
     call_timeout: Duration,
-    retries: usize,
+    retries: Option<usize>,
+}
+
+/// How long and how often something is tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) connect: Duration,
+    pub(super) call: Duration,
+    /// None: as often as the time for a call allows.
+    pub(super) retries: Option<usize>,
 }
 
 /// The largest file that is read.
@@ -69,7 +80,7 @@ impl ClientBuilder {
             server_name: None,
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(10),
-            retries: 3,
+            retries: None,
         }
     }
 
@@ -117,23 +128,47 @@ impl ClientBuilder {
         self
     }
 
-    /// How often a call is sent again, with the same `request_id`, while the broker is unavailable or overloaded; 3 by
-    /// default.
+    /// How often a call is sent again at most, with the same `request_id`, while the broker is unavailable or overloaded. By
+    /// default as often as the time for the call allows, which outlasts a restart.
     pub fn retries(mut self, retries: usize) -> Self {
-        self.retries = retries;
+        self.retries = Some(retries);
         self
     }
 
-    /// Connects. Later calls share the connection, and make it anew when it is lost.
+    /// Connects, and asks the broker who this client is to it, so that a certificate that it does not know is an error here.
+    /// Later calls share the connection, and make it anew when it is lost, or when certificate and key were exchanged.
     ///
     /// # Errors
-    /// If a file cannot be read or used, or no broker can be reached and verified.
+    /// If a file cannot be read or used, no broker can be reached and verified, or the account cannot be used.
     pub async fn connect(self) -> Result<Client, ClientError> {
-        let dial = self.dial()?;
+        let client = self.connect_unasked().await?;
+        let who = client.who_am_i(v1::WhoAmIRequest::default()).await?;
+        match who.obstacles.into_iter().find_map(ClientError::from_obstacle) {
+            Some(error) => Err(error),
+            None => Ok(client),
+        }
+    }
+
+    /// The same for whoever may be unknown to the broker, or asks it in any case.
+    pub(crate) async fn connect_unasked(self) -> Result<Client, ClientError> {
+        let (look, dial) = (self.look(), self.dial()?);
         match dial.connect().await {
-            Ok(channel) => Ok(Client::new(channel, dial.address, self.call_timeout, self.retries, dial.link)),
+            Ok(channel) => Ok(Client::new(self, look, channel, dial)),
             Err(error) => Err(probe::or_refused(error, &dial.link, self.connect_timeout).await),
         }
+    }
+
+    /// What the files look like that [`ClientBuilder::dial`] would read.
+    pub(super) fn look(&self) -> Look {
+        let pems = [&self.authority, &self.certificate, &self.key].into_iter().flatten();
+        Look::at(pems.filter_map(|pem| match pem {
+            Pem::File(path) => Some(path.as_path()),
+            Pem::Text(_) => None,
+        }))
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits { connect: self.connect_timeout, call: self.call_timeout, retries: self.retries }
     }
 
     /// The same settings for another address.

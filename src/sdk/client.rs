@@ -10,8 +10,11 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::CheckedAccess;
+use super::builder::{ClientBuilder, Limits};
 use super::error::ClientError;
-use super::link::Link;
+use super::exchanged::Look;
+use super::line::Line;
+use super::link::Dial;
 use super::probe;
 use crate::clock::{Clock as _, SystemClock};
 use crate::wire::v1;
@@ -26,11 +29,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// once (design.md 4, Idempotency).
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
+    line: Arc<Line>,
     address: String,
-    call_timeout: Duration,
-    retries: usize,
-    link: Arc<Link>,
+    limits: Limits,
 }
 
 impl Client {
@@ -57,7 +58,7 @@ impl Client {
         let mut whole = Whole::default();
         loop {
             // A connection that lives says nothing of whoever should go on answering.
-            let next = tokio::time::timeout(self.call_timeout, pieces.message()).await;
+            let next = tokio::time::timeout(self.limits.call, pieces.message()).await;
             match next.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))) {
                 Ok(Some(piece)) => add(&mut whole, piece),
                 Ok(None) => return Ok(whole),
@@ -80,39 +81,48 @@ impl Client {
         .await
     }
 
-    pub(super) fn new(channel: Channel, address: String, call_timeout: Duration, retries: usize, link: Link) -> Self {
-        Self { channel, address, call_timeout, retries, link: Arc::new(link) }
+    /// Over a channel that was made of files that looked so.
+    pub(super) fn new(builder: ClientBuilder, look: Look, channel: Channel, dial: Dial) -> Self {
+        let (address, limits) = (dial.address.clone(), builder.limits());
+        Self { line: Arc::new(Line::new(builder, look, channel, dial)), address, limits }
     }
 
     /// What a status means; where the connection was lost, whether it was because of this client's certificate.
     pub(super) async fn error_of(&self, status: &Status) -> ClientError {
-        self.error_within(status, self.call_timeout).await
+        self.error_within(status, self.limits.call).await
     }
 
     /// The same, for which whoever answers is asked for that long at most.
     async fn error_within(&self, status: &Status, left: Duration) -> ClientError {
-        let mut error = ClientError::from_status(status, &self.address, self.call_timeout);
+        let mut error = ClientError::from_status(status, &self.address, self.limits.call);
         // With a source, the connection failed; without, something answered.
         if status.source().is_none() {
             error = probe::or_no_broker(error, self.channel(), &self.address, left).await;
         }
-        probe::or_refused(error, &self.link, left).await
+        probe::or_refused(error, &self.line.link(), left).await
     }
 
     pub(super) fn pauses(&self) -> ExponentialBuilder {
-        ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(self.retries)
+        let pauses =
+            ExponentialBuilder::default().with_jitter().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE);
+        match self.limits.retries {
+            Some(times) => pauses.with_max_times(times),
+            // A watch is looked for no longer than an answer is waited for.
+            None => pauses.without_max_times().with_total_delay(Some(self.limits.call)),
+        }
     }
 
     pub(super) fn channel(&self) -> Channel {
-        self.channel.clone()
+        self.line.channel()
+    }
+
+    /// Whether there is another certificate to try again with after this error.
+    pub(super) fn is_renewed(&self, error: &ClientError) -> bool {
+        self.line.is_renewed(error)
     }
 
     pub(super) fn call_timeout(&self) -> Duration {
-        self.call_timeout
+        self.limits.call
     }
 
     pub(super) fn address(&self) -> &str {
@@ -132,14 +142,14 @@ impl Client {
         let began = SystemClock.boot();
         let left = || {
             let spent = u64::try_from(SystemClock.boot().since(began).millis()).unwrap_or_default();
-            self.call_timeout.saturating_sub(Duration::from_millis(spent))
+            self.limits.call.saturating_sub(Duration::from_millis(spent))
         };
         let attempt = || async {
             let mut request = Request::new(message.clone());
             let limit = left();
             request.set_timeout(limit);
             // The limit in the message is looked at once there is a connection; this one, before.
-            let answer = tokio::time::timeout(limit, send(self.channel.clone(), request)).await;
+            let answer = tokio::time::timeout(limit, send(self.channel(), request)).await;
             let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
             match answer {
                 Ok(answer) => Ok(answer.into_inner()),
@@ -148,7 +158,7 @@ impl Client {
         };
         attempt
             .retry(self.pauses())
-            .when(ClientError::is_transient)
+            .when(|error| error.is_transient() || self.is_renewed(error))
             // An attempt for which the pause would leave no time is none.
             .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))).filter(|pause| *pause < left()))
             .await

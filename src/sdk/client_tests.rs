@@ -408,10 +408,10 @@ async fn each_attempt_has_its_own_limit_wherever_the_other_side_stops() {
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_millis(200);
         let came = stopped(&authority, listener, stops).await;
-        let builder = builder(address.port(), &authority, &authority).connect_timeout(limit).retries(2);
-        let link = builder.dial().unwrap();
-        let channel = link.endpoint.connect_with_connector_lazy(link.link.clone());
-        let client = Client::new(channel, link.address, limit, 2, link.link);
+        let builder = builder(address.port(), &authority, &authority).connect_timeout(limit).call_timeout(limit);
+        let builder = builder.retries(2);
+        let dial = builder.dial().unwrap();
+        let client = Client::new(builder.clone(), builder.look(), dial.connect_when_needed(), dial);
         // when a watch is opened, then each attempt comes to its end, and is followed by a new connection
         let mut watch = client.watch_grants(v1::WatchGrantsRequest::default());
         let error = tokio::time::timeout(Duration::from_secs(30), watch.next()).await.unwrap().unwrap_err();

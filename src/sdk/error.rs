@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::domain::value::refusal::{CATALOGUE, Reason};
+use crate::wire::v1;
 
 /// The `ErrorInfo.domain` of every error of a broker.
 const ERROR_DOMAIN: &str = "countersign";
@@ -132,6 +133,30 @@ impl ClientError {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.is_transient() || matches!(self, Self::TimedOut { .. })
+    }
+
+    /// What stands in the way of any call, if this does.
+    pub(super) fn from_obstacle(obstacle: v1::Obstacle) -> Option<Self> {
+        let v1::Obstacle { reason: name, text, remedy, metadata } = obstacle;
+        let reason = CATALOGUE.iter().find(|entry| entry.name == name).map(|entry| entry.reason)?;
+        let stops_all = matches!(reason, Reason::NoAccount | Reason::AccountDisabled | Reason::Locked);
+        stops_all.then(|| {
+            Self::Refused(Box::new(RefusedCall {
+                reason: Some(reason),
+                reason_name: name,
+                code: Code::PermissionDenied,
+                text: format!("{text}; {remedy}"),
+                metadata: metadata.into_iter().collect(),
+                fields: Vec::new(),
+                retry_after: None,
+            }))
+        })
+    }
+
+    /// Whether another certificate may fare better: this one is not accepted, or has ended.
+    #[must_use]
+    pub fn is_about_certificate(&self) -> bool {
+        matches!(self, Self::NotAuthenticated { .. }) || self.reason() == Some(Reason::CertificateExpired)
     }
 
     /// What a status means that came, or was made, for a call to `address`.

@@ -197,4 +197,9 @@ impl Dial {
         let connected = self.endpoint.connect_with_connector(self.link.clone()).await;
         connected.map_err(|error| ClientError::from_transport(&error, &self.address))
     }
+
+    /// The same at the first call.
+    pub(super) fn connect_when_needed(&self) -> Channel {
+        self.endpoint.connect_with_connector_lazy(self.link.clone())
+    }
 }

@@ -28,7 +28,9 @@ mod calls;
 mod check_stream;
 mod client;
 mod error;
+mod exchanged;
 mod files;
+mod line;
 mod link;
 mod own;
 mod probe;
@@ -42,9 +44,13 @@ pub use builder::ClientBuilder;
 pub use check_stream::CheckStream;
 pub use client::Client;
 pub use error::{ClientError, FieldMistake, RefusedCall};
+#[cfg(feature = "prometheus")]
+pub use replica::ReplicaCollector;
+#[cfg(any(test, feature = "testing"))]
+pub use replica::testing;
 pub use replica::{
-    Act, Break, CheckLayer, Checked, CheckedBatch, Cut, NoPeer, NotReached, PassedCheck, Replica, ReplicaBuilder,
-    ReplicaStatus, Trust, VerifiedPeer,
+    Act, Break, CheckLayer, Checked, CheckedBatch, Cut, DeniedRequest, FeedState, NoPeer, NotReached, PassedCheck,
+    Replica, ReplicaBuilder, ReplicaMetrics, ReplicaStatus, Trust, VerifiedPeer,
 };
 pub use token::{PresentedToken, TokenDenied, TokenKeys, TokenVerdict, TokenVerifier};
 pub use watch::{Sequenced, Watch};

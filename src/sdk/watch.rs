@@ -96,7 +96,7 @@ impl<T: Sequenced> Watch<T> {
             };
             self.stream = None;
             let error = self.client.error_of(&lost).await;
-            match self.left.next().filter(|_| error.is_lost()) {
+            match self.left.next().filter(|_| error.is_lost() || self.client.is_renewed(&error)) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(error),
             }

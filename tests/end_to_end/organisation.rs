@@ -94,6 +94,11 @@ impl Organisation {
         std::fs::write(self.path("broker.toml"), text).unwrap();
     }
 
+    /// The authority of Northwind's people and machines.
+    pub fn authority(&self) -> &Authority {
+        &self.northwind
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

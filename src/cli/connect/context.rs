@@ -113,7 +113,8 @@ pub async fn connect(arguments: &ConnectionArguments) -> Result<Client, Failure>
         let timeout = Duration::from_millis(timeout.millis().unsigned_abs());
         builder = builder.call_timeout(timeout).connect_timeout(timeout);
     }
-    Ok(builder.connect().await?)
+    // Whoever has no account yet may ask for one.
+    Ok(builder.connect_unasked().await?)
 }
 
 /// Where flags, environment and context file lead to.

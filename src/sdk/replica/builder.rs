@@ -15,6 +15,7 @@ use super::follower::Follower;
 use super::session::{Session, Task};
 use super::shared::{Connection, Shared};
 use super::status::{CheckCounters, FeedCounters};
+use super::telling::Telling;
 use super::view::{Trust, View};
 use crate::check::Patterns;
 use crate::clock::{Clock, SystemClock};
@@ -166,6 +167,7 @@ impl ReplicaBuilder {
             client: self.client,
             endpoints: self.endpoints.into(),
             beat: LONGEST_BEAT.min(self.max_staleness.checked_div(BEATS_PER_STALENESS).unwrap_or(LONGEST_BEAT)),
+            telling: Telling::default(),
         };
         let mut changed = shared.changed.subscribe();
         let task = Arc::new(Task(tokio::spawn(session.run())));
@@ -174,7 +176,7 @@ impl ReplicaBuilder {
         // The view says how it ended.
         let _ = timeout(self.first_sync_within, first).await;
         if is_live() {
-            return Ok(Replica { shared, _session: task });
+            return Ok(Replica { shared, session: Some(task) });
         }
         let last_error = shared.connection().last_error.clone();
         Err(last_error.unwrap_or(ClientError::TimedOut { address, after: self.first_sync_within }))

@@ -94,19 +94,27 @@ impl Follower {
     pub(super) fn hello(&mut self, address: &str) -> v1::ReplicaHello {
         (self.phase, self.draft, self.address) = (Phase::Starting, None, address.to_owned());
         self.pings.clear();
-        let Some(held) = &self.held else {
-            let sequence = self.floor.as_ref().map_or(0, |floor| floor.sequence);
-            return v1::ReplicaHello { sequence, ..Default::default() };
-        };
-        let (count, digest) = held.entries.count_and_digest();
-        v1::ReplicaHello {
-            feed_id: held.feed_id.clone(),
-            number: held.number,
-            sequence: held.sequence,
-            count,
-            digest: digest.bytes().to_vec(),
-            ..Default::default()
+        let sequence = self.floor.as_ref().map_or(0, |floor| floor.sequence);
+        let nothing = || v1::ReplicaHello { sequence, ..Default::default() };
+        self.held.as_ref().map_or_else(nothing, Held::hello)
+    }
+
+    /// What begins another stream of the same feed while this one stands; none before this one has proved anything.
+    pub(super) fn hello_beside(&self) -> Option<v1::ReplicaHello> {
+        self.held.as_ref().filter(|_| self.phase == Phase::Following).map(Held::hello)
+    }
+
+    /// How that other stream begins. If it goes on exactly from what is held, the feed is that stream's from now on; if not,
+    /// nothing has changed.
+    pub(super) fn start_beside(&mut self, start: &v1::ReplicaStart) -> Option<Taken> {
+        let held = self.held.as_ref().filter(|_| self.phase == Phase::Following)?;
+        let is_same = (&held.account, &held.journal_id, &held.feed_id, held.number)
+            == (&start.account, &start.journal_id, &start.feed_id, start.number);
+        if start.snapshot || !is_same || start.sequence < held.sequence {
+            return None;
         }
+        self.pings.clear();
+        Some(Taken { resumed: true, wants_ping: true, ..Taken::default() })
     }
 
     /// The ping for now; none before there is anything to prove.
@@ -287,6 +295,18 @@ impl Follower {
 }
 
 impl Held {
+    fn hello(&self) -> v1::ReplicaHello {
+        let (count, digest) = self.entries.count_and_digest();
+        v1::ReplicaHello {
+            feed_id: self.feed_id.clone(),
+            number: self.number,
+            sequence: self.sequence,
+            count,
+            digest: digest.bytes().to_vec(),
+            ..Default::default()
+        }
+    }
+
     fn compare(&self, count: u64, digest: &[u8]) -> Result<(), Break> {
         let digest: [u8; 32] = digest.try_into().map_err(|_| Break::Digest)?;
         let same = self.entries.count_and_digest() == (count, SetDigest::from(digest));

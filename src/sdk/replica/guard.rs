@@ -5,6 +5,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -92,6 +93,16 @@ impl Replica {
     }
 }
 
+/// Who is told when a vigil ends.
+#[derive(Clone)]
+pub(super) struct OnCut(Arc<dyn Fn(&Checked) + Send + Sync>);
+
+impl OnCut {
+    pub(super) fn new(told: impl Fn(&Checked) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+}
+
 /// Watches one question until it is denied.
 pub(super) struct Vigil {
     replica: Replica,
@@ -100,13 +111,18 @@ pub(super) struct Vigil {
     resource: Box<str>,
     changes: WatchStream<u64>,
     timer: Option<Pin<Box<Sleep>>>,
+    on_cut: Option<OnCut>,
 }
 
 impl Vigil {
     pub(super) fn new(replica: Replica, subject: &str, action: &str, resource: &str) -> Self {
         let changes = WatchStream::from_changes(replica.shared.changed.subscribe());
         let (subject, action, resource) = (subject.into(), action.into(), resource.into());
-        Self { replica, subject, action, resource, changes, timer: None }
+        Self { replica, subject, action, resource, changes, timer: None, on_cut: None }
+    }
+
+    pub(super) fn telling(self, on_cut: OnCut) -> Self {
+        Self { on_cut: Some(on_cut), ..self }
     }
 
     /// The answer as soon as it is a deny; until then the task is woken when it may have become one.
@@ -116,6 +132,9 @@ impl Vigil {
             let checked = self.replica.shared.look(0, query);
             if !checked.is_allowed() {
                 self.replica.shared.checks.count(checked.verdict);
+                if let Some(OnCut(told)) = &self.on_cut {
+                    told(&checked);
+                }
                 return Poll::Ready(checked);
             }
             // The sender lives as long as the replica, which this holds.

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -15,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::CheckedBody;
-use super::guard::Vigil;
+use super::guard::{OnCut, Vigil};
 use super::peer::{NoPeer, VerifiedPeer};
 use super::{Checked, Replica};
 
@@ -37,6 +38,46 @@ impl Act {
 }
 
 type Acts = dyn Fn(&Parts) -> Option<Act> + Send + Sync;
+type OnDenied = dyn Fn(&DeniedRequest<'_>) + Send + Sync;
+
+/// A request that a layer denied, or cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeniedRequest<'r> {
+    /// Who asked; none if that cannot be said.
+    pub subject: Option<&'r str>,
+    /// What they were about to do, and to what; none if this service does not know.
+    pub act: Option<(&'r str, &'r str)>,
+    /// Why: `NO_GRANT`, as the API calls it, or one of the layer's own, such as `NO_SUBJECT`.
+    pub reason: &'static str,
+    /// Whether it had begun, and was cut off.
+    pub began: bool,
+}
+
+/// Who is told of denials.
+#[derive(Clone, Default)]
+struct Told(Option<Arc<OnDenied>>);
+
+impl Told {
+    fn tell(&self, denied: &DeniedRequest<'_>) {
+        if let Some(told) = &self.0 {
+            told(denied);
+        }
+    }
+
+    /// That what had begun was cut off: the call and both bodies may find out, and it is told once.
+    fn of_cut(&self, subject: &VerifiedPeer, act: &Act) -> OnCut {
+        let (told, subject, act) = (self.clone(), subject.clone(), act.clone());
+        let said = AtomicBool::new(false);
+        OnCut::new(move |checked: &Checked| {
+            if !said.swap(true, Ordering::Relaxed) {
+                let act = Some((&*act.action, &*act.resource));
+                let subject = Some(subject.as_str());
+                told.tell(&DeniedRequest { subject, act, reason: checked.reason(), began: true });
+            }
+        })
+    }
+}
 
 /// Protects a tonic or axum service, or any other of `http` requests. The subject is the one SPIFFE ID of the client's
 /// verified certificate ([`VerifiedPeer::of`]), never a header. A request that passes carries its [`PassedCheck`]; a call
@@ -56,6 +97,7 @@ type Acts = dyn Fn(&Parts) -> Option<Act> + Send + Sync;
 pub struct CheckLayer {
     replica: Replica,
     acts: Arc<Acts>,
+    told: Told,
 }
 
 impl std::fmt::Debug for CheckLayer {
@@ -68,7 +110,15 @@ impl CheckLayer {
     /// `acts` says what a request is about to do; what it does not know is denied. It sees the request without its body:
     /// what depends on a body is checked in the handler, with [`PassedCheck::subject`] or [`VerifiedPeer::of`].
     pub fn new(replica: Replica, acts: impl Fn(&Parts) -> Option<Act> + Send + Sync + 'static) -> Self {
-        Self { replica, acts: Arc::new(acts) }
+        Self { replica, acts: Arc::new(acts), told: Told::default() }
+    }
+
+    /// Has each request that is denied or cut off told, for a log or an alarm: once, before its answer. It is called on the
+    /// task that serves the request, and must not wait.
+    #[must_use]
+    pub fn on_denied(mut self, told: impl Fn(&DeniedRequest<'_>) + Send + Sync + 'static) -> Self {
+        self.told = Told(Some(Arc::new(told)));
+        self
     }
 }
 
@@ -76,7 +126,7 @@ impl<S> Layer<S> for CheckLayer {
     type Service = CheckService<S>;
 
     fn layer(&self, inner: S) -> CheckService<S> {
-        CheckService { inner, replica: self.replica.clone(), acts: Arc::clone(&self.acts) }
+        CheckService { inner, replica: self.replica.clone(), acts: Arc::clone(&self.acts), told: self.told.clone() }
     }
 }
 
@@ -106,6 +156,7 @@ pub struct CheckService<S> {
     inner: S,
     replica: Replica,
     acts: Arc<Acts>,
+    told: Told,
 }
 
 impl<S: std::fmt::Debug> std::fmt::Debug for CheckService<S> {
@@ -157,16 +208,33 @@ where
 impl<S> CheckService<S> {
     /// What watches over the answer and over the request's body, and what the handler is told.
     fn admit(&self, parts: &Parts) -> Result<([Vigil; 2], PassedCheck), Denial> {
+        let subject = VerifiedPeer::of(&parts.extensions);
+        let act = (self.acts)(parts);
+        self.judge(parts, &subject, act.as_ref()).inspect_err(|denial| {
+            let subject = subject.as_ref().ok().map(VerifiedPeer::as_str);
+            let act = act.as_ref().map(|act| (&*act.action, &*act.resource));
+            self.told.tell(&DeniedRequest { subject, act, reason: denial.reason(), began: false });
+        })
+    }
+
+    fn judge(
+        &self,
+        parts: &Parts,
+        subject: &Result<VerifiedPeer, NoPeer>,
+        act: Option<&Act>,
+    ) -> Result<([Vigil; 2], PassedCheck), Denial> {
         if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
             return Err(Denial::LeavesHttp);
         }
-        let subject = VerifiedPeer::of(&parts.extensions).map_err(Denial::NoPeer)?;
-        let Act { action, resource } = (self.acts)(parts).ok_or(Denial::UnknownAct)?;
-        let checked = self.replica.check(subject.as_str(), &action, &resource);
+        let subject = subject.as_ref().map_err(|why| Denial::NoPeer(*why))?;
+        let act = act.ok_or(Denial::UnknownAct)?;
+        let checked = self.replica.check(subject.as_str(), &act.action, &act.resource);
         if !checked.is_allowed() {
             return Err(Denial::Checked(checked));
         }
-        let vigil = || Vigil::new(self.replica.clone(), subject.as_str(), &action, &resource);
+        let on_cut = self.told.of_cut(subject, act);
+        let vigil =
+            || Vigil::new(self.replica.clone(), subject.as_str(), &act.action, &act.resource).telling(on_cut.clone());
         Ok(([vigil(), vigil()], PassedCheck { subject: subject.clone(), checked }))
     }
 }

@@ -32,10 +32,15 @@ mod guard;
 #[cfg(test)]
 mod held_tests;
 mod layer;
+mod metrics;
 mod peer;
+mod renewal;
 mod session;
 mod shared;
 mod status;
+mod telling;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod view;
 
 use std::fmt;
@@ -46,9 +51,12 @@ pub use body::{BodyCut, CheckedBody};
 pub use builder::ReplicaBuilder;
 pub use checked::{Checked, CheckedBatch};
 pub use guard::Cut;
-pub use layer::{Act, CheckLayer, CheckService, PassedCheck, REASON_HEADER};
+pub use layer::{Act, CheckLayer, CheckService, DeniedRequest, PassedCheck, REASON_HEADER};
+#[cfg(feature = "prometheus")]
+pub use metrics::ReplicaCollector;
+pub use metrics::ReplicaMetrics;
 pub use peer::{NoPeer, VerifiedPeer};
-pub use status::ReplicaStatus;
+pub use status::{FeedState, ReplicaStatus};
 pub use view::{Break, Trust};
 
 use self::shared::Shared;
@@ -59,7 +67,8 @@ use crate::domain::value::ids::AccountId;
 #[derive(Clone)]
 pub struct Replica {
     shared: Arc<Shared>,
-    _session: Arc<session::Task>,
+    /// None: it follows nobody, in tests.
+    session: Option<Arc<session::Task>>,
 }
 
 impl fmt::Debug for Replica {
@@ -79,8 +88,10 @@ impl Replica {
     /// The same, at a sequence of the broker's journal or a later one: a replica that has not reached it denies as `STALE`.
     /// With the sequence of a revocation's answer this is "not before you know of it"; [`Replica::reached`] waits for it.
     pub fn check_at_least(&self, sequence: u64, subject: &str, action: &str, resource: &str) -> Checked {
+        let _span = tracing::trace_span!("check", subject, action, resource).entered();
         let checked = self.shared.look(sequence, Query { subject, action, resource });
         self.shared.checks.count(checked.verdict);
+        tracing::trace!(reason = checked.reason(), sequence = checked.sequence(), "checked");
         checked
     }
 
@@ -115,7 +126,11 @@ impl Replica {
     /// How it is doing: for metrics and alarms.
     #[must_use]
     pub fn status(&self) -> ReplicaStatus {
-        self.shared.status()
+        let mut status = self.shared.status();
+        if self.session.as_ref().is_some_and(|session| session.0.is_finished()) {
+            status.feed = FeedState::Ended;
+        }
+        status
     }
 }
 

@@ -10,18 +10,23 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::follower::{Follower, Taken};
+use super::renewal::Renewal;
 use super::shared::Shared;
 use super::status::FeedCounters;
+use super::telling::{Loss, Telling};
 use super::view::{Break, View};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
 use crate::sdk::builder::{ClientBuilder, full_address};
 use crate::sdk::client::asked_pause;
+use crate::sdk::exchanged::Look;
 use crate::wire::v1;
 use crate::wire::v1::access_service_client::AccessServiceClient;
 use crate::wire::v1::replicate_grants_request::Message;
@@ -61,10 +66,13 @@ pub(super) struct Session {
     pub(super) endpoints: VecDeque<String>,
     /// How often a ping is sent.
     pub(super) beat: Duration,
+    pub(super) telling: Telling,
 }
 
 /// Why a stream is over.
 enum Ended {
+    /// In good order: what is held stays.
+    Closed,
     /// What is held stays, and grows old.
     Lost(ClientError),
     /// What is held is not believed any more.
@@ -82,76 +90,86 @@ impl From<ClientError> for Ended {
     }
 }
 
-/// Whether the broker said that this account has no business here. RESYNC is an ordinary end.
+/// Whether the broker said that this account has no business here. RESYNC is an ordinary end, and a certificate that has ended
+/// says nothing of what was held while it stood: another one goes on from there.
 fn takes_away(code: Code, reason: Option<Reason>) -> bool {
-    matches!(code, Code::PermissionDenied | Code::Unauthenticated) && reason != Some(Reason::Resync)
+    matches!(code, Code::PermissionDenied | Code::Unauthenticated)
+        && !matches!(reason, Some(Reason::Resync | Reason::CertificateExpired))
 }
 
 /// One open stream.
-struct Stream {
+pub(super) struct Stream {
     outgoing: mpsc::Sender<v1::ReplicateGrantsRequest>,
-    address: String,
-    answers: u64,
+    pub(super) incoming: Streaming<v1::ReplicateGrantsResponse>,
+    pub(super) address: String,
+    pub(super) answers: u64,
     silent_beats: usize,
+    /// What the files looked like that it was opened with.
+    pub(super) look: Look,
 }
 
 impl Session {
     /// Never ends by itself.
     pub(super) async fn run(mut self) {
-        let mut pauses = pauses();
+        let (mut pauses, mut tried) = (pauses(), 0_usize);
         loop {
             let Some(address) = self.endpoints.front().map(|address| full_address(address)) else { return };
             let mut answers = 0;
-            let ended = self.follow(&address, &mut answers).await;
+            let span = tracing::info_span!("feed", broker = address);
+            let ended = self.follow(&address, &mut answers).instrument(span).await;
             if answers >= GOOD_ANSWERS {
-                pauses = self::pauses();
+                (pauses, tried) = (self::pauses(), 0);
             }
             let asked = self.ended(ended, &address);
             self.endpoints.rotate_left(1);
-            let pause = pauses.next().unwrap_or(LONGEST_PAUSE).max(asked);
-            tokio::time::sleep(pause).await;
+            tried = tried.saturating_add(1);
+            // The next one may be well: pauses grow only from round to round.
+            let all_tried = tried.checked_rem(self.endpoints.len()) == Some(0);
+            let pause = if all_tried { pauses.next().unwrap_or(LONGEST_PAUSE) } else { FIRST_PAUSE };
+            tokio::time::sleep(pause.max(asked)).await;
         }
     }
 
     /// Notes the end, and gives the pause that the broker asked for.
     fn ended(&mut self, ended: Ended, address: &str) -> Duration {
+        let was_closed = matches!(ended, Ended::Closed);
+        let unreachable = |cause: String| ClientError::Unreachable { address: address.to_owned(), cause };
         let (broken, error) = match ended {
-            Ended::Lost(error) => (None, Some(error)),
-            Ended::Broken(why, Some(error)) => (Some(why), Some(error)),
-            Ended::Broken(why, None) => {
-                let cause = format!("its feed cannot be believed: {why}");
-                (Some(why), Some(ClientError::Unreachable { address: address.to_owned(), cause }))
-            }
+            Ended::Closed => (None, unreachable("it closed the feed".to_owned())),
+            Ended::Lost(error) => (None, error),
+            Ended::Broken(why, Some(error)) => (Some(why), error),
+            Ended::Broken(why, None) => (Some(why), unreachable(format!("its feed cannot be believed: {why}"))),
         };
         FeedCounters::add(&self.shared.feed.losses);
-        let is_gap = matches!(&error, Some(ClientError::Refused(refused)) if refused.reason == Some(Reason::Resync));
-        let asked = error.as_ref().map(asked_pause).unwrap_or_default();
+        let loss = match broken {
+            Some(why) => Loss::Broken(why),
+            None if error.reason() == Some(Reason::Resync) => Loss::Gap,
+            None if was_closed => Loss::Closed,
+            None => Loss::Lost,
+        };
+        let asked = asked_pause(&error);
+        self.telling.lost(address, loss, &error, self.shared.clock.boot());
         {
             let mut connection = self.shared.connection();
             connection.endpoint = None;
-            let is_definite = error.as_ref().is_some_and(is_definite);
-            connection.definite = if is_definite { connection.definite.saturating_add(1) } else { 0 };
+            connection.definite = if is_definite(&error) { connection.definite.saturating_add(1) } else { 0 };
             connection.last_break = broken.or(connection.last_break);
-            connection.last_error = error.or(connection.last_error.take());
+            connection.last_error = Some(error);
         }
-        if let Some(why) = broken {
-            tracing::error!(broker = address, %why, "the feed cannot be believed: everything is denied until it is received anew");
-            FeedCounters::add(&self.shared.feed.breaks);
-            self.follower.forget();
-            let view = View::broken(why, &self.shared.view.load());
-            self.shared.publish(view);
-        } else if is_gap {
-            tracing::warn!(
-                broker = address,
-                "changes are missing: what is known is good until it is too old, no longer"
-            );
-            let view = View::after_a_gap(&self.shared.view.load());
-            self.shared.publish(view);
-        } else {
-            tracing::warn!(broker = address, "the feed was lost: what is known grows old");
-            // Whoever waits for the first sync looks at the error.
-            self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
-        }
+        let view = match loss {
+            Loss::Broken(why) => {
+                FeedCounters::add(&self.shared.feed.breaks);
+                self.follower.forget();
+                View::broken(why, &self.shared.view.load())
+            }
+            Loss::Gap => View::after_a_gap(&self.shared.view.load()),
+            Loss::Closed | Loss::Lost => {
+                // Whoever waits for the first sync looks at the error.
+                self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
+                return asked;
+            }
+        };
+        self.shared.publish(view);
         asked
     }
 
@@ -163,48 +181,65 @@ impl Session {
     }
 
     async fn try_follow(&mut self, address: &str, answers: &mut u64) -> Result<std::convert::Infallible, Ended> {
-        // The files are read anew, so that certificates can be exchanged while it runs.
-        let dial = self.client.at(address).dial()?.with(|endpoint| {
-            endpoint
-                .initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(STREAM_WINDOW_BYTES.saturating_mul(2))
-        });
-        let channel = dial.connect().await?;
-        let (outgoing, queue) = mpsc::channel(OUTGOING);
-        let mut stream = Stream { outgoing, address: address.to_owned(), answers: 0, silent_beats: 0 };
-        stream.say(Message::Hello(self.hello(address)));
-        let mut service = AccessServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
-        let silence = self.beat.saturating_mul(u32::try_from(SILENT_BEATS).unwrap_or(u32::MAX));
-        let opened = timeout(silence, service.replicate_grants(ReceiverStream::new(queue))).await;
-        let failed = |status: tonic::Status| ClientError::from_status(&status, address, silence);
-        let opened = opened.map_err(|_| ClientError::TimedOut { address: address.to_owned(), after: silence })?;
-        let mut incoming = opened.map_err(failed)?.into_inner();
+        let connected = connect(self.client.at(address)).await?;
+        let hello = self.hello(address);
+        let mut stream = self.open(connected, address, hello).await?;
+        let mut renewal = Renewal::default();
         let mut beats = interval(self.beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                message = incoming.message() => {
-                    let closed = || ClientError::Unreachable {
-                        address: address.to_owned(),
-                        cause: "it closed the feed".to_owned(),
-                    };
-                    let message = message.map_err(failed)?.ok_or_else(closed)?;
+                message = stream.incoming.message() => {
+                    let failed = |status| ClientError::from_status(&status, address, self.silence());
+                    let message = message.map_err(failed)?.ok_or(Ended::Closed)?;
                     stream.silent_beats = 0;
                     let taken = self.follower.take(message).map_err(|why| Ended::Broken(why, None))?;
                     self.taken(taken, &mut stream);
                     *answers = stream.answers;
                 }
-                _ = beats.tick() => self.beat(&mut stream, silence)?,
+                _ = beats.tick() => {
+                    self.beat(&mut stream)?;
+                    renewal.look(&self.client, &stream, self.shared.clock.boot());
+                }
+                connected = renewal.connected() => self.renewed(connected, &mut stream).await,
             }
         }
     }
 
-    fn hello(&mut self, address: &str) -> v1::ReplicaHello {
-        let (replica_id, max_staleness) = (self.id.as_bytes().to_vec(), self.denies_at.map(pb_duration));
-        v1::ReplicaHello { replica_id, max_staleness, ..self.follower.hello(address) }
+    /// Opens a stream, which the broker answers before it makes what it sends.
+    pub(super) async fn open(
+        &self,
+        Connected { channel, look }: Connected,
+        address: &str,
+        hello: v1::ReplicaHello,
+    ) -> Result<Stream, ClientError> {
+        let (outgoing, queue) = mpsc::channel(OUTGOING);
+        let mut service = AccessServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
+        let after = self.client.limits().connect;
+        say(&outgoing, Message::Hello(hello));
+        let opened = timeout(after, service.replicate_grants(ReceiverStream::new(queue))).await;
+        let opened = opened.map_err(|_| ClientError::TimedOut { address: address.to_owned(), after })?;
+        let incoming = opened.map_err(|status| ClientError::from_status(&status, address, after))?.into_inner();
+        Ok(Stream { outgoing, incoming, address: address.to_owned(), answers: 0, silent_beats: 0, look })
     }
 
-    fn taken(&mut self, taken: Taken, stream: &mut Stream) {
+    /// How long nothing may come.
+    fn silence(&self) -> Duration {
+        self.beat.saturating_mul(u32::try_from(SILENT_BEATS).unwrap_or(u32::MAX))
+    }
+
+    fn hello(&mut self, address: &str) -> v1::ReplicaHello {
+        let hello = self.follower.hello(address);
+        self.signed(hello)
+    }
+
+    /// Who says it, and what it needs.
+    pub(super) fn signed(&self, hello: v1::ReplicaHello) -> v1::ReplicaHello {
+        let (replica_id, max_staleness) = (self.id.as_bytes().to_vec(), self.denies_at.map(pb_duration));
+        v1::ReplicaHello { replica_id, max_staleness, ..hello }
+    }
+
+    pub(super) fn taken(&mut self, taken: Taken, stream: &mut Stream) {
         self.note(&taken, stream);
         if let Some(view) = taken.view {
             self.shared.publish(view);
@@ -219,7 +254,7 @@ impl Session {
     }
 
     /// Before it is published, so that whoever is woken finds it noted.
-    fn note(&self, taken: &Taken, stream: &mut Stream) {
+    fn note(&mut self, taken: &Taken, stream: &mut Stream) {
         let feed = &self.shared.feed;
         if taken.applied.is_some() {
             FeedCounters::add(if taken.synced { &feed.snapshots } else { &feed.changes });
@@ -230,6 +265,7 @@ impl Session {
         if taken.answered {
             stream.answers = stream.answers.saturating_add(1);
             if stream.answers == 1 {
+                self.telling.back(&stream.address, self.shared.clock.boot());
                 let mut connection = self.shared.connection();
                 connection.endpoint = Some(stream.address.clone());
                 connection.definite = 0;
@@ -237,10 +273,10 @@ impl Session {
         }
     }
 
-    fn beat(&mut self, stream: &mut Stream, silence: Duration) -> Result<(), Ended> {
+    fn beat(&mut self, stream: &mut Stream) -> Result<(), Ended> {
         stream.silent_beats = stream.silent_beats.saturating_add(1);
         if self.follower.unanswered() >= UNANSWERED_PINGS || stream.silent_beats > SILENT_BEATS {
-            return Err(Ended::Lost(ClientError::TimedOut { address: stream.address.clone(), after: silence }));
+            return Err(Ended::Lost(ClientError::TimedOut { address: stream.address.clone(), after: self.silence() }));
         }
         self.ping(stream);
         Ok(())
@@ -256,10 +292,33 @@ impl Session {
 }
 
 impl Stream {
-    /// What finds no room is made up for: the next ping replaces a ping, and repeats what was applied.
     fn say(&self, message: Message) {
-        let _ = self.outgoing.try_send(v1::ReplicateGrantsRequest { message: Some(message) });
+        say(&self.outgoing, message);
     }
+}
+
+/// What finds no room is made up for: the next ping replaces a ping, and repeats what was applied.
+fn say(outgoing: &mpsc::Sender<v1::ReplicateGrantsRequest>, message: Message) {
+    let _ = outgoing.try_send(v1::ReplicateGrantsRequest { message: Some(message) });
+}
+
+/// A connection, and what the files looked like that it was made with.
+pub(super) struct Connected {
+    channel: Channel,
+    look: Look,
+}
+
+/// Connects with the files as they are now. They may be on a disk that does not answer: that is waited for elsewhere.
+pub(super) async fn connect(client: ClientBuilder) -> Result<Connected, ClientError> {
+    let look = client.look();
+    let dial = tokio::task::spawn_blocking(move || client.dial()).await;
+    let dial = dial.map_err(|_| ClientError::Configuration("the runtime of this program ends".to_owned()))??;
+    let dial = dial.with(|endpoint| {
+        endpoint
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(STREAM_WINDOW_BYTES.saturating_mul(2))
+    });
+    Ok(Connected { channel: dial.connect().await?, look })
 }
 
 fn pauses() -> ExponentialBackoff {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::age::is_stale;
 use super::checked::{Checked, CheckedBatch, duration};
-use super::status::{CheckCounters, FeedCounters, ReplicaStatus};
+use super::status::{CheckCounters, FeedCounters, FeedState, ReplicaStatus};
 use super::view::{Break, Trust, View};
 use crate::check::{Allowed, Denied, Patterns, Query, Verdict};
 use crate::clock::{BootMillis, Clock};
@@ -101,7 +101,13 @@ impl Shared {
         let statistics = view.index.statistics();
         let connection = self.connection();
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let feed = match (&connection.endpoint, &connection.last_error) {
+            (Some(_), _) => FeedState::Following,
+            (None, Some(_)) => FeedState::Lost,
+            (None, None) => FeedState::Connecting,
+        };
         ReplicaStatus {
+            feed,
             trust: view.trust,
             age: view.beat.map(|beat| duration(beat.age(self.clock.boot()))),
             max_staleness: duration(self.max_staleness),
@@ -116,6 +122,7 @@ impl Shared {
             denied_stale,
             snapshots: of(&self.feed.snapshots),
             resumes: of(&self.feed.resumes),
+            renewals: of(&self.feed.renewals),
             losses: of(&self.feed.losses),
             breaks: of(&self.feed.breaks),
             changes: of(&self.feed.changes),

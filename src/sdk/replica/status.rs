@@ -7,10 +7,26 @@ use std::time::Duration;
 use super::view::{Break, Trust};
 use crate::check::{Denied, Verdict};
 
+/// Whether anything reaches a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FeedState {
+    /// It has reached no broker yet.
+    Connecting,
+    /// It follows the broker that `endpoint` names.
+    Following,
+    /// It follows none, for the reason that `last_error` gives, and goes on trying; what it holds grows old.
+    Lost,
+    /// Nothing will ever reach it: the runtime that it was made on has ended. Make another one.
+    Ended,
+}
+
 /// A replica at one moment. All counts are since it was made.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ReplicaStatus {
+    /// Whether anything reaches it.
+    pub feed: FeedState,
     /// Whether what it holds is believed.
     pub trust: Trust,
     /// How old that is at most; none before the first sync. Alarm before it reaches `max_staleness`.
@@ -39,6 +55,8 @@ pub struct ReplicaStatus {
     pub snapshots: u64,
     /// Streams that went on without a snapshot.
     pub resumes: u64,
+    /// Streams that went on with a renewed certificate.
+    pub renewals: u64,
     /// Streams that were lost or could not be opened.
     pub losses: u64,
     /// How often its trust was destroyed.
@@ -52,6 +70,7 @@ pub struct ReplicaStatus {
 pub(super) struct FeedCounters {
     pub(super) snapshots: AtomicU64,
     pub(super) resumes: AtomicU64,
+    pub(super) renewals: AtomicU64,
     pub(super) losses: AtomicU64,
     pub(super) breaks: AtomicU64,
     pub(super) changes: AtomicU64,
