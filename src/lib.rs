@@ -1,6 +1,6 @@
 //! Countersign: a just-in-time privileged access broker.
 pub mod check;
-#[cfg(feature = "client")]
+#[cfg(feature = "command")]
 pub mod cli;
 pub mod clock;
 pub mod domain;

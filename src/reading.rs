@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a file that is none, a pipe say, has to come to its end where nothing else is said.
-#[cfg(any(feature = "client", feature = "server"))]
+#[cfg(any(feature = "command", feature = "server"))]
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The whole file, if it has at most so many bytes. What is no regular file has to come to its end in time: opening a pipe

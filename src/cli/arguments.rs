@@ -52,7 +52,7 @@ pub enum Command {
     Offline(OfflineCommand),
 }
 
-/// What runs a broker, or makes its journal. The command line without the broker (the feature `client` alone) has none of it.
+/// What runs a broker, or makes its journal. The command line without the broker (the feature `command` alone) has none of it.
 #[cfg(feature = "cli")]
 #[derive(Debug, Clone, Subcommand)]
 pub enum BrokerCommand {

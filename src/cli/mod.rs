@@ -11,7 +11,7 @@
 //! | [`help`] | reasons, and completion for shells |
 //! | `broker`, `dev`, `demo` | what runs a broker: only with the feature `cli` |
 //!
-//! The feature `client` alone is the command line without the broker, for the machines that people work on.
+//! The feature `command` alone is the command line without the broker, for the machines that people work on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod admin;
@@ -138,7 +138,7 @@ fn of_the_broker(error: &clap::Error) -> Option<Failure> {
     let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
     ["demo", "dev", "init", "serve"].contains(&name.as_str()).then(|| {
         let text =
-            format!("`{name}` needs the broker, and this is the command line without it (the feature `client` alone)");
+            format!("`{name}` needs the broker, and this is the command line without it (the feature `command` alone)");
         Failure::Usage(text)
     })
 }

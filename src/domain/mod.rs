@@ -28,12 +28,20 @@
     )
 )]
 
+#[cfg(feature = "core")]
 pub mod decide;
+#[cfg(feature = "core")]
 pub mod directory;
+#[cfg(feature = "core")]
 pub mod directory_file;
+#[cfg(feature = "core")]
 pub mod effect;
+#[cfg(feature = "core")]
 pub mod policy;
+#[cfg(feature = "core")]
 pub mod record;
+#[cfg(feature = "core")]
 pub mod rule;
+#[cfg(feature = "core")]
 pub mod state;
 pub mod value;

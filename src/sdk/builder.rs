@@ -8,14 +8,12 @@ use tonic::transport::Endpoint;
 use zeroize::Zeroizing;
 
 use super::address::has_port_or_none;
-use super::client::Client;
 use super::error::ClientError;
 use super::exchanged::Look;
 use super::link::{Dial, Files, Link};
-use super::{own, probe};
+use super::own;
 use crate::pem::{CERTIFICATES, CERTIFICATES_AND_KEYS, is_exposed, mistake, private_keys, without_mark};
 use crate::reading;
-use crate::wire::v1;
 
 /// Settings of a [`Client`]. Authority, certificate and key have to be given; there is no connection without them.
 #[derive(Debug, Clone)]
@@ -26,15 +24,15 @@ pub struct ClientBuilder {
     certificate: Option<Pem>,
     key: Option<Pem>,
     server_name: Option<String>,
-    connect_timeout: Duration,
+    pub(super) connect_timeout: Duration,
     call_timeout: Duration,
     retries: Option<usize>,
 }
 
+#[cfg(feature = "client")]
 /// How long and how often something is tried.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    pub(super) connect: Duration,
     pub(super) call: Duration,
     /// None: as often as the time for a call allows.
     pub(super) retries: Option<usize>,
@@ -60,13 +58,6 @@ impl std::fmt::Debug for Pem {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Text(_) => f.write_str("PEM"),
         }
-    }
-}
-
-impl Client {
-    /// Begins to build a client of the broker at `address`: `https://host:port`, or `host:port`.
-    pub fn builder(address: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(address)
     }
 }
 
@@ -135,29 +126,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects, and asks the broker who this client is to it, so that a certificate that it does not know is an error here.
-    /// Later calls share the connection, and make it anew when it is lost, or when certificate and key were exchanged.
-    ///
-    /// # Errors
-    /// If a file cannot be read or used, no broker can be reached and verified, or the account cannot be used.
-    pub async fn connect(self) -> Result<Client, ClientError> {
-        let client = self.connect_unasked().await?;
-        let who = client.who_am_i(v1::WhoAmIRequest::default()).await?;
-        match who.obstacles.into_iter().find_map(ClientError::from_obstacle) {
-            Some(error) => Err(error),
-            None => Ok(client),
-        }
-    }
-
-    /// The same for whoever may be unknown to the broker, or asks it in any case.
-    pub(crate) async fn connect_unasked(self) -> Result<Client, ClientError> {
-        let (look, dial) = (self.look(), self.dial()?);
-        match dial.connect().await {
-            Ok(channel) => Ok(Client::new(self, look, channel, dial)),
-            Err(error) => Err(probe::or_refused(error, &dial.link, self.connect_timeout).await),
-        }
-    }
-
     /// What the files look like that [`ClientBuilder::dial`] would read.
     pub(super) fn look(&self) -> Look {
         let pems = [&self.authority, &self.certificate, &self.key].into_iter().flatten();
@@ -167,10 +135,12 @@ impl ClientBuilder {
         }))
     }
 
+    #[cfg(feature = "client")]
     pub(super) fn limits(&self) -> Limits {
-        Limits { connect: self.connect_timeout, call: self.call_timeout, retries: self.retries }
+        Limits { call: self.call_timeout, retries: self.retries }
     }
 
+    #[cfg(feature = "replica")]
     /// The same settings for another address.
     pub(super) fn at(&self, address: impl Into<String>) -> Self {
         Self { address: address.into(), ..self.clone() }
@@ -293,9 +263,10 @@ fn named(what: &str, pem: &Pem) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests {
     use super::*;
+    use crate::sdk::Client;
 
     fn refused(builder: &ClientBuilder) -> String {
         builder.dial().unwrap_err().to_string()

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::CheckedAccess;
 use super::builder::{ClientBuilder, Limits};
-use super::error::ClientError;
+use super::error::{ClientError, LONGEST_PAUSE};
 use super::exchanged::Look;
 use super::line::Line;
 use super::link::Dial;
@@ -21,7 +21,6 @@ use crate::wire::v1;
 use crate::wire::v1::grant_service_client::GrantServiceClient;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A connection to a broker. Cheap to clone; all clones share it.
 ///
@@ -34,7 +33,37 @@ pub struct Client {
     limits: Limits,
 }
 
+impl ClientBuilder {
+    /// Connects, and asks the broker who this client is to it, so that a certificate that it does not know is an error here.
+    /// Later calls share the connection, and make it anew when it is lost, or when certificate and key were exchanged.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used, no broker can be reached and verified, or the account cannot be used.
+    pub async fn connect(self) -> Result<Client, ClientError> {
+        let client = self.connect_unasked().await?;
+        let who = client.who_am_i(v1::WhoAmIRequest::default()).await?;
+        match who.obstacles.into_iter().find_map(ClientError::from_obstacle) {
+            Some(error) => Err(error),
+            None => Ok(client),
+        }
+    }
+
+    /// The same for whoever may be unknown to the broker, or asks it in any case.
+    pub(crate) async fn connect_unasked(self) -> Result<Client, ClientError> {
+        let (look, within, dial) = (self.look(), self.connect_timeout, self.dial()?);
+        match dial.connect().await {
+            Ok(channel) => Ok(Client::new(self, look, channel, dial)),
+            Err(error) => Err(probe::or_refused(error, &dial.link, within).await),
+        }
+    }
+}
+
 impl Client {
+    /// Begins to build a client of the broker at `address`: `https://host:port`, or `host:port`.
+    pub fn builder(address: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(address)
+    }
+
     /// Whether `subject` (an account, or one of its identities) may do `action` on `resource` now.
     ///
     /// # Errors
@@ -160,16 +189,8 @@ impl Client {
             .retry(self.pauses())
             .when(|error| error.is_transient() || self.is_renewed(error))
             // An attempt for which the pause would leave no time is none.
-            .adjust(|error, pause| pause.map(|pause| pause.max(asked_pause(error))).filter(|pause| *pause < left()))
+            .adjust(|error, pause| pause.map(|pause| pause.max(error.asked_pause())).filter(|pause| *pause < left()))
             .await
-    }
-}
-
-/// The pause that the broker asked for, within reason.
-pub(super) fn asked_pause(error: &ClientError) -> Duration {
-    match error {
-        ClientError::Refused(refused) => refused.retry_after.unwrap_or_default().min(LONGEST_PAUSE),
-        _ => Duration::ZERO,
     }
 }
 

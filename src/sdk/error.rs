@@ -8,10 +8,14 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::domain::value::refusal::{CATALOGUE, Reason};
+#[cfg(feature = "client")]
 use crate::wire::v1;
 
 /// The `ErrorInfo.domain` of every error of a broker.
 const ERROR_DOMAIN: &str = "countersign";
+
+/// No pause is longer, whatever a broker asks for.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why a call has no answer. For whoever guards something each of them is a deny.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -135,7 +139,16 @@ impl ClientError {
         self.is_transient() || matches!(self, Self::TimedOut { .. })
     }
 
+    /// The pause that the broker asked for, within reason.
+    pub(super) fn asked_pause(&self) -> Duration {
+        match self {
+            Self::Refused(refused) => refused.retry_after.unwrap_or_default().min(LONGEST_PAUSE),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// What stands in the way of any call, if this does.
+    #[cfg(feature = "client")]
     pub(super) fn from_obstacle(obstacle: v1::Obstacle) -> Option<Self> {
         let v1::Obstacle { reason: name, text, remedy, metadata } = obstacle;
         let reason = CATALOGUE.iter().find(|entry| entry.name == name).map(|entry| entry.reason)?;

@@ -88,6 +88,7 @@ impl Link {
         Ok(Self { config: Arc::new(config), name, host, port: address.port_u16().unwrap_or(443), limit })
     }
 
+    #[cfg(feature = "client")]
     /// The same with another limit.
     pub(super) fn within(&self, limit: Duration) -> Self {
         Self { limit, ..self.clone() }
@@ -122,6 +123,7 @@ fn silence(limit: Duration) -> String {
     format!("{SILENT} {}", humane(limit))
 }
 
+#[cfg(feature = "client")]
 /// Whether a connection came to nothing because the other side said nothing in time.
 pub(super) fn is_silence(cause: &str) -> bool {
     cause.starts_with(SILENT)
@@ -187,6 +189,7 @@ pub(super) struct Dial {
 }
 
 impl Dial {
+    #[cfg(feature = "replica")]
     /// The same with other settings of HTTP/2.
     pub(super) fn with(self, change: impl FnOnce(Endpoint) -> Endpoint) -> Self {
         Self { endpoint: change(self.endpoint), ..self }
@@ -198,6 +201,7 @@ impl Dial {
         connected.map_err(|error| ClientError::from_transport(&error, &self.address))
     }
 
+    #[cfg(feature = "client")]
     /// The same at the first call.
     pub(super) fn connect_when_needed(&self) -> Channel {
         self.endpoint.connect_with_connector_lazy(self.link.clone())

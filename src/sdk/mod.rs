@@ -22,35 +22,54 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub(crate) mod address;
+#[cfg(feature = "client")]
 mod answer;
 mod builder;
+#[cfg(feature = "client")]
 mod calls;
+#[cfg(feature = "client")]
 mod check_stream;
+#[cfg(feature = "client")]
 mod client;
 mod error;
 mod exchanged;
+#[cfg(feature = "client")]
 mod files;
+#[cfg(feature = "client")]
 mod line;
 mod link;
 mod own;
+#[cfg(feature = "client")]
 mod probe;
+#[cfg(feature = "replica")]
 pub mod replica;
+#[cfg(feature = "tokens")]
 mod token;
+#[cfg(feature = "client")]
 mod watch;
+#[cfg(feature = "client")]
 mod watches;
 
+#[cfg(feature = "client")]
 pub use answer::CheckedAccess;
 pub use builder::ClientBuilder;
+#[cfg(feature = "client")]
 pub use check_stream::CheckStream;
+#[cfg(feature = "client")]
 pub use client::Client;
 pub use error::{ClientError, FieldMistake, RefusedCall};
 #[cfg(feature = "prometheus")]
 pub use replica::ReplicaCollector;
 #[cfg(any(test, feature = "testing"))]
 pub use replica::testing;
+#[cfg(feature = "tower")]
+pub use replica::{Act, CheckLayer, DeniedRequest, NoPeer, PassedCheck, VerifiedPeer};
+#[cfg(feature = "replica")]
 pub use replica::{
-    Act, Break, CheckLayer, Checked, CheckedBatch, Cut, DeniedRequest, FeedState, NoPeer, NotReached, PassedCheck,
-    Replica, ReplicaBuilder, ReplicaMetrics, ReplicaStatus, Trust, VerifiedPeer,
+    Break, Checked, CheckedBatch, Cut, FeedState, NotReached, Replica, ReplicaBuilder, ReplicaMetrics, ReplicaStatus,
+    Trust,
 };
+#[cfg(feature = "tokens")]
 pub use token::{PresentedToken, TokenDenied, TokenKeys, TokenVerdict, TokenVerifier};
+#[cfg(feature = "client")]
 pub use watch::{Sequenced, Watch};

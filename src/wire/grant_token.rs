@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+#[cfg(feature = "core")]
 use crate::domain::record::event::{Event, GrantTokenIssued};
 use crate::domain::value::ids::{AccountId, Digest, GrantId, TokenId};
 use crate::domain::value::scope::{Action, Pattern, Scope};
@@ -79,6 +80,7 @@ pub struct Thumbprint(pub Digest);
 
 impl Claims {
     /// What a recorded token says.
+    #[cfg(feature = "core")]
     #[must_use]
     pub fn of(event: &Event, issued: &GrantTokenIssued) -> Self {
         Self {

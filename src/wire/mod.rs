@@ -7,32 +7,52 @@
 
 #[cfg(feature = "server")]
 pub mod answers;
+#[cfg(feature = "core")]
 pub mod calls;
 pub mod certificate;
+#[cfg(feature = "core")]
 pub mod commands;
+#[cfg(feature = "core")]
 pub mod effects;
+#[cfg(feature = "core")]
 pub mod elevations;
+#[cfg(feature = "core")]
 pub mod enrolments;
+#[cfg(feature = "core")]
 pub mod event_filter;
+#[cfg(feature = "core")]
 pub mod events;
+#[cfg(feature = "tokens")]
 pub mod grant_token;
+#[cfg(feature = "core")]
 pub mod grants;
 #[cfg(feature = "server")]
 pub mod hr;
+#[cfg(feature = "core")]
 pub mod hr_event;
+#[cfg(feature = "core")]
 pub mod life;
+#[cfg(feature = "core")]
 pub mod locks;
+#[cfg(feature = "core")]
 pub mod message;
+#[cfg(feature = "core")]
 pub mod organisation;
 #[cfg(feature = "server")]
 pub mod people_file;
+#[cfg(feature = "core")]
 pub mod proposals;
+#[cfg(feature = "core")]
 pub mod queries;
+#[cfg(feature = "core")]
 pub mod recertification;
+#[cfg(feature = "core")]
 pub mod replication;
-#[cfg(any(feature = "server", feature = "client"))]
+#[cfg(feature = "core")]
 pub(crate) mod signed_note;
+#[cfg(feature = "tokens")]
 pub mod token_check;
+#[cfg(feature = "core")]
 pub mod tokens;
 pub mod values;
 
@@ -52,4 +72,5 @@ pub mod v1 {
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` of the API and all that it imports, for reflection.
+#[cfg(feature = "core")]
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.v1.bin"));

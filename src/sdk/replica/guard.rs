@@ -97,6 +97,7 @@ impl Replica {
 #[derive(Clone)]
 pub(super) struct OnCut(Arc<dyn Fn(&Checked) + Send + Sync>);
 
+#[cfg(feature = "tower")]
 impl OnCut {
     pub(super) fn new(told: impl Fn(&Checked) + Send + Sync + 'static) -> Self {
         Self(Arc::new(told))
@@ -121,6 +122,7 @@ impl Vigil {
         Self { replica, subject, action, resource, changes, timer: None, on_cut: None }
     }
 
+    #[cfg(feature = "tower")]
     pub(super) fn telling(self, on_cut: OnCut) -> Self {
         Self { on_cut: Some(on_cut), ..self }
     }

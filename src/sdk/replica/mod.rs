@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod age;
+#[cfg(feature = "tower")]
 mod body;
 mod builder;
 mod checked;
@@ -31,8 +32,10 @@ mod follower;
 mod guard;
 #[cfg(test)]
 mod held_tests;
+#[cfg(feature = "tower")]
 mod layer;
 mod metrics;
+#[cfg(feature = "tower")]
 mod peer;
 mod renewal;
 mod session;
@@ -47,20 +50,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tower")]
 pub use body::{BodyCut, CheckedBody};
 pub use builder::ReplicaBuilder;
 pub use checked::{Checked, CheckedBatch};
 pub use guard::Cut;
+#[cfg(feature = "tower")]
 pub use layer::{Act, CheckLayer, CheckService, DeniedRequest, PassedCheck, REASON_HEADER};
 #[cfg(feature = "prometheus")]
 pub use metrics::ReplicaCollector;
 pub use metrics::ReplicaMetrics;
+#[cfg(feature = "tower")]
 pub use peer::{NoPeer, VerifiedPeer};
 pub use status::{FeedState, ReplicaStatus};
 pub use view::{Break, Trust};
 
 use self::shared::Shared;
 use crate::check::Query;
+#[cfg(feature = "tokens")]
 use crate::domain::value::ids::AccountId;
 
 /// A replica. Cheap to clone; all clones are one. When the last is dropped, its connection ends.
@@ -118,6 +125,7 @@ impl Replica {
         }
     }
 
+    #[cfg(feature = "tokens")]
     /// Whom this identity names, by what is known here.
     pub(super) fn account_of(&self, identity: &str) -> Option<AccountId> {
         self.shared.view.load().index.caller(identity)?.account().parse().ok()

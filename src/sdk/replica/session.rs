@@ -25,7 +25,6 @@ use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
 use crate::sdk::builder::{ClientBuilder, full_address};
-use crate::sdk::client::asked_pause;
 use crate::sdk::exchanged::Look;
 use crate::wire::v1;
 use crate::wire::v1::access_service_client::AccessServiceClient;
@@ -147,7 +146,7 @@ impl Session {
             None if was_closed => Loss::Closed,
             None => Loss::Lost,
         };
-        let asked = asked_pause(&error);
+        let asked = error.asked_pause();
         self.telling.lost(address, loss, &error, self.shared.clock.boot());
         {
             let mut connection = self.shared.connection();
@@ -215,7 +214,7 @@ impl Session {
     ) -> Result<Stream, ClientError> {
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let mut service = AccessServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
-        let after = self.client.limits().connect;
+        let after = self.client.connect_timeout;
         say(&outgoing, Message::Hello(hello));
         let opened = timeout(after, service.replicate_grants(ReceiverStream::new(queue))).await;
         let opened = opened.map_err(|_| ClientError::TimedOut { address: address.to_owned(), after })?;
