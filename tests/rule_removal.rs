@@ -183,9 +183,10 @@ fn manifest(project: &Path, name: &str) -> String {
         let line = own.lines().find(|line| line.starts_with(&format!("{name} = ")));
         line.unwrap_or_else(|| panic!("Cargo.toml has no `{name}`"))
     });
-    let dependencies = lines.join("\n");
+    let dependencies = lines.join("\n").replace(", optional = true", "");
     format!(
         "[package]\nname = \"countersign\"\nversion = \"0.0.0-{name}\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [features]\ndefault = [\"core\"]\ncore = []\n\n\
          [dependencies]\n{dependencies}\n\n[profile.dev]\ndebug = 0\n\n[profile.test]\ndebug = 0\n"
     )
 }

@@ -80,8 +80,16 @@ fn attack_in_turn(folder: &Path, address: &str, number: usize, begun: Instant, s
     }
 }
 
+/// Seconds are drawn together, each time the greatest of them, so that there are no more points than this.
+const POINTS: usize = 600;
+
 /// A panel for each column, one below the other.
 fn drawn(rows: &[[f64; COLUMNS.len()]]) -> String {
+    let greatest = |some: &[[f64; COLUMNS.len()]]| {
+        std::array::from_fn(|column| some.iter().map(|row| row[column]).fold(0.0, f64::max))
+    };
+    let seconds = rows.len();
+    let rows: Vec<[f64; COLUMNS.len()]> = rows.chunks(seconds.div_ceil(POINTS).max(1)).map(greatest).collect();
     const WIDTH: f64 = 900.0;
     const PANEL: f64 = 120.0;
     const LEFT: f64 = 60.0;
@@ -115,7 +123,7 @@ fn drawn(rows: &[[f64; COLUMNS.len()]]) -> String {
         )
         .unwrap();
     }
-    let label = format!("seconds, 0 to {}", rows.len());
+    let label = format!("seconds, 0 to {seconds}");
     writeln!(text, "<text x=\"{LEFT}\" y=\"{:.1}\">{label}</text>\n</svg>", height - 8.0).unwrap();
     text
 }

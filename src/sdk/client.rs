@@ -48,8 +48,11 @@ impl ClientBuilder {
         }
     }
 
-    /// The same for whoever may be unknown to the broker, or asks it in any case.
-    pub(crate) async fn connect_unasked(self) -> Result<Client, ClientError> {
+    /// The same for whoever may have no account yet, and asks for one.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used, or no broker can be reached and verified.
+    pub async fn connect_unasked(self) -> Result<Client, ClientError> {
         let (look, within, dial) = (self.look(), self.connect_timeout, self.dial()?);
         match dial.connect().await {
             Ok(channel) => Ok(Client::new(self, look, channel, dial)),

@@ -29,7 +29,7 @@ async fn all_attempts_of_a_call_have_one_limit_together() {
     let authority = Authority::new();
     let port = broker.clone().serve(&authority).await;
     let whole = Duration::from_secs(60);
-    let client = builder(port, &authority, &authority).call_timeout(whole).connect().await.unwrap();
+    let client = builder(port, &authority, &authority).call_timeout(whole).connect_unasked().await.unwrap();
     // when a call succeeds at last
     let request = v1::RelinquishGrantRequest { request_id: "one".into(), grant_id: "g".into() };
     client.relinquish_grant(request).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_page_is_no_answer_of_a_broker() {
         // given a proxy or a web server where a broker should be
         let authority = Authority::new();
         let port = page(&authority, status).await;
-        let client = builder(port, &authority, &authority).retries(0).connect().await.unwrap();
+        let client = builder(port, &authority, &authority).retries(0).connect_unasked().await.unwrap();
         // when it is asked, then that is told, with what it said
         let asked = client.check("ana", "db.read", "prod/db").await.unwrap_err();
         let mut watch = client.watch_grants(v1::WatchGrantsRequest::default());
@@ -83,7 +83,7 @@ async fn a_key_of_another_certificate_is_told_with_both_files_before_anybody_is_
     #[cfg(unix)]
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let error = Client::builder("localhost:1").authority_pem(authority.0.pem()).identity_files(&certificate, &key);
-    let error = error.connect().await.unwrap_err();
+    let error = error.connect_unasked().await.unwrap_err();
     assert_eq!(error.exit_code(), 7, "{error:?}");
     for file in [certificate, key] {
         assert!(error.to_string().contains(&format!("`{}`", file.display())), "{error}");

@@ -254,7 +254,7 @@ fn builder(port: u16, trusted: &Authority, own: &Authority) -> ClientBuilder {
 async fn connected(broker: &Broker) -> Client {
     let authority = Authority::new();
     let port = broker.clone().serve(&authority).await;
-    builder(port, &authority, &authority).connect().await.unwrap()
+    builder(port, &authority, &authority).connect_unasked().await.unwrap()
 }
 
 #[tokio::test]
@@ -311,7 +311,7 @@ async fn a_broker_that_does_not_answer_is_not_waited_for() {
     let authority = Authority::new();
     let port = Broker::default().serve(&authority).await;
     let builder = builder(port, &authority, &authority).call_timeout(Duration::from_millis(50));
-    let client = builder.connect().await.unwrap();
+    let client = builder.connect_unasked().await.unwrap();
     let error = client.batch_check_access(v1::BatchCheckAccessRequest::default()).await.unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error:?}");
     assert_eq!(error.exit_code(), 8);
@@ -322,17 +322,17 @@ async fn strangers_are_told_apart_from_silence() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let port = Broker::default().serve(&ours).await;
     // a broker whose authority the client does not know
-    let error = builder(port, &theirs, &ours).connect().await.unwrap_err();
+    let error = builder(port, &theirs, &ours).connect_unasked().await.unwrap_err();
     assert_eq!(error.exit_code(), 7, "{error:?}");
     // a client whose authority the broker does not know: TLS 1.3 tells it with the first answer
-    let refused = match builder(port, &ours, &theirs).retries(0).connect().await {
+    let refused = match builder(port, &ours, &theirs).retries(0).connect_unasked().await {
         Ok(client) => client.check("ana", "db.read", "prod/db").await.unwrap_err(),
         Err(error) => error,
     };
     assert_eq!(refused.exit_code(), 7, "{refused:?}");
     // nobody there
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = builder(free, &ours, &ours).connect().await.unwrap_err();
+    let error = builder(free, &ours, &ours).connect_unasked().await.unwrap_err();
     assert_eq!((error.exit_code(), error.is_transient()), (8, true), "{error:?}");
 }
 
@@ -349,7 +349,7 @@ async fn a_host_that_accepts_and_says_nothing_is_not_waited_for() {
     let (port, _listening) = silent();
     let limit = Duration::from_millis(200);
     // when somebody connects, then it is told as what it is
-    let error = builder(port, &authority, &authority).connect_timeout(limit).connect().await.unwrap_err();
+    let error = builder(port, &authority, &authority).connect_timeout(limit).connect_unasked().await.unwrap_err();
     assert_eq!((error.exit_code(), error.is_transient()), (8, true), "{error:?}");
 }
 
@@ -435,7 +435,7 @@ async fn a_certificate_that_is_over_is_found_before_anybody_is_asked() {
     let over = params.self_signed(&key).unwrap();
     let (port, _listening) = silent();
     let builder = builder(port, &authority, &authority).identity_pem(over.pem(), key.serialize_pem());
-    let error = builder.connect().await.unwrap_err();
+    let error = builder.connect_unasked().await.unwrap_err();
     assert_eq!(error.exit_code(), 7);
     assert!(error.to_string().contains("has ended at 2020-01-01T00:00:00"), "{error}");
 }
@@ -445,7 +445,7 @@ async fn a_refused_certificate_is_told_as_such_each_time() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let port = Broker::default().serve(&ours).await;
     for _ in 0..20 {
-        let refused = match builder(port, &ours, &theirs).retries(0).connect().await {
+        let refused = match builder(port, &ours, &theirs).retries(0).connect_unasked().await {
             Ok(client) => client.check("ana", "db.read", "prod/db").await.unwrap_err(),
             Err(error) => error,
         };

@@ -66,8 +66,8 @@ pub use replica::testing;
 pub use replica::{Act, CheckLayer, DeniedRequest, NoPeer, PassedCheck, VerifiedPeer};
 #[cfg(feature = "replica")]
 pub use replica::{
-    Break, Checked, CheckedBatch, Cut, FeedState, NotReached, Replica, ReplicaBuilder, ReplicaMetrics, ReplicaStatus,
-    Trust,
+    Break, Checked, CheckedBatch, Cut, FeedState, GuardedSteps, NotReached, Replica, ReplicaBuilder, ReplicaMetrics,
+    ReplicaStatus, Trust,
 };
 #[cfg(feature = "tokens")]
 pub use token::{PresentedToken, TokenDenied, TokenKeys, TokenVerdict, TokenVerifier};

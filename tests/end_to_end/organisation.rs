@@ -110,7 +110,7 @@ impl Organisation {
     /// The certificate of somebody or something of Northwind.
     pub fn leaf(&self, name: &str) -> Leaf {
         let identity = identity(name);
-        let authority = if identity.starts_with("spiffe://acme.") { &self.acme } else { &self.northwind };
+        let authority = if identity.starts_with("spiffe://acme.") { &self.acme } else { self.authority() };
         let authority = if identity.starts_with("spiffe://globex.") { &self.globex } else { authority };
         authority.issue(&client(&identity))
     }

@@ -86,7 +86,7 @@ impl Actor {
         let client = Client::builder(format!("https://{}", broker.address))
             .authority_file(&broker.certificates.authority)
             .identity_files(files.certificate, files.key)
-            .connect()
+            .connect_unasked()
             .await
             .with_context(|| format!("`{account}` cannot connect"))?;
         Ok(Self { account, client })

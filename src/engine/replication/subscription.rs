@@ -10,13 +10,15 @@ use super::channel::Channel;
 use super::frame::{Frame, Place, Sent, Standing, Start};
 use super::hub::Hub;
 use super::roster::{Name, Replica};
-use super::snapshot::Snapshot;
+use super::snapshot::{ROOM_KIB, Snapshot};
 use crate::clock::Timekeeper;
 use crate::domain::value::refusal::{Reason, Refusal};
 use crate::engine::queue::Queues;
 
-/// For how long a snapshot is kept even if nobody reads it, so that replicas that begin together share it.
+/// For how long a snapshot is kept even if nobody reads it, so that replicas that begin together share it; and for how many
+/// times as long while nobody lacks the room. Changes that came meanwhile are sent after it.
 const SNAPSHOT_KEPT: Duration = Duration::from_secs(5);
+const KEPT_TIMES: usize = 12;
 
 /// A replica that follows. When this is dropped, it has gone.
 pub struct Subscription {
@@ -120,7 +122,13 @@ impl Subscription {
             channel.keep(&at, &snapshot);
             drop((turn, place));
             let _ = done.send(Arc::clone(&snapshot));
-            tokio::time::sleep(SNAPSHOT_KEPT).await;
+            for _ in 0..KEPT_TIMES {
+                tokio::time::sleep(SNAPSHOT_KEPT).await;
+                if hub.room.available_permits() < ROOM_KIB.div_ceil(2) {
+                    break;
+                }
+            }
+            drop(snapshot);
         });
         made.await.map_err(|_| halted())
     }

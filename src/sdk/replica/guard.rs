@@ -93,6 +93,55 @@ impl Replica {
     }
 }
 
+/// Work of many steps that is allowed, each as it comes ([`Replica::steps`]).
+#[derive(Debug, Clone)]
+#[must_use = "steps that nobody asks for guard nothing"]
+pub struct GuardedSteps {
+    replica: Replica,
+    subject: Box<str>,
+    action: Box<str>,
+    resource: Box<str>,
+}
+
+impl Replica {
+    /// For work that blocks a thread, and so cannot be dropped where it stands: before each of its steps it asks whether it
+    /// may take that one. A step that has begun goes to its end, so they should be short.
+    ///
+    /// ```no_run
+    /// # use countersign::sdk::{Cut, Replica};
+    /// # fn copy(replica: &Replica, rows: Vec<u8>, write: impl Fn(u8)) -> Result<(), Cut> {
+    /// let mut steps = replica.steps("ana", "db.read", "prod/eu/db/orders/primary")?;
+    /// for row in rows {
+    ///     steps.next()?;
+    ///     write(row);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If it is denied from the outset.
+    pub fn steps(&self, subject: &str, action: &str, resource: &str) -> Result<GuardedSteps, Cut> {
+        let checked = self.check(subject, action, resource);
+        if !checked.is_allowed() {
+            return Err(Cut { checked, began: false });
+        }
+        let (subject, action, resource) = (subject.into(), action.into(), resource.into());
+        Ok(GuardedSteps { replica: self.clone(), subject, action, resource })
+    }
+}
+
+impl GuardedSteps {
+    /// The next step may be taken.
+    ///
+    /// # Errors
+    /// If it is denied by now: the work was cut off before it.
+    #[allow(clippy::should_implement_trait, reason = "what comes is a permission or an error, never an end")]
+    pub fn next(&mut self) -> Result<(), Cut> {
+        let checked = self.replica.check(&self.subject, &self.action, &self.resource);
+        if checked.is_allowed() { Ok(()) } else { Err(Cut { checked, began: true }) }
+    }
+}
+
 /// Who is told when a vigil ends.
 #[derive(Clone)]
 pub(super) struct OnCut(Arc<dyn Fn(&Checked) + Send + Sync>);

@@ -50,7 +50,7 @@ impl Held {
         let index = Arc::new(CheckIndex::new());
         index.apply(&[account("orders-api", &["prod/**", "status/**"]), account("ana", &[])]);
         index.apply(&[Change::Baseline(vec![scope("metadata.read", "status/**")])]);
-        let held = Self { clock, replica: Replica { shared, _session: task }, index };
+        let held = Self { clock, replica: Replica { shared, session: Some(task) }, index };
         held.hear(1);
         held
     }

@@ -41,6 +41,7 @@ mod renewal;
 mod session;
 mod shared;
 mod status;
+mod stream;
 mod telling;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -54,7 +55,7 @@ use std::time::Duration;
 pub use body::{BodyCut, CheckedBody};
 pub use builder::ReplicaBuilder;
 pub use checked::{Checked, CheckedBatch};
-pub use guard::Cut;
+pub use guard::{Cut, GuardedSteps};
 #[cfg(feature = "tower")]
 pub use layer::{Act, CheckLayer, CheckService, DeniedRequest, PassedCheck, REASON_HEADER};
 #[cfg(feature = "prometheus")]

@@ -4,16 +4,12 @@
 use std::future::{Future, pending};
 use std::pin::Pin;
 
-use tokio::time::timeout;
-
-use super::session::{Connected, Session, Stream, connect};
-use super::status::FeedCounters;
+use super::stream::{Connected, Stream, connect};
 use crate::clock::BootMillis;
 use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
 use crate::sdk::builder::ClientBuilder;
 use crate::sdk::exchanged::Look;
-use crate::wire::v1::replicate_grants_response::Message;
 
 /// After so long files that could not be used are tried again, though they look the same.
 const AGAIN: Span = Span::seconds(5);
@@ -46,48 +42,5 @@ impl Renewal {
         let connected = connecting.await;
         self.connecting = None;
         connected
-    }
-}
-
-impl Session {
-    /// Takes the new connection's stream in place of the former, or stays with that one.
-    pub(super) async fn renewed(&mut self, connected: Result<Connected, ClientError>, stream: &mut Stream) {
-        let renewed = match connected {
-            Ok(connected) => self.beside(connected, stream).await,
-            Err(error) => Err(error),
-        };
-        match renewed {
-            Ok(()) => tracing::info!(broker = stream.address, "a renewed certificate was taken up"),
-            Err(error) => {
-                let broker = &stream.address;
-                tracing::warn!(broker, %error, "a renewed certificate cannot be used yet; the former goes on to its end");
-                self.shared.connection().last_error = Some(error);
-            }
-        }
-    }
-
-    /// Opens a stream beside the former one, of which nothing is read meanwhile, so that both stand at the same change.
-    async fn beside(&mut self, connected: Connected, stream: &mut Stream) -> Result<(), ClientError> {
-        let address = stream.address.clone();
-        let no_time = ClientError::TimedOut { address: address.clone(), after: self.beat };
-        let other = |what: &str| ClientError::Confused { address: address.clone(), what: what.to_owned() };
-        let Some(hello) = self.follower.hello_beside() else { return Err(other("it has sent nothing to go on from")) };
-        let opened = async {
-            let mut new = self.open(connected, &address, self.signed(hello)).await?;
-            let first = new.incoming.message().await;
-            let first = first.map_err(|status| ClientError::from_status(&status, &address, self.beat))?;
-            Ok((new, first))
-        };
-        let (mut new, first) = timeout(self.beat, opened).await.map_err(|_| no_time)??;
-        let Some(Message::Start(start)) = first.and_then(|first| first.message) else {
-            return Err(other("a feed begins with its start"));
-        };
-        let taken = self.follower.start_beside(&start);
-        let taken = taken.ok_or_else(|| other("with this certificate the feed does not go on from where it is"))?;
-        new.answers = stream.answers;
-        *stream = new;
-        FeedCounters::add(&self.shared.feed.renewals);
-        self.taken(taken, stream);
-        Ok(())
     }
 }

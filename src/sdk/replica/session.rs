@@ -6,12 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
-use tonic::{Code, Streaming};
+use tonic::Code;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -19,25 +16,20 @@ use super::follower::{Follower, Taken};
 use super::renewal::Renewal;
 use super::shared::Shared;
 use super::status::FeedCounters;
+use super::stream::{Connected, Stream, connect};
 use super::telling::{Loss, Telling};
 use super::view::{Break, View};
 use crate::domain::value::refusal::Reason;
 use crate::domain::value::time::Span;
 use crate::sdk::ClientError;
 use crate::sdk::builder::{ClientBuilder, full_address};
-use crate::sdk::exchanged::Look;
 use crate::wire::v1;
-use crate::wire::v1::access_service_client::AccessServiceClient;
 use crate::wire::v1::replicate_grants_request::Message;
+use crate::wire::v1::replicate_grants_response::Message as Heard;
 use crate::wire::values::pb_duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Changes are split below 256 KiB.
-const LARGEST_MESSAGE_BYTES: usize = 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What waits to be sent. Pings repeat what an `applied` said, so a lost one does no harm.
-const OUTGOING: usize = 16;
 /// After so many pings without an answer the broker is given up.
 const UNANSWERED_PINGS: usize = 5;
 /// After so many beats without any message too, even before there are pings: making a snapshot takes a while.
@@ -94,17 +86,6 @@ impl From<ClientError> for Ended {
 fn takes_away(code: Code, reason: Option<Reason>) -> bool {
     matches!(code, Code::PermissionDenied | Code::Unauthenticated)
         && !matches!(reason, Some(Reason::Resync | Reason::CertificateExpired))
-}
-
-/// One open stream.
-pub(super) struct Stream {
-    outgoing: mpsc::Sender<v1::ReplicateGrantsRequest>,
-    pub(super) incoming: Streaming<v1::ReplicateGrantsResponse>,
-    pub(super) address: String,
-    pub(super) answers: u64,
-    silent_beats: usize,
-    /// What the files looked like that it was opened with.
-    pub(super) look: Look,
 }
 
 impl Session {
@@ -182,7 +163,7 @@ impl Session {
     async fn try_follow(&mut self, address: &str, answers: &mut u64) -> Result<std::convert::Infallible, Ended> {
         let connected = connect(self.client.at(address)).await?;
         let hello = self.hello(address);
-        let mut stream = self.open(connected, address, hello).await?;
+        let mut stream = Stream::open(connected, address, hello, self.client.connect_timeout).await?;
         let mut renewal = Renewal::default();
         let mut beats = interval(self.beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -205,21 +186,45 @@ impl Session {
         }
     }
 
-    /// Opens a stream, which the broker answers before it makes what it sends.
-    pub(super) async fn open(
-        &self,
-        Connected { channel, look }: Connected,
-        address: &str,
-        hello: v1::ReplicaHello,
-    ) -> Result<Stream, ClientError> {
-        let (outgoing, queue) = mpsc::channel(OUTGOING);
-        let mut service = AccessServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
-        let after = self.client.connect_timeout;
-        say(&outgoing, Message::Hello(hello));
-        let opened = timeout(after, service.replicate_grants(ReceiverStream::new(queue))).await;
-        let opened = opened.map_err(|_| ClientError::TimedOut { address: address.to_owned(), after })?;
-        let incoming = opened.map_err(|status| ClientError::from_status(&status, address, after))?.into_inner();
-        Ok(Stream { outgoing, incoming, address: address.to_owned(), answers: 0, silent_beats: 0, look })
+    /// Takes the new connection's stream in place of the former, or stays with that one.
+    async fn renewed(&mut self, connected: Result<Connected, ClientError>, stream: &mut Stream) {
+        let renewed = match connected {
+            Ok(connected) => self.beside(connected, stream).await,
+            Err(error) => Err(error),
+        };
+        match renewed {
+            Ok(()) => tracing::info!(broker = stream.address, "a renewed certificate was taken up"),
+            Err(error) => {
+                let broker = &stream.address;
+                tracing::warn!(broker, %error, "a renewed certificate cannot be used yet; the former goes on to its end");
+                self.shared.connection().last_error = Some(error);
+            }
+        }
+    }
+
+    /// Opens a stream beside the former one, of which nothing is read meanwhile, so that both stand at the same change.
+    async fn beside(&mut self, connected: Connected, stream: &mut Stream) -> Result<(), ClientError> {
+        let address = stream.address.clone();
+        let no_time = ClientError::TimedOut { address: address.clone(), after: self.beat };
+        let other = |what: &str| ClientError::Confused { address: address.clone(), what: what.to_owned() };
+        let Some(hello) = self.follower.hello_beside() else { return Err(other("it has sent nothing to go on from")) };
+        let opened = async {
+            let mut new = Stream::open(connected, &address, self.signed(hello), self.beat).await?;
+            let first = new.incoming.message().await;
+            let first = first.map_err(|status| ClientError::from_status(&status, &address, self.beat))?;
+            Ok((new, first))
+        };
+        let (mut new, first) = timeout(self.beat, opened).await.map_err(|_| no_time)??;
+        let Some(Heard::Start(start)) = first.and_then(|first| first.message) else {
+            return Err(other("a feed begins with its start"));
+        };
+        let taken = self.follower.start_beside(&start);
+        let taken = taken.ok_or_else(|| other("with this certificate the feed does not go on from where it is"))?;
+        new.answers = stream.answers;
+        *stream = new;
+        FeedCounters::add(&self.shared.feed.renewals);
+        self.taken(taken, stream);
+        Ok(())
     }
 
     /// How long nothing may come.
@@ -233,12 +238,12 @@ impl Session {
     }
 
     /// Who says it, and what it needs.
-    pub(super) fn signed(&self, hello: v1::ReplicaHello) -> v1::ReplicaHello {
+    fn signed(&self, hello: v1::ReplicaHello) -> v1::ReplicaHello {
         let (replica_id, max_staleness) = (self.id.as_bytes().to_vec(), self.denies_at.map(pb_duration));
         v1::ReplicaHello { replica_id, max_staleness, ..hello }
     }
 
-    pub(super) fn taken(&mut self, taken: Taken, stream: &mut Stream) {
+    fn taken(&mut self, taken: Taken, stream: &mut Stream) {
         self.note(&taken, stream);
         if let Some(view) = taken.view {
             self.shared.publish(view);
@@ -288,36 +293,6 @@ impl Session {
             stream.say(Message::Ping(ping));
         }
     }
-}
-
-impl Stream {
-    fn say(&self, message: Message) {
-        say(&self.outgoing, message);
-    }
-}
-
-/// What finds no room is made up for: the next ping replaces a ping, and repeats what was applied.
-fn say(outgoing: &mpsc::Sender<v1::ReplicateGrantsRequest>, message: Message) {
-    let _ = outgoing.try_send(v1::ReplicateGrantsRequest { message: Some(message) });
-}
-
-/// A connection, and what the files looked like that it was made with.
-pub(super) struct Connected {
-    channel: Channel,
-    look: Look,
-}
-
-/// Connects with the files as they are now. They may be on a disk that does not answer: that is waited for elsewhere.
-pub(super) async fn connect(client: ClientBuilder) -> Result<Connected, ClientError> {
-    let look = client.look();
-    let dial = tokio::task::spawn_blocking(move || client.dial()).await;
-    let dial = dial.map_err(|_| ClientError::Configuration("the runtime of this program ends".to_owned()))??;
-    let dial = dial.with(|endpoint| {
-        endpoint
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(STREAM_WINDOW_BYTES.saturating_mul(2))
-    });
-    Ok(Connected { channel: dial.connect().await?, look })
 }
 
 fn pauses() -> ExponentialBackoff {

@@ -348,6 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn work_of_many_steps_takes_none_after_a_revocation() {
+        let (test, _) = test();
+        let replica = test.replica();
+        assert!(!replica.steps(ANA, "db.write", ORDERS).unwrap_err().began());
+        let grant = granted(&test);
+        let mut steps = replica.steps(ANA, "db.write", ORDERS).unwrap();
+        assert_eq!((steps.next(), steps.next()), (Ok(()), Ok(())));
+        test.revoke(grant);
+        let cut = steps.next().unwrap_err();
+        assert_eq!((cut.reason(), cut.began()), ("NO_GRANT", true));
+    }
+
+    #[test]
     fn what_is_malformed_is_told() {
         let (test, _) = test();
         let told = test.grant("ana", &["db.write"], &["prod/**"], Duration::from_secs(1)).unwrap_err().to_string();
