@@ -1,7 +1,7 @@
 //! The layer in front of a small service, polled by hand: what passes, what does not, and what is cut off.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -53,22 +53,31 @@ impl Service<Request<CheckedBody<()>>> for Orders {
 type Answer = Response<CheckedBody<Pieces>>;
 type Call = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
+/// What was denied: who, what, why, and whether it had begun.
+type Denials = Arc<Mutex<Vec<(Option<String>, Option<(String, String)>, &'static str, bool)>>>;
+
 struct Protected {
     held: Held,
     orders: Orders,
+    denials: Denials,
 }
 
 impl Protected {
     fn new(hangs: bool) -> Self {
         let held = Held::new(&[]);
         held.change(&[grant(1, 60)]);
-        Self { held, orders: Orders { hangs, ..Orders::default() } }
+        Self { held, orders: Orders { hangs, ..Orders::default() }, denials: Denials::default() }
     }
 
     fn call(&self, request: Request<()>) -> Call {
         let layer = CheckLayer::new(self.held.replica.clone(), |request| {
             let resource = request.uri.path().strip_prefix("/db/")?;
             Some(Act::new("db.read", format!("prod/db/{resource}")))
+        });
+        let denials = Arc::clone(&self.denials);
+        let layer = layer.on_denied(move |denied| {
+            let act = denied.act.map(|(action, resource)| (action.to_owned(), resource.to_owned()));
+            denials.lock().unwrap().push((denied.subject.map(str::to_owned), act, denied.reason, denied.began));
         });
         layer.layer(self.orders.clone()).call(request)
     }
@@ -122,6 +131,31 @@ async fn what_is_granted_passes_and_says_by_what_right() {
     let Poll::Ready(Some(Ok(piece))) = frame(&mut answer) else { panic!("a piece") };
     assert_eq!(piece.into_data().unwrap(), ANA);
     assert!(frame(&mut answer).is_pending());
+}
+
+#[tokio::test]
+async fn each_denial_is_told_once_with_who_what_and_why() {
+    let protected = Protected::new(false);
+    let (ana, orders) = (Some(ANA.to_owned()), Some(("db.read".to_owned(), "prod/db/orders".to_owned())));
+    // given what passes, and is told to nobody
+    let mut answer = protected.answer(by_ana("/db/orders"));
+    assert!(matches!(frame(&mut answer), Poll::Ready(Some(Ok(_)))));
+    assert_eq!(*protected.denials.lock().unwrap(), []);
+    // when its body is cut off, and others are denied
+    protected.held.change(&[revoked(1)]);
+    assert!(matches!(frame(&mut answer), Poll::Ready(Some(Err(_)))));
+    assert!(matches!(frame(&mut answer), Poll::Ready(None)));
+    protected.answer(by_ana("/db/orders"));
+    protected.answer(by_ana("/elsewhere"));
+    protected.answer(Request::builder().uri("/db/orders").body(()).unwrap());
+    // then each is told
+    let told = [
+        (ana.clone(), orders.clone(), "NO_GRANT", true),
+        (ana.clone(), orders.clone(), "NO_GRANT", false),
+        (ana, None, "UNKNOWN_ACT", false),
+        (None, orders, "NO_SUBJECT", false),
+    ];
+    assert_eq!(*protected.denials.lock().unwrap(), told);
 }
 
 #[tokio::test]

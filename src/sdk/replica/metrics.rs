@@ -82,7 +82,7 @@ mod prometheus {
 
     impl Encoding<'_> {
         fn put(&mut self, name: &str, help: &str, metric: &impl EncodeMetric) {
-            let encoded = self.encoder.encode_descriptor(name, help.trim_end_matches('.'), None, metric.metric_type());
+            let encoded = self.encoder.encode_descriptor(name, help, None, metric.metric_type());
             let encoded = encoded.and_then(|encoder| metric.encode(encoder));
             self.failed = self.failed.and(encoded);
         }
@@ -96,5 +96,64 @@ mod prometheus {
         fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
             self.put(name, help, &ConstCounter::new(value));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::sdk::replica::testing::TestReplica;
+
+    #[derive(Default)]
+    struct Written(BTreeMap<&'static str, f64>);
+
+    impl ReplicaMetrics for Written {
+        fn gauge(&mut self, name: &'static str, _help: &'static str, value: f64) {
+            assert_eq!(self.0.insert(name, value), None, "{name}");
+        }
+        fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
+            self.gauge(name, help, u32::try_from(value).unwrap().into());
+        }
+    }
+
+    fn written(test: &TestReplica) -> BTreeMap<&'static str, f64> {
+        let mut written = Written::default();
+        test.replica().status().report(&mut written);
+        written.0
+    }
+
+    #[test]
+    fn each_number_has_a_name_of_its_own() {
+        let test = TestReplica::for_service("orders-api", &["prod/**"]).unwrap();
+        assert!(!test.replica().check("ana", "db.read", "prod/db").is_allowed());
+        test.go_silent();
+        test.advance(std::time::Duration::from_millis(4_500));
+        let numbers = written(&test);
+        for (name, value) in
+            [("live", 1.0), ("following", 1.0), ("age_seconds", 4.5), ("denied", 1.0), ("allowed", 0.0)]
+        {
+            assert_eq!(numbers.get(format!("countersign_replica_{name}").as_str()), Some(&value), "{name}");
+        }
+        test.break_trust();
+        assert_eq!(written(&test).get("countersign_replica_live"), Some(&0.0));
+    }
+
+    #[cfg(feature = "prometheus")]
+    #[test]
+    fn a_registry_of_prometheus_client_writes_them() {
+        let test = TestReplica::for_service("orders-api", &["prod/**"]).unwrap();
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(ReplicaCollector::new(test.replica())));
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        assert!(page.contains("# TYPE countersign_replica_denied_stale counter\n"), "{page}");
+        assert!(page.contains("countersign_replica_denied_stale_total 0\n"), "{page}");
+        assert!(
+            page.contains("# HELP countersign_replica_live Whether what is held is believed (1) or not (0).\n"),
+            "{page}"
+        );
+        assert!(page.contains("countersign_replica_live 1.0\n"), "{page}");
     }
 }
