@@ -118,7 +118,9 @@ impl Round {
         std::thread::sleep(Duration::from_millis(order.millis));
         self.counting.store(false, Ordering::Relaxed);
         let (calls, seconds) = (self.counted.load(Ordering::Relaxed) as f64, begun.elapsed().as_secs_f64());
-        let (server, load) = (processor_nanos(order.server) - server, processor_nanos(own) - load);
+        // A thread that ends meanwhile takes its time with it.
+        let server = processor_nanos(order.server).saturating_sub(server);
+        let load = processor_nanos(own).saturating_sub(load);
         self.over.store(true, Ordering::Relaxed);
         join();
         let mut nanos = self.nanos.lock().unwrap();
