@@ -29,8 +29,8 @@ pub struct ClientBuilder {
     retries: Option<usize>,
 }
 
-#[cfg(feature = "client")]
 /// How long and how often something is tried.
+#[cfg(feature = "client")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) call: Duration,
@@ -140,8 +140,8 @@ impl ClientBuilder {
         Limits { call: self.call_timeout, retries: self.retries }
     }
 
-    #[cfg(feature = "replica")]
     /// The same settings for another address.
+    #[cfg(feature = "replica")]
     pub(super) fn at(&self, address: impl Into<String>) -> Self {
         Self { address: address.into(), ..self.clone() }
     }

@@ -22,8 +22,8 @@ impl Look {
         Self(paths.into_iter().map(seen).collect())
     }
 
-    #[cfg(feature = "replica")]
     /// There are none, so that none is ever exchanged.
+    #[cfg(feature = "replica")]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

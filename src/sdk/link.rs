@@ -88,8 +88,8 @@ impl Link {
         Ok(Self { config: Arc::new(config), name, host, port: address.port_u16().unwrap_or(443), limit })
     }
 
-    #[cfg(feature = "client")]
     /// The same with another limit.
+    #[cfg(feature = "client")]
     pub(super) fn within(&self, limit: Duration) -> Self {
         Self { limit, ..self.clone() }
     }
@@ -123,8 +123,8 @@ fn silence(limit: Duration) -> String {
     format!("{SILENT} {}", humane(limit))
 }
 
-#[cfg(feature = "client")]
 /// Whether a connection came to nothing because the other side said nothing in time.
+#[cfg(feature = "client")]
 pub(super) fn is_silence(cause: &str) -> bool {
     cause.starts_with(SILENT)
 }
@@ -189,8 +189,8 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    #[cfg(feature = "replica")]
     /// The same with other settings of HTTP/2.
+    #[cfg(feature = "replica")]
     pub(super) fn with(self, change: impl FnOnce(Endpoint) -> Endpoint) -> Self {
         Self { endpoint: change(self.endpoint), ..self }
     }
@@ -201,8 +201,8 @@ impl Dial {
         connected.map_err(|error| ClientError::from_transport(&error, &self.address))
     }
 
-    #[cfg(feature = "client")]
     /// The same at the first call.
+    #[cfg(feature = "client")]
     pub(super) fn connect_when_needed(&self) -> Channel {
         self.endpoint.connect_with_connector_lazy(self.link.clone())
     }

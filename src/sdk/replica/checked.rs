@@ -72,8 +72,8 @@ impl Checked {
         self.left().map(duration)
     }
 
-    #[cfg(feature = "tower")]
     /// The text of a deny, for the other side.
+    #[cfg(feature = "tower")]
     pub(super) fn denied_text(self) -> String {
         format!("access is denied ({}); ask for it first", self.reason())
     }

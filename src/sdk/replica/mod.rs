@@ -126,8 +126,8 @@ impl Replica {
         }
     }
 
-    #[cfg(feature = "tokens")]
     /// Whom this identity names, by what is known here.
+    #[cfg(feature = "tokens")]
     pub(super) fn account_of(&self, identity: &str) -> Option<AccountId> {
         self.shared.view.load().index.caller(identity)?.account().parse().ok()
     }
